@@ -1,0 +1,48 @@
+"""Embedding compression and retrieval indexing by clustering.
+
+The public names; each is imported when it is first used, so that `import cluscomp` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cluscomp.errors import CluscompError
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "assign": "cluscomp.clustering.assign",
+    "KMeans": "cluscomp.clustering.kmeans",
+    "ProductQuantizer": "cluscomp.quantization.product",
+    "index_factory": "cluscomp.indexes.factory",
+    "open_index": "cluscomp.indexes.index",
+    "build_index": "cluscomp.indexes.build",
+    "load_encoder": "cluscomp.encoders",
+    "set_num_threads": "cluscomp.native",
+    "get_num_threads": "cluscomp.native",
+}
+
+__all__ = ["CluscompError", "__version__", *_PUBLIC]
+
+if TYPE_CHECKING:
+    from cluscomp.clustering.assign import assign as assign
+    from cluscomp.clustering.kmeans import KMeans as KMeans
+    from cluscomp.encoders import load_encoder as load_encoder
+    from cluscomp.indexes.build import build_index as build_index
+    from cluscomp.indexes.factory import index_factory as index_factory
+    from cluscomp.indexes.index import open_index as open_index
+    from cluscomp.native import get_num_threads as get_num_threads
+    from cluscomp.native import set_num_threads as set_num_threads
+    from cluscomp.quantization.product import ProductQuantizer as ProductQuantizer
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'cluscomp' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,176 @@
+"""The only importer of the compiled modules. Says which instruction set and device run.
+
+Arrays must have passed `cluscomp.arrays.as_rows`: kernels check dtypes and shapes only as a last line of defence.
+Kernels answer Ctrl-C between calls, so callers pass long inputs in blocks (`BLOCK_ROWS`).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import numpy as np
+
+from cluscomp import _core
+from cluscomp.errors import UsageError
+
+PqCodebook = _core.PqCodebook
+accumulate = _core.accumulate
+first_nonfinite_row = _core.first_nonfinite_row
+scan_rows = _core.scan_rows
+scan_sq8 = _core.scan_sq8
+rescore_rows = _core.rescore_rows
+rescore_sq8 = _core.rescore_sq8
+
+BLOCK_ROWS = 16384
+"""Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""
+
+
+# ---- what runs -------------------------------------------------------------------------------------
+
+
+def simd_level() -> str:
+    """Instruction set in use: "scalar", "avx2", "avx512" or "neon"."""
+    return _core.simd_level()
+
+
+def available_simd_levels() -> list[str]:
+    """Instruction sets that this build and this machine have, slowest first."""
+    return _core.available_simd_levels()
+
+
+def set_simd_level(name: str) -> None:
+    """Force an instruction set (also: environment variable CLUSCOMP_SIMD). Results do not depend on it."""
+    levels = available_simd_levels()
+    if name not in levels:
+        raise UsageError(f"SIMD level {name!r} does not exist on this machine; it has: {', '.join(levels)}")
+    _core.set_simd_level(name)
+
+
+def get_num_threads() -> int:
+    """Thread budget of all kernels together."""
+    return _core.num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the thread budget (also: environment variable CLUSCOMP_NUM_THREADS). Results do not depend on it."""
+    if n < 1:
+        raise UsageError(f"num_threads is {n}, at least 1 is needed")
+    _core.set_num_threads(n)
+
+
+@functools.cache
+def cuda_reason() -> str:
+    """Why CUDA kernels cannot run here; empty when they can."""
+    try:
+        from cluscomp import _cuda
+    except ImportError as exc:
+        return f"the CUDA module cannot be loaded: {exc}"
+    return _cuda.unavailable_reason()
+
+
+def cuda_available() -> bool:
+    """Whether CUDA kernels were compiled and a device is there."""
+    return cuda_reason() == ""
+
+
+# ---- assignment ------------------------------------------------------------------------------------
+
+
+class Assigner:
+    """Centroids packed for exact assignment; `assign` may be called for many blocks, from several threads.
+
+    centroids: (k, d) float32. metric: "l2" or "ip". bias: (k,) float32 or None: l2 then minimises
+    |x - c|^2 / 2 - bias, ip maximises <x, c> + bias.
+
+    Labels are those of float64 arithmetic, ties go to the lowest index: they depend on no block size, thread
+    count or instruction set.
+    """
+
+    def __init__(self, centroids: np.ndarray, metric: str = "l2", bias: np.ndarray | None = None) -> None:
+        self._native = _core.Assigner(centroids, metric, bias)
+        self.pairs_decided = 0
+        self._lock = threading.Lock()
+
+    def assign(self, x: np.ndarray, hints: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Nearest centroid of every row.
+
+        x: (n, d) float32, float16 or bfloat16 bits. hints: (n,) int32 labels to try first, or None; they
+        change the time, never the result.
+        Returns labels (n,) int32 and scores (n,) float32: squared distance (l2) or inner product (ip),
+        without the bias.
+        """
+        labels, scores, decided = self._native.assign(x, hints)
+        with self._lock:
+            self.pairs_decided += decided
+        return labels, scores
+
+    @property
+    def filter(self) -> str:
+        """Filter that bounds the pairs: "none", "f32" or "i8". Tests set it; labels do not depend on it."""
+        return self._native.filter
+
+    @filter.setter
+    def filter(self, name: str) -> None:
+        self._native.filter = name
+
+
+def cuda_assign(x: Any, centroids: Any, metric: str) -> tuple[Any, Any]:
+    """Nearest centroid of torch CUDA rows, on torch's current stream.
+
+    x: (n, d), centroids: (k, d) contiguous float32 CUDA tensors. Returns int32 labels (n,) and float32
+    scores (n,) as CUDA tensors. Equal to the CPU's labels up to pairs whose float32 distances tie.
+    """
+    import torch
+
+    from cluscomp import _cuda
+
+    labels = torch.empty(x.shape[0], dtype=torch.int32, device=x.device)
+    scores = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
+    with torch.cuda.device(x.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        _cuda.assign(x, centroids, metric == "l2", labels, scores, stream)
+    return labels, scores
+
+
+# ---- product quantization --------------------------------------------------------------------------
+
+
+def pq_encode(x: np.ndarray, codebooks: np.ndarray | PqCodebook, nbits: int) -> np.ndarray:
+    """Codes (n, ceil(m * nbits / 8)) uint8 of the nearest codewords, packed as a little-endian bit string.
+
+    x: (n, d) float32, float16 or bfloat16 bits. codebooks: (m, 2**nbits, d / m) float32, or a PqCodebook made
+    once (it keeps the packed codewords).
+    """
+    return _codebook(codebooks, nbits).encode(x)
+
+
+def pq_decode(codes: np.ndarray, codebooks: np.ndarray | PqCodebook, nbits: int) -> np.ndarray:
+    """Rows (n, d) float32 of the codewords that `codes` name."""
+    return _codebook(codebooks, nbits).decode(codes)
+
+
+def scan_pq(
+    queries: np.ndarray,
+    codes: np.ndarray,
+    codebooks: np.ndarray | PqCodebook,
+    nbits: int,
+    offsets: np.ndarray,
+    positions: np.ndarray | None,
+    probes: np.ndarray,
+    k: int,
+    metric: str,
+    skip: np.ndarray | None = None,
+    coarse: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Best k of the probed lists by asymmetric distance (Jegou et al. 2011), as `scan_rows` returns them.
+
+    coarse: (n_lists, d) float32 when codes are residuals to the centroid of their list.
+    """
+    codebook = _codebook(codebooks, nbits)
+    return _core.scan_pq(queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse)
+
+
+def _codebook(codebooks: np.ndarray | PqCodebook, nbits: int) -> PqCodebook:
+    return codebooks if isinstance(codebooks, PqCodebook) else PqCodebook(codebooks, nbits)

@@ -1,0 +1,73 @@
+// Array types at the border. nanobind refuses another dtype, shape, order or device with a readable TypeError.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "cluscomp/assign.h"
+#include "cluscomp/rows.h"
+
+namespace cluscomp::bind {
+
+namespace nb = nanobind;
+
+template <class T, class... Extra>
+using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, Extra...>;
+template <class T, class... Extra>
+using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Extra...>;
+using Vector1 = nb::ndim<1>;
+using Matrix2 = nb::ndim<2>;
+// (n, d) rows: float32, float16, or uint16 holding the bits of bfloat16.
+using Rows = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Matrix2>;
+
+inline RowsView rows_view(const Rows& x) {
+  RowType type;
+  if (x.dtype() == nb::dtype<float>()) {
+    type = RowType::f32;
+  } else if (x.dtype().bits == 16 && x.dtype().lanes == 1) {
+    const auto code = static_cast<nb::dlpack::dtype_code>(x.dtype().code);
+    if (code == nb::dlpack::dtype_code::Float) {
+      type = RowType::f16;
+    } else if (code == nb::dlpack::dtype_code::UInt || code == nb::dlpack::dtype_code::Bfloat) {
+      type = RowType::bf16;
+    } else {
+      throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
+    }
+  } else {
+    throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
+  }
+  const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1));
+  return {x.data(), type, n, d, d};
+}
+
+inline Metric metric_of(const std::string& name) {
+  if (name == "l2") return Metric::l2;
+  if (name == "ip") return Metric::ip;
+  throw nb::value_error(("metric '" + name + "' is not one of: l2, ip").c_str());
+}
+
+// Last line of defence against a wrong call from Python code of this package; users meet typed errors before.
+inline void require_equal(int64_t got, int64_t wanted, const char* what) {
+  if (got == wanted) return;
+  const std::string text = std::string(what) + ": got " + std::to_string(got) + ", expected " + std::to_string(wanted);
+  throw std::invalid_argument(text);
+}
+
+// A new NumPy array that owns its memory.
+template <class T>
+nb::ndarray<nb::numpy, T> make_array(std::initializer_list<size_t> shape) {
+  size_t count = 1;
+  for (size_t extent : shape) count *= extent;
+  T* data = new T[count ? count : 1];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return nb::ndarray<nb::numpy, T>(data, shape, owner);
+}
+
+void bind_assign(nb::module_& module);
+void bind_pq(nb::module_& module);
+void bind_scan(nb::module_& module);
+
+}  // namespace cluscomp::bind

@@ -1,0 +1,28 @@
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "arrays.h"
+#include "cluscomp/kernels.h"
+#include "cluscomp/parallel.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+NB_MODULE(_core, m) {
+  m.doc() = "Kernels of cluscomp. Private: import cluscomp.native.";
+  m.def("num_threads", &cluscomp::num_threads, "Thread budget of all kernels.");
+  m.def("set_num_threads", &cluscomp::set_num_threads, "n"_a, "Set the thread budget (at least 1).");
+  m.def("simd_level", [] { return std::string(cluscomp::kernels().name); }, "Instruction set in use.");
+  m.def("set_simd_level", [](const std::string& name) { cluscomp::set_level(name.c_str()); }, "name"_a,
+        "Force an instruction set that this machine has.");
+  m.def("available_simd_levels", [] {
+    const cluscomp::Kernels* levels[4];
+    const int n = cluscomp::available_levels(levels, 4);
+    std::vector<std::string> names;
+    for (int i = 0; i < n; ++i) names.emplace_back(levels[i]->name);
+    return names;
+  }, "Instruction sets of this machine, slowest first.");
+  cluscomp::bind::bind_assign(m);
+  cluscomp::bind::bind_pq(m);
+  cluscomp::bind::bind_scan(m);
+}

@@ -1,0 +1,150 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "arrays.h"
+#include "cluscomp/scan.h"
+
+namespace cluscomp::bind {
+
+using namespace nb::literals;
+
+namespace {
+
+using Queries = In<float, Matrix2>;
+using Codes = In<uint8_t, Matrix2>;
+using Offsets = In<int64_t, Vector1>;
+using Probes = In<int32_t, Matrix2>;
+using Skip = std::optional<In<uint8_t, Vector1>>;
+using Positions = std::optional<nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Vector1>>;
+
+Lists lists_of(const Offsets& offsets, const Positions& positions, const Skip& skip, const Probes& probes,
+               int64_t rows) {
+  const auto n_lists = static_cast<int64_t>(offsets.shape(0)) - 1;
+  if (n_lists < 1) throw std::invalid_argument("offsets needs at least two entries");
+  require_equal(offsets.data()[n_lists], rows, "last offset");
+  if (offsets.data()[0] != 0 || !std::is_sorted(offsets.data(), offsets.data() + n_lists + 1))
+    throw std::invalid_argument("offsets must start at 0 and never fall");
+  const int32_t* end = probes.data() + probes.size();
+  if (probes.size() && *std::max_element(probes.data(), end) >= n_lists)
+    throw std::invalid_argument("a probe is not below the number of lists");
+  Lists lists{offsets.data(), nullptr, true, nullptr};
+  if (positions) {
+    require_equal(static_cast<int64_t>(positions->shape(0)), rows, "length of positions");
+    lists.positions = positions->data();
+    if (positions->dtype() == nb::dtype<int32_t>()) {
+      lists.wide_positions = false;
+    } else if (positions->dtype() != nb::dtype<int64_t>()) {
+      throw nb::type_error("positions must be int32 or int64");
+    }
+  }
+  if (skip) {
+    require_equal(static_cast<int64_t>(skip->shape(0)), rows, "length of skip");
+    lists.skip = skip->data();
+  }
+  return lists;
+}
+
+nb::tuple run_search(const ScorerFactory& factory, const Lists& lists, const Queries& queries, const Probes& probes,
+                     int64_t k) {
+  if (k < 1) throw std::invalid_argument("k must be at least 1");
+  require_equal(static_cast<int64_t>(probes.shape(0)), static_cast<int64_t>(queries.shape(0)), "rows of probes");
+  auto scores = make_array<float>({queries.shape(0), static_cast<size_t>(k)});
+  auto positions = make_array<int64_t>({queries.shape(0), static_cast<size_t>(k)});
+  {
+    nb::gil_scoped_release release;
+    search_lists(factory, lists, queries.data(), static_cast<int64_t>(queries.shape(0)),
+                 static_cast<int64_t>(queries.shape(1)), probes.data(), static_cast<int64_t>(probes.shape(1)), k,
+                 scores.data(), positions.data());
+  }
+  return nb::make_tuple(scores, positions);
+}
+
+nb::ndarray<nb::numpy, float> run_rescore(const ScorerFactory& factory, const Queries& queries,
+                                          const In<int64_t, Matrix2>& candidates, int64_t rows) {
+  require_equal(static_cast<int64_t>(candidates.shape(0)), static_cast<int64_t>(queries.shape(0)),
+                "rows of candidates");
+  const int64_t* end = candidates.data() + candidates.size();
+  if (candidates.size() && *std::max_element(candidates.data(), end) >= rows)
+    throw std::invalid_argument("a candidate is not below the number of rows");
+  auto scores = make_array<float>({candidates.shape(0), candidates.shape(1)});
+  nb::gil_scoped_release release;
+  rescore(factory, queries.data(), static_cast<int64_t>(queries.shape(0)), static_cast<int64_t>(queries.shape(1)),
+          candidates.data(), static_cast<int64_t>(candidates.shape(1)), scores.data());
+  return scores;
+}
+
+void check_scales(const In<float, Vector1>& vmin, const In<float, Vector1>& vdiff, size_t d) {
+  require_equal(static_cast<int64_t>(vmin.shape(0)), static_cast<int64_t>(d), "length of vmin");
+  require_equal(static_cast<int64_t>(vdiff.shape(0)), static_cast<int64_t>(d), "length of vdiff");
+}
+
+}  // namespace
+
+void bind_scan(nb::module_& m) {
+  m.def("scan_rows",
+        [](Queries queries, const Rows& rows, Offsets offsets, Positions positions, Probes probes, int64_t k,
+           const std::string& metric, Skip skip) {
+          const RowsView view = rows_view(rows);
+          require_equal(static_cast<int64_t>(queries.shape(1)), view.d, "columns of queries");
+          return run_search(rows_scorer(view, metric_of(metric)), lists_of(offsets, positions, skip, probes, view.n),
+                            queries, probes, k);
+        },
+        "queries"_a, "rows"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
+        "skip"_a = nb::none());
+
+  m.def("scan_sq8",
+        [](Queries queries, Codes codes, In<float, Vector1> vmin, In<float, Vector1> vdiff, Offsets offsets,
+           Positions positions, Probes probes, int64_t k, const std::string& metric, Skip skip) {
+          require_equal(static_cast<int64_t>(queries.shape(1)), static_cast<int64_t>(codes.shape(1)), "columns of queries");
+          check_scales(vmin, vdiff, codes.shape(1));
+          const auto factory = sq8_scorer(codes.data(), vmin.data(), vdiff.data(),
+                                          static_cast<int64_t>(codes.shape(1)), metric_of(metric));
+          return run_search(factory, lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0))),
+                            queries, probes, k);
+        },
+        "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
+        "skip"_a = nb::none());
+
+  m.def("scan_pq",
+        [](Queries queries, Codes codes, const PqCodebook& codebook, Offsets offsets, Positions positions,
+           Probes probes, int64_t k, const std::string& metric, Skip skip,
+           std::optional<In<float, Matrix2>> coarse) {
+          require_equal(static_cast<int64_t>(queries.shape(1)), codebook.d(), "columns of queries");
+          require_equal(static_cast<int64_t>(codes.shape(1)), codebook.code_size(), "columns of codes");
+          if (coarse) {
+            require_equal(static_cast<int64_t>(coarse->shape(0)), static_cast<int64_t>(offsets.shape(0)) - 1,
+                          "rows of coarse");
+            require_equal(static_cast<int64_t>(coarse->shape(1)), codebook.d(), "columns of coarse");
+          }
+          const auto factory =
+              pq_scorer(codebook, codes.data(), coarse ? coarse->data() : nullptr, metric_of(metric));
+          return run_search(factory, lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0))),
+                            queries, probes, k);
+        },
+        "queries"_a, "codes"_a, "codebook"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
+        "skip"_a = nb::none(), "coarse"_a = nb::none());
+
+  m.def("rescore_rows",
+        [](Queries queries, const Rows& rows, In<int64_t, Matrix2> candidates, const std::string& metric) {
+          const RowsView view = rows_view(rows);
+          require_equal(static_cast<int64_t>(queries.shape(1)), view.d, "columns of queries");
+          return run_rescore(rows_scorer(view, metric_of(metric)), queries, candidates, view.n);
+        },
+        "queries"_a, "rows"_a, "candidates"_a, "metric"_a);
+
+  m.def("rescore_sq8",
+        [](Queries queries, Codes codes, In<float, Vector1> vmin, In<float, Vector1> vdiff,
+           In<int64_t, Matrix2> candidates, const std::string& metric) {
+          require_equal(static_cast<int64_t>(queries.shape(1)), static_cast<int64_t>(codes.shape(1)), "columns of queries");
+          check_scales(vmin, vdiff, codes.shape(1));
+          const auto factory = sq8_scorer(codes.data(), vmin.data(), vdiff.data(),
+                                          static_cast<int64_t>(codes.shape(1)), metric_of(metric));
+          return run_rescore(factory, queries, candidates, static_cast<int64_t>(codes.shape(0)));
+        },
+        "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "candidates"_a, "metric"_a);
+}
+
+}  // namespace cluscomp::bind

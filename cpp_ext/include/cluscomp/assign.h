@@ -1,0 +1,64 @@
+// Exact nearest-centroid assignment: a cheap filter bounds every pair from above, float64 decides the few pairs that
+// the bounds leave open. Labels are therefore those of float64 arithmetic, whatever filter, block size, number of
+// threads or instruction set was used. Ties go to the lowest index.
+//
+// With mu = mean of the centroids, x' = x - mu, c' = c - mu, the pair with the largest
+//     s(x, c) = <x', c'> + b(c)        b = -|c'|^2 / 2 + bias (l2)     b = <mu, c'> + bias (inner product)
+// is the answer. Centring makes a common offset cancel and keeps the norms in the bounds small.
+// Integer filter: x' = X + ex and c' = C + ec with X, C dequantised integers, so by Cauchy-Schwarz
+//     s <= <X, C> + b + |X| |ec| + |ex| |c'|.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cluscomp/pack.h"
+#include "cluscomp/rows.h"
+
+namespace cluscomp {
+
+enum class Metric { l2, ip };
+enum class Filter { none, f32, i8 };
+
+class Assigner {
+ public:
+  // centroids: (k, d) row-major. bias: (k) or null; l2 minimises |x - c|^2 / 2 - bias, ip maximises <x, c> + bias.
+  Assigner(const float* centroids, int64_t k, int64_t d, Metric metric, const float* bias);
+
+  // labels (n); scores (n) or null: squared distance (l2) or inner product (ip), without the bias.
+  // hints (n) or null: labels to try first; they change the time, never the result.
+  // Returns the number of pairs decided in float64.
+  int64_t assign(const RowsView& x, const int32_t* hints, int32_t* labels, float* scores) const;
+
+  int64_t k() const { return k_; }
+  int64_t d() const { return d_; }
+  Filter filter() const { return filter_; }
+  void force_filter(Filter filter) { filter_ = filter; }  // tests compare the filters
+
+ private:
+  struct Scratch;
+  struct Best;
+
+  const Kernels& kern_;
+  int64_t k_, d_, ld_;
+  Metric metric_;
+  Filter filter_;
+  std::vector<float> centroids_, mean_;  // (k, ld) and (ld), zero-padded
+  std::vector<double> bias_, terms_;     // as given; and b(c)
+  mutable std::once_flag float_once_, int_once_;
+  mutable FloatPanels float_panels_;
+  mutable IntPanels int_panels_;
+
+  void set_terms();
+  const FloatPanels& float_panels() const;
+  const IntPanels& int_panels() const;
+  void consider(const float* x, int64_t c, Best& best) const;
+  float threshold(const Best& best, float row_offset_sq, double row_dot) const;
+  int64_t assign_block(const RowsView& x, int64_t begin, int64_t end, Filter filter, const int32_t* hints,
+                       int32_t* labels, float* scores, Scratch& scratch) const;
+  void prepare_rows(Filter filter, int64_t rows, Scratch& scratch) const;
+  int64_t verify_tile(Filter filter, int64_t row, int64_t first, int64_t width, Best& best, Scratch& scratch) const;
+};
+
+}  // namespace cluscomp

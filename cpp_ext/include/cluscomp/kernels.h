@@ -1,0 +1,78 @@
+// The table of kernels that exist once per instruction set. Engines (assign.cpp, scan.cpp, ...) are written once on
+// top of it and know no intrinsics.
+//
+// Every float kernel sums in one stated order, so that all instruction sets give the same bits:
+// element i of a row goes to accumulator (i / 16) % 4, lane i % 16; accumulators are added as (0+1)+(2+3) and lanes
+// by halves (l with l+8, then l+4, l+2, l+1). Products are fused (one rounding) everywhere.
+#pragma once
+
+#include <cstdint>
+
+#include "cluscomp/rows.h"
+
+namespace cluscomp {
+
+constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
+
+struct Kernels {
+  const char* name;
+
+  // Integer filter: a row element is in [-row_max, row_max]; a centroid element is stored plus `offset` in a byte.
+  int row_max, centroid_max, offset;
+
+  // sum_i a[i] * b[i] and sum_i (a[i] - b[i])^2 in float64 and in float32; b may be stored in any row type.
+  double (*dot_f64)(const float* a, const float* b, int64_t d);
+  double (*l2_f64)(const float* a, const float* b, int64_t d);
+  float (*dot)(const float* a, const void* b, RowType type, int64_t d);
+  float (*l2)(const float* a, const void* b, RowType type, int64_t d);
+  // Against uint8 codes b: sum a[i] * b[i], and sum (a[i] - scale[i] * b[i])^2.
+  float (*dot_u8)(const float* a, const uint8_t* b, int64_t d);
+  float (*l2_u8)(const float* a, const float* scale, const uint8_t* b, int64_t d);
+
+  // Adds to a float64 accumulator: acc[i] += weight * x[i] (one rounding).
+  void (*add_f64)(double* acc, const float* x, double weight, int64_t d);
+
+  // Row-wise conversion of one row to float32.
+  void (*load_f16)(const uint16_t* x, float* out, int64_t d);
+
+  // x - mean for one row into `centred`, and its largest magnitude; `sum_sq` gets sum centred^2.
+  float (*centre)(const float* x, const float* mean, float* centred, int64_t d, float* sum_sq);
+  // Rounds centred * inv_scale to integers (nearest even); returns their sum; norms of the dequantised row and of the error.
+  int32_t (*quantize)(const float* centred, float scale, float inv_scale, int8_t* out, int64_t d, float* value_sq,
+                      float* error_sq);
+
+  // out[r * ld + p * 16 + lane] = score of row r against the centroids of panel p, for `rows` rows and `panels` panels.
+  // Float filter: x (rows, d) with row stride ldx; panels [p][d][16]; bias [p][16]; score = bias + <x, c>.
+  void (*filter_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels, int64_t d,
+                     float* out, int64_t ld);
+  // Integer filter: x (rows, d4 * 4); panels [p][d4][16][4]; terms [p][4][16] = scale, bias, error, norm;
+  // row_terms[r][4] = scale, |X|, |ex|, unused; row_sum[r] = offset * sum of the row's integers.
+  // score = (<x, c> - row_sum) * row.scale * scale + bias + |X| * error + |ex| * norm   (an upper bound)
+  void (*filter_i8)(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+                    const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld);
+
+  // Largest value of n (a multiple of 16) scores and its lowest position; NaN is passed over.
+  float (*max_score)(const float* scores, int64_t n, int64_t* position);
+  // Positions i (ascending) with !(scores[i] < threshold); returns how many. NaN passes.
+  int64_t (*select)(const float* scores, int64_t n, float threshold, int32_t* positions);
+
+  // PQ look-up tables for one sub-space: codebook transposed [dsub][ksub], ksub a multiple of 16.
+  void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
+  void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
+};
+
+extern const Kernels kernels_scalar;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+#elif defined(__aarch64__)
+extern const Kernels kernels_neon;
+#endif
+
+// The table in use: the best level that the processor and the operating system have, or the one forced by
+// CLUSCOMP_SIMD / set_level. Throws std::invalid_argument for a level that does not exist here.
+const Kernels& kernels();
+void set_level(const char* name);
+int available_levels(const Kernels** out, int capacity);  // slowest first; returns how many
+
+}  // namespace cluscomp

@@ -1,0 +1,19 @@
+// One bounded pool of threads for every kernel. No OpenMP: two OpenMP runtimes in one process (torch, faiss) crash.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace cluscomp {
+
+// The global thread budget, at least 1. It starts at CLUSCOMP_NUM_THREADS, else at the number of processors granted.
+int num_threads();
+void set_num_threads(int n);
+
+// Calls body(begin, end) for pieces of at most `grain` items that cover [0, n), from several threads at once.
+// Pieces are handed out in order but finish in any order: a result must not depend on which thread ran a piece.
+// A call from inside `body`, or while another Python thread holds the pool, runs in the calling thread alone.
+// The first exception thrown by `body` is thrown again here.
+void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t begin, int64_t end)>& body);
+
+}  // namespace cluscomp

@@ -1,0 +1,33 @@
+// Rows as the callers hold them: float32, float16 or bfloat16, any row stride; converted a block at a time.
+#pragma once
+
+#include <cstdint>
+
+namespace cluscomp {
+
+enum class RowType { f32, f16, bf16 };
+
+struct RowsView {
+  const void* data;
+  RowType type;
+  int64_t n;
+  int64_t d;
+  int64_t stride_in_elements;
+
+  int64_t element_size() const { return type == RowType::f32 ? 4 : 2; }
+  const void* row(int64_t i) const {
+    return static_cast<const char*>(data) + i * stride_in_elements * element_size();
+  }
+  // The same rows seen through `width` columns from `first` on (a sub-space of a product quantizer).
+  RowsView columns(int64_t first, int64_t width) const {
+    return {static_cast<const char*>(data) + first * element_size(), type, n, width, stride_in_elements};
+  }
+};
+
+// Converts rows [begin, end) to float32; out is (end - begin, d) with row stride ld.
+void load_rows(const RowsView& x, int64_t begin, int64_t end, float* out, int64_t ld);
+
+// Index of the first row with NaN or infinity, or -1.
+int64_t first_nonfinite_row(const RowsView& x);
+
+}  // namespace cluscomp

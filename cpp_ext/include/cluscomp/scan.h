@@ -1,0 +1,52 @@
+// Search: score every row of the probed lists with a scorer and keep the best k. An index without partition is one
+// list. Scores are "larger is better": inner product, or negative squared distance.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "cluscomp/pq.h"
+#include "cluscomp/rows.h"
+
+namespace cluscomp {
+
+// Scores stored rows against one query. One object serves one thread.
+class Scorer {
+ public:
+  virtual ~Scorer() = default;
+  virtual void set_query(const float* query) = 0;
+  virtual void enter_list(int64_t) {}
+  virtual void score(int64_t row, int64_t n, float* out) = 0;
+  // How many queries may share one pass over the rows; more than 1 pays when rows are wide and scorers small.
+  virtual int64_t group() const { return 1; }
+};
+using ScorerFactory = std::function<std::unique_ptr<Scorer>()>;
+
+ScorerFactory rows_scorer(const RowsView& rows, Metric metric);
+// decode = vmin + (code + 0.5) / 255 * vdiff, as faiss's QT_8bit
+ScorerFactory sq8_scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric);
+// coarse: (lists, d) when codes are residuals to their list's centroid, else null
+ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric);
+
+struct Lists {
+  const int64_t* offsets;  // (n_lists + 1): rows of list l are [offsets[l], offsets[l + 1])
+  const void* positions;   // row -> position, int32 or int64; null: the row number
+  bool wide_positions;
+  const uint8_t* skip;     // (rows) 1 = deleted; or null
+
+  int64_t position(int64_t row) const {
+    if (!positions) return row;
+    return wide_positions ? static_cast<const int64_t*>(positions)[row] : static_cast<const int32_t*>(positions)[row];
+  }
+};
+
+// queries (nq, d), probes (nq, n_probes) of list numbers, negative = none; scores and positions (nq, k).
+void search_lists(const ScorerFactory& factory, const Lists& lists, const float* queries, int64_t nq, int64_t d,
+                  const int32_t* probes, int64_t n_probes, int64_t k, float* scores, int64_t* positions);
+
+// scores (nq, c) of given rows; a candidate of -1 scores -infinity.
+void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
+             int64_t c, float* scores);
+
+}  // namespace cluscomp

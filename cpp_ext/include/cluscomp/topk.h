@@ -1,0 +1,58 @@
+// The best k of a stream of (score, position). The order is total: score descending, then position ascending, so a
+// result depends neither on the order of arrival nor on how the stream was split.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace cluscomp {
+
+struct Hit {
+  float score;
+  int64_t position;
+  bool before(const Hit& other) const {
+    return score > other.score || (score == other.score && position < other.position);
+  }
+};
+
+class TopK {
+ public:
+  explicit TopK(int64_t k) : k_(static_cast<size_t>(k)) { hits_.reserve(k_); }
+
+  // No hit with a lower score can enter any more.
+  float threshold() const {
+    return hits_.size() < k_ ? -std::numeric_limits<float>::infinity() : hits_.front().score;
+  }
+  void push(float score, int64_t position) {
+    const Hit hit{score, position};
+    if (hits_.size() < k_) {
+      hits_.push_back(hit);
+      std::push_heap(hits_.begin(), hits_.end(), earlier);
+    } else if (hit.before(hits_.front())) {
+      std::pop_heap(hits_.begin(), hits_.end(), earlier);
+      hits_.back() = hit;
+      std::push_heap(hits_.begin(), hits_.end(), earlier);
+    }
+  }
+  void merge(const TopK& other) {
+    for (const Hit& hit : other.hits_) push(hit.score, hit.position);
+  }
+  // Writes k entries, best first; missing ones are (-infinity, -1).
+  void write(float* scores, int64_t* positions) {
+    std::sort(hits_.begin(), hits_.end(), earlier);
+    for (size_t i = 0; i < k_; ++i) {
+      const bool found = i < hits_.size();
+      scores[i] = found ? hits_[i].score : -std::numeric_limits<float>::infinity();
+      positions[i] = found ? hits_[i].position : -1;
+    }
+  }
+
+ private:
+  static bool earlier(const Hit& a, const Hit& b) { return a.before(b); }  // heap top = the worst hit
+  size_t k_;
+  std::vector<Hit> hits_;
+};
+
+}  // namespace cluscomp

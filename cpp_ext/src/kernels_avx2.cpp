@@ -1,0 +1,151 @@
+// AVX2 + FMA + F16C: 16 lanes are two registers.
+//
+// The integer filter multiplies 6-bit numbers: vpmaddubsw adds two products of an unsigned byte (centroid, stored
+// plus 32, at most 63) and a signed byte (row, at most 31) into 16 bits, at most 2 * 63 * 31 = 3906 in magnitude;
+// 8 of them reach 31248 < 32768, so the 16-bit sums are widened once in 8 steps.
+#include <immintrin.h>
+
+#include "kernels_impl.h"
+
+namespace cluscomp {
+namespace {
+
+struct Avx2 {
+  static constexpr int kRows = 4, kPanels = 1, kFlush = 8;
+  struct F { __m256 lo, hi; };
+  struct D { __m256d lo, hi; };
+  struct I { __m256i lo, hi; };
+  using Bytes = I;
+
+  static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static F set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+  static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static F load_part(const float* p, int n) {
+    alignas(32) float part[16] = {};
+    std::memcpy(part, p, static_cast<size_t>(n) * 4);
+    return load(part);
+  }
+  static void store(float* p, F a) {
+    _mm256_storeu_ps(p, a.lo);
+    _mm256_storeu_ps(p + 8, a.hi);
+  }
+  static void store_part(float* p, F a, int n) {
+    alignas(32) float part[16];
+    store(part, a);
+    std::memcpy(p, part, static_cast<size_t>(n) * 4);
+  }
+  static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+  static F sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+  static F mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+  static F fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+  static F abs(F a) {
+    const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    return {_mm256_and_ps(a.lo, mask), _mm256_and_ps(a.hi, mask)};
+  }
+  static F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+  static float reduce(F a) {
+    const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+    __m128 v = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+  }
+  static float reduce_max(F a) {
+    const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+    __m128 v = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps(v, v, 1)));
+  }
+  static uint32_t not_less(F a, F b) {
+    const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_NLT_UQ));
+    const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_NLT_UQ));
+    return static_cast<uint32_t>(lo | (hi << 8));
+  }
+  static F load_f16(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+            _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+  }
+  static __m256 widen_bf16(const uint16_t* p) {
+    const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+  }
+  static F load_bf16(const uint16_t* p) { return {widen_bf16(p), widen_bf16(p + 8)}; }
+  static F load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
+
+  static D zero_d() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+  static D set_d(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
+  static D load_d(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+  static void store_d(double* p, D a) {
+    _mm256_storeu_pd(p, a.lo);
+    _mm256_storeu_pd(p + 4, a.hi);
+  }
+  static D widen(__m256 v) {
+    return {_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
+  }
+  static D low(F a) { return widen(a.lo); }
+  static D high(F a) { return widen(a.hi); }
+  static D add_d(D a, D b) { return {_mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi)}; }
+  static D sub_d(D a, D b) { return {_mm256_sub_pd(a.lo, b.lo), _mm256_sub_pd(a.hi, b.hi)}; }
+  static D fma_d(D a, D b, D c) { return {_mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi)}; }
+  static double reduce_d(D a) {
+    const __m256d four = _mm256_add_pd(a.lo, a.hi);
+    const __m128d v = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
+  }
+
+  static I zero_i() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static I set_i(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static I add_i(I a, I b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+  static I sub_i(I a, I b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
+  static I round_i(F a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)}; }
+  static F to_f(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+  static void store_i8(int8_t* p, I a) {
+    const __m128i lo = _mm_packs_epi32(_mm256_castsi256_si128(a.lo), _mm256_extracti128_si256(a.lo, 1));
+    const __m128i hi = _mm_packs_epi32(_mm256_castsi256_si128(a.hi), _mm256_extracti128_si256(a.hi, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(lo, hi));
+  }
+  static int32_t reduce_i(I a) {
+    const __m256i eight = _mm256_add_epi32(a.lo, a.hi);
+    __m128i v = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+  }
+
+  struct Acc {
+    __m256i lo16, hi16;
+    I sum;
+    void clear() {
+      lo16 = hi16 = _mm256_setzero_si256();
+      sum = zero_i();
+    }
+    void dot4(Bytes c, __m256i x) {
+      lo16 = _mm256_add_epi16(lo16, _mm256_maddubs_epi16(c.lo, x));
+      hi16 = _mm256_add_epi16(hi16, _mm256_maddubs_epi16(c.hi, x));
+    }
+    void flush() {
+      const __m256i ones = _mm256_set1_epi16(1);
+      sum.lo = _mm256_add_epi32(sum.lo, _mm256_madd_epi16(lo16, ones));
+      sum.hi = _mm256_add_epi32(sum.hi, _mm256_madd_epi16(hi16, ones));
+      lo16 = hi16 = _mm256_setzero_si256();
+    }
+    I total() const { return sum; }
+  };
+  static Bytes load_bytes(const uint8_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+  }
+  static __m256i broadcast4(const int8_t* p) {
+    int32_t word;
+    std::memcpy(&word, p, 4);
+    return _mm256_set1_epi32(word);
+  }
+};
+
+}  // namespace
+
+const Kernels kernels_avx2 = Impl<Avx2>::table("avx2", 31, 31, 32);
+
+}  // namespace cluscomp

@@ -1,0 +1,94 @@
+// AVX-512 with VNNI: 16 lanes are one register. The integer filter multiplies 8-bit numbers: vpdpbusd adds four
+// products of an unsigned byte (centroid, stored plus 128) and a signed byte (row) into 32 bits without saturation.
+#include <immintrin.h>
+
+#include "kernels_impl.h"
+
+namespace cluscomp {
+namespace {
+
+struct Avx512 {
+  static constexpr int kRows = 8, kPanels = 2, kFlush = 0;
+  using F = __m512;
+  using D = __m512d;
+  using I = __m512i;
+  using Bytes = __m512i;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static F load_part(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store(float* p, F a) { _mm512_storeu_ps(p, a); }
+  static void store_part(float* p, F a, int n) { _mm512_mask_storeu_ps(p, first(n), a); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F abs(F a) { return _mm512_abs_ps(a); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static float reduce(F a) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 v = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+  }
+  static float reduce_max(F a) { return _mm512_reduce_max_ps(a); }
+  static uint32_t not_less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
+  static F load_f16(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static F load_bf16(const uint16_t* p) {
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+  }
+  static F load_u8(const uint8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+
+  static D zero_d() { return _mm512_setzero_pd(); }
+  static D set_d(double x) { return _mm512_set1_pd(x); }
+  static D load_d(const double* p) { return _mm512_loadu_pd(p); }
+  static void store_d(double* p, D a) { _mm512_storeu_pd(p, a); }
+  static D low(F a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
+  static D high(F a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+  static D add_d(D a, D b) { return _mm512_add_pd(a, b); }
+  static D sub_d(D a, D b) { return _mm512_sub_pd(a, b); }
+  static D fma_d(D a, D b, D c) { return _mm512_fmadd_pd(a, b, c); }
+  static double reduce_d(D a) {
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    const __m128d v = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)));
+  }
+
+  static I zero_i() { return _mm512_setzero_si512(); }
+  static I set_i(int32_t x) { return _mm512_set1_epi32(x); }
+  static I add_i(I a, I b) { return _mm512_add_epi32(a, b); }
+  static I sub_i(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I round_i(F a) { return _mm512_cvtps_epi32(a); }
+  static F to_f(I a) { return _mm512_cvtepi32_ps(a); }
+  static void store_i8(int8_t* p, I a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a));
+  }
+  static int32_t reduce_i(I a) { return _mm512_reduce_add_epi32(a); }
+
+  struct Acc {
+    I sum;
+    void clear() { sum = zero_i(); }
+    void dot4(Bytes c, I x) { sum = _mm512_dpbusd_epi32(sum, c, x); }
+    void flush() {}
+    I total() const { return sum; }
+  };
+  static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  static I broadcast4(const int8_t* p) {
+    int32_t word;
+    std::memcpy(&word, p, 4);
+    return _mm512_set1_epi32(word);
+  }
+};
+
+}  // namespace
+
+const Kernels kernels_avx512 = Impl<Avx512>::table("avx512", 127, 127, 128);
+
+}  // namespace cluscomp

@@ -1,0 +1,323 @@
+// Every kernel, written once over a vector type V; each kernels_<level>.cpp supplies V and fills its table.
+//
+// V::F 16 floats, V::D 8 doubles, V::I 16 int32, V::Acc the sums of an integer filter tile.
+// The order of sums is stated in kernels.h; keep it when you change a loop.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "cluscomp/kernels.h"
+
+namespace cluscomp {
+namespace {
+
+template <class V>
+struct Impl {
+  using F = typename V::F;
+  using D = typename V::D;
+  using I = typename V::I;
+
+  // ---- loads of 16 elements, the last `n` < 16 of a row filled up with zeros ----
+  template <RowType T>
+  static F load(const void* base, int64_t i, int64_t n) {
+    if constexpr (T == RowType::f32) {
+      const float* p = static_cast<const float*>(base) + i;
+      return n >= kLanes ? V::load(p) : V::load_part(p, static_cast<int>(n));
+    } else {
+      const uint16_t* p = static_cast<const uint16_t*>(base) + i;
+      alignas(64) uint16_t part[kLanes] = {};
+      if (n < kLanes) {
+        std::memcpy(part, p, static_cast<size_t>(n) * 2);
+        p = part;
+      }
+      return T == RowType::f16 ? V::load_f16(p) : V::load_bf16(p);
+    }
+  }
+  static F load_u8(const uint8_t* p, int64_t n) {
+    alignas(64) uint8_t part[kLanes] = {};
+    if (n < kLanes) {
+      std::memcpy(part, p, static_cast<size_t>(n));
+      p = part;
+    }
+    return V::load_u8(p);
+  }
+
+  // Runs step(accumulator, first element, elements left) in the stated order and adds everything up.
+  template <class Step>
+  static float sum_f32(int64_t d, Step step) {
+    F a0 = V::zero(), a1 = V::zero(), a2 = V::zero(), a3 = V::zero();
+    int64_t i = 0;
+    for (; i + 64 <= d; i += 64) {
+      a0 = step(a0, i, kLanes);
+      a1 = step(a1, i + 16, kLanes);
+      a2 = step(a2, i + 32, kLanes);
+      a3 = step(a3, i + 48, kLanes);
+    }
+    if (i < d) a0 = step(a0, i, d - i);
+    if (i + 16 < d) a1 = step(a1, i + 16, d - i - 16);
+    if (i + 32 < d) a2 = step(a2, i + 32, d - i - 32);
+    if (i + 48 < d) a3 = step(a3, i + 48, d - i - 48);
+    return V::reduce(V::add(V::add(a0, a1), V::add(a2, a3)));
+  }
+
+  template <RowType T>
+  static float dot_t(const float* a, const void* b, int64_t d) {
+    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
+      return V::fma(load<RowType::f32>(a, i, n), load<T>(b, i, n), acc);
+    });
+  }
+  static float dot(const float* a, const void* b, RowType type, int64_t d) {
+    switch (type) {
+      case RowType::f16: return dot_t<RowType::f16>(a, b, d);
+      case RowType::bf16: return dot_t<RowType::bf16>(a, b, d);
+      default: return dot_t<RowType::f32>(a, b, d);
+    }
+  }
+  template <RowType T>
+  static float l2_t(const float* a, const void* b, int64_t d) {
+    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
+      const F diff = V::sub(load<RowType::f32>(a, i, n), load<T>(b, i, n));
+      return V::fma(diff, diff, acc);
+    });
+  }
+  static float l2(const float* a, const void* b, RowType type, int64_t d) {
+    switch (type) {
+      case RowType::f16: return l2_t<RowType::f16>(a, b, d);
+      case RowType::bf16: return l2_t<RowType::bf16>(a, b, d);
+      default: return l2_t<RowType::f32>(a, b, d);
+    }
+  }
+  static float dot_u8(const float* a, const uint8_t* b, int64_t d) {
+    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
+      return V::fma(load<RowType::f32>(a, i, n), load_u8(b + i, n), acc);
+    });
+  }
+  static float l2_u8(const float* a, const float* scale, const uint8_t* b, int64_t d) {
+    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
+      const F value = V::mul(load<RowType::f32>(scale, i, n), load_u8(b + i, n));
+      const F diff = V::sub(load<RowType::f32>(a, i, n), value);
+      return V::fma(diff, diff, acc);
+    });
+  }
+
+  // float64: 16 elements feed two halves; two pairs of accumulators.
+  template <class Step>
+  static double sum_f64(int64_t d, Step step) {
+    D a0 = V::zero_d(), a1 = V::zero_d(), a2 = V::zero_d(), a3 = V::zero_d();
+    int64_t i = 0;
+    for (; i + 32 <= d; i += 32) {
+      step(a0, a1, i, kLanes);
+      step(a2, a3, i + 16, kLanes);
+    }
+    if (i < d) step(a0, a1, i, d - i);
+    if (i + 16 < d) step(a2, a3, i + 16, d - i - 16);
+    return V::reduce_d(V::add_d(V::add_d(a0, a1), V::add_d(a2, a3)));
+  }
+  static double dot_f64(const float* a, const float* b, int64_t d) {
+    return sum_f64(d, [&](D& lo, D& hi, int64_t i, int64_t n) {
+      const F x = load<RowType::f32>(a, i, n), y = load<RowType::f32>(b, i, n);
+      lo = V::fma_d(V::low(x), V::low(y), lo);
+      hi = V::fma_d(V::high(x), V::high(y), hi);
+    });
+  }
+  static double l2_f64(const float* a, const float* b, int64_t d) {
+    return sum_f64(d, [&](D& lo, D& hi, int64_t i, int64_t n) {
+      const F x = load<RowType::f32>(a, i, n), y = load<RowType::f32>(b, i, n);
+      const D u = V::sub_d(V::low(x), V::low(y)), v = V::sub_d(V::high(x), V::high(y));
+      lo = V::fma_d(u, u, lo);
+      hi = V::fma_d(v, v, hi);
+    });
+  }
+  static void add_f64(double* acc, const float* x, double weight, int64_t d) {
+    const D w = V::set_d(weight);
+    int64_t i = 0;
+    for (; i + kLanes <= d; i += kLanes) {
+      const F v = V::load(x + i);
+      V::store_d(acc + i, V::fma_d(w, V::low(v), V::load_d(acc + i)));
+      V::store_d(acc + i + 8, V::fma_d(w, V::high(v), V::load_d(acc + i + 8)));
+    }
+    for (; i < d; ++i) acc[i] = std::fma(weight, static_cast<double>(x[i]), acc[i]);
+  }
+  static void load_f16(const uint16_t* x, float* out, int64_t d) {
+    int64_t i = 0;
+    for (; i + kLanes <= d; i += kLanes) V::store(out + i, V::load_f16(x + i));
+    if (i < d) V::store_part(out + i, load<RowType::f16>(x, i, d - i), static_cast<int>(d - i));
+  }
+
+  // ---- quantising one row (d is a multiple of 16, zero-padded) ----
+  static float centre(const float* x, const float* mean, float* centred, int64_t d, float* sum_sq) {
+    F largest = V::zero(), squares = V::zero();
+    for (int64_t i = 0; i < d; i += kLanes) {
+      const F v = V::sub(V::load(x + i), V::load(mean + i));
+      V::store(centred + i, v);
+      largest = V::max(largest, V::abs(v));
+      squares = V::fma(v, v, squares);
+    }
+    *sum_sq = V::reduce(squares);
+    return V::reduce_max(largest);
+  }
+  static int32_t quantize(const float* centred, float scale, float inv_scale, int8_t* out, int64_t d,
+                          float* value_sq, float* error_sq) {
+    const F s = V::set(scale), inv = V::set(inv_scale);
+    F values = V::zero(), errors = V::zero();
+    I sum = V::zero_i();
+    for (int64_t i = 0; i < d; i += kLanes) {
+      const F v = V::load(centred + i);
+      const I q = V::round_i(V::mul(v, inv));
+      const F value = V::mul(V::to_f(q), s);
+      const F error = V::sub(v, value);
+      values = V::fma(value, value, values);
+      errors = V::fma(error, error, errors);
+      sum = V::add_i(sum, q);
+      V::store_i8(out + i, q);
+    }
+    *value_sq = V::reduce(values);
+    *error_sq = V::reduce(errors);
+    return V::reduce_i(sum);
+  }
+
+  // ---- float filter ----
+  template <int R, int P>
+  static void tile_f32(const float* x, int64_t ldx, const float* panels, const float* bias, int64_t d, float* out,
+                       int64_t ld) {
+    F acc[R][P];
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p) acc[r][p] = V::load(bias + p * kLanes);
+    for (int64_t j = 0; j < d; ++j) {
+      F c[P];
+      for (int p = 0; p < P; ++p) c[p] = V::load(panels + (p * d + j) * kLanes);
+      for (int r = 0; r < R; ++r) {
+        const F v = V::set(x[r * ldx + j]);
+        for (int p = 0; p < P; ++p) acc[r][p] = V::fma(v, c[p], acc[r][p]);
+      }
+    }
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p) V::store(out + r * ld + p * kLanes, acc[r][p]);
+  }
+  template <int P>
+  static void column_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int64_t d,
+                         float* out, int64_t ld) {
+    int r = 0;
+    for (; r + V::kRows <= rows; r += V::kRows)
+      tile_f32<V::kRows, P>(x + r * ldx, ldx, panels, bias, d, out + r * ld, ld);
+    for (; r < rows; ++r) tile_f32<1, P>(x + r * ldx, ldx, panels, bias, d, out + r * ld, ld);
+  }
+  static void filter_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
+                         int64_t d, float* out, int64_t ld) {
+    int p = 0;
+    for (; p + V::kPanels <= n_panels; p += V::kPanels)
+      column_f32<V::kPanels>(x, ldx, rows, panels + p * d * kLanes, bias + p * kLanes, d, out + p * kLanes, ld);
+    for (; p < n_panels; ++p)
+      column_f32<1>(x, ldx, rows, panels + p * d * kLanes, bias + p * kLanes, d, out + p * kLanes, ld);
+  }
+
+  // ---- integer filter ----
+  static void bound(I product, const float* terms, const float* row_terms, int32_t row_sum, float* out) {
+    const F integer = V::to_f(V::sub_i(product, V::set_i(row_sum)));
+    const F scale = V::mul(V::set(row_terms[0]), V::load(terms));
+    F score = V::fma(integer, scale, V::load(terms + kLanes));
+    score = V::fma(V::set(row_terms[1]), V::load(terms + 2 * kLanes), score);
+    score = V::fma(V::set(row_terms[2]), V::load(terms + 3 * kLanes), score);
+    V::store(out, score);
+  }
+  template <int R, int P>
+  static void tile_i8(const int8_t* x, const uint8_t* panels, const float* terms, const float* row_terms,
+                      const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
+    typename V::Acc acc[R][P];
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p) acc[r][p].clear();
+    int64_t j = 0;
+    while (j < d4) {
+      const int64_t stop = V::kFlush ? (j + V::kFlush < d4 ? j + V::kFlush : d4) : d4;
+      for (; j < stop; ++j) {
+        typename V::Bytes c[P];
+        for (int p = 0; p < P; ++p) c[p] = V::load_bytes(panels + (p * d4 + j) * (4 * kLanes));
+        for (int r = 0; r < R; ++r) {
+          const auto v = V::broadcast4(x + (r * d4 + j) * 4);
+          for (int p = 0; p < P; ++p) acc[r][p].dot4(c[p], v);
+        }
+      }
+      if (V::kFlush)
+        for (int r = 0; r < R; ++r)
+          for (int p = 0; p < P; ++p) acc[r][p].flush();
+    }
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p)
+        bound(acc[r][p].total(), terms + p * 4 * kLanes, row_terms + r * 4, row_sum[r], out + r * ld + p * kLanes);
+  }
+  template <int P>
+  static void column_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+                        const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
+    int r = 0;
+    for (; r + V::kRows <= rows; r += V::kRows)
+      tile_i8<V::kRows, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
+    for (; r < rows; ++r)
+      tile_i8<1, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
+  }
+  static void filter_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+                        const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
+    int p = 0;
+    const int64_t panel_bytes = d4 * 4 * kLanes;
+    for (; p + V::kPanels <= n_panels; p += V::kPanels)
+      column_i8<V::kPanels>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
+                            out + p * kLanes, ld);
+    for (; p < n_panels; ++p)
+      column_i8<1>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
+                   out + p * kLanes, ld);
+  }
+
+  // ---- choosing what to verify ----
+  static float max_score(const float* scores, int64_t n, int64_t* position) {
+    F best = V::set(-std::numeric_limits<float>::infinity());
+    for (int64_t i = 0; i < n; i += kLanes) best = V::max(V::load(scores + i), best);
+    const float value = V::reduce_max(best);
+    const F wanted = V::set(value);
+    *position = 0;
+    for (int64_t i = 0; i < n; i += kLanes) {
+      const uint32_t mask = V::not_less(V::load(scores + i), wanted);
+      if (mask) {
+        *position = i + __builtin_ctz(mask);
+        break;
+      }
+    }
+    return value;
+  }
+  static int64_t select(const float* scores, int64_t n, float threshold, int32_t* positions) {
+    const F limit = V::set(threshold);
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i += kLanes) {
+      uint32_t mask = V::not_less(V::load(scores + i), limit);
+      for (; mask; mask &= mask - 1) positions[found++] = static_cast<int32_t>(i + __builtin_ctz(mask));
+    }
+    return found;
+  }
+
+  // ---- PQ tables ----
+  static void table_dot(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out) {
+    for (int64_t k = 0; k < ksub; k += kLanes) {
+      F acc = V::zero();
+      for (int64_t j = 0; j < dsub; ++j) acc = V::fma(V::set(q[j]), V::load(codebook_t + j * ksub + k), acc);
+      V::store(out + k, acc);
+    }
+  }
+  static void table_l2(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out) {
+    for (int64_t k = 0; k < ksub; k += kLanes) {
+      F acc = V::zero();
+      for (int64_t j = 0; j < dsub; ++j) {
+        const F diff = V::sub(V::set(q[j]), V::load(codebook_t + j * ksub + k));
+        acc = V::fma(diff, diff, acc);
+      }
+      V::store(out + k, acc);
+    }
+  }
+
+  static constexpr Kernels table(const char* name, int row_max, int centroid_max, int offset) {
+    return {name,      row_max, centroid_max, offset,   dot_f64,    l2_f64,    dot,       l2,     dot_u8,    l2_u8,
+            add_f64,   load_f16, centre,      quantize, filter_f32, filter_i8, max_score, select, table_dot, table_l2};
+  }
+};
+
+}  // namespace
+}  // namespace cluscomp

@@ -1,0 +1,69 @@
+#include "cluscomp/pq.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cluscomp/parallel.h"
+
+namespace cluscomp {
+namespace {
+
+constexpr int64_t kEncodeRows = 512;  // rows of one piece of work
+
+void pack_code(uint8_t* row, int64_t j, int nbits, uint32_t code) {
+  const int64_t bit = j * nbits;
+  const uint32_t word = code << (bit % 8);
+  row[bit / 8] = static_cast<uint8_t>(row[bit / 8] | word);
+  if (word > 255) row[bit / 8 + 1] = static_cast<uint8_t>(row[bit / 8 + 1] | (word >> 8));
+}
+
+}  // namespace
+
+PqCodebook::PqCodebook(const float* codebooks, int64_t m, int64_t dsub, int nbits)
+    : m_(m), dsub_(dsub), nbits_(nbits), codebooks_(codebooks, codebooks + (m * dsub << nbits)) {
+  transposed_.resize(codebooks_.size());
+  const int64_t k = ksub();
+  for (int64_t s = 0; s < m; ++s)
+    for (int64_t c = 0; c < k; ++c)
+      for (int64_t j = 0; j < dsub; ++j)
+        transposed_[(s * dsub + j) * k + c] = codebooks_[(s * k + c) * dsub + j];
+}
+
+void PqCodebook::encode(const RowsView& x, uint8_t* codes) const {
+  std::call_once(once_, [&] {
+    for (int64_t s = 0; s < m_; ++s)
+      assigners_.push_back(std::make_unique<Assigner>(codebooks_.data() + s * ksub() * dsub_, ksub(), dsub_,
+                                                      Metric::l2, nullptr));
+  });
+  const int64_t bytes = code_size();
+  parallel_for(x.n, kEncodeRows, [&](int64_t begin, int64_t end) {
+    std::vector<int32_t> labels(static_cast<size_t>(end - begin));
+    std::memset(codes + begin * bytes, 0, static_cast<size_t>((end - begin) * bytes));
+    RowsView block{x.row(begin), x.type, end - begin, x.d, x.stride_in_elements};
+    for (int64_t s = 0; s < m_; ++s) {
+      assigners_[s]->assign(block.columns(s * dsub_, dsub_), nullptr, labels.data(), nullptr);
+      for (int64_t i = begin; i < end; ++i)
+        pack_code(codes + i * bytes, s, nbits_, static_cast<uint32_t>(labels[i - begin]));
+    }
+  });
+}
+
+void PqCodebook::decode(const uint8_t* codes, int64_t n, float* out) const {
+  const int64_t bytes = code_size();
+  parallel_for(n, kEncodeRows, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t s = 0; s < m_; ++s) {
+        const int64_t code = unpack_code(codes + i * bytes, s, nbits_);
+        std::copy_n(codebooks_.data() + (s * ksub() + code) * dsub_, dsub_, out + i * d() + s * dsub_);
+      }
+  });
+}
+
+void PqCodebook::tables(const float* query, Metric metric, float* out) const {
+  const Kernels& kern = kernels();
+  const auto table = metric == Metric::ip ? kern.table_dot : kern.table_l2;
+  for (int64_t s = 0; s < m_; ++s)
+    table(query + s * dsub_, transposed_.data() + s * dsub_ * ksub(), dsub_, ksub(), out + s * ksub());
+}
+
+}  // namespace cluscomp

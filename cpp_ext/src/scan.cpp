@@ -1,0 +1,128 @@
+#include "cluscomp/scan.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "cluscomp/parallel.h"
+#include "cluscomp/topk.h"
+
+namespace cluscomp {
+namespace {
+
+constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold
+
+struct Range {
+  int64_t list, begin, end;
+};
+
+void keep(const Lists& lists, int64_t row, int64_t n, const float* scores, TopK& best) {
+  float threshold = best.threshold();
+  for (int64_t i = 0; i < n; ++i) {
+    if (scores[i] < threshold || (lists.skip && lists.skip[row + i])) continue;
+    best.push(scores[i], lists.position(row + i));
+    threshold = best.threshold();
+  }
+}
+
+void scan_range(Scorer& scorer, const Lists& lists, const Range& range, TopK& best) {
+  float scores[kScanRows];
+  scorer.enter_list(range.list);
+  for (int64_t row = range.begin; row < range.end; row += kScanRows) {
+    const int64_t n = std::min(kScanRows, range.end - row);
+    scorer.score(row, n, scores);
+    keep(lists, row, n, scores, best);
+  }
+}
+
+std::vector<Range> probed_ranges(const Lists& lists, const int32_t* probes, int64_t n_probes) {
+  std::vector<Range> ranges;
+  for (int64_t p = 0; p < n_probes; ++p) {
+    const int64_t list = probes[p];
+    if (list >= 0 && lists.offsets[list] < lists.offsets[list + 1])
+      ranges.push_back({list, lists.offsets[list], lists.offsets[list + 1]});
+  }
+  return ranges;
+}
+
+// Few queries: the rows of one query are shared out. Any cut gives the same result, since the order is total.
+TopK search_split(const ScorerFactory& factory, const Lists& lists, const float* query,
+                  const std::vector<Range>& ranges, int64_t k) {
+  int64_t total = 0;
+  for (const Range& range : ranges) total += range.end - range.begin;
+  const int64_t piece_rows = std::max<int64_t>(4 * kScanRows, total / (4 * num_threads()) + 1);
+  std::vector<std::vector<Range>> pieces(1);
+  int64_t filled = 0;
+  for (Range range : ranges) {
+    while (range.begin < range.end) {
+      const int64_t take = std::min(range.end - range.begin, piece_rows - filled);
+      pieces.back().push_back({range.list, range.begin, range.begin + take});
+      range.begin += take;
+      filled += take;
+      if (filled == piece_rows) {
+        pieces.emplace_back();
+        filled = 0;
+      }
+    }
+  }
+  std::vector<TopK> found(pieces.size(), TopK(k));
+  parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+    const auto scorer = factory();
+    scorer->set_query(query);
+    for (int64_t i = begin; i < end; ++i)
+      for (const Range& range : pieces[i]) scan_range(*scorer, lists, range, found[i]);
+  });
+  for (size_t i = 1; i < found.size(); ++i) found[0].merge(found[i]);
+  return found[0];
+}
+
+// Queries [begin, end) that probe the same ranges share one pass over the rows.
+void search_group(std::vector<std::unique_ptr<Scorer>>& scorers, const Lists& lists, const float* queries, int64_t d,
+                  const std::vector<Range>& ranges, int64_t begin, int64_t end, std::vector<TopK>& best) {
+  for (int64_t q = begin; q < end; ++q) scorers[q - begin]->set_query(queries + q * d);
+  for (const Range& range : ranges)
+    for (int64_t row = range.begin; row < range.end; row += kScanRows) {
+      const Range block{range.list, row, std::min(row + kScanRows, range.end)};
+      for (int64_t q = begin; q < end; ++q) scan_range(*scorers[q - begin], lists, block, best[q - begin]);
+    }
+}
+
+}  // namespace
+
+void search_lists(const ScorerFactory& factory, const Lists& lists, const float* queries, int64_t nq, int64_t d,
+                  const int32_t* probes, int64_t n_probes, int64_t k, float* scores, int64_t* positions) {
+  if (nq < 2 * num_threads()) {
+    for (int64_t q = 0; q < nq; ++q) {
+      const auto ranges = probed_ranges(lists, probes + q * n_probes, n_probes);
+      search_split(factory, lists, queries + q * d, ranges, k).write(scores + q * k, positions + q * k);
+    }
+    return;
+  }
+  // A single probe everywhere means that all queries read the same list: the whole index.
+  const bool shared = n_probes == 1 && std::all_of(probes, probes + nq, [&](int32_t p) { return p == probes[0]; });
+  const int64_t group = shared ? std::min(factory()->group(), std::max<int64_t>(1, nq / num_threads())) : 1;
+  parallel_for(nq, group, [&](int64_t begin, int64_t end) {
+    std::vector<std::unique_ptr<Scorer>> scorers;
+    for (int64_t q = begin; q < end; ++q) scorers.push_back(factory());
+    std::vector<TopK> best(static_cast<size_t>(end - begin), TopK(k));
+    const auto ranges = probed_ranges(lists, probes + begin * n_probes, n_probes);
+    search_group(scorers, lists, queries, d, ranges, begin, end, best);
+    for (int64_t q = begin; q < end; ++q) best[q - begin].write(scores + q * k, positions + q * k);
+  });
+}
+
+void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
+             int64_t c, float* scores) {
+  parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+    const auto scorer = factory();
+    for (int64_t q = begin; q < end; ++q) {
+      scorer->set_query(queries + q * d);
+      for (int64_t i = q * c; i < (q + 1) * c; ++i) {
+        scores[i] = -std::numeric_limits<float>::infinity();
+        if (candidates[i] >= 0) scorer->score(candidates[i], 1, scores + i);
+      }
+    }
+  });
+}
+
+}  // namespace cluscomp
