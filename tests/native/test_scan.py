@@ -1,0 +1,141 @@
+"""Scans and top-k against plain NumPy: every codec, metric, instruction set; lists, skips, ties, threads."""
+
+from __future__ import annotations
+
+import native_reference as reference
+import numpy as np
+import pytest
+
+from cluscomp import native
+
+K = 7
+
+
+def score_matrix(queries, rows, metric):
+    q, r = queries.astype("f8"), rows.astype("f8")
+    return q @ r.T if metric == "ip" else -((q[:, None] - r[None]) ** 2).sum(2)
+
+
+def check(found, queries, decoded, metric, offsets, positions, probes, k=K, skip=None):
+    """Compare with the reference computed list by list; decoded: (lists ->) rows as the codec reproduces them."""
+    scores, ids = found
+    place = np.arange(offsets[-1]) if positions is None else positions
+    exact = score_matrix(queries, decoded, metric).astype("f4")
+    for q in range(len(queries)):
+        rows = np.concatenate([np.arange(offsets[p], offsets[p + 1]) for p in probes[q] if p >= 0] or [[]]).astype(int)
+        if skip is not None:
+            rows = rows[skip[rows] == 0]
+        want_scores, want_ids = reference.topk(exact[q, rows], np.asarray(place)[rows], k)
+        np.testing.assert_allclose(scores[q], want_scores, rtol=2e-5, atol=2e-4)
+        found_rows = {int(p): r for r, p in enumerate(place)}
+        for rank, position in enumerate(ids[q]):
+            assert (position == -1) == (want_ids[rank] == -1)
+            if position >= 0:  # a near-tie may swap neighbours; its exact score must then be as good
+                assert exact[q, found_rows[int(position)]] >= want_scores[rank] - 2e-4 * (1 + abs(want_scores[rank]))
+
+
+@pytest.fixture()
+def lists(rng):
+    offsets = np.array([0, 40, 40, 150, 300], "i8")
+    positions = rng.permutation(300).astype("i8")
+    probes = np.array([[0, 2], [3, -1], [1, -1], [2, 3], [0, 3]], "i4")
+    return offsets, positions, probes
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+@pytest.mark.parametrize("d", [5, 16, 67])
+def test_rows(level, rng, lists, metric, dtype, d):
+    offsets, positions, probes = lists
+    rows = rng.normal(size=(300, d)).astype(dtype)
+    queries = rng.normal(size=(5, d)).astype("f4")
+    found = native.scan_rows(queries, rows, offsets, positions, probes, K, metric)
+    check(found, queries, rows, metric, offsets, positions, probes)
+    small = native.scan_rows(queries, rows, offsets, positions.astype("i4"), probes, K, metric)
+    np.testing.assert_array_equal(found[1], small[1])
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_sq8(level, rng, lists, metric):
+    offsets, positions, probes = lists
+    d = 37
+    codes = rng.integers(0, 256, size=(300, d)).astype("u1")
+    vmin, vdiff = rng.normal(size=d).astype("f4"), rng.random(d).astype("f4")
+    decoded = vmin + (codes + 0.5) / 255 * vdiff
+    queries = rng.normal(size=(5, d)).astype("f4")
+    found = native.scan_sq8(queries, codes, vmin, vdiff, offsets, positions, probes, K, metric)
+    check(found, queries, decoded, metric, offsets, positions, probes)
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("nbits,m", [(4, 5), (4, 6), (6, 5), (8, 6)])
+@pytest.mark.parametrize("residual", [False, True])
+def test_pq(level, rng, lists, metric, nbits, m, residual):
+    offsets, positions, probes = lists
+    dsub = 3
+    books = rng.normal(size=(m, 2**nbits, dsub)).astype("f4")
+    codes = native.pq_encode(rng.normal(size=(300, m * dsub)).astype("f4"), books, nbits)
+    coarse = rng.normal(size=(4, m * dsub)).astype("f4") if residual else None
+    decoded = native.pq_decode(codes, books, nbits)
+    if residual:
+        decoded = decoded + np.repeat(coarse, np.diff(offsets), axis=0)
+    queries = rng.normal(size=(5, m * dsub)).astype("f4")
+    found = native.scan_pq(queries, codes, books, nbits, offsets, positions, probes, K, metric, None, coarse)
+    check(found, queries, decoded, metric, offsets, positions, probes)
+
+
+@pytest.mark.parametrize("n,k", [(1, 1), (10, 10), (700, 300), (3000, 5)])
+def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
+    rows = rng.integers(-1, 2, size=(n, 4)).astype("f4")  # many exact ties
+    queries = rng.integers(-1, 2, size=(9, 4)).astype("f4")
+    skip = (rng.random(n) < 0.3).astype("u1")
+    offsets, probes = np.array([0, n], "i8"), np.zeros((9, 1), "i4")
+    exact = queries @ rows.T
+    for count in (1, 3):
+        native.set_num_threads(count)
+        scores, ids = native.scan_rows(queries, rows, offsets, None, probes, k, "ip", skip)
+        for q in range(9):
+            live = np.flatnonzero(skip == 0)
+            want_scores, want_ids = reference.topk(exact[q, live], live, k)
+            np.testing.assert_array_equal(scores[q], want_scores)
+            np.testing.assert_array_equal(ids[q], want_ids)
+        one = native.scan_rows(queries[:1], rows, offsets, None, probes[:1], k, "ip", skip)
+        np.testing.assert_array_equal(one[1][0], ids[0])  # the split of one query over threads changes nothing
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_rescore(level, rng, metric):
+    rows = rng.normal(size=(50, 21)).astype("f4")
+    queries = rng.normal(size=(4, 21)).astype("f4")
+    candidates = rng.integers(-1, 50, size=(4, 9))
+    got = native.rescore_rows(queries, rows, candidates, metric)
+    exact = np.take_along_axis(score_matrix(queries, rows, metric), np.maximum(candidates, 0), axis=1)
+    np.testing.assert_allclose(got, np.where(candidates < 0, -np.inf, exact), rtol=1e-5, atol=1e-5)
+
+
+def test_levels_agree_bit_for_bit(rng, lists):
+    offsets, positions, probes = lists
+    rows, queries = rng.normal(size=(300, 67)).astype("f2"), rng.normal(size=(5, 67)).astype("f4")
+    before, results = native.simd_level(), []
+    for name in native.available_simd_levels():
+        native.set_simd_level(name)
+        results.append(native.scan_rows(queries, rows, offsets, positions, probes, K, "l2")[0])
+    native.set_simd_level(before)
+    for scores in results[1:]:
+        np.testing.assert_array_equal(scores, results[0])
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"offsets": np.array([0, 5, 4, 300], "i8")}, "never fall"),
+        ({"offsets": np.array([0, 299], "i8")}, "last offset"),
+        ({"probes": np.array([[1]], "i4")}, "probe"),
+        ({"positions": np.zeros(3, "i8")}, "positions"),
+        ({"k": 0}, "k must"),
+    ],
+)
+def test_wrong_calls_are_refused(rng, change, message):
+    call = {"offsets": np.array([0, 300], "i8"), "positions": None, "probes": np.zeros((1, 1), "i4"), "k": 3} | change
+    with pytest.raises(ValueError, match=message):
+        native.scan_rows(np.zeros((1, 4), "f4"), np.zeros((300, 4), "f4"), metric="ip", **call)
