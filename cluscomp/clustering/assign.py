@@ -1,0 +1,91 @@
+"""Assignment: the nearest centroid of each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows, row_norms
+from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
+from cluscomp.errors import UsageError
+
+
+def assign(
+    x: Any,
+    centroids: Any,
+    *,
+    metric: str = "l2",
+    return_scores: bool = False,
+    progress: Progress | None = None,
+) -> Any:
+    """Find the nearest centroid of each row.
+
+    x: (n, d) NumPy array, memory map or torch tensor of float32, float16 or bfloat16, read in blocks without
+    a converted copy (other number types are converted to float32). centroids: (k, d).
+    metric: "l2" (smallest squared distance), "ip" (largest inner product) or "cosine" (largest cosine; a zero
+    row has cosine 0 with everything). Ties go to the lowest centroid index.
+    progress: called as progress(rows done, rows in all) after each block.
+
+    Returns labels (n,) int32; with return_scores also scores (n,) float32: squared distance, inner product or
+    cosine of each row with its centroid. Labels are those of float64 arithmetic up to exact ties, for any
+    thread count and block size.
+    Raises UsageError (unknown metric), DimensionError, DTypeError, NonFiniteError, EmptyInputError (no
+    centroid).
+    """
+    checked = check_metric(metric)
+    if is_cuda_tensor(x):
+        return _assign_on_device(x, centroids, checked, return_scores)
+    centroids = to_float32(as_rows(centroids, name="centroids"))
+    x = as_rows(x, dim=centroids.shape[1], min_rows=0)
+    ticker = Ticker(progress, x.shape[0])
+    labels, scores = assign_rows(x, centroids, checked, ticker=ticker)
+    ticker.finish()
+    return (labels, scores) if return_scores else labels
+
+
+def assign_rows(
+    x: np.ndarray,
+    centroids: np.ndarray,
+    metric: Metric,
+    *,
+    norms: np.ndarray | None = None,
+    hints: np.ndarray | None = None,
+    ticker: Ticker | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Assign checked rows: x (n, d) of kernel dtype, centroids (k, d) float32.
+
+    norms: (n,) row norms for the metric cosine where the caller has them; computed here otherwise.
+    hints: (n,) int32 likely labels, such as those of the last step; they save time and change nothing.
+    Returns labels (n,) int32 and scores (n,) float32 as `assign` does.
+    """
+    if metric == "cosine":
+        # Scaling a row does not change which centroid wins, so rows are not normalised, only their scores.
+        centroids = unit_rows(centroids).astype(np.float32)
+        norms = row_norms(x) if norms is None else norms
+    n, dim = x.shape
+    labels = np.empty(n, dtype=np.int32)
+    scores = np.empty(n, dtype=np.float32)
+    assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric))
+    for block in iter_blocks(n, block_rows(dim, centroids.shape[0])):
+        likely = None if hints is None else hints[block]
+        labels[block], scores[block] = assigner.assign(x[block], likely)
+        if ticker is not None:
+            ticker.advance(block.stop - block.start)
+    if metric == "cosine" and norms is not None:
+        np.divide(scores, norms, out=scores, where=norms > 0, casting="same_kind")
+    return labels, scores
+
+
+def is_cuda_tensor(x: Any) -> bool:
+    """True for a torch tensor in GPU memory; does not import torch."""
+    return type(x).__module__.startswith("torch") and x.device.type == "cuda"
+
+
+def _assign_on_device(x: Any, centroids: Any, metric: Metric, return_scores: bool) -> Any:
+    """Place of the GPU path: labels and scores stay on the device of x."""
+    raise UsageError(
+        f"x is a torch tensor on {x.device}, and this build assigns on the CPU only; pass x.cpu()"
+    )

@@ -1,0 +1,124 @@
+"""The scikit-learn estimator protocol without depending on scikit-learn.
+
+`clone`, `Pipeline`, `GridSearchCV` and `check_estimator` only use the methods below (duck typing).
+scikit-learn is touched only by code that it calls itself (`__sklearn_tags__`) or that is already using it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import as_rows
+from cluscomp.errors import DimensionError, DTypeError, NotTrainedError, UsageError
+
+
+class Estimator:
+    """Base class: parameters are the constructor's arguments, stored unchanged under their own names."""
+
+    _estimator_type = "clusterer"
+
+    @classmethod
+    def _param_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor arguments by name; deep is accepted for scikit-learn and changes nothing."""
+        return {name: getattr(self, name) for name in self._param_names()}
+
+    def set_params(self, **params: Any) -> Any:
+        """Set constructor arguments by name and return the estimator; UsageError names an unknown one."""
+        known = self._param_names()
+        for name, value in params.items():
+            if name not in known:
+                raise UsageError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({shown})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(sparse=False, allow_nan=False),
+        )
+
+    def _check_fit_rows(self, x: Any) -> np.ndarray:
+        """Checked rows to fit on; sets n_features_in_, and feature_names_in_ for data frames."""
+        rows = _checked_rows(x)
+        self.n_features_in_ = rows.shape[1]
+        names = _feature_names(x)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return rows
+
+    def _check_rows(self, x: Any) -> np.ndarray:
+        """Checked rows for a fitted estimator.
+
+        Raises NotTrainedError before fit, DimensionError for another width.
+        """
+        if not hasattr(self, "n_features_in_"):
+            raise _not_fitted_class()(f"this {type(self).__name__} is not fitted yet; call fit first")
+        rows = _checked_rows(x)
+        if rows.shape[1] != self.n_features_in_:
+            raise DimensionError(
+                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+        return rows
+
+
+def _checked_rows(x: Any) -> np.ndarray:
+    """The array gate, with the additions and wordings that scikit-learn's checks ask of an estimator."""
+    if hasattr(x, "toarray") and not isinstance(x, np.ndarray):
+        raise DTypeError(f"x is a sparse {type(x).__name__}, but dense rows are needed; pass x.toarray()")
+    shape = getattr(x, "shape", None)
+    if shape is not None and len(shape) == 1:
+        raise DimensionError(
+            f"x must be a matrix (rows, dim), but has shape {tuple(shape)}. Reshape your data: "
+            "x[None, :] for one row, x[:, None] for one feature"
+        )
+    if shape is not None and len(shape) == 2 and shape[1] == 0:
+        raise DimensionError(f"0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
+    dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "c":
+        raise DTypeError(f"Complex data not supported: x has dtype {dtype}; pass real numbers")
+    if dtype == np.dtype(object):
+        x = _numbers_from_objects(x)
+    return as_rows(x)
+
+
+def _numbers_from_objects(x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x).astype(np.float64)
+    except (TypeError, ValueError) as exc:
+        raise DTypeError(f"x holds objects that are not numbers ({exc}); pass a float array") from exc
+
+
+def _feature_names(x: Any) -> np.ndarray | None:
+    """Column names of a data frame when all are strings, else None."""
+    columns = getattr(x, "columns", None)
+    if columns is None:
+        return None
+    names = np.asarray(columns, dtype=object)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def _not_fitted_class() -> type[NotTrainedError]:
+    """NotTrainedError; where scikit-learn is in use, one that its handlers also know as NotFittedError."""
+    exceptions = sys.modules.get("sklearn.exceptions")
+    if exceptions is None:
+        return NotTrainedError
+    return type("NotTrainedError", (NotTrainedError, exceptions.NotFittedError), {})

@@ -1,0 +1,251 @@
+"""k-means: the training loop that estimators, quantizers and indexes share, and the estimator `KMeans`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import as_rows, to_float32
+from cluscomp.clustering.assign import assign, assign_rows
+from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.estimator import Estimator
+from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
+from cluscomp.clustering.metrics import Metric, check_metric, unit_rows
+from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start
+from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError, UsageError
+
+DEFAULT_TOL = 1e-7
+STARTS = {"random": random_start, "k-means++": kmeans_plus_plus_start}
+
+
+@dataclass(frozen=True)
+class KMeansResult:
+    """Result of `train_kmeans`.
+
+    centroids: (k, d) float32. labels: (n,) int32 of all rows given, or None where not asked for.
+    inertia: objective of those labels, or of the last training step (metrics.py has the formula).
+    n_iter: updates made. history: objective per step of the best run.
+    """
+
+    centroids: np.ndarray
+    labels: np.ndarray | None
+    inertia: float
+    n_iter: int
+    history: tuple[float, ...]
+
+
+def train_kmeans(
+    x: Any,
+    n_clusters: int,
+    *,
+    metric: str = "l2",
+    n_iter: int = 20,
+    init: str | np.ndarray = "random",
+    seed: int | tuple[int, ...] | None = 0,
+    sample_weight: Any = None,
+    max_points_per_cluster: int | None = None,
+    n_redo: int = 1,
+    tol: float = DEFAULT_TOL,
+    with_labels: bool = False,
+    progress: Progress | None = None,
+) -> KMeansResult:
+    """Cluster the rows of x (n, d) and return centroids, as `KMeans` does, with a progress callback.
+
+    x is read in blocks, so a memory map may be larger than memory. with_labels: also assign every row to the
+    final centroids. progress(done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
+    Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
+    """
+    checked = check_metric(metric)
+    _check_numbers(
+        n_clusters=n_clusters, n_iter=n_iter, n_redo=n_redo, max_points_per_cluster=max_points_per_cluster
+    )
+    x = as_rows(x)
+    start = _check_start(init, n_clusters, x.shape[1])
+    mass = _check_weights(sample_weight, x.shape[0])
+    rng = np.random.default_rng(seed)
+    picked = _subsample(x.shape[0], n_clusters, max_points_per_cluster, mass, rng)
+    rows = _training_rows(x, checked, mass, picked)
+    _check_enough_rows(rows, n_clusters)
+
+    n_runs = 1 if isinstance(start, np.ndarray) else n_redo
+    label_all = with_labels and picked is not None
+    settle = n_runs > 1 or (with_labels and not label_all)
+    ticker = Ticker(progress, rows.x.shape[0] * (n_iter + settle) * n_runs + x.shape[0] * label_all)
+    best: LloydResult | None = None
+    for _ in range(n_runs):
+        centroids = _start_centroids(start, rows, n_clusters, rng)
+        run = lloyd(rows, centroids, n_iter=n_iter, tol=tol, final_assignment=settle, ticker=ticker)
+        if best is None or run.objective < best.objective:
+            best = run
+    assert best is not None  # n_runs >= 1 has been checked
+    result = _with_all_labels(best, x, checked, mass, ticker) if label_all else _from_run(best, with_labels)
+    ticker.finish()
+    return result
+
+
+def _from_run(run: LloydResult, with_labels: bool) -> KMeansResult:
+    labels = run.labels if with_labels else None
+    return KMeansResult(run.centroids, labels, run.objective, run.n_iter, run.history)
+
+
+def _with_all_labels(
+    run: LloydResult, x: np.ndarray, metric: Metric, mass: np.ndarray | None, ticker: Ticker
+) -> KMeansResult:
+    """Labels and inertia of all rows, after training on a part of them."""
+    rows = WeightedRows(x, metric, mass)
+    labels, scores = assign_rows(x, run.centroids, metric, norms=rows.norms, ticker=ticker)
+    return KMeansResult(run.centroids, labels, rows.objective(scores), run.n_iter, run.history)
+
+
+def _start_centroids(
+    start: str | np.ndarray, rows: WeightedRows, n_clusters: int, rng: np.random.Generator
+) -> np.ndarray:
+    if isinstance(start, np.ndarray):
+        return unit_rows(start).astype(np.float32) if rows.metric == "cosine" else start
+    return STARTS[start](rows, n_clusters, rng)
+
+
+def _subsample(
+    n: int, n_clusters: int, per_cluster: int | None, mass: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Ascending row numbers to train on, or None for all rows; rows of weight 0 are not worth a place."""
+    limit = n if per_cluster is None else per_cluster * n_clusters
+    candidates = n if mass is None else np.flatnonzero(mass > 0)
+    size = n if isinstance(candidates, int) else candidates.size
+    if size <= limit:
+        return None
+    warnings.warn(
+        f"k-means trains on {limit} of {size} rows (max_points_per_cluster={per_cluster} x "
+        f"n_clusters={n_clusters}); pass max_points_per_cluster=None to train on all",
+        SubsampleWarning,
+        stacklevel=4,
+    )
+    return np.sort(rng.choice(candidates, size=limit, replace=False, shuffle=False))
+
+
+def _training_rows(
+    x: np.ndarray, metric: Metric, mass: np.ndarray | None, picked: np.ndarray | None
+) -> WeightedRows:
+    if picked is None:
+        return WeightedRows(x, metric, mass)
+    return WeightedRows(take_rows(x, picked), metric, None if mass is None else mass[picked])
+
+
+def _check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
+    n, n_usable = rows.x.shape[0], rows.usable().size
+    if n_usable >= n_clusters:
+        return
+    unusable = "weight zero" if rows.metric != "cosine" else "weight or length zero"
+    reason = f"; {n - n_usable} of them have {unusable} and do not count" if n_usable < n else ""
+    raise TooFewRowsError(
+        f"n_clusters={n_clusters} needs at least {n_clusters} rows, but there are {n_usable} "
+        f"(n_samples={n}{reason}); pass more rows or a smaller n_clusters"
+    )
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is None and name == "max_points_per_cluster":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+
+
+def _check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
+    if isinstance(init, str):
+        if init not in STARTS:
+            raise UsageError(f"init {init!r} is unknown; pass 'random', 'k-means++' or centroids (k, d)")
+        return init
+    centroids = to_float32(as_rows(init, name="init", dim=dim))
+    if centroids.shape[0] != n_clusters:
+        raise DimensionError(f"init has {centroids.shape[0]} centroids, but n_clusters is {n_clusters}")
+    return centroids
+
+
+def _check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    mass = np.array(sample_weight, dtype=np.float64)
+    if mass.ndim == 0:
+        mass = np.full(n, mass)
+    if mass.shape != (n,):
+        raise DimensionError(
+            f"sample_weight has shape {mass.shape}, but x has {n} rows; pass one weight a row"
+        )
+    bad = np.flatnonzero(~(np.isfinite(mass) & (mass >= 0)))
+    if bad.size:
+        raise InputError(
+            f"sample_weight of row {bad[0]} is {mass[bad[0]]}; weights must be finite and not negative"
+        )
+    return mass
+
+
+class KMeans(Estimator):
+    """k-means clustering (Lloyd), with the conventions of scikit-learn.
+
+    n_clusters: k.
+    metric: "l2", "ip" (largest inner product, mean centroids) or "cosine" (spherical: all of length one).
+    n_iter: most updates. init: "random" (different rows), "k-means++", or centroids (k, d).
+    seed: of all random choices; the same seed gives the same bits for any thread count and block size.
+    max_points_per_cluster: train on at most this many rows times k, drawn at random (SubsampleWarning says
+    so); None trains on all.
+    n_redo: runs from different starts; the one with the smallest inertia is kept.
+    tol: stop when an update changes the inertia by at most this share of it; a run in which no label changes
+    always stops.
+
+    After fit: cluster_centers_ (k, d) float32, labels_ (n,) int32 equal to predict(x), inertia_ (weighted sum
+    in float64 over all rows: squared distances for l2, minus the inner products for ip, one minus the cosine
+    for cosine), n_iter_ (updates made), n_features_in_.
+    An empty cluster takes the row farthest from its centroid (rule and source: lloyd.py).
+    """
+
+    def __init__(
+        self,
+        n_clusters: int,
+        *,
+        metric: str = "l2",
+        n_iter: int = 20,
+        init: str | np.ndarray = "random",
+        seed: int | None = 0,
+        max_points_per_cluster: int | None = None,
+        n_redo: int = 1,
+        tol: float = DEFAULT_TOL,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.n_iter = n_iter
+        self.init = init
+        self.seed = seed
+        self.max_points_per_cluster = max_points_per_cluster
+        self.n_redo = n_redo
+        self.tol = tol
+
+    def fit(self, x: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+        """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored; sample_weight: (n,) or None.
+
+        A row of weight 2 counts as two equal rows, a row of weight 0 not at all (it still gets a label).
+        Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (bad
+        weights) and the errors of `assign`.
+        """
+        rows = self._check_fit_rows(x)
+        result = train_kmeans(rows, sample_weight=sample_weight, with_labels=True, **self.get_params())
+        self.cluster_centers_ = result.centroids
+        self.labels_ = result.labels
+        self.inertia_ = result.inertia
+        self.n_iter_ = result.n_iter
+        return self
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Label (n,) int32 of the nearest centroid of each row of x (n, d)."""
+        rows = self._check_rows(x)
+        labels: np.ndarray = assign(rows, self.cluster_centers_, metric=self.metric)
+        return labels
+
+    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        labels: np.ndarray | None = self.fit(x, sample_weight=sample_weight).labels_
+        assert labels is not None  # with_labels was set
+        return labels

@@ -1,0 +1,177 @@
+"""Lloyd's algorithm on weighted rows: assign, move each centroid to the mean of its members, repeat.
+
+Empty clusters: each takes, in order of its index, the row that would gain most by being a centroid of its
+own (the row farthest from its centroid; ties: lowest row), as scikit-learn does. A row of weight 0, the last
+member of a cluster, or a row that already lies on its centroid is never taken; if no row is left, the empty
+centroid stays where it was. Under l2 and cosine the move cannot raise the objective.
+
+Sums are taken in float64 in row order, so the result is the same bits for any block size and thread count.
+Source: Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28 (1982); for cosine, Dhillon and
+Modha, "Concept decompositions for large sparse text data using clustering", Machine Learning 42 (2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import iter_blocks, to_float32
+from cluscomp.clustering.assign import assign_rows
+from cluscomp.clustering.blocks import Ticker, block_rows, row_norms
+from cluscomp.clustering.metrics import Metric, unit_rows
+
+_SUM_ROWS = 1 << 20  # rows of one partial sum of the objective; fixed, so that its rounding is too
+
+
+class WeightedRows:
+    """The rows to cluster, with what the metric needs to know of each.
+
+    x: (n, d) of kernel dtype, possibly a memory map. mass: (n,) float64 sample weights, or None for all one.
+    """
+
+    def __init__(self, x: np.ndarray, metric: Metric, mass: np.ndarray | None = None) -> None:
+        self.x = x
+        self.metric = metric
+        self.mass = mass
+        self.norms = None if metric == "l2" else row_norms(x)
+        self.pull = self._pull()
+
+    def _pull(self) -> np.ndarray | None:
+        """Weight with which a row enters its centroid's sum: cosine adds unit rows without building them."""
+        if self.metric != "cosine" or self.norms is None:
+            return self.mass
+        mass = 1.0 if self.mass is None else self.mass
+        pull: np.ndarray = np.divide(mass, self.norms, out=np.zeros_like(self.norms), where=self.norms > 0)
+        return pull
+
+    def usable(self) -> np.ndarray:
+        """Indices, ascending, of the rows that count: positive weight and, for cosine, a direction."""
+        if self.pull is None:
+            return np.arange(self.x.shape[0])
+        return np.flatnonzero(self.pull > 0)
+
+    def objective(self, scores: np.ndarray) -> float:
+        """Weighted sum of the losses of all rows, in float64 (table in metrics.py)."""
+        parts = []
+        for block in iter_blocks(scores.shape[0], _SUM_ROWS):
+            loss = scores[block].astype(np.float64)
+            if self.metric != "l2":
+                loss = (1.0 if self.metric == "cosine" else 0.0) - loss
+            parts.append(float(np.sum(loss if self.mass is None else loss * self.mass[block])))
+        return float(sum(parts))
+
+    def gains(self, scores: np.ndarray) -> np.ndarray:
+        """How much the loss of each row falls (n,) if the row becomes a centroid; 0 for rows not usable."""
+        if self.metric == "l2":
+            gains = scores.astype(np.float64)
+        elif self.metric == "cosine" or self.norms is None:
+            gains = 1.0 - scores.astype(np.float64)
+        else:
+            gains = self.norms**2 - scores
+        if self.pull is not None:
+            gains[self.pull <= 0] = 0.0
+        return gains
+
+
+@dataclass(frozen=True)
+class LloydResult:
+    """Outcome of one run of Lloyd's algorithm.
+
+    labels and objective belong to `centroids` if `settled`; otherwise to the centroids one update before.
+    history: objective of the starting centroids and after each update that was measured.
+    """
+
+    centroids: np.ndarray
+    labels: np.ndarray
+    objective: float
+    n_iter: int
+    settled: bool
+    history: tuple[float, ...]
+
+
+def lloyd(
+    rows: WeightedRows,
+    centroids: np.ndarray,
+    *,
+    n_iter: int,
+    tol: float,
+    final_assignment: bool = True,
+    ticker: Ticker | None = None,
+) -> LloydResult:
+    """Run at most n_iter updates (n_iter >= 1) from `centroids` (k, d) float32.
+
+    Stops early when no label changes, or when the objective changes by at most tol times its value.
+    final_assignment: assign once more after the last update, so that labels belong to the centroids returned.
+    """
+    history: list[float] = []
+    labels = np.full(rows.x.shape[0], -1, dtype=np.int32)
+    for step in range(n_iter + final_assignment):
+        previous = labels
+        labels, scores = assign_rows(
+            rows.x, centroids, rows.metric, norms=rows.norms, hints=previous if step else None, ticker=ticker
+        )
+        history.append(rows.objective(scores))
+        if step == n_iter or np.array_equal(labels, previous) or _flat(history, tol):
+            return LloydResult(centroids, labels, history[-1], step, True, tuple(history))
+        centroids = update_centroids(rows, labels, scores, centroids)
+    return LloydResult(centroids, labels, history[-1], n_iter, False, tuple(history))
+
+
+def update_centroids(
+    rows: WeightedRows, labels: np.ndarray, scores: np.ndarray, centroids: np.ndarray
+) -> np.ndarray:
+    """Centroids (k, d) float32 of the clusters that `labels` describes; `scores` find rows for empty ones."""
+    sums = np.zeros(centroids.shape, dtype=np.float64)
+    counts = np.zeros(centroids.shape[0], dtype=np.float64)
+    for block in iter_blocks(rows.x.shape[0], block_rows(rows.x.shape[1], 1)):
+        pull = None if rows.pull is None else rows.pull[block]
+        native.accumulate(rows.x[block], labels[block], pull, sums, counts)
+    relocate_empty(rows, labels, scores, sums, counts)
+    if rows.metric == "cosine":
+        means = unit_rows(sums)
+        # Members that cancel each other have no mean direction; any centroid is as good, so keep the old one.
+        kept = ~means.any(axis=1)
+    else:
+        kept = counts == 0
+        means = sums / np.where(kept, 1.0, counts)[:, None]
+    means[kept] = centroids[kept]
+    return means.astype(np.float32)
+
+
+def relocate_empty(
+    rows: WeightedRows, labels: np.ndarray, scores: np.ndarray, sums: np.ndarray, counts: np.ndarray
+) -> None:
+    """Give each empty cluster a row of its own by moving it between the sums, in place (rule: above)."""
+    empty = np.flatnonzero(counts == 0)
+    if empty.size == 0:
+        return
+    donors = _donors(rows, labels, rows.gains(scores), empty.size, counts.size)
+    for cluster, row in zip(empty, donors, strict=False):
+        pull = 1.0 if rows.pull is None else rows.pull[row]
+        vector = pull * to_float32(rows.x[row]).astype(np.float64)
+        sums[cluster] += vector
+        counts[cluster] += pull
+        sums[labels[row]] -= vector
+        counts[labels[row]] -= pull
+
+
+def _donors(
+    rows: WeightedRows, labels: np.ndarray, gains: np.ndarray, wanted: int, n_clusters: int
+) -> Iterator[int]:
+    """Rows by falling gain, ties by row; never the last member of a cluster."""
+    # At most one last member per cluster is skipped, so this many candidates are enough.
+    n_candidates = min(gains.size, wanted + n_clusters)
+    least = np.partition(gains, gains.size - n_candidates)[gains.size - n_candidates]
+    candidates = np.flatnonzero((gains >= least) & (gains > 0))
+    members = np.bincount(labels[rows.usable()], minlength=n_clusters)
+    for row in candidates[np.argsort(-gains[candidates], kind="stable")]:
+        if members[labels[row]] > 1:
+            members[labels[row]] -= 1
+            yield int(row)
+
+
+def _flat(history: list[float], tol: float) -> bool:
+    return len(history) > 1 and abs(history[-2] - history[-1]) <= tol * abs(history[-2])

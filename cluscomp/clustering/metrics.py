@@ -1,0 +1,39 @@
+"""The three metrics of clustering and what each means for a row, a centroid and the objective.
+
+| metric | a row joins the centroid with  | centroid                      | objective (smaller is better) |
+|--------|--------------------------------|-------------------------------|-------------------------------|
+| l2     | smallest squared distance      | weighted mean                 | sum w |x - c|^2               |
+| ip     | largest inner product          | weighted mean                 | -sum w <x, c>                 |
+| cosine | largest cosine                 | mean of unit rows, normalised | sum w (1 - cos(x, c))         |
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from cluscomp.errors import UsageError
+
+Metric = Literal["l2", "ip", "cosine"]
+
+
+def check_metric(metric: str) -> Metric:
+    """Return `metric` if it is one of l2, ip, cosine; raise UsageError otherwise."""
+    for known in get_args(Metric):
+        if metric == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"metric {metric!r} is unknown; clustering supports 'l2', 'ip' and 'cosine'")
+
+
+def kernel_metric(metric: Metric) -> Literal["l2", "ip"]:
+    """Metric of the native kernel: cosine is an inner product with unit centroids."""
+    return "l2" if metric == "l2" else "ip"
+
+
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Rows of x scaled to length one in float64; a zero row stays zero."""
+    x64 = x.astype(np.float64)
+    norms = np.linalg.norm(x64, axis=1, keepdims=True)
+    unit: np.ndarray = np.divide(x64, norms, out=np.zeros_like(x64), where=norms > 0)
+    return unit

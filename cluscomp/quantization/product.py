@@ -1,0 +1,194 @@
+"""Product quantization: a row is cut into m groups of dimensions, each replaced by its nearest centroid.
+
+Source: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", IEEE TPAMI 33 (2011).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.errors import DimensionError, NotTrainedError, UsageError
+from cluscomp.quantization.codebooks import check_enough_rows, check_split, train_codebooks, training_sample
+from cluscomp.quantization.codes import CODE_BITS, code_size
+from cluscomp.quantization.linear import LinearTransform
+from cluscomp.quantization.rotation import random_rotation, train_opq
+from cluscomp.quantization.scalar import check_codes
+
+ROTATIONS = (None, "random", "opq")
+BALANCES = ("none",)
+
+
+class ProductQuantizer:
+    """Product quantizer with an optional rotation in front.
+
+    dim: of the rows. m: groups; must divide dim. nbits: 4, 6 or 8 bits a group.
+    rotation: None, "random", "opq" (learned with the codebooks), or a LinearTransform that is kept as it is.
+    balance: "none". n_iter: k-means steps (with "opq" also alternations, see train_opq). seed: of all random
+    choices; equal seeds give equal bits for any thread count and block size.
+
+    Attributes: code_size (bytes a row), is_trained; after train: centroids (m, 2**nbits, d/m) float32 and
+    rotation_ (LinearTransform or None). Encoding always takes the nearest centroid.
+    Raises UsageError with the values that can work.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        m: int,
+        nbits: int = 8,
+        *,
+        rotation: str | LinearTransform | None = None,
+        balance: str = "none",
+        n_iter: int = 25,
+        seed: int = 0,
+    ) -> None:
+        _check_settings(dim, rotation, balance, n_iter)
+        self._d_coded = rotation.d_out if isinstance(rotation, LinearTransform) else dim
+        check_split(self._d_coded, m, nbits)
+        self.dim = dim
+        self.m = m
+        self.nbits = nbits
+        self.rotation = rotation
+        self.balance = balance
+        self.n_iter = n_iter
+        self.seed = seed
+        self.code_size = code_size(m, nbits)
+        self.rotation_ = rotation if isinstance(rotation, LinearTransform) else None
+        self._centroids: np.ndarray | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """True once there are centroids."""
+        return self._centroids is not None
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Codebooks (m, 2**nbits, d/m) float32, in rotated space; NotTrainedError before train."""
+        if self._centroids is None:
+            raise NotTrainedError("this ProductQuantizer is not trained yet; call train(x) first")
+        return self._centroids
+
+    def train(self, x: Any, *, progress: Progress | None = None) -> ProductQuantizer:
+        """Learn rotation and codebooks from the rows x (n, dim).
+
+        At most 65536 rows, drawn at random, are used; SubsampleWarning says so. progress(done, total).
+        Raises TooFewRowsError (fewer than 2**nbits rows) and the errors of the array gate.
+        """
+        x = as_rows(x, dim=self.dim)
+        check_enough_rows(x.shape[0], self.nbits)
+        if self.rotation == "opq":
+            self.rotation_, self._centroids = train_opq(
+                x, self.m, self.nbits, n_iter=self.n_iter, seed=self.seed, progress=progress
+            )
+            return self
+        if self.rotation == "random":
+            self.rotation_ = random_rotation(self.dim, self.dim, self.seed)
+        rows = to_float32(training_sample(x, self.seed))
+        self._centroids = train_codebooks(
+            rows if self.rotation_ is None else self.rotation_.apply(rows),
+            self.m,
+            self.nbits,
+            n_iter=self.n_iter,
+            seed=self.seed,
+            progress=progress,
+        )
+        return self
+
+    def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
+        """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
+
+        float32, float16 and bfloat16 rows are read in blocks, without a converted copy of the whole.
+        """
+        codebook = native.PqCodebook(self.centroids, self.nbits)
+        x = as_rows(x, dim=self.dim, min_rows=0)
+        codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
+        ticker = Ticker(progress, x.shape[0])
+        for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
+            rows = x[block] if self.rotation_ is None else self.rotation_.apply(x[block])
+            codes[block] = native.pq_encode(rows, codebook, self.nbits)
+            ticker.advance(block.stop - block.start)
+        return codes
+
+    def decode(self, codes: Any) -> np.ndarray:
+        """Rows (n, dim) float32 that the codes (n, code_size) uint8 stand for, rotated back."""
+        codes = check_codes(codes, self.code_size)
+        rows = native.pq_decode(codes, self.centroids, self.nbits)
+        return rows if self.rotation_ is None else self.rotation_.inverse(rows)
+
+    @classmethod
+    def from_centroids(cls, centroids: Any, *, rotation: LinearTransform | None = None) -> ProductQuantizer:
+        """A trained quantizer with the given codebooks (m, 2**nbits, width), which rotated rows are coded with.
+
+        Raises UsageError (the number of centroids is not 16, 64 or 256), DimensionError (shape, or a rotation
+        to another dimension), NonFiniteError.
+        """
+        codebooks = np.asarray(centroids)
+        if codebooks.ndim != 3:
+            raise DimensionError(f"centroids have shape {codebooks.shape}, but (m, 2**nbits, d/m) is needed")
+        m, k, width = codebooks.shape
+        if k not in [1 << nbits for nbits in CODE_BITS]:
+            raise UsageError(f"there are {k} centroids a group, but 16, 64 or 256 are needed")
+        if rotation is not None and rotation.d_out != m * width:
+            raise DimensionError(
+                f"the rotation gives {rotation.d_out} dimensions, but the centroids cover {m} x {width} "
+                f"= {m * width}"
+            )
+        quantizer = cls(
+            m * width if rotation is None else rotation.d_in, m, k.bit_length() - 1, rotation=rotation
+        )
+        checked = to_float32(as_rows(codebooks.reshape(m * k, width), name="centroids"))
+        quantizer._centroids = checked.reshape(m, k, width)
+        return quantizer
+
+    def to_state(self) -> dict[str, Any]:
+        """Settings (JSON values) and arrays that `from_state` rebuilds the trained quantizer from."""
+        given = isinstance(self.rotation, LinearTransform)
+        settings = {
+            "dim": self.dim,
+            "m": self.m,
+            "nbits": self.nbits,
+            "rotation": "given" if given else self.rotation,
+            "balance": self.balance,
+            "n_iter": self.n_iter,
+            "seed": self.seed,
+        }
+        arrays = {"centroids": self.centroids}
+        if self.rotation_ is not None:
+            arrays["rotation"] = self.rotation_.matrix
+        return {"settings": settings, "arrays": arrays}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ProductQuantizer:
+        """Rebuild a trained quantizer from `to_state()`; raises what `from_centroids` does."""
+        settings, arrays = dict(state["settings"]), state["arrays"]
+        matrix = arrays.get("rotation")
+        rotation = None if matrix is None else LinearTransform(matrix)
+        quantizer = cls.from_centroids(arrays["centroids"], rotation=rotation)
+        for name in ("dim", "m", "nbits"):
+            if settings[name] != getattr(quantizer, name):
+                raise DimensionError(
+                    f"settings say {name}={settings[name]}, but the arrays have "
+                    f"{name}={getattr(quantizer, name)}"
+                )
+        if settings["rotation"] != "given":
+            quantizer.rotation = settings["rotation"]
+        quantizer.balance, quantizer.n_iter = settings["balance"], settings["n_iter"]
+        quantizer.seed = settings["seed"]
+        return quantizer
+
+
+def _check_settings(dim: int, rotation: Any, balance: str, n_iter: int) -> None:
+    if isinstance(rotation, LinearTransform):
+        if rotation.d_in != dim:
+            raise DimensionError(f"rotation takes dim {rotation.d_in}, but the quantizer has dim {dim}")
+    elif rotation not in ROTATIONS:
+        raise UsageError(f"rotation {rotation!r} is unknown; pass None, 'random', 'opq' or a LinearTransform")
+    if balance not in BALANCES:
+        raise UsageError(f"balance {balance!r} is not supported; only 'none' is")
+    if n_iter < 1:
+        raise UsageError(f"n_iter must be at least 1, but is {n_iter}")
