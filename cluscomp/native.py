@@ -1,6 +1,6 @@
 """The only importer of the compiled modules. Says which instruction set and device run.
 
-Arrays must have passed `cluscomp.arrays.as_rows`: kernels check dtypes and shapes only as a last line of defence.
+Arrays must have passed `cluscomp.arrays.as_rows`: kernels check dtypes and shapes as a last line of defence.
 Kernels answer Ctrl-C between calls, so callers pass long inputs in blocks (`BLOCK_ROWS`).
 """
 
@@ -54,7 +54,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Set the thread budget (also: environment variable CLUSCOMP_NUM_THREADS). Results do not depend on it."""
+    """Set the thread budget (also: variable CLUSCOMP_NUM_THREADS). Results do not depend on it."""
     if n < 1:
         raise UsageError(f"num_threads is {n}, at least 1 is needed")
     _core.set_num_threads(n)
@@ -108,7 +108,7 @@ class Assigner:
 
     @property
     def filter(self) -> str:
-        """Filter that bounds the pairs: "none", "f32" or "i8". Tests set it; labels do not depend on it."""
+        """Filter at the start: "none", "f32", "i8" or "i6". Tests set it; labels do not depend on it."""
         return self._native.filter
 
     @filter.setter

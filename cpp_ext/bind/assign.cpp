@@ -22,11 +22,12 @@ Filter filter_of(const std::string& name) {
   if (name == "none") return Filter::none;
   if (name == "f32") return Filter::f32;
   if (name == "i8") return Filter::i8;
-  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8").c_str());
+  if (name == "i6") return Filter::i6;
+  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8, i6").c_str());
 }
 
 const char* filter_name(const Assigner& self) {
-  constexpr const char* names[] = {"none", "f32", "i8"};
+  constexpr const char* names[] = {"none", "f32", "i8", "i6"};
   return names[static_cast<int>(self.filter())];
 }
 
@@ -63,7 +64,7 @@ void bind_assign(nb::module_& m) {
            "x"_a, "hints"_a = nb::none(), "Returns labels (n,), scores (n,) and the number of pairs decided in float64.")
       .def_prop_rw("filter", &filter_name, [](Assigner& self, const std::string& name) {
         self.force_filter(filter_of(name));
-      }, "Filter in use: none, f32 or i8. Setting it is for tests; labels do not depend on it.");
+      }, "Filter at the start: none, f32, i8 or i6. Setting it is for tests; labels do not depend on it.");
 
   m.def("accumulate",
         [](const Rows& x, In<int32_t, Vector1> labels, std::optional<In<double, Vector1>> weights,

@@ -14,10 +14,18 @@ constexpr int64_t kBlockRows = 64;    // rows whose bounds are held at once
 constexpr int64_t kTileWidth = 512;   // centroids in one tile: 64 x 512 bounds stay in the second-level cache
 constexpr int64_t kGrain = 4 * kBlockRows;
 
-Filter choose_filter(int64_t k, int64_t d) {
+Filter choose_filter(const Kernels& kern, int64_t k, int64_t d) {
   if (k <= 4) return Filter::none;
   // Quantising a row costs about as much as 32 float products with it; the integer sums must fit 31 bits.
-  return d >= 32 && d <= 32768 && k >= 32 ? Filter::i8 : Filter::f32;
+  if (d < 32 || d > 32768 || k < 32) return Filter::f32;
+  return kern.coarse.bounds == kern.fine.bounds ? Filter::i8 : Filter::i6;
+}
+
+// Open pairs a row beyond which the next finer filter is cheaper. A pair decided in float64 costs about 8 pairs of
+// the float filter and 20 to 30 of an integer filter; the fine filter costs a third more than the coarse one. One
+// dimension that dwarfs the others leaves nearly all pairs open: then only the float filter helps.
+int64_t too_many_open(Filter filter, int64_t k) {
+  return filter == Filter::i6 ? std::max<int64_t>(4, k / 64) : std::max<int64_t>(8, k / 8);
 }
 
 }  // namespace
@@ -28,31 +36,35 @@ struct Assigner::Best {
   int64_t label = -1;
 };
 
+// Buffers of one thread, kept between calls: product quantizers make thousands of small ones.
 struct Assigner::Scratch {
-  std::vector<float> raw, centred, bounds, row_terms, sum_sq, slack;
-  std::vector<double> mean_dot;
+  std::vector<float> raw, centred, bounds;
   std::vector<int8_t> integers;
-  std::vector<int32_t> row_sum, open;
-  std::vector<Best> best;
+  std::vector<int32_t> open;
+  std::vector<Best> best = std::vector<Best>(kBlockRows);
+  float row_terms[4 * kBlockRows], sum_sq[kBlockRows], largest[kBlockRows], top[kBlockRows], second[kBlockRows];
+  double mean_dot[kBlockRows];
+  int32_t row_sum[kBlockRows], position[kBlockRows];
 
-  Scratch(int64_t ld, int64_t k) {
-    const int64_t width = std::min(round_up(k, kLanes), kTileWidth);
-    raw.resize(static_cast<size_t>(kBlockRows * ld));
-    centred.resize(static_cast<size_t>(kBlockRows * ld));
-    bounds.resize(static_cast<size_t>(kBlockRows * width));
-    integers.resize(static_cast<size_t>((kBlockRows + 1) * ld));
-    row_terms.resize(4 * kBlockRows);
-    sum_sq.resize(kBlockRows);
-    slack.resize(kBlockRows);
-    mean_dot.resize(kBlockRows);
-    row_sum.resize(kBlockRows);
-    open.resize(static_cast<size_t>(width));
-    best.resize(kBlockRows);
+  void fit(int64_t ld, int64_t width) {
+    raw.assign(static_cast<size_t>(kBlockRows * ld), 0.0f);  // the padding of every row must be zero
+    grow(centred, kBlockRows * ld);
+    grow(integers, (kBlockRows + 1) * ld);
+    grow(bounds, kBlockRows * width);
+    grow(open, width);
+  }
+  template <class T>
+  static void grow(std::vector<T>& buffer, int64_t size) {
+    if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
+  }
+  static Scratch& of_thread() {
+    thread_local Scratch scratch;
+    return scratch;
   }
 };
 
 Assigner::Assigner(const float* centroids, int64_t k, int64_t d, Metric metric, const float* bias)
-    : kern_(kernels()), k_(k), d_(d), ld_(round_up(d, kLanes)), metric_(metric), filter_(choose_filter(k, d)) {
+    : kern_(kernels()), k_(k), d_(d), ld_(round_up(d, kLanes)), metric_(metric), filter_(choose_filter(kern_, k, d)) {
   centroids_.assign(static_cast<size_t>(k * ld_), 0.0f);
   mean_.assign(static_cast<size_t>(ld_), 0.0f);
   bias_.assign(static_cast<size_t>(k), 0.0);
@@ -78,18 +90,21 @@ void Assigner::set_terms() {
   });
 }
 
-const FloatPanels& Assigner::float_panels() const {
-  std::call_once(float_once_, [&] {
-    float_panels_ = pack_float(kern_, centroids_.data(), k_, d_, ld_, mean_.data(), terms_.data());
-  });
-  return float_panels_;
-}
-
-const IntPanels& Assigner::int_panels() const {
-  std::call_once(int_once_, [&] {
-    int_panels_ = pack_int(kern_, centroids_.data(), k_, d_, ld_, mean_.data(), terms_.data());
-  });
-  return int_panels_;
+void Assigner::make_panels(Filter filter) const {
+  const float* points = centroids_.data();
+  const auto pack = [&](const IntFilter& precision) {
+    return pack_int(kern_, precision, points, k_, d_, ld_, mean_.data(), terms_.data());
+  };
+  switch (filter) {
+    case Filter::none: break;
+    case Filter::f32:
+      std::call_once(float_once_, [&] {
+        float_panels_ = pack_float(kern_, points, k_, d_, ld_, mean_.data(), terms_.data());
+      });
+      break;
+    case Filter::i8: std::call_once(fine_once_, [&] { fine_panels_ = pack(kern_.fine); }); break;
+    case Filter::i6: std::call_once(coarse_once_, [&] { coarse_panels_ = pack(kern_.coarse); }); break;
+  }
 }
 
 void Assigner::consider(const float* x, int64_t c, Best& best) const {
@@ -108,29 +123,17 @@ float Assigner::threshold(const Best& best, float row_sq, double row_dot) const 
   return static_cast<float>(value - sum_slack - 0x1p-22 * (std::fabs(best.value) + std::fabs(row_term)));
 }
 
-void Assigner::prepare_rows(Filter filter, int64_t rows, Scratch& s) const {
-  const int64_t d4 = round_up(d_, 4) / 4;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* x = s.raw.data() + r * ld_;
-    float* centred = s.centred.data() + r * ld_;
-    const float largest = kern_.centre(x, mean_.data(), centred, ld_, &s.sum_sq[r]);
-    // |x - mean|^2 = <x, x> - ...; the inner product needs <x', mu> + |mu|^2 = <x, mu> for the rows' own term
-    s.mean_dot[r] = metric_ == Metric::ip ? kern_.dot_f64(x, mean_.data(), ld_) : 0.0;
-    if (filter == Filter::i8) {
-      s.row_sum[r] = quantize_row(kern_, centred, largest, s.sum_sq[r], d_, ld_, s.integers.data() + r * d4 * 4,
-                                  s.row_terms.data() + 4 * r);
-      s.slack[r] = 0;  // the bounds carry their own
-    } else {
-      const FloatPanels& panels = float_panels_;
-      s.slack[r] = 2 * rounding_slack(d_) * (std::sqrt(s.sum_sq[r]) * panels.largest_norm + panels.largest_bias);
-    }
-  }
+void Assigner::prepare_row(int64_t r, Scratch& s) const {
+  const float* x = s.raw.data() + r * ld_;
+  s.largest[r] = kern_.centre(x, mean_.data(), s.centred.data() + r * ld_, ld_, &s.sum_sq[r]);
+  // The row's own term of the inner product, which the filter leaves out: <x', mu> + |mu|^2 = <x, mu>.
+  s.mean_dot[r] = metric_ == Metric::ip ? kern_.dot_f64(x, mean_.data(), ld_) : 0.0;
 }
 
-// Decides the open pairs of one row and one tile; returns how many there were.
-int64_t Assigner::verify_tile(Filter filter, int64_t row, int64_t first, int64_t width, Best& best, Scratch& s) const {
+// Decides the open pairs of one row among `width` centroids from `first` on; returns how many there were.
+int64_t Assigner::verify_tile(const float* bounds, int64_t row, int64_t first, int64_t width, float slack, Best& best,
+                              Scratch& s) const {
   const int64_t padded = round_up(width, kLanes);
-  const float* bounds = s.bounds.data() + row * std::min(round_up(k_, kLanes), kTileWidth);
   const float* x = s.raw.data() + row * ld_;
   int64_t tried = -1, decided = 0;
   if (best.label < 0) {
@@ -139,48 +142,85 @@ int64_t Assigner::verify_tile(Filter filter, int64_t row, int64_t first, int64_t
     consider(x, first + tried, best);
     ++decided;
   }
-  const float limit = threshold(best, s.sum_sq[row], s.mean_dot[row]) - s.slack[row];
+  float limit = threshold(best, s.sum_sq[row], s.mean_dot[row]) - slack;
   const int64_t open = kern_.select(bounds, padded, limit, s.open.data());
   for (int64_t i = 0; i < open; ++i) {
     const int64_t c = s.open[i];
-    if (c == tried || c >= width || first + c == best.label) continue;
-    // The best value may have risen since the selection.
-    if (filter == Filter::i8 && i > 4 && bounds[c] < threshold(best, s.sum_sq[row], s.mean_dot[row])) continue;
+    if (c == tried || c >= width || first + c == best.label || bounds[c] < limit) continue;
+    const double before = best.value;
     consider(x, first + c, best);
     ++decided;
+    if (best.value > before) limit = threshold(best, s.sum_sq[row], s.mean_dot[row]) - slack;
+  }
+  return decided;
+}
+
+int64_t Assigner::verify_all(int64_t rows, Scratch& s) const {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < k_; ++c) consider(s.raw.data() + r * ld_, c, s.best[r]);
+  return rows * k_;
+}
+
+// A row whose two largest float scores differ by more than their rounding is settled; the others are looked at again.
+int64_t Assigner::verify_f32(int64_t rows, bool with_scores, Scratch& s) const {
+  const FloatPanels& panels = float_panels_;
+  const int n_panels = static_cast<int>(round_up(k_, kLanes) / kLanes);
+  int64_t decided = 0;
+  for (int64_t r = 0; r < rows; ++r) prepare_row(r, s);
+  kern_.top2_f32(s.centred.data(), ld_, static_cast<int>(rows), panels.values.data(), panels.bias.data(), n_panels, d_,
+                 s.top, s.position, s.second);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float slack = rounding_slack(d_) * (std::sqrt(s.sum_sq[r]) * panels.largest_norm + panels.largest_bias);
+    if (s.second[r] < s.top[r] - 3 * slack) {
+      s.best[r].label = s.position[r];
+      if (!with_scores) continue;
+      s.best[r].label = -1;
+      consider(s.raw.data() + r * ld_, s.position[r], s.best[r]);
+      ++decided;
+      continue;
+    }
+    Scratch::grow(s.bounds, n_panels * kLanes);
+    Scratch::grow(s.open, n_panels * kLanes);
+    kern_.filter_f32(s.centred.data() + r * ld_, ld_, 1, panels.values.data(), panels.bias.data(), n_panels, d_,
+                     s.bounds.data(), n_panels * kLanes);
+    decided += verify_tile(s.bounds.data(), r, 0, k_, 2 * slack, s.best[r], s);
+  }
+  return decided;
+}
+
+int64_t Assigner::verify_int(const IntFilter& filter, const IntPanels& panels, int64_t rows, Scratch& s) const {
+  const int64_t d4 = round_up(d_, 4) / 4, width = std::min(round_up(k_, kLanes), kTileWidth);
+  int64_t decided = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    prepare_row(r, s);
+    s.row_sum[r] = quantize_row(kern_, filter, s.centred.data() + r * ld_, s.largest[r], s.sum_sq[r], d_, ld_,
+                                s.integers.data() + r * d4 * 4, s.row_terms + 4 * r);
+  }
+  for (int64_t first = 0; first < k_; first += width) {
+    const int64_t here = std::min(width, k_ - first), panel = first / kLanes;
+    filter.bounds(s.integers.data(), static_cast<int>(rows), panels.values.data() + panel * d4 * 4 * kLanes,
+                  panels.terms.data() + panel * 4 * kLanes, s.row_terms, s.row_sum,
+                  static_cast<int>(round_up(here, kLanes) / kLanes), d4, s.bounds.data(), width);
+    for (int64_t r = 0; r < rows; ++r)
+      decided += verify_tile(s.bounds.data() + r * width, r, first, here, 0.0f, s.best[r], s);
   }
   return decided;
 }
 
 int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Filter filter, const int32_t* hints,
                                int32_t* labels, float* scores, Scratch& s) const {
-  const int64_t rows = end - begin, width = std::min(round_up(k_, kLanes), kTileWidth);
-  if (ld_ != d_) std::fill(s.raw.begin(), s.raw.end(), 0.0f);
+  const int64_t rows = end - begin;
   load_rows(x, begin, end, s.raw.data(), ld_);
-  int64_t decided = 0;
   for (int64_t r = 0; r < rows; ++r) {
     s.best[r] = {};
-    if (hints) consider(s.raw.data() + r * ld_, hints[begin + r], s.best[r]);
+    if (hints && (filter == Filter::i8 || filter == Filter::i6)) consider(s.raw.data() + r * ld_, hints[begin + r], s.best[r]);
   }
-  if (filter == Filter::none) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < k_; ++c) consider(s.raw.data() + r * ld_, c, s.best[r]);
-  } else {
-    prepare_rows(filter, rows, s);
-    const int64_t d4 = round_up(d_, 4) / 4;
-    for (int64_t first = 0; first < k_; first += width) {
-      const int64_t here = std::min(width, k_ - first), panel = first / kLanes;
-      const int n_panels = static_cast<int>(round_up(here, kLanes) / kLanes);
-      if (filter == Filter::i8) {
-        kern_.filter_i8(s.integers.data(), static_cast<int>(rows), int_panels_.values.data() + panel * d4 * 4 * kLanes,
-                        int_panels_.terms.data() + panel * 4 * kLanes, s.row_terms.data(), s.row_sum.data(), n_panels,
-                        d4, s.bounds.data(), width);
-      } else {
-        kern_.filter_f32(s.centred.data(), ld_, static_cast<int>(rows), float_panels_.values.data() + panel * d_ * kLanes,
-                         float_panels_.bias.data() + panel * kLanes, n_panels, d_, s.bounds.data(), width);
-      }
-      for (int64_t r = 0; r < rows; ++r) decided += verify_tile(filter, r, first, here, s.best[r], s);
-    }
+  int64_t decided = 0;
+  switch (filter) {
+    case Filter::none: decided = verify_all(rows, s); break;
+    case Filter::f32: decided = verify_f32(rows, scores != nullptr, s); break;
+    case Filter::i8: decided = verify_int(kern_.fine, fine_panels_, rows, s); break;
+    case Filter::i6: decided = verify_int(kern_.coarse, coarse_panels_, rows, s); break;
   }
   for (int64_t r = 0; r < rows; ++r) {
     labels[begin + r] = static_cast<int32_t>(s.best[r].label);
@@ -190,23 +230,22 @@ int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Fi
 }
 
 int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* labels, float* scores) const {
-  std::atomic<int> filter{static_cast<int>(filter_)};
+  std::atomic<Filter> filter{filter_};
   std::atomic<int64_t> total{0};
-  if (filter_ == Filter::i8) int_panels();
-  if (filter_ == Filter::f32) float_panels();
-  // Where the integers are too coarse (one dimension dwarfs the others) nearly every pair stays open. A pair decided
-  // in float64 costs about 8 pairs of the float filter, so past k / 8 open pairs a row the float filter takes over.
-  const int64_t too_many = std::max<int64_t>(8, k_ / 8);
+  make_panels(filter_);
   parallel_for(x.n, kGrain, [&](int64_t begin, int64_t end) {
-    Scratch scratch(ld_, k_);
+    Scratch& scratch = Scratch::of_thread();
+    scratch.fit(ld_, std::min(round_up(k_, kLanes), kTileWidth));
     for (int64_t b = begin; b < end; b += kBlockRows) {
       const int64_t stop = std::min(end, b + kBlockRows);
-      const Filter now = static_cast<Filter>(filter.load(std::memory_order_relaxed));
+      const Filter now = filter.load();
       const int64_t decided = assign_block(x, b, stop, now, hints, labels, scores, scratch);
-      total.fetch_add(decided, std::memory_order_relaxed);
-      if (now == Filter::i8 && decided > too_many * (stop - b)) {
-        float_panels();
-        filter.store(static_cast<int>(Filter::f32), std::memory_order_relaxed);
+      total.fetch_add(decided);
+      const bool integer = now == Filter::i6 || now == Filter::i8;
+      if (integer && decided > too_many_open(now, k_) * (stop - b)) {
+        const Filter finer = now == Filter::i6 ? Filter::i8 : Filter::f32;
+        make_panels(finer);
+        filter.store(finer);
       }
     }
   });

@@ -1,8 +1,8 @@
 // AVX2 + FMA + F16C: 16 lanes are two registers.
 //
-// The integer filter multiplies 6-bit numbers: vpmaddubsw adds two products of an unsigned byte (centroid, stored
-// plus 32, at most 63) and a signed byte (row, at most 31) into 16 bits, at most 2 * 63 * 31 = 3906 in magnitude;
-// 8 of them reach 31248 < 32768, so the 16-bit sums are widened once in 8 steps.
+// vpmaddubsw adds two products of an unsigned byte (centroid) and a signed byte (row) into 16 bits, which saturate at
+// 32767. Fine filter: 2 * 127 * 127 = 32258, widened at every step. Coarse filter: 2 * 63 * 31 = 3906, of which 8
+// reach 31248, so that widening once in 8 steps is enough.
 #include <immintrin.h>
 
 #include "kernels_impl.h"
@@ -11,7 +11,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1, kFlush = 8;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2;
   struct F { __m256 lo, hi; };
   struct D { __m256d lo, hi; };
   struct I { __m256i lo, hi; };
@@ -43,6 +43,11 @@ struct Avx2 {
     return {_mm256_and_ps(a.lo, mask), _mm256_and_ps(a.hi, mask)};
   }
   static F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+  static F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+  static F greater(F a, F b) {
+    return {_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)};
+  }
+  static F blend(F a, F b, F m) { return {_mm256_blendv_ps(a.lo, b.lo, m.lo), _mm256_blendv_ps(a.hi, b.hi, m.hi)}; }
   static float reduce(F a) {
     const __m256 eight = _mm256_add_ps(a.lo, a.hi);
     __m128 v = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -114,7 +119,21 @@ struct Avx2 {
     return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
   }
 
-  struct Acc {
+  static __m256i widen_pairs(__m256i sums16) { return _mm256_madd_epi16(sums16, _mm256_set1_epi16(1)); }
+
+  struct FineAcc {
+    static constexpr int kRowMax = 127, kCentroidMax = 63, kOffset = 64, kFlush = 0;
+    I sum;
+    void clear() { sum = zero_i(); }
+    void dot4(Bytes c, __m256i x) {
+      sum.lo = _mm256_add_epi32(sum.lo, widen_pairs(_mm256_maddubs_epi16(c.lo, x)));
+      sum.hi = _mm256_add_epi32(sum.hi, widen_pairs(_mm256_maddubs_epi16(c.hi, x)));
+    }
+    void flush() {}
+    I total() const { return sum; }
+  };
+  struct CoarseAcc {
+    static constexpr int kRowMax = 31, kCentroidMax = 31, kOffset = 32, kFlush = 8;
     __m256i lo16, hi16;
     I sum;
     void clear() {
@@ -126,9 +145,8 @@ struct Avx2 {
       hi16 = _mm256_add_epi16(hi16, _mm256_maddubs_epi16(c.hi, x));
     }
     void flush() {
-      const __m256i ones = _mm256_set1_epi16(1);
-      sum.lo = _mm256_add_epi32(sum.lo, _mm256_madd_epi16(lo16, ones));
-      sum.hi = _mm256_add_epi32(sum.hi, _mm256_madd_epi16(hi16, ones));
+      sum.lo = _mm256_add_epi32(sum.lo, widen_pairs(lo16));
+      sum.hi = _mm256_add_epi32(sum.hi, widen_pairs(hi16));
       lo16 = hi16 = _mm256_setzero_si256();
     }
     I total() const { return sum; }
@@ -146,6 +164,6 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kernels_avx2 = Impl<Avx2>::table("avx2", 31, 31, 32);
+const Kernels kernels_avx2 = Impl<Avx2>::table("avx2");
 
 }  // namespace cluscomp

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx512 {
-  static constexpr int kRows = 8, kPanels = 2, kFlush = 0;
+  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;
@@ -27,6 +27,9 @@ struct Avx512 {
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F abs(F a) { return _mm512_abs_ps(a); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static __mmask16 greater(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+  static F blend(F a, F b, __mmask16 m) { return _mm512_mask_blend_ps(m, a, b); }
   static float reduce(F a) {
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     __m128 v = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -72,13 +75,15 @@ struct Avx512 {
   }
   static int32_t reduce_i(I a) { return _mm512_reduce_add_epi32(a); }
 
-  struct Acc {
+  struct FineAcc {
+    static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;
     I sum;
     void clear() { sum = zero_i(); }
     void dot4(Bytes c, I x) { sum = _mm512_dpbusd_epi32(sum, c, x); }
     void flush() {}
     I total() const { return sum; }
   };
+  using CoarseAcc = FineAcc;
   static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static I broadcast4(const int8_t* p) {
     int32_t word;
@@ -89,6 +94,6 @@ struct Avx512 {
 
 }  // namespace
 
-const Kernels kernels_avx512 = Impl<Avx512>::table("avx512", 127, 127, 128);
+const Kernels kernels_avx512 = Impl<Avx512>::table("avx512");
 
 }  // namespace cluscomp

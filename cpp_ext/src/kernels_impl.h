@@ -1,6 +1,6 @@
 // Every kernel, written once over a vector type V; each kernels_<level>.cpp supplies V and fills its table.
 //
-// V::F 16 floats, V::D 8 doubles, V::I 16 int32, V::Acc the sums of an integer filter tile.
+// V::F 16 floats, V::D 8 doubles, V::I 16 int32, V::FineAcc and V::CoarseAcc the sums of an integer filter tile.
 // The order of sums is stated in kernels.h; keep it when you change a loop.
 #pragma once
 
@@ -213,6 +213,69 @@ struct Impl {
       column_f32<1>(x, ldx, rows, panels + p * d * kLanes, bias + p * kLanes, d, out + p * kLanes, ld);
   }
 
+  // The two largest scores of R rows; every lane keeps its own two until the end. Panel numbers travel as floats.
+  template <int R, int P>
+  static void tile_top2(const float* x, int64_t ldx, const float* panels, const float* bias, int n_panels, int64_t d,
+                        float* best, int32_t* position, float* second) {
+    const F nothing = V::set(-std::numeric_limits<float>::infinity());
+    F first[R], next[R], panel[R];
+    for (int r = 0; r < R; ++r) {
+      first[r] = next[r] = nothing;
+      panel[r] = V::zero();
+    }
+    for (int p = 0; p < n_panels; p += P) {
+      F acc[R][P];
+      for (int r = 0; r < R; ++r)
+        for (int q = 0; q < P; ++q) acc[r][q] = V::load(bias + (p + q) * kLanes);
+      for (int64_t j = 0; j < d; ++j) {
+        F c[P];
+        for (int q = 0; q < P; ++q) c[q] = V::load(panels + ((p + q) * d + j) * kLanes);
+        for (int r = 0; r < R; ++r) {
+          const F v = V::set(x[r * ldx + j]);
+          for (int q = 0; q < P; ++q) acc[r][q] = V::fma(v, c[q], acc[r][q]);
+        }
+      }
+      for (int q = 0; q < P; ++q) {
+        const F number = V::set(static_cast<float>(p + q));
+        for (int r = 0; r < R; ++r) {
+          panel[r] = V::blend(panel[r], number, V::greater(acc[r][q], first[r]));
+          next[r] = V::max(next[r], V::min(acc[r][q], first[r]));
+          first[r] = V::max(first[r], acc[r][q]);
+        }
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      const float top = V::reduce_max(first[r]);
+      const uint32_t lanes = V::not_less(first[r], V::set(top));
+      const int lane = lanes ? __builtin_ctz(lanes) : 0;
+      alignas(64) float values[kLanes], numbers[kLanes];
+      V::store(values, first[r]);
+      V::store(numbers, panel[r]);
+      values[lane] = -std::numeric_limits<float>::infinity();
+      best[r] = top;
+      position[r] = static_cast<int32_t>(numbers[lane]) * kLanes + lane;
+      second[r] = V::reduce_max(V::max(next[r], V::load(values)));
+    }
+  }
+  template <int P>
+  static void rows_top2(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
+                        int64_t d, float* best, int32_t* position, float* second) {
+    constexpr int R = V::kTopRows;
+    int r = 0;
+    for (; r + R <= rows; r += R)
+      tile_top2<R, P>(x + r * ldx, ldx, panels, bias, n_panels, d, best + r, position + r, second + r);
+    for (; r < rows; ++r)
+      tile_top2<1, P>(x + r * ldx, ldx, panels, bias, n_panels, d, best + r, position + r, second + r);
+  }
+  static void top2_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
+                       int64_t d, float* best, int32_t* position, float* second) {
+    if (V::kPanels > 1 && n_panels % V::kPanels == 0) {
+      rows_top2<V::kPanels>(x, ldx, rows, panels, bias, n_panels, d, best, position, second);
+    } else {
+      rows_top2<1>(x, ldx, rows, panels, bias, n_panels, d, best, position, second);
+    }
+  }
+
   // ---- integer filter ----
   static void bound(I product, const float* terms, const float* row_terms, int32_t row_sum, float* out) {
     const F integer = V::to_f(V::sub_i(product, V::set_i(row_sum)));
@@ -222,15 +285,15 @@ struct Impl {
     score = V::fma(V::set(row_terms[2]), V::load(terms + 3 * kLanes), score);
     V::store(out, score);
   }
-  template <int R, int P>
+  template <class Acc, int R, int P>
   static void tile_i8(const int8_t* x, const uint8_t* panels, const float* terms, const float* row_terms,
                       const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
-    typename V::Acc acc[R][P];
+    Acc acc[R][P];
     for (int r = 0; r < R; ++r)
       for (int p = 0; p < P; ++p) acc[r][p].clear();
     int64_t j = 0;
     while (j < d4) {
-      const int64_t stop = V::kFlush ? (j + V::kFlush < d4 ? j + V::kFlush : d4) : d4;
+      const int64_t stop = Acc::kFlush ? (j + Acc::kFlush < d4 ? j + Acc::kFlush : d4) : d4;
       for (; j < stop; ++j) {
         typename V::Bytes c[P];
         for (int p = 0; p < P; ++p) c[p] = V::load_bytes(panels + (p * d4 + j) * (4 * kLanes));
@@ -239,7 +302,7 @@ struct Impl {
           for (int p = 0; p < P; ++p) acc[r][p].dot4(c[p], v);
         }
       }
-      if (V::kFlush)
+      if (Acc::kFlush)
         for (int r = 0; r < R; ++r)
           for (int p = 0; p < P; ++p) acc[r][p].flush();
     }
@@ -247,24 +310,25 @@ struct Impl {
       for (int p = 0; p < P; ++p)
         bound(acc[r][p].total(), terms + p * 4 * kLanes, row_terms + r * 4, row_sum[r], out + r * ld + p * kLanes);
   }
-  template <int P>
+  template <class Acc, int P>
   static void column_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
                         const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
     int r = 0;
     for (; r + V::kRows <= rows; r += V::kRows)
-      tile_i8<V::kRows, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
+      tile_i8<Acc, V::kRows, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
     for (; r < rows; ++r)
-      tile_i8<1, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
+      tile_i8<Acc, 1, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
   }
+  template <class Acc>
   static void filter_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
                         const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
     int p = 0;
     const int64_t panel_bytes = d4 * 4 * kLanes;
     for (; p + V::kPanels <= n_panels; p += V::kPanels)
-      column_i8<V::kPanels>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
+      column_i8<Acc, V::kPanels>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
                             out + p * kLanes, ld);
     for (; p < n_panels; ++p)
-      column_i8<1>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
+      column_i8<Acc, 1>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
                    out + p * kLanes, ld);
   }
 
@@ -313,9 +377,14 @@ struct Impl {
     }
   }
 
-  static constexpr Kernels table(const char* name, int row_max, int centroid_max, int offset) {
-    return {name,      row_max, centroid_max, offset,   dot_f64,    l2_f64,    dot,       l2,     dot_u8,    l2_u8,
-            add_f64,   load_f16, centre,      quantize, filter_f32, filter_i8, max_score, select, table_dot, table_l2};
+  template <class Acc>
+  static constexpr IntFilter int_filter() {
+    return {Acc::kRowMax, Acc::kCentroidMax, Acc::kOffset, filter_i8<Acc>};
+  }
+  static constexpr Kernels table(const char* name) {
+    return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
+            dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
+            quantize, filter_f32, top2_f32, max_score, select, table_dot, table_l2};
   }
 };
 

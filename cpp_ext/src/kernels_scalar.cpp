@@ -8,8 +8,9 @@ namespace cluscomp {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 2, kPanels = 1, kFlush = 0;
+  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1;
   struct F { float v[16]; };
+  struct M { bool v[16]; };
   struct D { double v[8]; };
   struct I { int32_t v[16]; };
   struct Bytes { uint8_t v[64]; };
@@ -37,6 +38,9 @@ struct Scalar {
   }
   static F abs(const F& a) { return each<F>([&](int i) { return std::fabs(a.v[i]); }); }
   static F max(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+  static F min(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
+  static M greater(const F& a, const F& b) { return each<M>([&](int i) { return a.v[i] > b.v[i]; }); }
+  static F blend(const F& a, const F& b, const M& m) { return each<F>([&](int i) { return m.v[i] ? b.v[i] : a.v[i]; }); }
   static float reduce(F a) {
     for (int width = 8; width; width /= 2)
       for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];
@@ -103,7 +107,8 @@ struct Scalar {
     return sum;
   }
 
-  struct Acc {
+  struct FineAcc {
+    static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;
     I sum;
     void clear() { sum = zero_i(); }
     void dot4(const Bytes& c, const Four& x) {
@@ -113,6 +118,7 @@ struct Scalar {
     void flush() {}
     I total() const { return sum; }
   };
+  using CoarseAcc = FineAcc;
   static Bytes load_bytes(const uint8_t* p) {
     Bytes out;
     std::memcpy(out.v, p, 64);
@@ -123,6 +129,6 @@ struct Scalar {
 
 }  // namespace
 
-const Kernels kernels_scalar = Impl<Scalar>::table("scalar", 127, 127, 128);
+const Kernels kernels_scalar = Impl<Scalar>::table("scalar");
 
 }  // namespace cluscomp

@@ -31,16 +31,16 @@ Quantized quantize_vector(const Kernels& kern, const float* centred, float large
 
 }  // namespace
 
-int32_t quantize_row(const Kernels& kern, const float* centred, float largest, float sum_sq, int64_t d, int64_t ld,
-                     int8_t* out, float* terms) {
-  const Quantized q = quantize_vector(kern, centred, largest, kern.row_max, ld, out);
+int32_t quantize_row(const Kernels& kern, const IntFilter& filter, const float* centred, float largest, float sum_sq,
+                     int64_t d, int64_t ld, int8_t* out, float* terms) {
+  const Quantized q = quantize_vector(kern, centred, largest, filter.row_max, ld, out);
   const float slack = rounding_slack(d);
   terms[0] = q.scale;
   terms[1] = q.value_norm * (1 + slack);
   // the second part covers the rounding of x - mean and c - mean themselves
   terms[2] = q.error_norm * (1 + slack) + std::sqrt(sum_sq) * 0x1p-21f;
   terms[3] = 0;
-  return kern.offset * q.sum;
+  return filter.offset * q.sum;
 }
 
 FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
@@ -68,12 +68,12 @@ FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int6
   return out;
 }
 
-IntPanels pack_int(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
-                   const double* bias) {
+IntPanels pack_int(const Kernels& kern, const IntFilter& filter, const float* points, int64_t k, int64_t d, int64_t ld,
+                   const float* mean, const double* bias) {
   const int64_t panels = round_up(k, kLanes) / kLanes, d4 = round_up(d, 4) / 4;
   const float slack = rounding_slack(d);
   IntPanels out;
-  out.values.assign(static_cast<size_t>(panels * d4 * 4 * kLanes), static_cast<uint8_t>(kern.offset));
+  out.values.assign(static_cast<size_t>(panels * d4 * 4 * kLanes), static_cast<uint8_t>(filter.offset));
   out.terms.assign(static_cast<size_t>(panels * 4 * kLanes), 0.0f);
   parallel_for(panels, 4, [&](int64_t begin, int64_t end) {
     std::vector<float> centred(static_cast<size_t>(ld));
@@ -84,7 +84,7 @@ IntPanels pack_int(const Kernels& kern, const float* points, int64_t k, int64_t 
       for (int64_t c = p * kLanes; c < std::min(k, (p + 1) * kLanes); ++c) {
         float sum_sq;
         const float largest = kern.centre(points + c * ld, mean, centred.data(), ld, &sum_sq);
-        const Quantized q = quantize_vector(kern, centred.data(), largest, kern.centroid_max, ld, integers.data());
+        const Quantized q = quantize_vector(kern, centred.data(), largest, filter.centroid_max, ld, integers.data());
         const int64_t lane = c % kLanes;
         terms[lane] = q.scale;
         terms[kLanes + lane] = static_cast<float>(bias[c] + slack * std::fabs(bias[c]));
@@ -92,7 +92,7 @@ IntPanels pack_int(const Kernels& kern, const float* points, int64_t k, int64_t 
         terms[3 * kLanes + lane] = std::sqrt(sum_sq) * (1 + slack);
         uint8_t* panel = out.values.data() + p * d4 * 4 * kLanes + lane * 4;
         for (int64_t j = 0; j < d; ++j)
-          panel[(j / 4) * 4 * kLanes + j % 4] = static_cast<uint8_t>(integers[j] + kern.offset);
+          panel[(j / 4) * 4 * kLanes + j % 4] = static_cast<uint8_t>(integers[j] + filter.offset);
       }
     }
   });

@@ -19,7 +19,7 @@
 namespace cluscomp {
 
 enum class Metric { l2, ip };
-enum class Filter { none, f32, i8 };
+enum class Filter { none, f32, i8, i6 };  // i8: the fine integer filter, i6: the coarse one
 
 class Assigner {
  public:
@@ -46,19 +46,22 @@ class Assigner {
   Filter filter_;
   std::vector<float> centroids_, mean_;  // (k, ld) and (ld), zero-padded
   std::vector<double> bias_, terms_;     // as given; and b(c)
-  mutable std::once_flag float_once_, int_once_;
+  mutable std::once_flag float_once_, fine_once_, coarse_once_;  // panels are made when a filter first runs
   mutable FloatPanels float_panels_;
-  mutable IntPanels int_panels_;
+  mutable IntPanels fine_panels_, coarse_panels_;
 
   void set_terms();
-  const FloatPanels& float_panels() const;
-  const IntPanels& int_panels() const;
+  void make_panels(Filter filter) const;
   void consider(const float* x, int64_t c, Best& best) const;
-  float threshold(const Best& best, float row_offset_sq, double row_dot) const;
+  float threshold(const Best& best, float row_sq, double row_dot) const;
   int64_t assign_block(const RowsView& x, int64_t begin, int64_t end, Filter filter, const int32_t* hints,
                        int32_t* labels, float* scores, Scratch& scratch) const;
-  void prepare_rows(Filter filter, int64_t rows, Scratch& scratch) const;
-  int64_t verify_tile(Filter filter, int64_t row, int64_t first, int64_t width, Best& best, Scratch& scratch) const;
+  void prepare_row(int64_t row, Scratch& scratch) const;
+  int64_t verify_all(int64_t rows, Scratch& scratch) const;
+  int64_t verify_f32(int64_t rows, bool with_scores, Scratch& scratch) const;
+  int64_t verify_int(const IntFilter& filter, const IntPanels& panels, int64_t rows, Scratch& scratch) const;
+  int64_t verify_tile(const float* bounds, int64_t row, int64_t first, int64_t width, float slack, Best& best,
+                      Scratch& scratch) const;
 };
 
 }  // namespace cluscomp

@@ -14,11 +14,21 @@ namespace cluscomp {
 
 constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
 
+// A row element is in [-row_max, row_max]; a centroid element in [-centroid_max, centroid_max] is stored plus `offset`
+// in a byte. bounds: x (rows, d4 * 4); panels [p][d4][16][4]; terms [p][4][16] = scale, bias, error, norm;
+// row_terms[r][4] = scale, |X|, |ex|, unused; row_sum[r] = offset * sum of the row's integers. It writes
+//   out[r * ld + p * 16 + lane] = (<x, c> - row_sum) * row.scale * scale + bias + |X| * error + |ex| * norm
+struct IntFilter {
+  int row_max, centroid_max, offset;
+  void (*bounds)(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+                 const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld);
+};
+
 struct Kernels {
   const char* name;
 
-  // Integer filter: a row element is in [-row_max, row_max]; a centroid element is stored plus `offset` in a byte.
-  int row_max, centroid_max, offset;
+  // Integer filters: `fine` takes about 8 bits, `coarse` about 6 where that is faster; equal where it is not.
+  IntFilter fine, coarse;
 
   // sum_i a[i] * b[i] and sum_i (a[i] - b[i])^2 in float64 and in float32; b may be stored in any row type.
   double (*dot_f64)(const float* a, const float* b, int64_t d);
@@ -45,12 +55,9 @@ struct Kernels {
   // Float filter: x (rows, d) with row stride ldx; panels [p][d][16]; bias [p][16]; score = bias + <x, c>.
   void (*filter_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels, int64_t d,
                      float* out, int64_t ld);
-  // Integer filter: x (rows, d4 * 4); panels [p][d4][16][4]; terms [p][4][16] = scale, bias, error, norm;
-  // row_terms[r][4] = scale, |X|, |ex|, unused; row_sum[r] = offset * sum of the row's integers.
-  // score = (<x, c> - row_sum) * row.scale * scale + bias + |X| * error + |ex| * norm   (an upper bound)
-  void (*filter_i8)(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
-                    const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld);
-
+  // The same scores, of which only the largest of every row, its position and the second largest leave the registers.
+  void (*top2_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
+                   int64_t d, float* best, int32_t* position, float* second);
   // Largest value of n (a multiple of 16) scores and its lowest position; NaN is passed over.
   float (*max_score)(const float* scores, int64_t n, int64_t* position);
   // Positions i (ascending) with !(scores[i] < threshold); returns how many. NaN passes.

@@ -27,11 +27,11 @@ struct IntPanels {
 // points: (k, ld) rows padded with zeros to ld; mean (ld); bias (k): the additive term of the objective.
 FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
                        const double* bias);
-IntPanels pack_int(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
-                   const double* bias);
+IntPanels pack_int(const Kernels& kern, const IntFilter& filter, const float* points, int64_t k, int64_t d, int64_t ld,
+                   const float* mean, const double* bias);
 
 // One row, quantised for the integer filter. `terms` gets scale, |X|, |ex| and 0; returns offset * sum of integers.
-int32_t quantize_row(const Kernels& kern, const float* centred, float largest, float sum_sq, int64_t d, int64_t ld,
-                     int8_t* out, float* terms);
+int32_t quantize_row(const Kernels& kern, const IntFilter& filter, const float* centred, float largest, float sum_sq,
+                     int64_t d, int64_t ld, int8_t* out, float* terms);
 
 }  // namespace cluscomp
