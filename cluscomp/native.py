@@ -22,6 +22,8 @@ scan_rows = _core.scan_rows
 scan_sq8 = _core.scan_sq8
 rescore_rows = _core.rescore_rows
 rescore_sq8 = _core.rescore_sq8
+build_shadow = _core.build_shadow
+search_shadow = _core.search_shadow
 
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""

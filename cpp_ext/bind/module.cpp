@@ -25,4 +25,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_assign(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_scan(m);
+  cluscomp::bind::bind_shadow(m);
 }

@@ -68,32 +68,41 @@ FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int6
   return out;
 }
 
+void pack_int_panel(const Kernels& kern, const IntFilter& filter, const float* points, int64_t count, int64_t d,
+                    int64_t ld, const float* mean, const double* bias, uint8_t* values, float* terms) {
+  const int64_t d4 = round_up(d, 4) / 4;
+  const float slack = rounding_slack(d);
+  thread_local std::vector<float> centred;
+  thread_local std::vector<int8_t> integers;
+  centred.resize(static_cast<size_t>(ld));
+  integers.resize(static_cast<size_t>(ld));
+  std::fill_n(values, d4 * 4 * kLanes, static_cast<uint8_t>(filter.offset));
+  std::fill_n(terms, 4 * kLanes, 0.0f);
+  std::fill_n(terms + kLanes, kLanes, kNothing);
+  for (int64_t lane = 0; lane < count; ++lane) {
+    float sum_sq;
+    const float largest = kern.centre(points + lane * ld, mean, centred.data(), ld, &sum_sq);
+    const Quantized q = quantize_vector(kern, centred.data(), largest, filter.centroid_max, ld, integers.data());
+    terms[lane] = q.scale;
+    terms[kLanes + lane] = static_cast<float>(bias[lane] + slack * std::fabs(bias[lane]));
+    terms[2 * kLanes + lane] = q.error_norm * (1 + slack) + q.value_norm * slack;
+    terms[3 * kLanes + lane] = std::sqrt(sum_sq) * (1 + slack);
+    for (int64_t j = 0; j < d; ++j)
+      values[(j / 4) * 4 * kLanes + lane * 4 + j % 4] = static_cast<uint8_t>(integers[j] + filter.offset);
+  }
+}
+
 IntPanels pack_int(const Kernels& kern, const IntFilter& filter, const float* points, int64_t k, int64_t d, int64_t ld,
                    const float* mean, const double* bias) {
-  const int64_t panels = round_up(k, kLanes) / kLanes, d4 = round_up(d, 4) / 4;
-  const float slack = rounding_slack(d);
+  const int64_t panels = round_up(k, kLanes) / kLanes, panel_bytes = round_up(d, 4) * kLanes;
   IntPanels out;
-  out.values.assign(static_cast<size_t>(panels * d4 * 4 * kLanes), static_cast<uint8_t>(filter.offset));
-  out.terms.assign(static_cast<size_t>(panels * 4 * kLanes), 0.0f);
+  out.values.resize(static_cast<size_t>(panels * panel_bytes));
+  out.terms.resize(static_cast<size_t>(panels * 4 * kLanes));
   parallel_for(panels, 4, [&](int64_t begin, int64_t end) {
-    std::vector<float> centred(static_cast<size_t>(ld));
-    std::vector<int8_t> integers(static_cast<size_t>(ld));
     for (int64_t p = begin; p < end; ++p) {
-      float* terms = out.terms.data() + p * 4 * kLanes;
-      std::fill_n(terms + kLanes, kLanes, kNothing);
-      for (int64_t c = p * kLanes; c < std::min(k, (p + 1) * kLanes); ++c) {
-        float sum_sq;
-        const float largest = kern.centre(points + c * ld, mean, centred.data(), ld, &sum_sq);
-        const Quantized q = quantize_vector(kern, centred.data(), largest, filter.centroid_max, ld, integers.data());
-        const int64_t lane = c % kLanes;
-        terms[lane] = q.scale;
-        terms[kLanes + lane] = static_cast<float>(bias[c] + slack * std::fabs(bias[c]));
-        terms[2 * kLanes + lane] = q.error_norm * (1 + slack) + q.value_norm * slack;
-        terms[3 * kLanes + lane] = std::sqrt(sum_sq) * (1 + slack);
-        uint8_t* panel = out.values.data() + p * d4 * 4 * kLanes + lane * 4;
-        for (int64_t j = 0; j < d; ++j)
-          panel[(j / 4) * 4 * kLanes + j % 4] = static_cast<uint8_t>(integers[j] + filter.offset);
-      }
+      const int64_t first = p * kLanes;
+      pack_int_panel(kern, filter, points + first * ld, std::min<int64_t>(kLanes, k - first), d, ld, mean, bias + first,
+                     out.values.data() + p * panel_bytes, out.terms.data() + p * 4 * kLanes);
     }
   });
   return out;

@@ -30,6 +30,10 @@ FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int6
 IntPanels pack_int(const Kernels& kern, const IntFilter& filter, const float* points, int64_t k, int64_t d, int64_t ld,
                    const float* mean, const double* bias);
 
+// The same for 16 points at most, into memory of the caller: values [d4][16][4] and terms [4][16] of one panel.
+void pack_int_panel(const Kernels& kern, const IntFilter& filter, const float* points, int64_t count, int64_t d,
+                    int64_t ld, const float* mean, const double* bias, uint8_t* values, float* terms);
+
 // One row, quantised for the integer filter. `terms` gets scale, |X|, |ex| and 0; returns offset * sum of integers.
 int32_t quantize_row(const Kernels& kern, const IntFilter& filter, const float* centred, float largest, float sum_sq,
                      int64_t d, int64_t ld, int8_t* out, float* terms);
