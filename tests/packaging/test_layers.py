@@ -1,0 +1,107 @@
+"""The rooms: an arrow points downwards, and the mapped folders are known by their installed names only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+# A room may import the rooms of lower rank, and itself. Rooms of one rank do not know each other.
+RANK = {
+    "errors": 0,
+    "native": 1,
+    "arrays": 2,
+    "clustering": 3,
+    "quantization": 4,
+    "inputs": 5,
+    "encoders": 5,
+    "indexes": 6,
+    "eval": 7,
+    "cli": 8,
+    "__main__": 9,
+}
+COMPILED = {"_core", "_cuda"}
+
+
+def source_files(repository: Path) -> Iterator[tuple[str, Path]]:
+    """(room, file) of every Python file that is installed, but for the package's own `__init__`."""
+    for path in sorted((repository / "cluscomp").rglob("*.py")):
+        room = path.relative_to(repository / "cluscomp").parts[0].removesuffix(".py")
+        if room != "__init__":
+            yield room, path
+    for room in ("indexes", "eval"):
+        for path in sorted((repository / room).rglob("*.py")):
+            yield room, path
+
+
+def imported_modules(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import, also those inside functions; relative ones start with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def parse(path: Path) -> ast.AST:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def arrows(room: str, source: str) -> list[str]:
+    """What `source`, a file of `room`, imports against the order of the rooms."""
+    wrong = []
+    for line, name in imported_modules(ast.parse(source)):
+        parts = name.split(".")
+        if parts[0] != "cluscomp" or len(parts) == 1 or parts[1] == room or parts[1] == "__version__":
+            continue
+        target = parts[1]
+        if target in COMPILED:
+            if room != "native":
+                wrong.append(f"line {line}: only native.py may import cluscomp.{target}")
+        elif target not in RANK:
+            wrong.append(f"line {line}: {name} is no room; import it from the module that defines it")
+        elif RANK[target] >= RANK[room]:
+            wrong.append(f"line {line}: {room} must not import {target}")
+    return wrong
+
+
+def test_the_checker_sees_wrong_arrows():
+    assert arrows("clustering", "from cluscomp.indexes.key import parse_key")
+    assert arrows("clustering", "def f():\n    import cluscomp.quantization.pca")
+    assert arrows("inputs", "from cluscomp.encoders import load_encoder")
+    assert arrows("indexes", "from cluscomp import KMeans")
+    assert arrows("indexes", "from cluscomp import _core")
+    assert not arrows("indexes", "from cluscomp import errors\nfrom cluscomp.indexes.key import parse_key")
+
+
+def test_every_room_has_a_rank(repository):
+    assert {room for room, _ in source_files(repository)} <= RANK.keys()
+
+
+def test_arrows_point_downwards(repository):
+    wrong = [
+        f"{path.relative_to(repository)}, {fault}"
+        for room, path in source_files(repository)
+        for fault in arrows(room, path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_mapped_folders_are_imported_by_their_installed_names(repository):
+    """`indexes.ivf` and `cluscomp.indexes.ivf` would be two modules with two of every class."""
+    wrong = []
+    tests = ((None, path) for path in sorted((repository / "tests").rglob("*.py")))
+    for room, path in [*source_files(repository), *tests]:
+        for line, name in imported_modules(parse(path)):
+            relative = name.startswith(".") and room in ("indexes", "eval")
+            if relative or name.split(".")[0] in ("indexes", "eval"):
+                wrong.append(f"{path.relative_to(repository)}, line {line}: {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_tree_keeps_its_seven_entries(repository):
+    """No new room at the top by accident: code belongs below the four source folders."""
+    folders = {path.parent.name for path in repository.glob("*/*.py")}
+    ignored = {"build", "dist", ".ci", ".venv"}
+    assert folders - ignored <= {"cluscomp", "indexes", "eval", "tests"}

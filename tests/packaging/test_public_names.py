@@ -1,0 +1,93 @@
+"""Users' scripts call the public names as written here: their parameters keep name, order, kind and default."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+import cluscomp
+
+CONTRACT = """
+cluscomp.assign(x, centroids, *, metric="l2", return_scores=False)
+cluscomp.KMeans(n_clusters, *, metric="l2", n_iter=20, init="random", seed=0, max_points_per_cluster=None, n_redo=1)
+cluscomp.KMeans.fit(x, sample_weight=None)
+cluscomp.KMeans.predict(x)
+cluscomp.KMeans.fit_predict(x)
+cluscomp.ProductQuantizer(dim, m, nbits=8, *, rotation=None, balance="none", n_iter=25, seed=0)
+cluscomp.ProductQuantizer.train(x)
+cluscomp.ProductQuantizer.encode(x)
+cluscomp.ProductQuantizer.decode(codes)
+cluscomp.index_factory(key, dim, metric="ip")
+cluscomp.open_index(path)
+cluscomp.indexes.index.Index.train(x)
+cluscomp.indexes.index.Index.add(x, ids=None)
+cluscomp.indexes.index.Index.search(queries, k, *, nprobe=None, refine_factor=None)
+cluscomp.indexes.index.Index.save(path)
+cluscomp.indexes.index.Index.to_faiss()
+cluscomp.set_num_threads(n)
+cluscomp.eval.load_beir(folder, split="test")
+cluscomp.eval.evaluate(run, qrels, metrics=("ndcg@10", "recall@100", "mrr@10"))
+"""
+LINES = CONTRACT.split("\n")[1:-1]
+
+
+def look_up(dotted: str):
+    """Object of a dotted path: modules first, then attributes."""
+    parts = dotted.split(".")
+    for n in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[n:]:
+            found = getattr(found, name)
+        return found
+    raise AssertionError(dotted)
+
+
+def contract_signature(line: str) -> tuple[str, inspect.Signature]:
+    name, parameters = line.split("(", 1)
+    namespace: dict = {}
+    exec(f"def f({parameters}: pass", namespace)  # noqa: S102 (our own text)
+    return name, inspect.signature(namespace["f"])
+
+
+@pytest.mark.parametrize("line", LINES, ids=[line.split("(")[0] for line in LINES])
+def test_signature(line):
+    name, want = contract_signature(line)
+    have = dict(inspect.signature(look_up(name)).parameters)
+    have.pop("self", None)
+    promised = list(want.parameters)
+    by_position = [p for p in promised if want.parameters[p].kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert list(have)[: len(by_position)] == by_position
+    for parameter in promised:
+        assert have[parameter].default == want.parameters[parameter].default, parameter
+        if parameter in by_position:
+            assert have[parameter].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD, parameter
+    for extra in have.keys() - set(promised):
+        assert have[extra].default is not inspect.Parameter.empty or have[extra].kind in (
+            inspect.Parameter.VAR_KEYWORD,
+            inspect.Parameter.VAR_POSITIONAL,
+        ), f"{extra} would be required, and callers of the contract do not pass it"
+
+
+@pytest.mark.parametrize("name", cluscomp.__all__)
+def test_every_announced_name_exists(name):
+    assert getattr(cluscomp, name) is not None
+
+
+def test_all_is_sorted_into_dir_and_unknown_names_are_attribute_errors():
+    assert set(cluscomp.__all__) <= set(dir(cluscomp))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = cluscomp.no_such_name
+
+
+def test_errors_derive_from_the_root_and_carry_an_exit_code():
+    from cluscomp import errors
+
+    classes = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, Exception)]
+    raised = [c for c in classes if not issubclass(c, Warning)]
+    assert len(raised) > 10
+    assert all(issubclass(c, cluscomp.CluscompError) and c.exit_code in (1, 2, 3, 4, 5) for c in raised)
