@@ -1,0 +1,242 @@
+"""Codecs: how rows are stored, and how stored rows are scored.
+
+| codec  | bytes a row         | trained | codes of an IVF list                            |
+|--------|---------------------|---------|-------------------------------------------------|
+| Flat   | 4 d                 | no      | the rows                                        |
+| SQfp16 | 2 d                 | no      | the rows                                        |
+| SQ8    | d                   | yes     | the rows                                        |
+| PQ     | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC)       |
+
+Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", 2011.
+
+A codec has the attributes of `Codec`. To add one: a spec and a form in key.py, a class here with the native scan it
+uses, a line in `CODECS`, and its faiss counterpart in faiss_bridge.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import InputError, NotTrainedError
+from cluscomp.indexes.key import PQ, SQ8, CodecSpec, Flat, SQfp16
+from cluscomp.indexes.parameters import ArraySpec, Parameters
+
+PQ_ITERATIONS = 25
+
+
+@dataclass(frozen=True)
+class ListView:
+    """Stored rows of one segment as a scan reads them.
+
+    codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,) int32 or
+    int64 position of each stored row, None where storage order is position order. skip: (n,) uint8 by
+    storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
+    """
+
+    codes: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray | None
+    skip: np.ndarray | None
+    coarse: np.ndarray | None
+
+
+class Codec(Protocol):
+    """One form of storage for rows of dim `dim`.
+
+    code: dtype and width of one code row. by_residual: codes of a partitioned index are residuals.
+    """
+
+    spec: CodecSpec
+    dim: int
+    code_dtype: str
+    code_width: int
+    by_residual: bool
+    needs_training: bool
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Learn from float32 rows (n, dim)."""
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Codes (n, code_width) of float32 rows (n, dim)."""
+
+    def scan(
+        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k of the probed lists: scores (nq, k) float32 and positions (nq, k) int64; missing -inf and -1."""
+
+    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+        """Scores (nq, c) of candidate rows (nq, c) int64; -inf for candidate -1."""
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]: ...
+
+    def parameters(self) -> Parameters: ...
+
+    def load(self, parameters: Parameters) -> None: ...
+
+
+class FloatCodec:
+    """Values stored as float32 or float16."""
+
+    by_residual = False
+    needs_training = False
+    parameter_specs: dict[str, ArraySpec] = {}
+
+    def __init__(self, spec: CodecSpec, dim: int) -> None:
+        self.spec = spec
+        self.dim = self.code_width = dim
+        self.code_dtype = "<f2" if isinstance(spec, SQfp16) else "<f4"
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Nothing to learn."""
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        if self.code_dtype == "<f4":
+            return x
+        largest = float(np.abs(x).max(initial=0.0))
+        if largest > np.finfo(np.float16).max:
+            raise InputError(
+                f"value {largest:g} does not fit float16 (largest 65504); scale the rows, or use Flat or SQ8"
+            )
+        return x.astype(np.float16)
+
+    def scan(
+        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return native.scan_rows(
+            queries, lists.codes, lists.offsets, lists.positions, probes, k, metric, lists.skip
+        )
+
+    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+        return native.rescore_rows(queries, codes, candidates, metric)
+
+    def parameters(self) -> Parameters:
+        return {}
+
+    def load(self, parameters: Parameters) -> None:
+        """Nothing to load."""
+
+
+class ScalarCodec:
+    """One byte a value: vmin + (code + 0.5) / 255 * vdiff, per dimension."""
+
+    by_residual = False
+    needs_training = True
+    code_dtype = "|u1"
+
+    def __init__(self, spec: CodecSpec, dim: int) -> None:
+        from cluscomp.quantization.scalar import ScalarQuantizer8
+
+        self.spec = spec
+        self.dim = self.code_width = dim
+        self.quantizer = ScalarQuantizer8(dim)
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        self.quantizer.train(x)
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.quantizer.encode(x))
+
+    def scan(
+        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        q = self.quantizer
+        return native.scan_sq8(
+            queries, lists.codes, q.vmin, q.vdiff, lists.offsets, lists.positions, probes, k, metric, lists.skip
+        )
+
+    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+        return native.rescore_sq8(queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, metric)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {"vmin": ArraySpec("<f4", (self.dim,)), "vdiff": ArraySpec("<f4", (self.dim,))}
+
+    def parameters(self) -> Parameters:
+        return {"vmin": self.quantizer.vmin, "vdiff": self.quantizer.vdiff} if self.quantizer.is_trained else {}
+
+    def load(self, parameters: Parameters) -> None:
+        state = {"settings": {"dim": self.dim}, "arrays": parameters}
+        self.quantizer = type(self.quantizer).from_state(state)
+
+
+class ProductCodec:
+    """m sub-vectors, each the number of its nearest centroid, packed in nbits as faiss packs them."""
+
+    by_residual = True
+    needs_training = True
+    code_dtype = "|u1"
+
+    def __init__(self, spec: PQ, dim: int) -> None:
+        self.spec = spec
+        self.dim = dim
+        self.m, self.nbits = spec.m, spec.nbits
+        self.code_width = -(-spec.m * spec.nbits // 8)
+        self._codebooks: np.ndarray | None = None
+        self._packed: native.PqCodebook | None = None
+
+    @property
+    def codebooks(self) -> np.ndarray:
+        """(m, 2**nbits, dim / m) float32 centroids."""
+        if self._codebooks is None:
+            raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
+        return self._codebooks
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        from cluscomp.quantization.product import ProductQuantizer
+
+        quantizer = ProductQuantizer(self.dim, self.m, self.nbits, n_iter=PQ_ITERATIONS, seed=seed)
+        self.load({"codebooks": quantizer.train(x, progress=progress).centroids})
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return native.pq_encode(x, self._packed_codebook(), self.nbits)
+
+    def scan(
+        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return native.scan_pq(
+            queries,
+            lists.codes,
+            self._packed_codebook(),
+            self.nbits,
+            lists.offsets,
+            lists.positions,
+            probes,
+            k,
+            metric,
+            lists.skip,
+            lists.coarse,
+        )
+
+    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+        raise NotImplementedError("a product quantizer is not a codec of the rerank stage")
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {"codebooks": ArraySpec("<f4", (self.m, 2**self.nbits, self.dim // self.m))}
+
+    def parameters(self) -> Parameters:
+        return {} if self._codebooks is None else {"codebooks": self._codebooks}
+
+    def load(self, parameters: Parameters) -> None:
+        self._codebooks = np.ascontiguousarray(parameters["codebooks"], dtype=np.float32)
+        self._packed = None
+
+    def _packed_codebook(self) -> native.PqCodebook:
+        if self._packed is None:  # packing reads all codewords: once, when first used
+            self._packed = native.PqCodebook(self.codebooks, self.nbits)
+        return self._packed
+
+
+CODECS: dict[type, Callable[..., Codec]] = {Flat: FloatCodec, SQfp16: FloatCodec, SQ8: ScalarCodec, PQ: ProductCodec}
+
+
+def make_codec(spec: CodecSpec, dim: int) -> Codec:
+    """The untrained codec that a key part stands for."""
+    return CODECS[type(spec)](spec, dim)

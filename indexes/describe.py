@@ -1,0 +1,121 @@
+"""What an index consists of: every byte of its folder by part, and how even its lists are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluscomp.indexes.folder import HEADER_BYTES
+from cluscomp.indexes.manifest import FORMAT_VERSION, MANIFEST_NAME, FileEntry
+from cluscomp.indexes.saving import StoredArray, stored_arrays
+from cluscomp.indexes.sizes import file_part
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.index import Index
+
+PARTS = (
+    "codes", "refine", "positions", "list_offsets", "ids", "tombstones",
+    "centroids", "codebooks", "rotation", "manifest", "other",
+)  # fmt: skip
+_ANY_CHECKSUM = "0" * 64
+
+
+def folder_bytes(index: Index) -> dict[str, int]:
+    """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the folder.
+
+    codes: rows as the codec stores them. refine: finer codes of the rerank. positions, list_offsets: which row stands
+    where in the lists. ids: nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what
+    training learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file counts
+    with its header of 128 bytes.
+    """
+    sizes = dict.fromkeys(PARTS, 0)
+    arrays = stored_arrays(index.pipeline, index.segments)
+    for stored in arrays:
+        sizes[file_part(stored.name)] += stored.file_bytes
+    sizes["other"] = sum(other_files(index).values())
+    sizes["manifest"] = _manifest_bytes(index, arrays)
+    return sizes | {"total": sum(sizes.values())}
+
+
+def other_files(index: Index) -> dict[str, int]:
+    """Bytes of each file that was stored with the index and is not an array."""
+    return {name: index.extra_file(name).stat().st_size for name in index.extra_files}
+
+
+def describe(index: Index) -> dict[str, Any]:
+    """All facts about an index as JSON values."""
+    sizes = folder_bytes(index)
+    n_live = len(index)
+    refine = index.pipeline.refine
+    return {
+        "key": index.key,
+        "dim": index.dim,
+        "metric": index.metric,
+        "format_version": FORMAT_VERSION,
+        "encoder": index.encoder,
+        "seed": index.seed,
+        "is_trained": index.is_trained,
+        "n_total": n_live,
+        "n_deleted": index.n_deleted,
+        "n_segments": len(index.segments),
+        "id_kind": index.id_kind,
+        "code_size": index.code_size,
+        "refine_code_size": 0 if refine is None else refine.code_width * np.dtype(refine.code_dtype).itemsize,
+        "bytes": sizes,
+        "bytes_per_row": round(sizes["total"] / n_live, 2) if n_live else None,
+        "other_files": other_files(index),
+        "settings": dict(index.settings),
+        "search_defaults": _search_defaults(index),
+        "lists": list_balance(index),
+    }
+
+
+def _search_defaults(index: Index) -> dict[str, int]:
+    """Parameters of `search` that have an effect for this key, with their defaults."""
+    defaults = {}
+    if index.spec.partition is not None:
+        defaults["nprobe"] = index.nprobe
+    if index.spec.refine is not None:
+        defaults["refine_factor"] = index.refine_factor
+    return defaults
+
+
+def list_balance(index: Index) -> dict[str, Any] | None:
+    """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
+
+    cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when queries fall
+    like the rows, sum (size / n)^2, times nlist: 1 for equal lists.
+    """
+    if index.spec.partition is None or not index.segments:
+        return None
+    counts = np.sum([np.diff(segment.offsets) for segment in index.segments], axis=0).astype(np.float64)
+    mean = counts.mean()
+    return {
+        "nlist": int(counts.size),
+        "mean": float(mean),
+        "min": int(counts.min()),
+        "max": int(counts.max()),
+        "cv": float(counts.std() / mean),
+        "max_over_mean": float(counts.max() / mean),
+        "empty": int((counts == 0).sum()),
+        "above_4x_mean": int((counts > 4 * mean).sum()),
+        "expected_scan": float((counts**2).sum() / counts.sum() ** 2 * counts.size),
+    }
+
+
+def _manifest_bytes(index: Index, arrays: list[StoredArray]) -> int:
+    """Size of manifest.json: of the file where the index is as opened, else of the one that `save` would write."""
+    if index.folder is not None and index.is_as_opened:
+        return (index.folder / MANIFEST_NAME).stat().st_size
+    files = {
+        stored.name: FileEntry(
+            HEADER_BYTES + stored.array.size * np.dtype(stored.dtype).itemsize,
+            _ANY_CHECKSUM,
+            stored.dtype,
+            stored.array.shape,
+        )
+        for stored in arrays
+    }
+    extra = {name: FileEntry(size, _ANY_CHECKSUM) for name, size in other_files(index).items()}
+    return len(index.manifest(files, extra).to_bytes())

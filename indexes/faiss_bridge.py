@@ -1,0 +1,249 @@
+"""The same index in faiss: our rotations, centroids, codebooks and codes are put in, nothing is trained again.
+
+| part of a key            | faiss                                                                           |
+|--------------------------|---------------------------------------------------------------------------------|
+| cosine, leading L2norm   | IndexPreTransform with NormalizationTransform, around everything else           |
+| OPQ, PCA, RR             | IndexPreTransform with a LinearTransform                                        |
+| IVF                      | IndexIVF* over IndexFlatIP / IndexFlatL2 with our centroids                     |
+| Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms        |
+| RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes       |
+| ids other than 0 .. n-1  | IndexIDMap2                                                                     |
+
+faiss reports POSITIVE squared distances for l2, smallest first; our scores are their negatives. Equal scores may come in
+another order. Deleted rows are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluscomp.errors import EmptyInputError, UsageError, require
+from cluscomp.indexes.codecs import Codec
+from cluscomp.indexes.ids import TEXT
+from cluscomp.indexes.index import live_rows
+from cluscomp.indexes.key import PQ, SQ8, Flat, SQfp16
+from cluscomp.indexes.partitions import Ivf
+from cluscomp.indexes.segment import Segment
+from cluscomp.indexes.transforms import NormalizeStep, Step
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.index import Index
+
+TEXT_IDS = ("fail", "rows")
+
+
+def to_faiss(index: Index, *, text_ids: str = "fail") -> Any:
+    """Copy an index into faiss; see `Index.to_faiss`.
+
+    Raises UsageError (text ids), EmptyInputError (no rows), NotTrainedError, OptionalDependencyError.
+    """
+    faiss = require("faiss", extra="faiss", why="to_faiss()")
+    if text_ids not in TEXT_IDS:
+        raise UsageError(f"text_ids={text_ids!r} is unknown; valid are 'fail' and 'rows'")
+    if index.id_kind == TEXT and text_ids == "fail":
+        raise UsageError(
+            "faiss ids are integers, but this index has text ids; pass text_ids='rows' to get row numbers, and look "
+            "them up with index.ids[row]"
+        )
+    index.pipeline.require_trained()
+    if not len(index):
+        raise EmptyInputError("the index holds no rows, so there is nothing to copy into faiss; add rows first")
+    rows = _LiveRows(index)
+    copied = _with_refine(faiss, index, _with_transforms(faiss, index, _core(faiss, index, rows)), rows)
+    if index.pipeline.normalizes:
+        copied = _pre_transform(faiss, index.dim, [faiss.NormalizationTransform(index.dim, 2.0)], copied)
+    ids = np.arange(len(index)) if index.id_kind == TEXT else index.ids
+    return copied if np.array_equal(ids, np.arange(len(index))) else _with_ids(faiss, copied, ids)
+
+
+class _LiveRows:
+    """Rows that are not deleted, numbered 0, 1, ... over all segments in order of adding."""
+
+    def __init__(self, index: Index) -> None:
+        self.segments = index.segments
+        self.live = [live_rows(segment) for segment in self.segments]
+        self.n = sum(len(rows) for rows in self.live)
+
+    def numbers(self) -> list[np.ndarray]:
+        """Per segment: new number of each position, -1 if deleted."""
+        found, first = [], 0
+        for segment, live in zip(self.segments, self.live, strict=True):
+            number = np.full(segment.n_rows, -1, dtype=np.int64)
+            number[live] = np.arange(first, first + len(live))
+            found.append(number)
+            first += len(live)
+        return found
+
+    def by_position(self, array_of: Callable[[Segment], np.ndarray]) -> np.ndarray:
+        """Live rows of an array that is stored by position."""
+        return np.concatenate([array_of(s)[live] for s, live in zip(self.segments, self.live, strict=True)])
+
+
+def _core(faiss: ModuleType, index: Index, rows: _LiveRows) -> Any:
+    """Partition and codec."""
+    pipeline = index.pipeline
+    if pipeline.partition is None:
+        return _plain(faiss, pipeline.codec, index.metric, rows.by_position(lambda segment: segment.codes))
+    core = IVF_FORMS[type(pipeline.codec.spec)](faiss, pipeline.codec, pipeline.partition, index.metric)
+    for segment, number in zip(index.segments, rows.numbers(), strict=True):
+        _add_lists(faiss, core, segment, number)
+    core.ntotal = rows.n
+    core.nprobe = index.nprobe
+    return core
+
+
+def _add_lists(faiss: ModuleType, core: Any, segment: Segment, number: np.ndarray) -> None:
+    assert segment.positions is not None
+    lists = core.invlists
+    for i in range(segment.offsets.shape[0] - 1):
+        part = slice(int(segment.offsets[i]), int(segment.offsets[i + 1]))
+        ids = number[segment.positions[part]]
+        codes = np.ascontiguousarray(segment.codes[part][ids >= 0]).view(np.uint8)
+        ids = ids[ids >= 0]
+        if len(ids):
+            lists.add_entries(i, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
+
+
+def _plain(faiss: ModuleType, codec: Codec, metric: str, codes: np.ndarray) -> Any:
+    """Codec without partition, filled with codes (n, width)."""
+    plain = PLAIN_FORMS[type(codec.spec)](faiss, codec, metric)
+    faiss.copy_array_to_vector(np.ascontiguousarray(codes).view(np.uint8).reshape(-1), plain.codes)
+    plain.ntotal = len(codes)
+    return plain
+
+
+def _metric(faiss: ModuleType, metric: str) -> Any:
+    return faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+
+
+def _flat(faiss: ModuleType, codec: Codec, metric: str) -> Any:
+    return faiss.IndexFlat(codec.dim, _metric(faiss, metric))
+
+
+def _scalar(faiss: ModuleType, codec: Codec, metric: str) -> Any:
+    scalar = faiss.IndexScalarQuantizer(codec.dim, _scalar_type(faiss, codec), _metric(faiss, metric))
+    _set_ranges(faiss, scalar, codec)
+    return scalar
+
+
+def _product(faiss: ModuleType, codec: Any, metric: str) -> Any:
+    product = faiss.IndexPQ(codec.dim, codec.m, codec.nbits, _metric(faiss, metric))
+    faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
+    product.is_trained = True
+    return product
+
+
+def _ivf_flat(faiss: ModuleType, codec: Codec, partition: Ivf, metric: str) -> Any:
+    flat = faiss.IndexIVFFlat(
+        _quantizer(faiss, partition, metric), codec.dim, partition.nlist, _metric(faiss, metric)
+    )
+    flat.is_trained = True
+    return flat
+
+
+def _ivf_scalar(faiss: ModuleType, codec: Codec, partition: Ivf, metric: str) -> Any:
+    scalar = faiss.IndexIVFScalarQuantizer(
+        _quantizer(faiss, partition, metric),
+        codec.dim,
+        partition.nlist,
+        _scalar_type(faiss, codec),
+        _metric(faiss, metric),
+        False,  # codes are the rows, not residuals
+    )
+    _set_ranges(faiss, scalar, codec)
+    return scalar
+
+
+def _ivf_product(faiss: ModuleType, codec: Any, partition: Ivf, metric: str) -> Any:
+    product = faiss.IndexIVFPQ(
+        _quantizer(faiss, partition, metric),
+        codec.dim,
+        partition.nlist,
+        codec.m,
+        codec.nbits,
+        _metric(faiss, metric),
+    )
+    product.by_residual = True
+    faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
+    product.is_trained = True
+    product.precompute_table()
+    return product
+
+
+def _quantizer(faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+    quantizer = faiss.IndexFlat(partition.dim, _metric(faiss, metric))
+    quantizer.add(partition.centroids)
+    return quantizer
+
+
+def _scalar_type(faiss: ModuleType, codec: Codec) -> Any:
+    kinds = faiss.ScalarQuantizer
+    return kinds.QT_fp16 if isinstance(codec.spec, SQfp16) else kinds.QT_8bit
+
+
+def _set_ranges(faiss: ModuleType, scalar: Any, codec: Codec) -> None:
+    ranges = codec.parameters()
+    if ranges:
+        faiss.copy_array_to_vector(np.concatenate([ranges["vmin"], ranges["vdiff"]]), scalar.sq.trained)
+    scalar.is_trained = True
+
+
+PLAIN_FORMS: dict[type, Callable[..., Any]] = {Flat: _flat, SQfp16: _scalar, SQ8: _scalar, PQ: _product}
+IVF_FORMS: dict[type, Callable[..., Any]] = {Flat: _ivf_flat, SQfp16: _ivf_scalar, SQ8: _ivf_scalar, PQ: _ivf_product}
+
+
+def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:
+    steps = index.pipeline.steps
+    if not steps:
+        return core
+    return _pre_transform(faiss, index.dim, [_transform(faiss, step) for step in steps], core)
+
+
+def _transform(faiss: ModuleType, step: Step) -> Any:
+    if isinstance(step, NormalizeStep):
+        return faiss.NormalizationTransform(step.dim_in, 2.0)
+    linear = faiss.LinearTransform(step.dim_in, step.dim_out, False)
+    faiss.copy_array_to_vector(step.parameters()["matrix"].reshape(-1), linear.A)
+    linear.is_trained = True
+    linear.is_orthonormal = True
+    return linear
+
+
+def _pre_transform(faiss: ModuleType, dim: int, chain: list[Any], core: Any) -> Any:
+    index = core
+    for transform in reversed(chain):
+        index = faiss.IndexPreTransform(transform, index)
+    index.is_trained = True
+    return index
+
+
+def _with_refine(faiss: ModuleType, index: Index, base: Any, rows: _LiveRows) -> Any:
+    codec = index.pipeline.refine
+    if codec is None:
+        return base
+    finer = _plain(faiss, codec, index.metric, rows.by_position(lambda segment: segment.refine))  # type: ignore[arg-type, return-value]
+    refined = faiss.IndexRefine(base, finer)
+    refined.k_factor = float(index.refine_factor)
+    refined.ntotal = rows.n
+    refined.is_trained = True
+    return refined
+
+
+def _with_ids(faiss: ModuleType, inner: Any, ids: np.ndarray) -> Any:
+    mapped = _id_map(faiss, inner)
+    faiss.copy_array_to_vector(np.ascontiguousarray(ids, dtype=np.int64), mapped.id_map)
+    mapped.ntotal = inner.ntotal
+    mapped.construct_rev_map()
+    return mapped
+
+
+def _id_map(faiss: ModuleType, inner: Any) -> Any:
+    """IndexIDMap2 insists on an empty index when it is made, so the count is hidden for that moment."""
+    n, inner.ntotal = inner.ntotal, 0
+    mapped = faiss.IndexIDMap2(inner)
+    inner.ntotal = n
+    return mapped

@@ -1,0 +1,317 @@
+"""The grammar of index keys.
+
+    key       := [transform ","]... [partition ","] codec ["," refine]
+    transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
+    partition := "IVF" n
+    codec     := "Flat" | "SQfp16" | "SQ8" | "PQ" m ["x" nbits]
+    refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
+
+Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling, `str(spec)`.
+
+To add a form (a transform, partition or codec): write its frozen dataclass here with `__str__`, add one `Form`
+line to `FORMS`, then register what it does in the table of its stage: `TRANSFORMS` (transforms.py),
+`PARTITIONS` (partitions.py) or `CODECS` (codecs.py), and its faiss counterpart in faiss_bridge.py. Nothing
+else knows the forms by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluscomp.errors import UnknownKeyError, UsageError
+
+MAX_KEY_LENGTH = 4096
+PQ_NBITS = (4, 6, 8)
+
+
+class TransformSpec:
+    """A step that maps rows of dim d_in to rows of dim `output_dim(d_in)` before they are partitioned."""
+
+    def output_dim(self, dim: int) -> int:
+        """Dimension after the step; raises UsageError where the step cannot take rows of this dim."""
+        return dim
+
+
+class PartitionSpec:
+    """A division of the rows into lists, of which a search visits a few."""
+
+    nlist: int
+
+
+class CodecSpec:
+    """A form in which rows are stored."""
+
+    def check_dim(self, dim: int) -> None:
+        """Raise UsageError where rows of this dim cannot be stored in this form."""
+
+
+@dataclass(frozen=True)
+class L2Norm(TransformSpec):
+    """Rows and queries scaled to length one; zero rows stay zero."""
+
+    def __str__(self) -> str:
+        return "L2norm"
+
+
+@dataclass(frozen=True)
+class PCA(TransformSpec):
+    """Projection to the first `dim` principal directions."""
+
+    dim: int
+
+    def __str__(self) -> str:
+        return f"PCA{self.dim}"
+
+    def output_dim(self, dim: int) -> int:
+        return _reduced(self, dim, self.dim)
+
+
+@dataclass(frozen=True)
+class RandomRotation(TransformSpec):
+    """Random orthonormal rotation, to `dim` dimensions if given."""
+
+    dim: int | None = None
+
+    def __str__(self) -> str:
+        return "RR" if self.dim is None else f"RR{self.dim}"
+
+    def output_dim(self, dim: int) -> int:
+        return _reduced(self, dim, self.dim or dim)
+
+
+@dataclass(frozen=True)
+class OPQ(TransformSpec):
+    """Rotation trained for a product quantizer of m sub-spaces, to `dim` dimensions if given."""
+
+    m: int
+    dim: int | None = None
+
+    def __str__(self) -> str:
+        return f"OPQ{self.m}" if self.dim is None else f"OPQ{self.m}_{self.dim}"
+
+    def output_dim(self, dim: int) -> int:
+        out = _reduced(self, dim, self.dim or dim)
+        _check_subspaces(self, out, self.m)
+        return out
+
+
+@dataclass(frozen=True)
+class IVF(PartitionSpec):
+    """Lists around `nlist` k-means centroids."""
+
+    nlist: int
+
+    def __str__(self) -> str:
+        return f"IVF{self.nlist}"
+
+
+@dataclass(frozen=True)
+class Flat(CodecSpec):
+    """float32 values as they are."""
+
+    def __str__(self) -> str:
+        return "Flat"
+
+
+@dataclass(frozen=True)
+class SQfp16(CodecSpec):
+    """float16 values."""
+
+    def __str__(self) -> str:
+        return "SQfp16"
+
+
+@dataclass(frozen=True)
+class SQ8(CodecSpec):
+    """One byte a value, uniform between the minimum and maximum of its dimension."""
+
+    def __str__(self) -> str:
+        return "SQ8"
+
+
+@dataclass(frozen=True)
+class PQ(CodecSpec):
+    """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids."""
+
+    m: int
+    nbits: int = 8
+
+    def __str__(self) -> str:
+        return f"PQ{self.m}" if self.nbits == 8 else f"PQ{self.m}x{self.nbits}"
+
+    def check_dim(self, dim: int) -> None:
+        _check_subspaces(self, dim, self.m)
+
+
+@dataclass(frozen=True)
+class IndexSpec:
+    """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or None."""
+
+    transforms: tuple[TransformSpec, ...]
+    partition: PartitionSpec | None
+    codec: CodecSpec
+    refine: CodecSpec | None = None
+
+    def __str__(self) -> str:
+        stages: list[object] = [*self.transforms]
+        if self.partition is not None:
+            stages.append(self.partition)
+        stages.append(self.codec)
+        if self.refine is not None:
+            stages.append("RFlat" if isinstance(self.refine, Flat) else f"Refine({self.refine})")
+        return ",".join(str(stage) for stage in stages)
+
+    def stage_dims(self, dim: int) -> tuple[int, ...]:
+        """Dimension of the input and after each transform; raises UsageError where the key does not fit `dim`."""
+        dims = [dim]
+        for transform in self.transforms:
+            dims.append(transform.output_dim(dims[-1]))
+        self.codec.check_dim(dims[-1])
+        if self.refine is not None:
+            self.refine.check_dim(dim)
+        return tuple(dims)
+
+    @property
+    def nlist(self) -> int:
+        """Number of lists; an index without partition is one list."""
+        return 1 if self.partition is None else self.partition.nlist
+
+
+@dataclass(frozen=True)
+class Form:
+    """One kind of key part: how it reads, an example, and how its numbers make a spec."""
+
+    stage: str
+    pattern: str
+    example: str
+    build: Callable[..., object]
+
+    def match(self, token: str) -> object | None:
+        found = re.fullmatch(self.pattern, token)
+        if found is None:
+            return None
+        return self.build(*(int(group) if group else None for group in found.groups()))
+
+
+_N = r"([1-9]\d{0,8})"
+
+
+def _pq(m: int, nbits: int | None) -> PQ:
+    if nbits is not None and nbits not in PQ_NBITS:
+        raise UsageError(f"PQ{m}x{nbits}: {nbits} bits a code are not supported; valid numbers are 4, 6 and 8")
+    return PQ(m, nbits or 8)
+
+
+FORMS = (
+    Form("transform", rf"OPQ{_N}(?:_{_N})?", "OPQ48", OPQ),
+    Form("transform", rf"PCA{_N}", "PCA64", PCA),
+    Form("transform", rf"RR{_N}?", "RR", RandomRotation),
+    Form("transform", r"L2norm", "L2norm", L2Norm),
+    Form("partition", rf"IVF{_N}", "IVF1024", IVF),
+    Form("codec", r"Flat", "Flat", Flat),
+    Form("codec", r"SQfp16", "SQfp16", SQfp16),
+    Form("codec", r"SQ8", "SQ8", SQ8),
+    Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
+    Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
+    Form("refine", r"RSQfp16|Refine\(SQfp16\)", "Refine(SQfp16)", SQfp16),
+    Form("refine", r"RSQ8|Refine\(SQ8\)", "Refine(SQ8)", SQ8),
+)
+STAGES = ("transform", "partition", "codec", "refine")
+GRAMMAR = (
+    "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; partition "
+    "IVFn; codecs Flat, SQfp16, SQ8, PQm, PQmx4, PQmx6; refine RFlat, Refine(SQfp16), Refine(SQ8)"
+)
+
+
+def parse_key(key: str) -> IndexSpec:
+    """Parse an index key such as "OPQ48,IVF1024,PQ48,RFlat".
+
+    Raises UnknownKeyError naming the nearest known key and the list of forms, UsageError for an impossible number.
+    """
+    if not isinstance(key, str) or not key or len(key) > MAX_KEY_LENGTH:
+        raise UnknownKeyError(f"an index key is a text of 1 to {MAX_KEY_LENGTH} characters, but got {key!r:.80}; {GRAMMAR}")
+    parts: dict[str, list[object]] = {stage: [] for stage in STAGES}
+    last = 0
+    for token in _split(key):
+        stage, spec = _parse_token(token, key)
+        rank = STAGES.index(stage)
+        if rank < last or (parts[stage] and stage != "transform"):
+            raise UnknownKeyError(f"index key {key!r}: {token!r} ({stage}) stands in the wrong place; {GRAMMAR}")
+        last = rank
+        parts[stage].append(spec)
+    return _assemble(key, parts)
+
+
+def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
+    if not parts["codec"]:
+        raise UnknownKeyError(f"index key {key!r} names no codec; did you mean {_with_codec(key)!r}? {GRAMMAR}")
+    codec = parts["codec"][0]
+    partition = parts["partition"][0] if parts["partition"] else None
+    refine = parts["refine"][0] if parts["refine"] else None
+    transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))
+    return IndexSpec(transforms, partition, codec, refine)  # type: ignore[arg-type]
+
+
+def _split(key: str) -> list[str]:
+    """Parts between commas that stand outside parentheses."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", key)]
+
+
+def _parse_token(token: str, key: str) -> tuple[str, object]:
+    for form in FORMS:
+        spec = form.match(token)
+        if spec is not None:
+            return form.stage, spec
+    raise UnknownKeyError(
+        f"unknown index key {key!r}: {token!r} is no known part; did you mean {_nearest_key(key)!r}? {GRAMMAR}"
+    )
+
+
+def _nearest_key(key: str) -> str:
+    """The key with each unknown part replaced by the nearest known one."""
+    tokens = []
+    for token in _split(key):
+        known = any(re.fullmatch(form.pattern, token) for form in FORMS)
+        tokens.append(token if known else _nearest_token(token))
+    return ",".join(tokens)
+
+
+def _nearest_token(token: str) -> str:
+    """The example form nearest in letters, with the numbers of `token` where they fit."""
+    letters = {re.sub(r"\d+$", "", form.example).lower(): form.example for form in FORMS}
+    letters.update({form.example.lower(): form.example for form in FORMS})
+    wanted = token.lower()
+    for probe in (wanted, re.sub(r"\d+.*$", "", wanted)):
+        close = difflib.get_close_matches(probe, letters, n=1, cutoff=0.5)
+        if close:
+            return _with_numbers(letters[close[0]], token)
+    return "Flat"
+
+
+def _with_numbers(example: str, token: str) -> str:
+    """`example` with its trailing number replaced by the first number in `token`."""
+    number = re.search(r"[1-9]\d{0,8}", token)
+    candidate = re.sub(r"\d+$", number.group(), example) if number else example
+    return candidate if any(re.fullmatch(form.pattern, candidate) for form in FORMS) else example
+
+
+def _with_codec(key: str) -> str:
+    stages = _split(key)
+    is_refine = any(form.stage == "refine" and re.fullmatch(form.pattern, stages[-1]) for form in FORMS)
+    stages.insert(len(stages) - is_refine, "Flat")
+    return ",".join(stages)
+
+
+def _reduced(spec: object, dim: int, wanted: int) -> int:
+    if wanted > dim:
+        raise UsageError(f"{spec}: cannot keep {wanted} of {dim} dimensions; valid are 1 to {dim}")
+    return wanted
+
+
+def _check_subspaces(spec: object, dim: int, m: int) -> None:
+    if dim % m:
+        valid = ", ".join(str(n) for n in range(1, dim + 1) if dim % n == 0)
+        raise UsageError(f"{spec}: dim {dim} cannot be cut into m={m} equal sub-vectors; valid m: {valid}")

@@ -1,0 +1,173 @@
+"""The trained stages of an index, in the order that rows pass them.
+
+    rows --normalise?--> base rows --transforms--> projected rows --partition--> list, --codec--> code
+                             |
+                             +--codec of the rerank--> finer code
+
+The metric cosine, or a key that begins with L2norm, normalises rows and queries before anything else, so that the
+rerank compares normalised vectors too; it compares them before the transforms, which may drop dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
+from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import NotTrainedError, UnknownKeyError
+from cluscomp.indexes.codecs import Codec, make_codec
+from cluscomp.indexes.key import IndexSpec, L2Norm
+from cluscomp.indexes.parameters import ArraySpec, Parameters
+from cluscomp.indexes.partitions import MAX_POINTS_PER_LIST, make_partition
+from cluscomp.indexes.transforms import Step, make_transform
+
+METRICS = ("ip", "l2", "cosine")
+BLOCK_ROWS = 16384
+MIN_TRAINING_SAMPLE = 65536
+StageProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """labels: (n,) int32 list of each row, None without partition. codes: (n, width). refine: finer codes or None."""
+
+    labels: np.ndarray | None
+    codes: np.ndarray
+    refine: np.ndarray | None
+
+
+class Stage(Protocol):
+    """What saving and loading use of a transform, partition or codec."""
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]: ...
+
+    def parameters(self) -> Parameters: ...
+
+    def load(self, parameters: Parameters) -> None: ...
+
+
+class Pipeline:
+    """Stages of the key `spec` for rows of dim `dim`. metric: "ip", "l2" or "cosine".
+
+    Raises UnknownKeyError (metric), UsageError (the key does not fit the dim).
+    """
+
+    def __init__(self, spec: IndexSpec, dim: int, metric: str, seed: int) -> None:
+        if metric not in METRICS:
+            raise UnknownKeyError(f"metric {metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
+        self.spec, self.dim, self.metric, self.seed = spec, dim, metric, seed
+        dims = spec.stage_dims(dim)
+        leading_norm = bool(spec.transforms) and isinstance(spec.transforms[0], L2Norm)
+        self.normalizes = metric == "cosine" or leading_norm
+        self.score_metric = "l2" if metric == "l2" else "ip"
+        self.steps: list[Step] = [make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)]
+        if leading_norm:
+            del self.steps[0]
+        self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
+        self.codec: Codec = make_codec(spec.codec, dims[-1])
+        self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
+
+    @property
+    def uses_residuals(self) -> bool:
+        """Codes are residuals to the centroid of their list."""
+        return self.partition is not None and self.codec.by_residual
+
+    def stages(self) -> dict[str, Stage]:
+        """Stages by the name under which their arrays are saved."""
+        named: dict[str, Stage] = {f"transform{i}": step for i, step in enumerate(self.steps)}
+        if self.partition is not None:
+            named["partition"] = self.partition
+        named["codec"] = self.codec
+        if self.refine is not None:
+            named["refine"] = self.refine
+        return named
+
+    @property
+    def needs_training(self) -> bool:
+        """False for keys whose stages learn nothing from data."""
+        trainable = [*self.steps, self.codec, *([self.refine] if self.refine else [])]
+        return self.partition is not None or any(stage.needs_training for stage in trainable)
+
+    @property
+    def is_trained(self) -> bool:
+        return all(stage.parameters().keys() == stage.parameter_specs.keys() for stage in self.stages().values())
+
+    def require_trained(self) -> None:
+        """Raise NotTrainedError if a stage still has to learn."""
+        if not self.is_trained:
+            raise NotTrainedError(f"the index {str(self.spec)!r} has not been trained; call index.train(x) before")
+
+    def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
+        """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
+
+        progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
+        """
+        seeds = self._seeds()
+        base = self.base_rows(sample)
+        rows = base
+        for step in self.steps:
+            step.train(_at_most(rows, MIN_TRAINING_SAMPLE), next(seeds), _part(progress, step.spec))
+            rows = _apply(step, rows)
+        if self.partition is not None:
+            self.partition.train(rows, next(seeds), _part(progress, self.partition.spec))
+        rows = _at_most(rows, MIN_TRAINING_SAMPLE)
+        if self.partition is not None and self.codec.by_residual:
+            rows = self.partition.residuals(rows, self.partition.assign(rows))
+        self.codec.train(rows, next(seeds), _part(progress, self.codec.spec))
+        if self.refine is not None:
+            self.refine.train(base, next(seeds), _part(progress, self.refine.spec))
+
+    def base_rows(self, rows: np.ndarray) -> np.ndarray:
+        """float32 rows, normalised where the index normalises."""
+        rows32 = to_float32(rows)
+        return normalize_rows(rows32) if self.normalizes else rows32
+
+    def project(self, base: np.ndarray) -> np.ndarray:
+        """Base rows through the transforms."""
+        for step in self.steps:
+            base = step.apply(base)
+        return np.ascontiguousarray(base)
+
+    def encode(self, rows: np.ndarray) -> EncodedRows:
+        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype."""
+        base = self.base_rows(rows)
+        projected = self.project(base)
+        labels = None if self.partition is None else self.partition.assign(projected)
+        if labels is not None and self.partition is not None and self.codec.by_residual:
+            projected = self.partition.residuals(projected, labels)
+        refine = None if self.refine is None else self.refine.encode(base)
+        return EncodedRows(labels, self.codec.encode(projected), refine)
+
+    def _seeds(self) -> Iterator[int]:
+        """One seed a stage, so that adding a stage before another does not make two stages share draws."""
+        sequence = np.random.SeedSequence(self.seed)
+        while True:
+            yield int(sequence.spawn(1)[0].generate_state(1)[0])
+
+
+def training_rows(spec: IndexSpec) -> int:
+    """Most rows that training looks at: 256 a list of the partition, at least 65536 (256 a PQ centroid)."""
+    return max(MIN_TRAINING_SAMPLE, MAX_POINTS_PER_LIST * spec.nlist)
+
+
+def _part(progress: StageProgress | None, spec: object) -> Progress | None:
+    """Progress of one stage under the name of its key part."""
+    return None if progress is None else lambda done, total: progress(str(spec), done, total)
+
+
+def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
+    """Evenly spaced rows, at most `limit`: the sample is in random choice but file order, so a prefix would be biased."""
+    n = rows.shape[0]
+    return rows if n <= limit else rows[np.linspace(0, n - 1, limit).astype(np.int64)]
+
+
+def _apply(step: Step, rows: np.ndarray) -> np.ndarray:
+    out = np.empty((rows.shape[0], step.dim_out), dtype=np.float32)
+    for block in iter_blocks(rows.shape[0], BLOCK_ROWS):
+        out[block] = step.apply(rows[block])
+    return out

@@ -1,0 +1,109 @@
+"""Search over segments: probe lists, scan their codes, merge, score the best again with finer codes.
+
+Results are ordered by score descending, then by position ascending (order of adding), for any number of threads,
+any batch of queries and any division into segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks
+from cluscomp.indexes.pipeline import Pipeline
+from cluscomp.indexes.segment import Segment
+
+QUERY_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Hits:
+    """scores: (nq, k) float32, best first, -inf where missing. positions: (nq, k) int64 over all segments, -1 missing."""
+
+    scores: np.ndarray
+    positions: np.ndarray
+
+
+def search_segments(
+    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, *, nprobe: int, refine_factor: int
+) -> Hits:
+    """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
+    scores = np.empty((queries.shape[0], k), dtype=np.float32)
+    positions = np.empty((queries.shape[0], k), dtype=np.int64)
+    for block in iter_blocks(queries.shape[0], QUERY_BLOCK):
+        hits = _search_block(pipeline, segments, queries[block], k, nprobe, refine_factor)
+        scores[block], positions[block] = hits.scores, hits.positions
+    return Hits(scores, positions)
+
+
+def _search_block(
+    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, nprobe: int, refine_factor: int
+) -> Hits:
+    base = pipeline.base_rows(queries)
+    projected = pipeline.project(base)
+    if pipeline.refine is None:
+        return _scan(pipeline, segments, projected, k, nprobe)
+    n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
+    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe)
+    return _best(_rescore(pipeline, segments, base, candidates.positions), candidates.positions, k)
+
+
+def _scan(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, nprobe: int) -> Hits:
+    """Best k by the codes; scores are those of the codes."""
+    probes = np.zeros((queries.shape[0], 1), dtype=np.int32)
+    coarse = None
+    if pipeline.partition is not None:
+        probes = pipeline.partition.probe(queries, nprobe)
+        coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
+    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
+    bases = _first_positions(segments)
+    positions = [np.where(hits.positions >= 0, hits.positions + base, -1) for hits, base in zip(found, bases, strict=True)]
+    scores = np.concatenate([hits.scores for hits in found], axis=1)
+    if len(segments) == 1:
+        return Hits(scores, positions[0])
+    return _best(scores, np.concatenate(positions, axis=1), k)
+
+
+def _scan_segment(
+    pipeline: Pipeline, segment: Segment, queries: np.ndarray, probes: np.ndarray, coarse: np.ndarray | None, k: int
+) -> Hits:
+    scores, positions = pipeline.codec.scan(queries, segment.list_view(coarse), probes, k, pipeline.score_metric)
+    segment.check_positions(positions)
+    return Hits(scores, positions)
+
+
+def _rescore(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Scores (nq, c) of the candidates by the finer codes; -inf where missing."""
+    assert pipeline.refine is not None
+    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    for segment, base in zip(segments, _first_positions(segments), strict=True):
+        assert segment.refine is not None
+        inside = (positions >= base) & (positions < base + segment.n_rows)
+        local = np.where(inside, positions - base, -1)
+        finer = pipeline.refine.rescore(queries, segment.refine, local, pipeline.score_metric)
+        np.copyto(scores, finer, where=inside)
+    return scores
+
+
+def _best(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
+    """The k best columns of each row, by score descending, then position ascending, missing ones last."""
+    keys = np.where(positions < 0, np.iinfo(np.int64).max, positions)
+    order = np.lexsort((keys, -scores), axis=1)[:, :k]
+    return Hits(np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1))
+
+
+def _first_positions(segments: Sequence[Segment]) -> list[int]:
+    """Position of the first row of each segment, counted over all of them."""
+    return list(accumulate((segment.n_rows for segment in segments), initial=0))[: len(segments)]
+
+
+def take_ids(segments: Sequence[Segment], positions: np.ndarray, kind: str) -> np.ndarray:
+    """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where missing."""
+    ids = np.full(positions.shape, -1, dtype=np.int64) if kind == "int64" else np.full(positions.shape, None, dtype=object)
+    for segment, base in zip(segments, _first_positions(segments), strict=True):
+        inside = (positions >= base) & (positions < base + segment.n_rows)
+        ids[inside] = segment.ids.take(positions[inside] - base)
+    return ids

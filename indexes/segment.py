@@ -1,0 +1,133 @@
+"""Segments: what one `add` leaves behind. A segment never changes, except that rows are marked as deleted.
+
+Position = number of a row in order of adding, counted within its segment here. Codes of a partitioned index are
+stored list by list and, within a list, by position; `positions` says which row stands where. Finer codes for the
+rerank and ids are stored by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.errors import CorruptIndexError
+from cluscomp.indexes.codecs import ListView
+from cluscomp.indexes.ids import IdColumn
+from cluscomp.indexes.parameters import ArraySpec
+from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
+
+INT32_ROWS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows added together.
+
+    codes: (n, width). offsets: (nlist + 1,) int64 rows of each list. positions: (n,) int32 or int64 position of each
+    stored row, or None without partition. refine: (n, width) finer codes by position, or None.
+    deleted: (n,) uint8 by position, 1 = deleted, or None. files: where memory-mapped arrays came from (storage.py).
+    """
+
+    codes: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray | None
+    refine: np.ndarray | None
+    ids: IdColumn
+    deleted: np.ndarray | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows stored, deleted ones included."""
+        return int(self.codes.shape[0])
+
+    @property
+    def n_deleted(self) -> int:
+        return 0 if self.deleted is None else int(self.deleted.sum(dtype=np.int64))
+
+    def with_deleted(self, positions: np.ndarray) -> Segment:
+        """The segment with more rows marked as deleted; a search that runs on the old one is not disturbed."""
+        mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
+        mask[positions] = 1
+        return replace(self, deleted=mask)
+
+    def list_view(self, coarse: np.ndarray | None) -> ListView:
+        """What a scan reads. coarse: centroids where codes are residuals."""
+        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse)
+
+    def check_positions(self, found: np.ndarray) -> None:
+        """Raise CorruptIndexError for a hit outside the segment: position arrays of a file are not to be trusted."""
+        if found.size and (int(found.max()) >= self.n_rows or int(found.min()) < -1):
+            raise CorruptIndexError(
+                f"a list holds position {int(found.max())}, but the segment has {self.n_rows} rows: "
+                "the index is damaged; restore a copy or rebuild it"
+            )
+
+    @cached_property
+    def _skip(self) -> np.ndarray | None:
+        if self.deleted is None or self.positions is None:
+            return self.deleted
+        self.check_positions(self.positions)
+        return self.deleted[self.positions]
+
+
+def position_dtype(n_rows: int) -> str:
+    """int32 while it suffices: positions are 4 of the bytes that each row costs."""
+    return "<i4" if n_rows <= INT32_ROWS else "<i8"
+
+
+def list_offsets(counts: np.ndarray) -> np.ndarray:
+    """(nlist + 1,) int64 first row of each list from the list sizes."""
+    offsets = np.zeros(counts.shape[0] + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
+    """dtype and shape of the arrays of a segment, without ids and deletions."""
+    specs = {"codes": ArraySpec(pipeline.codec.code_dtype, (n_rows, pipeline.codec.code_width))}
+    if pipeline.partition is not None:
+        specs["offsets"] = ArraySpec("<i8", (pipeline.partition.nlist + 1,))
+        specs["positions"] = ArraySpec(position_dtype(n_rows), (n_rows,))
+    if pipeline.refine is not None:
+        specs["refine"] = ArraySpec(pipeline.refine.code_dtype, (n_rows, pipeline.refine.code_width))
+    return specs
+
+
+def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segment:
+    """Encode rows (n, dim) of kernel dtype, block by block, into a segment in memory.
+
+    Raises NonFiniteError naming the id of the first row with NaN or infinity.
+    """
+    n = rows.shape[0]
+    specs = segment_arrays(pipeline, n)
+    codes = np.empty(specs["codes"].shape, specs["codes"].dtype)
+    refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
+    labels = np.empty(n, dtype=np.int32)
+    for block in iter_blocks(n, BLOCK_ROWS):
+        encoded = encode_block(pipeline, rows[block], ids, block.start)
+        codes[block] = encoded.codes
+        if refine is not None:
+            refine[block] = encoded.refine
+        if encoded.labels is not None:
+            labels[block] = encoded.labels
+    if pipeline.partition is None:
+        return Segment(codes, np.array([0, n], dtype=np.int64), None, refine, ids)
+    order = np.argsort(labels, kind="stable")
+    offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
+    return Segment(codes[order], offsets, order.astype(position_dtype(n)), refine, ids)
+
+
+def encode_block(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int) -> EncodedRows:
+    """Check and encode one block, whose first row has position `first` in the column `ids`."""
+    bad = native.first_nonfinite_row(rows)
+    if bad >= 0:
+        name = ids.take(np.array([first + bad])).tolist()
+        require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad)
+    return pipeline.encode(rows)

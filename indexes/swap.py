@@ -1,0 +1,91 @@
+"""Exchanging two folders in one step, and finding the remains of killed writers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_RENAME_SWAP = 2  # macOS sys/stdio.h
+
+
+def exchange(new: Path, old: Path) -> None:
+    """Put `new` in the place of `old` and `old` in the place of `new`.
+
+    One atomic step where the system has one (Linux renameat2, macOS renamex_np); otherwise two renames, undone if the
+    second fails.
+    """
+    if _exchange_atomically(new, old):
+        return
+    aside = old.with_name(f".{old.name}.cluscomp-old-{os.getpid()}")
+    os.rename(old, aside)
+    try:
+        os.rename(new, old)
+    except OSError:
+        os.rename(aside, old)
+        raise
+    os.rename(aside, new)
+
+
+def _exchange_atomically(new: Path, old: Path) -> bool:
+    """True if done. A kernel or file system without the call is no error: the caller has another way."""
+    if os.name != "posix":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    one, two = os.fsencode(new), os.fsencode(old)
+    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        return bool(libc.renamex_np(one, two, _RENAME_SWAP) == 0)
+    if hasattr(libc, "renameat2"):
+        return bool(libc.renameat2(_AT_FDCWD, one, _AT_FDCWD, two, _RENAME_EXCHANGE) == 0)
+    return False
+
+
+class FolderLock:
+    """A lock that ends with the process, so that others can tell a running writer from a killed one."""
+
+    def __init__(self, handle: int | None) -> None:
+        self._handle = handle
+
+    def close(self) -> None:
+        """Give the lock back; may be called twice."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def lock_folder(folder: Path) -> FolderLock:
+    """Lock a folder of our own (advisory, POSIX only)."""
+    return FolderLock(_try_lock(folder))
+
+
+def remove_stale(parent: Path, prefix: str) -> None:
+    """Remove folders named prefix* in `parent` whose writer no longer runs."""
+    if os.name != "posix":
+        return
+    for folder in parent.glob(f"{prefix}*"):
+        handle = _try_lock(folder)
+        if handle is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+
+
+def _try_lock(folder: Path) -> int | None:
+    """An open handle that holds the lock, or None where another process holds it or locks do not work."""
+    if os.name != "posix":
+        return None
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
