@@ -1,0 +1,60 @@
+"""What a wheel must and must not hold. Usage: check_wheel.py WHEEL [--same-files-as WHEEL]."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+REQUIRED = (
+    r"cluscomp/__init__\.py",
+    r"cluscomp/py\.typed",
+    r"cluscomp/_core\.pyi",
+    r"cluscomp/_cuda\.pyi",
+    r"cluscomp/_core\.[^/]*so",
+    r"cluscomp/_cuda\.[^/]*so",
+    r"cluscomp/cli/main\.py",
+    r"cluscomp/indexes/__init__\.py",
+    r"cluscomp/eval/__init__\.py",
+    r"cluscomp-[^/]+\.dist-info/entry_points\.txt",
+    r"cluscomp-[^/]+\.dist-info/licenses/LICENSE",
+)
+ALLOWED = re.compile(r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp-[^/]+\.dist-info/.*")
+# Files that would show that a folder of the tree went along which no user needs.
+FORBIDDEN = re.compile(r"(^|/)(tests?|build|cpp_ext|__pycache__)/")
+
+
+def file_names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def faults(names: set[str]) -> list[str]:
+    """One sentence for each way in which the names of a wheel's files are wrong."""
+    found = [
+        f"missing: {pattern}" for pattern in REQUIRED if not any(re.fullmatch(pattern, n) for n in names)
+    ]
+    found += [f"does not belong there: {n}" for n in sorted(names) if not ALLOWED.fullmatch(n)]
+    found += [f"does not belong there: {n}" for n in sorted(names) if FORBIDDEN.search(n)]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--same-files-as", type=Path)
+    arguments = parser.parse_args()
+    names = file_names(arguments.wheel)
+    found = faults(names)
+    if arguments.same_files_as is not None:
+        other = file_names(arguments.same_files_as)
+        found += [f"only in one of the two wheels: {n}" for n in sorted(names ^ other)]
+    size = arguments.wheel.stat().st_size
+    print(f"{arguments.wheel.name}: {len(names)} files, {size / 1e6:.1f} MB", *found, sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
