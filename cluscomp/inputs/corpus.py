@@ -1,0 +1,158 @@
+"""Documents from a BEIR folder or a jsonl, tsv, txt or parquet file, streamed in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from cluscomp.errors import DuplicateIdError, EmptyInputError, MissingInputError, UsageError
+from cluscomp.inputs.files import fingerprint, open_bytes, require_file
+from cluscomp.inputs.parquet import open_parquet
+from cluscomp.inputs.records import DOCUMENT_FIELDS, Fields, Record, iter_records, record_format
+from cluscomp.inputs.unique import SeenIds
+
+EmptyPolicy = Literal["fail", "skip", "keep"]
+
+
+class Document(NamedTuple):
+    """One document. `content`, the text that is encoded, is title and text joined by a space, as BEIR "
+    "does."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def content(self) -> str:
+        """Title and text joined by a space, without outer white space."""
+        return (self.title + " " + self.text).strip()
+
+
+class CorpusSize(NamedTuple):
+    """Number of documents and of (uncompressed) bytes of a corpus, for plans and progress bars."""
+
+    documents: int
+    bytes: int
+
+
+def iter_corpus(path: str | Path, *, empty: EmptyPolicy = "fail") -> Iterator[Document]:
+    """Stream the documents of `path` in file order.
+
+    path: a BEIR folder (its corpus.jsonl or corpus.jsonl.gz), or a .jsonl, .tsv, .txt (each also .gz) or
+    .parquet file; see `records.iter_records` for the layouts.
+    empty: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
+
+    Memory: one line, and 12 to 24 bytes a document to find repeated ids.
+    Raises MissingInputError, MalformedFileError, DuplicateIdError, EmptyInputError (no document at all, or
+    an empty one under "fail"), all naming file and line; UsageError for an unknown format or policy.
+    """
+    if empty not in ("fail", "skip", "keep"):
+        raise UsageError(f"empty={empty!r} is unknown; use 'fail', 'skip' or 'keep'")
+    file = corpus_file(path)
+    return _iter_documents(file, empty)
+
+
+def corpus_file(path: str | Path) -> Path:
+    """The file that holds the documents: `path` itself, or the corpus.jsonl[.gz] of a BEIR folder."""
+    return file_of_folder(path, "corpus")
+
+
+def file_of_folder(path: str | Path, stem: str) -> Path:
+    """`path`, or `path`/stem.jsonl[.gz] when `path` is a BEIR folder. Raises MissingInputError listing "
+    "the folder."""
+    path = Path(path)
+    if not path.is_dir():
+        return require_file(path)
+    for name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
+        if (path / name).is_file():
+            return require_file(path / name)
+    entries = sorted(entry.name for entry in path.iterdir())
+    listing = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "")
+    raise MissingInputError(
+        f"the folder {path} has no {stem}.jsonl, so it is not in BEIR layout (it holds: "
+        f"{listing or 'nothing'}); "
+        f"name one .jsonl, .tsv, .txt or .parquet file instead"
+    )
+
+
+def corpus_size(path: str | Path) -> CorpusSize:
+    """Count documents (empty ones included) and bytes without parsing; reads the file once, Parquet "
+    "only its footer."""
+    file = corpus_file(path)
+    kind = record_format(file)
+    if kind == "parquet":
+        return _parquet_size(file)
+    documents = n_bytes = 0
+    with open_bytes(file) as handle:
+        for line in handle:
+            n_bytes += len(line)
+            documents += kind == "txt" or not line.isspace()
+    if kind == "tsv" and documents:
+        documents -= _has_header(file)
+    return CorpusSize(documents, n_bytes)
+
+
+def count_documents(path: str | Path) -> int:
+    """Number of documents of a corpus, empty ones included; see `corpus_size`."""
+    return corpus_size(path).documents
+
+
+def corpus_fingerprint(path: str | Path) -> str:
+    """Hash of the bytes of the corpus file; see `files.fingerprint`."""
+    return fingerprint(corpus_file(path))
+
+
+def unique_records(file: Path, fields: Fields) -> Iterator[Record]:
+    """Records of `file`; raises DuplicateIdError naming both lines of a repeated id."""
+    seen = SeenIds()
+    for record in iter_records(file, fields):
+        if seen.add(record.id):
+            _confirm_duplicate(file, fields, record)
+        yield record
+
+
+def _iter_documents(file: Path, empty: EmptyPolicy) -> Iterator[Document]:
+    count = 0
+    for line, doc_id, title, text in unique_records(file, DOCUMENT_FIELDS):
+        count += 1
+        if empty != "keep" and not text.strip() and not title.strip():
+            if empty == "skip":
+                continue
+            raise EmptyInputError(
+                f"{file}:{line}: document {doc_id!r} has neither title nor text; remove it, or ask to "
+                "skip empty "
+                "documents or to keep them (empty='skip' or empty='keep')"
+            )
+        yield Document(doc_id, title, text)
+    if count == 0:
+        raise EmptyInputError(f"{file} holds 0 documents, at least 1 is needed")
+
+
+def _confirm_duplicate(file: Path, fields: Fields, record: Record) -> None:
+    """Find the first line that used the id; a mere collision of hashes finds none and is harmless."""
+    for earlier in iter_records(file, fields):
+        if earlier.line >= record.line:
+            return
+        if earlier.id == record.id:
+            raise DuplicateIdError(
+                f"{file}:{record.line}: id {record.id!r} was already used in line {earlier.line}; ids "
+                "must be unique"
+            )
+
+
+def _parquet_size(file: Path) -> CorpusSize:
+    meta = open_parquet(file, why=f"reading {file.name}").metadata
+    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+    return CorpusSize(meta.num_rows, sum(group.total_byte_size for group in groups))
+
+
+def _has_header(file: Path) -> bool:
+    first = next(iter_records(file, DOCUMENT_FIELDS), None)
+    if first is None:
+        return True
+    with open_bytes(file) as handle:
+        blank = 0
+        while handle.readline().isspace():
+            blank += 1
+    return first.line > blank + 1

@@ -1,0 +1,79 @@
+"""Vectors from files, opened by name and read in blocks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cluscomp.errors import MissingInputError, UsageError
+from cluscomp.inputs.files import iter_lines, require_file
+from cluscomp.inputs.npy import load_id_array, open_npy, open_npz
+from cluscomp.inputs.parts import PartsSource
+from cluscomp.inputs.sources import ArraySource, Ids, VectorSource, check_ids
+from cluscomp.inputs.vecs import BIN_DTYPES, VECS_DTYPES, open_bin, open_vecs
+from cluscomp.inputs.vectors_parquet import ParquetVectors
+
+__all__ = ["ArraySource", "VectorSource", "open_embeddings", "read_ids"]
+
+_OPENERS: Mapping[str, Callable[[Path], VectorSource]] = {
+    ".npy": open_npy,
+    ".npz": open_npz,
+    ".parquet": ParquetVectors,
+    **dict.fromkeys(VECS_DTYPES, open_vecs),
+    **dict.fromkeys(BIN_DTYPES, open_bin),
+}
+
+
+def open_embeddings(path: str | Path, ids_path: str | Path | None = None) -> VectorSource:
+    """Open a file of vectors, or a folder of part files, without reading it.
+
+    path: .npy, .npz (one array, or "embeddings" with "ids"), .fvecs, .bvecs, .fbin, .f16bin, .u8bin,
+    .i8bin, .parquet (a list column, with an id column), or a folder whose files of one such kind are joined
+    in the order of their names (plain character order: part_10 comes before part_2).
+    ids_path: ids of the rows, see `read_ids`; they take the place of ids inside the file.
+
+    The result hands out float16 for float16 files and float32 for all others, block by block (see
+    VectorSource).
+    Raises MissingInputError, MalformedFileError (LFS pointer, truncated, another format), DimensionError,
+    DTypeError, EmptyInputError, DuplicateIdError; UsageError for an unknown kind of file.
+    """
+    path = Path(path)
+    source = _open_folder(path) if path.is_dir() else _open_file(path)
+    if ids_path is not None:
+        source.ids = read_ids(ids_path, source.n)
+    return source
+
+
+def read_ids(path: str | Path, n: int) -> Ids:
+    """Ids of n rows from a file.
+
+    A .npy holds integers (-> int64 array) or strings; any other file is text with one string id a line.
+    Ids from text are always strings, "007" and "7" stay apart. A name ending in .gz is decompressed.
+    Raises MissingInputError, DimensionError (both counts), DTypeError, DuplicateIdError.
+    """
+    path = require_file(path)
+    if path.suffix.lower() == ".npy":
+        return check_ids(load_id_array(path), n, str(path))
+    return check_ids([line for _, line in iter_lines(path)], n, str(path))
+
+
+def _open_file(path: Path) -> VectorSource:
+    path = require_file(path)
+    opener = _OPENERS.get(path.suffix.lower())
+    if opener is None:
+        raise UsageError(
+            f"cannot tell the format of {path} by its name; names must end in {', '.join(_OPENERS)}"
+        )
+    return opener(path)
+
+
+def _open_folder(folder: Path) -> VectorSource:
+    paths = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in _OPENERS)
+    kinds = sorted({entry.suffix.lower() for entry in paths})
+    if not paths:
+        raise MissingInputError(f"the folder {folder} holds no file of vectors ({', '.join(_OPENERS)})")
+    if len(kinds) > 1:
+        raise UsageError(
+            f"the folder {folder} holds files of several kinds ({', '.join(kinds)}); name one file"
+        )
+    return PartsSource(folder, paths, [_open_file(path) for path in paths])

@@ -1,0 +1,18 @@
+"""Evaluation: test collections, run files, metrics equal to trec_eval, and reports on an index."""
+
+from cluscomp.eval.beir import load_beir
+from cluscomp.eval.metrics import evaluate, evaluate_per_query
+from cluscomp.eval.qrels import read_qrels
+from cluscomp.eval.retrieval import EvalReport, evaluate_index
+from cluscomp.eval.runs import read_run, write_run
+
+__all__ = [
+    "EvalReport",
+    "evaluate",
+    "evaluate_index",
+    "evaluate_per_query",
+    "load_beir",
+    "read_qrels",
+    "read_run",
+    "write_run",
+]

@@ -1,0 +1,67 @@
+"""Test collections in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluscomp.eval.qrels import read_qrels
+
+from cluscomp.errors import InputError, MissingInputError
+from cluscomp.inputs.corpus import iter_corpus
+from cluscomp.inputs.queries import iter_queries
+
+Corpus = dict[str, dict[str, str]]
+
+
+def load_beir(
+    folder: str | Path, split: str = "test"
+) -> tuple[Corpus, dict[str, str], dict[str, dict[str, int]]]:
+    """Load a collection as BEIR's GenericDataLoader does.
+
+    Returns corpus {doc id: {"title", "text"}} (empty documents included), queries {query id: text} in the
+    order of their judgements and restricted to those that have some in the split, and qrels {query id: {doc
+    id: level}}. Any of the files may be gzip-compressed with an additional .gz.
+    Raises MissingInputError (for a split: with the splits that exist), InputError when a judged query is
+    missing in queries.jsonl, and the errors of `iter_corpus`, `iter_queries` and `read_qrels`.
+    """
+    folder = Path(folder)
+    qrels = read_qrels(split_file(folder, split))
+    queries = _judged_queries(folder, qrels, split)
+    corpus = {doc.id: {"title": doc.title, "text": doc.text} for doc in iter_corpus(folder, empty="keep")}
+    return corpus, queries, qrels
+
+
+def available_splits(folder: str | Path) -> list[str]:
+    """Names of the splits with judgements, sorted."""
+    return sorted(_split_files(Path(folder)))
+
+
+def split_file(folder: str | Path, split: str) -> Path:
+    """The file with the judgements of a split. Raises MissingInputError listing the splits that exist."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingInputError(
+            f"{folder} is not a folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels/)"
+        )
+    files = _split_files(folder)
+    if split not in files:
+        have = f"it has: {', '.join(sorted(files))}" if files else f"there is no .tsv in {folder / 'qrels'}"
+        raise MissingInputError(f"{folder} has no judgements for split {split!r}; {have}")
+    return files[split]
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    paths = sorted((folder / "qrels").glob("*.tsv.gz")) + sorted((folder / "qrels").glob("*.tsv"))
+    return {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in paths}
+
+
+def _judged_queries(folder: Path, qrels: dict[str, dict[str, int]], split: str) -> dict[str, str]:
+    texts = {query.id: query.text for query in iter_queries(folder) if query.id in qrels}
+    missing = [query_id for query_id in qrels if query_id not in texts]
+    if missing:
+        raise InputError(
+            f"{folder}: {len(missing)} of {len(qrels)} queries judged in split {split!r} are not in "
+            "queries.jsonl, "
+            f"the first is {missing[0]!r}; do the two files belong together?"
+        )
+    return {query_id: texts[query_id] for query_id in qrels}

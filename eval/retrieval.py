@@ -1,0 +1,166 @@
+"""Quality, size and speed of an index on one set of judged queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from cluscomp.eval.metrics import DEFAULT_METRICS, evaluate, parse_metrics
+from cluscomp.eval.qrels import Qrels
+
+from cluscomp.errors import DimensionError, EmptyInputError, UsageError
+
+_TIMED_QUERIES = 200
+_WARM_UP_QUERIES = 10
+
+
+class SearchableIndex(Protocol):
+    """What `evaluate_index` needs; `nbytes()` and `code_size` are used when they are there."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, queries: np.ndarray, k: int, **kwargs: Any) -> tuple[np.ndarray, Any]:
+        """Scores (n, k), -inf where a hit is missing, and ids (n, k)."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvalReport:
+    """Outcome of `evaluate_index`.
+
+    metrics: averages over all judged queries. bytes_per_doc: all parts of the index over its documents, None
+    when the index does not tell. code_bytes_per_doc: the codes alone. latency_*_ms: percentiles of single
+    searches after warm-up. queries_per_second: one search with all queries at once. n_queries: queries
+    searched. k: results asked for. n_missing: results that the index could not deliver.
+    """
+
+    metrics: dict[str, float]
+    bytes_per_doc: float | None
+    code_bytes_per_doc: float | None
+    latency_p50_ms: float
+    latency_p95_ms: float
+    latency_p99_ms: float
+    queries_per_second: float
+    n_queries: int
+    n_docs: int
+    k: int
+    n_missing: int
+
+
+def evaluate_index(
+    index: SearchableIndex,
+    queries: np.ndarray,
+    query_ids: Sequence[str],
+    qrels: Qrels,
+    *,
+    k: int = 100,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    search_kwargs: Mapping[str, Any] | None = None,
+    ignore_identical_ids: bool = False,
+) -> EvalReport:
+    """Search with all queries, score the results, and time single searches.
+
+    queries: (n, dim), one row for each of `query_ids`. k: results a query, at most len(index) are asked for;
+    every cutoff of `metrics` must be within k. search_kwargs: passed to `index.search` (nprobe and the like).
+    ignore_identical_ids: drop a hit whose document id equals the query id (then k + 1 hits are searched), as
+    BEIR does for collections whose queries are documents (ArguAna, Quora). Off by default: ids of other
+    collections may coincide by chance (scifact's do), and dropping those changes the figures.
+
+    Latency: one query at a time, the first 200 after 10 for warm-up. Raises UsageError, DimensionError,
+    EmptyInputError, and what `index.search` and `evaluate` raise.
+    """
+    _check(index, queries, query_ids, k, metrics)
+    kwargs = dict(search_kwargs or {})
+    depth = min(k + ignore_identical_ids, len(index))
+    start = time.perf_counter()
+    scores, ids = index.search(queries, depth, **kwargs)
+    elapsed = time.perf_counter() - start
+    drop_for = query_ids if ignore_identical_ids else None
+    run = run_from_results(query_ids, scores, ids, limit=k, drop_for=drop_for)
+    latencies = _latencies_ms(index, queries, depth, kwargs)
+    p50, p95, p99 = np.percentile(latencies, [50, 95, 99]).tolist()
+    return EvalReport(
+        metrics=evaluate(run, qrels, metrics),
+        bytes_per_doc=_bytes_per_doc(index),
+        code_bytes_per_doc=_as_float(getattr(index, "code_size", None)),
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        latency_p99_ms=p99,
+        queries_per_second=len(query_ids) / elapsed,
+        n_queries=len(query_ids),
+        n_docs=len(index),
+        k=min(k, len(index)),
+        n_missing=int(np.isneginf(scores).sum()),
+    )
+
+
+def run_from_results(
+    query_ids: Sequence[str],
+    scores: np.ndarray,
+    ids: Any,
+    *,
+    limit: int | None = None,
+    drop_for: Sequence[str] | None = None,
+) -> dict[str, dict[str, float]]:
+    """The run {query id: {document id as str: score}} of `index.search` results.
+
+    scores: (n, k); ids: (n, k) int64 or str. Missing results (score -inf) are left out. drop_for: one id a
+    query that is left out of its results. limit: results kept of each query.
+    """
+    run = {}
+    for row, query_id in enumerate(query_ids):
+        hits = {
+            str(doc_id): float(score)
+            for score, doc_id in zip(scores[row].tolist(), _listed(ids[row]), strict=True)
+            if score != -np.inf
+        }
+        if drop_for is not None:
+            hits.pop(str(drop_for[row]), None)
+        run[query_id] = dict(list(hits.items())[:limit])
+    return run
+
+
+def _check(
+    index: SearchableIndex, queries: np.ndarray, query_ids: Sequence[str], k: int, metrics: Sequence[str]
+) -> None:
+    if k < 1:
+        raise UsageError(f"k is {k}, at least 1 is needed")
+    for metric in parse_metrics(metrics):
+        if metric.cutoff is not None and metric.cutoff > k:
+            raise UsageError(f"metric {metric.name!r} needs {metric.cutoff} results, k is {k}; raise k")
+    if len(queries) != len(query_ids):
+        raise DimensionError(f"there are {len(query_ids)} query ids for {len(queries)} queries")
+    if not len(queries):
+        raise EmptyInputError("there are 0 queries, at least 1 is needed")
+    if not len(index):
+        raise EmptyInputError("the index holds 0 documents; add some before evaluating it")
+
+
+def _latencies_ms(index: SearchableIndex, queries: np.ndarray, k: int, kwargs: dict[str, Any]) -> np.ndarray:
+    for row in range(min(_WARM_UP_QUERIES, len(queries))):
+        index.search(queries[row : row + 1], k, **kwargs)
+    times = []
+    for row in range(min(_TIMED_QUERIES, len(queries))):
+        start = time.perf_counter()
+        index.search(queries[row : row + 1], k, **kwargs)
+        times.append(1e3 * (time.perf_counter() - start))
+    return np.array(times)
+
+
+def _bytes_per_doc(index: SearchableIndex) -> float | None:
+    nbytes = getattr(index, "nbytes", None)
+    if not callable(nbytes):
+        return None
+    parts = nbytes()
+    return float(parts["total"] if "total" in parts else sum(parts.values())) / len(index)
+
+
+def _as_float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _listed(row: Any) -> list[Any]:
+    return list(row.tolist()) if isinstance(row, np.ndarray) else list(row)
