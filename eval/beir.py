@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluscomp.eval.qrels import read_qrels
-
 from cluscomp.errors import InputError, MissingInputError
+from cluscomp.eval.qrels import read_qrels
 from cluscomp.inputs.corpus import iter_corpus
 from cluscomp.inputs.queries import iter_queries
 

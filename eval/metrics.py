@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from cluscomp.errors import DTypeError, EmptyInputError, UsageError
 from cluscomp.eval import formulas
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.ranking import rank_documents
-
-from cluscomp.errors import DTypeError, EmptyInputError, UsageError
 
 Run = Mapping[str, Mapping[str, float]]
 """{query id: {document id: score}}"""

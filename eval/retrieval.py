@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from cluscomp.eval.metrics import DEFAULT_METRICS, evaluate, parse_metrics
-from cluscomp.eval.qrels import Qrels
 
 from cluscomp.errors import DimensionError, EmptyInputError, UsageError
+from cluscomp.eval.metrics import DEFAULT_METRICS, evaluate, parse_metrics
+from cluscomp.eval.qrels import Qrels
 
 _TIMED_QUERIES = 200
 _WARM_UP_QUERIES = 10

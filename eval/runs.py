@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from cluscomp.eval.ranking import rank_documents
-
 from cluscomp.errors import DiskFullError, DuplicateIdError, InputError, MalformedFileError, MissingInputError
+from cluscomp.eval.ranking import rank_documents
 from cluscomp.inputs.files import iter_raw_lines, refuse_foreign, require_file
 
 _BLANK = re.compile(r"[ \t\n\r\x0b\x0c]")  # what C's isspace, and so trec_eval, splits at

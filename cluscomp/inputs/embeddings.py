@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cluscomp.errors import MissingInputError, UsageError
+from cluscomp.errors import MalformedFileError, MissingInputError, UsageError
 from cluscomp.inputs.files import iter_lines, require_file
 from cluscomp.inputs.npy import load_id_array, open_npy, open_npz
 from cluscomp.inputs.parts import PartsSource
@@ -49,12 +49,16 @@ def read_ids(path: str | Path, n: int) -> Ids:
 
     A .npy holds integers (-> int64 array) or strings; any other file is text with one string id a line.
     Ids from text are always strings, "007" and "7" stay apart. A name ending in .gz is decompressed.
-    Raises MissingInputError, DimensionError (both counts), DTypeError, DuplicateIdError.
+    Raises MissingInputError, MalformedFileError, DimensionError (both counts), DTypeError, DuplicateIdError.
     """
     path = require_file(path)
     if path.suffix.lower() == ".npy":
         return check_ids(load_id_array(path), n, str(path))
-    return check_ids([line for _, line in iter_lines(path)], n, str(path))
+    ids = [line for _, line in iter_lines(path)]
+    blank = next((number for number, line in enumerate(ids, 1) if not line.strip()), None)
+    if blank is not None:
+        raise MalformedFileError(f"{path}:{blank}: the id is blank; every line holds the id of one row")
+    return check_ids(ids, n, str(path))
 
 
 def _open_file(path: Path) -> VectorSource:

@@ -101,9 +101,9 @@ def iter_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     with open_bytes(path) as handle:
         number = 0
-        while raw := handle.readline(MAX_LINE_BYTES + 1):
+        while raw := handle.readline(MAX_LINE_BYTES + 2):
             number += 1
-            if len(raw) > MAX_LINE_BYTES:
+            if len(raw.rstrip(b"\r\n")) > MAX_LINE_BYTES:
                 raise MalformedFileError(
                     f"{path}:{number}: line is longer than {MAX_LINE_BYTES} bytes; is this one record a line?"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from cluscomp.inputs.sources import check_ids
 
 _VECTOR_NAMES = ("embeddings", "embedding", "vectors", "vector", "x")
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+# what NumPy raises for a header of damaged text
+_HEADER_FAULTS = (ValueError, TypeError, SyntaxError, OverflowError, tokenize.TokenError)
 _ID_NAMES = ("ids", "id", "doc_ids", "docids")
 
 
@@ -85,7 +88,7 @@ def _read_header(stream: BinaryIO, path: Path) -> _Header:
         return cast(_Header, readers[version](stream))  # type: ignore[no-untyped-call]
     except MalformedFileError:
         raise
-    except ValueError as exc:
+    except _HEADER_FAULTS as exc:
         if path.suffix == ".npy":
             _refuse_other_format(path)
         raise MalformedFileError(f"{path} is no complete .npy file ({exc}); write or fetch it again") from exc
@@ -124,7 +127,7 @@ def _member_opener(path: Path, name: str) -> Callable[[], BinaryIO]:
 def _load_ids(stream: BinaryIO, path: Path) -> np.ndarray:
     try:
         array = cast(np.ndarray, np.lib.format.read_array(stream, allow_pickle=False))  # type: ignore[no-untyped-call]
-    except (ValueError, zipfile.BadZipFile) as exc:
+    except (*_HEADER_FAULTS, zipfile.BadZipFile) as exc:
         raise MalformedFileError(f"{path}: the ids cannot be read ({exc}); save integers or strings") from exc
     if array.ndim != 1:
         raise DimensionError(f"{path}: ids have shape {array.shape}, one id a row (n,) is needed")

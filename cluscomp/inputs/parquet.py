@@ -22,7 +22,9 @@ def open_parquet(path: Path, *, why: str) -> Any:
         # pre_buffer would hold the column chunks of whole row groups in memory
         return parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     except (lib.ArrowException, OSError) as exc:
-        refuse_foreign(path, "a Parquet file")
+        with path.open("rb") as handle:
+            if handle.read(4) != b"PAR1":
+                refuse_foreign(path, "a Parquet file")
         raise _damaged(path, exc) from exc
 
 
