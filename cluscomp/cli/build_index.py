@@ -1,0 +1,251 @@
+"""`cluscomp build-index`: texts or vectors in, an index folder out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluscomp import errors
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
+from cluscomp.cli.progress import StageProgress
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.build import BuildReport
+    from cluscomp.indexes.plan import BuildPlan
+
+
+class IfExists(str, Enum):
+    """What to do with an index, or an unfinished build, at the output."""
+
+    fail = "fail"
+    replace = "replace"
+    resume = "resume"
+
+
+class EncoderKind(str, Enum):
+    """How a model turns texts into vectors."""
+
+    dense = "dense"
+    multivector = "multivector"
+    tokens = "tokens"
+
+
+class Empty(str, Enum):
+    """What to do with documents without text."""
+
+    fail = "fail"
+    skip = "skip"
+    keep = "keep"
+
+
+class Metric(str, Enum):
+    """Similarity of query and document vectors."""
+
+    ip = "ip"
+    l2 = "l2"
+    cosine = "cosine"
+
+
+INPUT, INDEX = "Input", "Index"
+INPUT_FLAGS = ("corpus", "embeddings")
+
+
+@exits_by_contract
+def build_index(
+    ctx: typer.Context,
+    corpus: Annotated[
+        Path | None,
+        flag("--corpus", help="Texts: a BEIR folder, or a .jsonl, .tsv, .txt or .parquet file.", panel=INPUT),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        flag("--encoder", help="Model for --corpus: 'minilm', a hub name or a local folder.", panel=INPUT),
+    ] = None,
+    encoder_kind: Annotated[
+        EncoderKind, flag("--encoder-kind", help="What the model gives for a text.", panel=INPUT)
+    ] = EncoderKind.dense,
+    embeddings: Annotated[
+        Path | None,
+        flag(
+            "--embeddings", help="Vectors instead of texts: .npy, .npz, .fvecs, .fbin, .parquet.", panel=INPUT
+        ),
+    ] = None,
+    ids: Annotated[
+        Path | None, flag("--ids", help="Text file with one id a line for --embeddings.", panel=INPUT)
+    ] = None,
+    empty_documents: Annotated[
+        Empty, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
+    ] = Empty.fail,
+    index_key: Annotated[
+        str | None,
+        flag("--index-key", help="Kind of index, such as Flat, SQ8, OPQ48,IVF1024,PQ48.", panel=INDEX),
+    ] = None,
+    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INDEX)] = Metric.ip,
+    output_folder: Annotated[
+        Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)
+    ] = None,
+    store_texts: Annotated[
+        bool,
+        flag(
+            "--store-texts", help="Keep titles and texts in the index, to show them with hits.", panel=INDEX
+        ),
+    ] = False,
+    train_rows: Annotated[
+        int | None,
+        flag(
+            "--train-rows",
+            help="Vectors to train on.  [default: by index key and memory]",
+            panel=INDEX,
+            min=1,
+        ),
+    ] = None,
+    if_exists: Annotated[
+        IfExists,
+        flag("--if-exists", help="What to do when --output, or an unfinished build of it, is there."),
+    ] = IfExists.fail,
+    dry_run: Annotated[
+        bool,
+        flag("--dry-run", help="Print the plan (memory, disk, time by stage) and write nothing.", env=False),
+    ] = False,
+    seed: common.Seed = 0,
+    threads: common.Threads = None,
+    max_memory: common.MaxMemory = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Build an index from a corpus of texts or from an array of vectors.
+
+    Input is streamed in blocks that --max-memory allows. The index is written beside --output and renamed
+    when it is complete; an interrupted build goes on with --if-exists resume.
+
+    Examples:
+
+    cluscomp build-index --corpus scifact --encoder minilm --index-key OPQ48,IVF64,PQ48 --output scifact.index
+
+    cluscomp build-index --embeddings x.npy --ids ids.txt --metric ip --index-key Flat --output x.index
+    """
+    _check_input(corpus, encoder, embeddings, ids)
+    target = _required(output_folder, "--output", dry_run)
+    common.set_threads(threads)
+    settings: dict[str, Any] = {
+        "index_key": _required(index_key, "--index-key"),
+        "metric": metric.value,
+        "max_memory": common.parse_size(max_memory),
+        "seed": seed,
+        "train_rows": train_rows,
+        "store_texts": store_texts,
+        "empty_documents": empty_documents.value,
+    }
+    source, model = _open_input(corpus, embeddings, encoder, encoder_kind, ids)
+    if dry_run:
+        from cluscomp.indexes.build import plan_build
+
+        plan = plan_build(source, encoder=model, **settings)
+        _show_plan(plan, as_json)
+        raise typer.Exit(0 if plan.feasible else INFEASIBLE)
+    with StageProgress(quiet=quiet) as progress:
+        from cluscomp.indexes.build import build_index as build
+
+        report = build(
+            source,
+            output=target,
+            encoder=model,
+            if_exists=if_exists.value,
+            progress=progress,
+            config=_resolved(ctx),
+            **settings,
+        )
+    _show_report(report, as_json)
+
+
+def _check_input(corpus: Path | None, encoder: str | None, embeddings: Path | None, ids: Path | None) -> None:
+    if (corpus is None) == (embeddings is None):
+        both = "both are given" if corpus is not None else "neither is given"
+        raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
+    if corpus is not None and encoder is None:
+        raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
+    if corpus is not None and ids is not None:
+        raise errors.UsageError("--ids belongs to --embeddings; the documents of --corpus have their own ids")
+    if embeddings is not None and encoder is not None:
+        raise errors.UsageError("--encoder belongs to --corpus; --embeddings are encoded already")
+
+
+def _required(value: Any, name: str, optional: bool = False) -> Any:
+    if value is None and not optional:
+        raise errors.UsageError(f"{name} is missing")
+    return value
+
+
+def _open_input(
+    corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None
+) -> tuple[Any, Any]:
+    """Source and encoder of the build; files are checked before the model is loaded, which takes seconds."""
+    if corpus is None:
+        from cluscomp.inputs.embeddings import open_embeddings
+
+        return open_embeddings(embeddings, ids), None  # type: ignore[arg-type]
+    from cluscomp.encoders import load_encoder
+    from cluscomp.inputs.corpus import corpus_file
+
+    corpus_file(corpus)
+    return corpus, load_encoder(str(encoder), kind.value)
+
+
+def _resolved(ctx: typer.Context) -> dict[str, Any]:
+    """All flags with their values, however they were given, for the record in the index."""
+    values = {"output" if name == "output_folder" else name: value for name, value in ctx.params.items()}
+    hidden = {"config", "quiet", "verbose", "as_json", "dry_run"}
+    return {
+        name.replace("_", "-"): str(getattr(value, "value", value))
+        if isinstance(value, Enum | Path)
+        else value
+        for name, value in values.items()
+        if name not in hidden and value is not None
+    }
+
+
+def _show_plan(plan: BuildPlan, as_json: bool) -> None:
+    if as_json:
+        output.result_json(plan.to_json())
+        return
+    size = output.size_text
+    output.result(
+        f"plan: {plan.index_key}, {plan.metric}, {plan.n} rows of dim {plan.dim} ({plan.source_dtype}), "
+        f"training on {plan.train_rows}, blocks of {plan.block_rows}"
+    )
+    rows = [
+        (stage.name, str(stage.rows), size(plan.baseline_bytes + stage.memory_bytes), size(stage.disk_bytes),
+         output.seconds_text(stage.seconds))
+        for stage in plan.stages
+    ]  # fmt: skip
+    output.result_table(["stage", "rows", "peak memory", "disk", "time"], rows)
+    limit = f" of {size(plan.max_memory)} allowed" if plan.max_memory is not None else ""
+    output.result(
+        f"peak memory:    {size(plan.peak_memory)}{limit} (process as it is now: {size(plan.baseline_bytes)})"
+    )
+    output.result(f"peak disk:      {size(plan.peak_disk)}, of it {size(plan.index_bytes)} for the index")
+    output.result(
+        f"per document:   {plan.code_bytes_per_doc} B codes, {plan.index_bytes_per_doc:.1f} B with everything"
+    )
+    output.result(f"estimated time: {output.seconds_text(plan.seconds)}")
+    output.result("feasible: yes" if plan.feasible else f"feasible: no; {plan.remedy()}")
+
+
+def _show_report(report: BuildReport, as_json: bool) -> None:
+    if as_json:
+        output.result_json(report.to_json())
+        return
+    output.result(
+        f"{report.output}: {report.index_key}, {report.n} rows, {output.size_text(report.index_bytes)} "
+        f"({report.code_bytes_per_doc} code bytes of {report.index_bytes / report.n:.1f} bytes a document), "
+        f"built in {output.seconds_text(report.seconds)}, "
+        f"peak memory {output.size_text(report.measured_peak)} "
+        f"(planned {output.size_text(report.planned_peak)})"
+    )

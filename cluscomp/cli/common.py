@@ -1,0 +1,97 @@
+"""Flags that several commands share, with the same name, meaning and environment variable everywhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluscomp import errors
+from cluscomp.cli.config import read_config
+
+PANEL = "Common"
+
+
+def flag(name: str, *more: str, help: str, env: bool = True, panel: str | None = None, **extra: Any) -> Any:
+    """An option `--name` that the variable CLUSCOMP_NAME sets too."""
+    variable = "CLUSCOMP_" + name.removeprefix("--").replace("-", "_").upper()
+    return typer.Option(
+        name, *more, help=help, envvar=variable if env else None, rich_help_panel=panel, **extra
+    )
+
+
+IndexFolder = Annotated[
+    Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)
+]
+Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
+Threads = Annotated[
+    int | None,
+    flag("--threads", help="Threads of the native core.  [default: all cores]", panel=PANEL, min=1),
+]
+MaxMemory = Annotated[
+    str | None,
+    flag(
+        "--max-memory",
+        help="Hard limit for the memory of the process, such as 800M or 8G.  [default: 80% of what is free]",
+        panel=PANEL,
+        metavar="SIZE",
+    ),
+]
+Config = Annotated[
+    Path | None,
+    flag(
+        "--config",
+        help="TOML file whose keys are flags; flags and CLUSCOMP_* variables beat it.",
+        panel=PANEL,
+        is_eager=True,
+        callback=read_config,
+        metavar="FILE",
+    ),
+]
+Quiet = Annotated[bool, flag("--quiet", "-q", help="No progress and no log lines.", env=False, panel=PANEL)]
+Verbose = Annotated[
+    int,
+    flag(
+        "--verbose",
+        "-v",
+        help="More log lines, and tracebacks.",
+        env=False,
+        panel=PANEL,
+        count=True,
+        metavar="",
+    ),
+]
+Json = Annotated[bool, flag("--json", help="Print one JSON document.", env=False, panel=PANEL)]
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", re.IGNORECASE)
+
+
+def parse_size(text: str | None) -> int | None:
+    """Bytes of "800M", "8G", "1.5GB" (powers of 1000) or "8GiB" (powers of 1024); None stays None.
+
+    Raises UsageError for anything else.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise errors.UsageError(f"'{text}' is not a size; write it as 800M, 8G or 8GiB")
+    number, unit, binary = match.groups()
+    factor = _UNITS[unit.upper()]
+    if binary:
+        factor = 1024 ** list(_UNITS).index(unit.upper())
+    size = int(float(number) * factor)
+    if size <= 0:
+        raise errors.UsageError(f"--max-memory is {text}, but must be above 0")
+    return size
+
+
+def set_threads(threads: int | None) -> None:
+    """Give the native core its thread budget; None leaves the default."""
+    if threads is not None:
+        from cluscomp import native
+
+        native.set_num_threads(threads)

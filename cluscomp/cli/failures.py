@@ -1,0 +1,87 @@
+"""From exceptions to exit codes.
+
+0 ok, 1 internal, 2 usage, 3 infeasible, 4 bad data, 5 index, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import typer
+
+from cluscomp import errors
+from cluscomp.cli.output import note
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
+INFEASIBLE = errors.InfeasibleError.exit_code
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def exits_by_contract(function: Function) -> Function:
+    """Wrap a command so that every outcome leaves with its exit code and one clean line on stderr."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        verbose = bool(kwargs.get("verbose"))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return function(*args, **kwargs)
+            except (typer.Exit, typer.Abort):
+                raise
+            except KeyboardInterrupt:
+                note(f"interrupted{_resume_hint(kwargs)}")
+                raise typer.Exit(INTERRUPTED) from None
+            except BrokenPipeError:
+                _discard_stdout()
+                raise typer.Exit(BROKEN_PIPE) from None
+            except Exception as exc:
+                raise typer.Exit(_report(exc, verbose)) from exc
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _report(exc: Exception, verbose: bool) -> int:
+    """Say on stderr what went wrong and return the exit code."""
+    if verbose:
+        traceback.print_exception(type(exc), exc, exc.__traceback__, file=sys.stderr)
+    if isinstance(exc, errors.CluscompError):
+        note(f"error: {exc}")
+        return exc.exit_code
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        note(f"error: the disk is full ({exc}); free some room or write elsewhere. Nothing was published")
+        return errors.DiskFullError.exit_code
+    if isinstance(exc, MemoryError):
+        note(
+            f"error: out of memory ({exc}); set --max-memory below the free memory, --dry-run shows the plan"
+        )
+        return INFEASIBLE
+    hint = "" if verbose else "; run again with -v for the traceback"
+    note(f"error: internal: {type(exc).__name__}: {exc}{hint}")
+    return 1
+
+
+def _resume_hint(kwargs: dict[str, Any]) -> str:
+    if "if_exists" not in kwargs:
+        return ""
+    return "; the finished stages are kept: the same command with --if-exists resume goes on from them"
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
+        return  # addressed to developers of the libraries below, not to who runs a command
+    note(f"warning: {message}")
+
+
+def _discard_stdout() -> None:
+    """Point stdout to nowhere, so that the interpreter's flush at exit does not fail a second time."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,140 @@
+"""`cluscomp inspect`: what an index is and where its bytes are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+
+PART_NOTES = {
+    "codes": "rows as the codec stores them",
+    "refine": "finer codes for the rerank",
+    "positions": "which row stands where in the lists",
+    "list_offsets": "where each list begins",
+    "ids": "permanent ids (consecutive integers take nothing)",
+    "tombstones": "deleted rows",
+    "centroids": "centres of the lists",
+    "codebooks": "what the codec learned",
+    "rotation": "matrices of the transforms",
+    "manifest": "manifest.json",
+    "docs.sqlite": "titles and texts",
+    "build.json": "settings of the build",
+    "report.json": "plan and measurements of the build",
+}
+
+
+@exits_by_contract
+def inspect(
+    index: common.IndexFolder,
+    verify: Annotated[
+        bool, flag("--verify", help="Read every file and compare its checksum.", env=False)
+    ] = False,
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Show key, encoder, seeds, segments, every byte of the folder by part, and how even the lists are."""
+    from cluscomp.indexes.index import open_index
+
+    common.set_threads(threads)
+    facts = open_index(index, verify=verify).describe()
+    facts["bytes"], facts["folder_bytes"] = _bytes_by_part(facts, index)
+    facts["verified"] = verify
+    facts["build"] = _build_report(index)
+    if as_json:
+        output.result_json(facts)
+        return
+    _show_facts(facts)
+    _show_bytes(facts["bytes"], facts["folder_bytes"], facts["n_total"])
+    if facts["lists"] is not None:
+        _show_lists(facts["lists"])
+    if facts["build"] is not None:
+        _show_build(facts["build"])
+
+
+def _bytes_by_part(facts: dict[str, Any], folder: Path) -> tuple[dict[str, int], int]:
+    """Bytes by part, other files by name, adding up to the size of the folder as the file system has it."""
+    parts = {name: size for name, size in facts["bytes"].items() if name not in ("total", "other") and size}
+    parts.update(facts["other_files"])
+    sizes = {
+        file.relative_to(folder).as_posix(): file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+    total = sum(sizes.values())
+    listed = {*facts["other_files"], "manifest.json"}
+    strangers = {
+        name: size for name, size in sizes.items() if name not in listed and not name.endswith(".npy")
+    }
+    parts.update(strangers)
+    left = total - sum(parts.values())
+    if left:
+        parts["files that do not belong to the index"] = left
+    return parts, total
+
+
+def _build_report(folder: Path) -> dict[str, Any] | None:
+    try:
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # an index that was saved from Python has none
+    return report
+
+
+def _show_facts(facts: dict[str, Any]) -> None:
+    encoder = facts["encoder"]
+    rows = [
+        ("key", facts["key"]),
+        ("metric", facts["metric"]),
+        ("dim", str(facts["dim"])),
+        ("documents", str(facts["n_total"])),
+        ("deleted", str(facts["n_deleted"])),
+        ("segments", str(facts["n_segments"])),
+        ("ids", str(facts["id_kind"])),
+        ("encoder", _encoder_text(encoder)),
+        ("seed", str(facts["seed"])),
+        ("format version", str(facts["format_version"])),
+        ("code bytes / document", str(facts["code_size"] + facts["refine_code_size"])),
+        *((name, str(value)) for name, value in facts["search_defaults"].items()),
+        ("checksums", "all equal" if facts["verified"] else "not compared (--verify)"),
+    ]
+    output.result_table(["", ""], rows)
+
+
+def _encoder_text(encoder: dict[str, Any] | None) -> str:
+    if encoder is None:
+        return "unknown: built from vectors"
+    scaled = "normalised" if encoder.get("normalize") else "not normalised"
+    return f"{encoder.get('name')} ({encoder.get('kind')}, dim {encoder.get('dim')}, {scaled})"
+
+
+def _show_bytes(parts: dict[str, int], total: int, n: int) -> None:
+    rows = [
+        (name, str(size), f"{size / max(n, 1):.2f}", f"{size / max(total, 1):.1%}", PART_NOTES.get(name, ""))
+        for name, size in sorted(parts.items(), key=lambda item: -item[1])
+    ]
+    rows.append(("total", str(total), f"{total / max(n, 1):.2f}", "100.0%", output.size_text(total)))
+    output.result_table(["part", "bytes", "bytes / document", "share", ""], rows)
+
+
+def _show_lists(lists: dict[str, Any]) -> None:
+    output.result(
+        f"lists: {lists['nlist']}, sizes {lists['min']} to {lists['max']} (mean {lists['mean']:.1f}, "
+        f"CV {lists['cv']:.2f}, max / mean {lists['max_over_mean']:.2f}), {lists['empty']} empty, "
+        f"{lists['above_4x_mean']} above 4x mean"
+    )
+
+
+def _show_build(report: dict[str, Any]) -> None:
+    planned, measured = report["planned_peak"], report["measured_peak"]
+    output.result(
+        f"build: {output.seconds_text(report['seconds'])} "
+        f"(planned {output.seconds_text(report['planned_seconds'])}), "
+        f"peak memory {output.size_text(measured)} (planned {output.size_text(planned)})"
+    )

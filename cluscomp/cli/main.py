@@ -1,0 +1,79 @@
+"""The program `cluscomp`: knows the commands, and nothing else. Heavy imports wait inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from cluscomp.cli.build_index import build_index
+from cluscomp.cli.demo import demo
+from cluscomp.cli.doctor import doctor
+from cluscomp.cli.evaluate import evaluate
+from cluscomp.cli.inspect import inspect
+from cluscomp.cli.output import result
+from cluscomp.cli.search import search
+
+# Options and commands are written with dashes; underscores are understood as the same.
+CONTEXT: dict[str, Any] = {
+    "token_normalize_func": lambda token: token.replace("_", "-"),
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 110,
+}
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        result(f"cluscomp {importlib.metadata.version('cluscomp')}")
+        raise typer.Exit(0)
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_show_version),
+]
+
+
+def _program(version: Version = False) -> None:
+    """Embedding compression and retrieval indexing by clustering: texts or vectors in, a small index out.
+
+    Results go to stdout, progress and logs to stderr. Exit codes: 0 ok, 1 internal error, 2 usage,
+    3 infeasible under the limits, 4 bad input data, 5 index missing, corrupt or incompatible, 130
+    interrupted.
+    """
+
+
+app = typer.Typer(
+    name="cluscomp",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+)
+app.callback()(_program)
+app.command("build-index")(build_index)
+app.command("search")(search)
+app.command("eval")(evaluate)
+app.command("inspect")(inspect)
+app.command("doctor")(doctor)
+app.command("demo")(demo)
+
+build_index_app = typer.Typer(
+    name="build-index", add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT
+)
+build_index_app.command("build-index")(build_index)
+
+
+def run() -> None:
+    """Entry of the program `cluscomp`."""
+    app(prog_name="cluscomp")
+
+
+def run_build_index() -> None:
+    """Entry of the program `build-index`, the same as `cluscomp build-index`."""
+    if sys.argv[1:] == ["--version"]:
+        _show_version(True)
+    build_index_app(prog_name="build-index")

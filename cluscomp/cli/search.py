@@ -1,0 +1,184 @@
+"""`cluscomp search`: one query to the terminal, or a file of queries to a TREC run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cluscomp import errors
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
+from cluscomp.cli.queries import (
+    QuerySet,
+    check_k,
+    encode_queries,
+    read_query_vectors,
+    search_in_batches,
+    search_options,
+)
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.index import Index
+
+DEFAULT_HITS, DEFAULT_RUN_HITS = 10, 100
+SNIPPET = 160
+
+
+@exits_by_contract
+def search(
+    index: common.IndexFolder,
+    query: Annotated[str | None, flag("--query", help="Text to search for.", env=False)] = None,
+    queries: Annotated[
+        Path | None, flag("--queries", help="Many queries: a BEIR folder, or .jsonl, .tsv, .txt (id, text).")
+    ] = None,
+    query_embeddings: Annotated[
+        Path | None, flag("--query-embeddings", help="Query vectors instead of texts: .npy, .npz, .fvecs ...")
+    ] = None,
+    query_ids: Annotated[
+        Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.  [default: 0, 1, ...]")
+    ] = None,
+    output_file: Annotated[
+        Path | None,
+        flag("--output", "-o", help="TREC run file to write.  [default: standard output]", env=False),
+    ] = None,
+    k: Annotated[
+        int | None,
+        flag("-k", "--k", help="Hits a query.  [default: 10 for --query, 100 for a run]", env=False, min=1),
+    ] = None,
+    nprobe: Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)] = None,
+    refine_factor: Annotated[
+        int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
+    ] = None,
+    encoder: Annotated[
+        str | None, flag("--encoder", help="Must be the encoder of the index.  [default: that one]")
+    ] = None,
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Search an index.
+
+    One --query prints a line a hit: rank, score, id, and title and snippet if the index stores texts,
+    separated by tabs. --queries and --query-embeddings make a TREC run.
+
+    Examples:
+
+    cluscomp search scifact.index --query "Do statins lower mortality?" -k 5
+
+    cluscomp search scifact.index --queries scifact --output run.trec
+    """
+    from cluscomp.indexes.index import open_index
+
+    _check_flags(query, queries, query_embeddings, query_ids)
+    common.set_threads(threads)
+    opened = open_index(index)
+    options = search_options(nprobe, refine_factor)
+    with StageProgress(quiet=quiet) as progress:
+        if query is not None:
+            hits = check_k(k, DEFAULT_HITS, len(opened))
+            found = encode_queries(opened, ["query"], [_text(query)], encoder, None)
+            _show_hits(one_query(opened, index, found, hits, options), query, as_json)
+            return
+        hits = check_k(k, DEFAULT_RUN_HITS, len(opened))
+        found = _query_set(opened, queries, query_embeddings, query_ids, encoder, progress)
+        run = search_in_batches(opened, found, hits, options, progress)
+    _give_run(run, output_file, as_json, quiet)
+
+
+def _check_flags(query: str | None, queries: Path | None, embeddings: Path | None, ids: Path | None) -> None:
+    flags = {"--query": query, "--queries": queries, "--query-embeddings": embeddings}
+    given = [name for name, value in flags.items() if value is not None]
+    if len(given) != 1:
+        what = " and ".join(given) + " are given" if given else "none is given"
+        raise errors.UsageError(f"one of --query, --queries and --query-embeddings is needed; {what}")
+    if ids is not None and embeddings is None:
+        raise errors.UsageError("--query-ids belongs to --query-embeddings")
+
+
+def _text(query: str) -> str:
+    if not query.strip():
+        raise errors.UsageError("--query is empty; give the text to search for")
+    return query
+
+
+def _query_set(
+    index: Index, queries: Path | None, embeddings: Path | None, ids: Path | None, encoder: str | None,
+    progress: StageProgress,
+) -> QuerySet:  # fmt: skip
+    if embeddings is not None:
+        return read_query_vectors(index, embeddings, ids)
+    from cluscomp.inputs.queries import iter_queries
+
+    texts = list(iter_queries(queries))  # type: ignore[arg-type]
+    return encode_queries(index, [q.id for q in texts], [q.text for q in texts], encoder, progress)
+
+
+def one_query(
+    index: Index, folder: Path, query: QuerySet, k: int, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Hits of one query, with title and text where the index stores them."""
+    scores, ids = index.search(query.vectors, k, **options)
+    hits: list[dict[str, Any]] = [
+        {"rank": rank, "score": float(score), "id": str(name)}
+        for rank, (score, name) in enumerate(zip(scores[0].tolist(), list(ids[0]), strict=True), 1)
+        if score != float("-inf")
+    ]
+    for hit, (title, text) in zip(hits, _stored_texts(folder, [hit["id"] for hit in hits]), strict=False):
+        hit["title"], hit["text"] = title, text
+    return hits
+
+
+def _stored_texts(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
+    """Title and text of each id, or nothing where the index stores no texts."""
+    from cluscomp.indexes.build_documents import FILE_NAME, DocumentStore
+
+    if not (folder / FILE_NAME).is_file():
+        return []
+    with DocumentStore(folder / FILE_NAME) as store:
+        found = store.lookup(ids)
+    return [found.get(name, ("", "")) for name in ids]
+
+
+def _show_hits(hits: list[dict[str, Any]], query: str, as_json: bool) -> None:
+    if as_json:
+        output.result_json({"query": query, "hits": hits})
+        return
+    for hit in hits:
+        cells = [str(hit["rank"]), f"{hit['score']:.6f}", hit["id"]]
+        if "text" in hit:
+            cells += [_one_line(hit["title"]), snippet(hit["text"])]
+        output.result("\t".join(cells))
+
+
+def snippet(text: str) -> str:
+    """The first words of a text on one line."""
+    line = _one_line(text)
+    return line if len(line) <= SNIPPET else line[:SNIPPET].rsplit(" ", 1)[0] + " ..."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _give_run(run: dict[str, dict[str, float]], file: Path | None, as_json: bool, quiet: bool) -> None:
+    from cluscomp.eval.ranking import rank_documents
+    from cluscomp.eval.runs import write_run
+
+    n_hits = sum(len(scores) for scores in run.values())
+    if file is not None:
+        write_run(run, file)
+        if as_json:
+            output.result_json({"output": str(file), "queries": len(run), "hits": n_hits})
+        elif not quiet:
+            output.note(f"{file}: {len(run)} queries, {n_hits} hits")
+        return
+    if as_json:
+        output.result_json(run)
+        return
+    for query_id, scores in run.items():
+        for rank, name in enumerate(rank_documents(scores, query_id=query_id), 1):
+            output.result(f"{query_id} Q0 {name} {rank} {scores[name]!r} cluscomp")

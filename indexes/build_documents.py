@@ -1,0 +1,175 @@
+"""Texts of an index: `docs.sqlite`, written while the corpus is read and looked up when hits are shown.
+
+During a build the same file is the spool from which documents are encoded in blocks, so that a corpus larger
+than memory passes through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cluscomp import errors
+
+if TYPE_CHECKING:
+    from cluscomp.inputs.corpus import Document
+
+FILE_NAME = "docs.sqlite"
+# One transaction a batch: large enough that SQLite's commit does not dominate, small enough to be nothing in
+# memory.
+BATCH = 4096
+SAMPLE = 16  # texts kept to measure how fast the encoder is
+_TABLE = (
+    "CREATE TABLE documents (position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT, text TEXT)"
+)
+_INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?)"
+_RANGE = "FROM documents WHERE position >= ? AND position < ? ORDER BY position"
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What a pass over a corpus found. digest: of ids, titles and texts in order. sample: a few texts."""
+
+    n: int
+    characters: int
+    longest: int
+    id_bytes: int
+    digest: str
+    sample: tuple[str, ...]
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> CorpusFacts:
+    """Write documents in order to a new SQLite file and return what was found.
+
+    Raises DuplicateIdError, EmptyInputError (no document at all), and what the iterable raises.
+    """
+    path.unlink(missing_ok=True)
+    tally = _Tally()
+    with closing(sqlite3.connect(path)) as database:
+        # The file is made anew after any interruption, so that a journal would only cost time.
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(_TABLE)
+        rows = ((position, d.id, d.title, d.text) for position, d in enumerate(tally.count(documents)))
+        try:
+            while batch := list(itertools.islice(rows, BATCH)):
+                database.executemany(_INSERT, batch)
+                database.commit()
+        except sqlite3.IntegrityError as exc:
+            raise errors.DuplicateIdError(
+                f"two documents have the id {tally.last_id!r}; ids must be unique"
+            ) from exc
+        except sqlite3.OperationalError as exc:
+            raise _disk_error(exc, path) from exc
+    return tally.facts()
+
+
+def scan_documents(documents: Iterable[Document]) -> CorpusFacts:
+    """Pass over a corpus without writing it, for a plan."""
+    tally = _Tally()
+    for _ in tally.count(documents):
+        pass
+    return tally.facts()
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self._n = self._characters = self._longest = self._id_bytes = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._sample: list[str] = []
+        self._random = random.Random(0)
+        self.last_id = ""
+
+    def count(self, documents: Iterable[Document]) -> Iterator[Document]:
+        for document in documents:
+            self.last_id = document.id
+            length = len(document.title) + len(document.text)
+            self._n += 1
+            self._characters += length
+            self._longest = max(self._longest, length)
+            self._id_bytes += len(document.id.encode("utf-8", "surrogatepass"))
+            self._keep(document.content)
+            self._hash.update(
+                f"{document.id}\0{document.title}\0{document.text}\0".encode("utf-8", "surrogatepass")
+            )
+            yield document
+
+    def _keep(self, text: str) -> None:
+        """Reservoir sampling: every document has the same chance to be in the sample."""
+        if len(self._sample) < SAMPLE:
+            self._sample.append(text)
+        elif (slot := self._random.randrange(self._n)) < SAMPLE:
+            self._sample[slot] = text
+
+    def facts(self) -> CorpusFacts:
+        if self._n == 0:
+            raise errors.EmptyInputError("the corpus has 0 documents, at least 1 is needed")
+        return CorpusFacts(
+            self._n,
+            self._characters,
+            self._longest,
+            self._id_bytes,
+            self._hash.hexdigest(),
+            tuple(self._sample),
+        )
+
+
+class DocumentStore:
+    """Read access to the documents of an index; use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise errors.IndexMissingError(f"{path} is missing; build the index with --store-texts")
+        self._path = path
+        # immutable: no lock files are written, so that an index on a read-only device can be searched
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+
+    def __enter__(self) -> DocumentStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def contents(self, start: int, stop: int) -> list[str]:
+        """Title + " " + text of the documents at positions start..stop-1."""
+        rows = self._rows(f"SELECT title, text {_RANGE}", (start, stop))
+        return [f"{title} {text}".strip() for title, text in rows]
+
+    def ids(self, start: int, stop: int) -> list[str]:
+        """Ids of the documents at positions start..stop-1."""
+        rows = self._rows(f"SELECT id {_RANGE}", (start, stop))
+        return [row[0] for row in rows]
+
+    def lookup(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """id -> (title, text) for the ids that are here."""
+        found = {}
+        for name in ids:
+            for title, text in self._rows("SELECT title, text FROM documents WHERE id = ?", (str(name),)):
+                found[str(name)] = (title, text)
+        return found
+
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as exc:
+            raise errors.CorruptIndexError(
+                f"{self._path} cannot be read ({exc}); build the index again"
+            ) from exc
+
+
+def _disk_error(exc: sqlite3.OperationalError, path: Path) -> Exception:
+    if "full" in str(exc):
+        return errors.DiskFullError(
+            f"the disk is full while writing {path.name}; free some room and build again"
+        )
+    return exc

@@ -1,0 +1,50 @@
+"""How fast this machine does the few things that a build spends its time on; the base of time estimates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+DISK_BYTES_PER_SECOND = 300e6  # a plain SSD; only the order of magnitude matters beside the arithmetic
+_ROWS, _CENTROIDS = 2048, 256
+_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Multiply-adds per second of each kind of kernel, with the current number of threads."""
+
+    assign: float
+    codebook: float
+    matmul: float
+
+
+def measure_rates(dim: int, subvector_dim: int, codewords: int) -> Rates:
+    """Time each kernel for some hundredths of a second on random rows."""
+    from cluscomp import native
+
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((_ROWS, dim), dtype=np.float32)
+    assigner = native.Assigner(rows[:_CENTROIDS].copy(), "l2")
+    part = np.ascontiguousarray(rows[:, :subvector_dim])
+    narrow = native.Assigner(part[:codewords].copy(), "l2")
+    matrix = rng.standard_normal((dim, dim))
+    wide = rows.astype(np.float64)
+    return Rates(
+        assign=_rate(lambda: assigner.assign(rows), _ROWS * dim * _CENTROIDS),
+        codebook=_rate(lambda: narrow.assign(part), _ROWS * subvector_dim * codewords),
+        matmul=_rate(lambda: wide @ matrix, _ROWS * dim * dim),
+    )
+
+
+def _rate(work: Callable[[], object], operations: int) -> float:
+    work()  # the first call pays for threads and caches
+    start = time.perf_counter()
+    calls = 0
+    while time.perf_counter() - start < _SECONDS:
+        work()
+        calls += 1
+    return calls * operations / (time.perf_counter() - start)
