@@ -319,17 +319,28 @@ struct Impl {
     for (; r < rows; ++r)
       tile_i8<Acc, 1, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
   }
-  template <class Acc>
-  static void filter_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+  // Panels are taken P at a time; what is left over goes one by one.
+  template <class Acc, int P>
+  static void panels_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
                         const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
     int p = 0;
     const int64_t panel_bytes = d4 * 4 * kLanes;
-    for (; p + V::kPanels <= n_panels; p += V::kPanels)
-      column_i8<Acc, V::kPanels>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
-                            out + p * kLanes, ld);
+    for (; p + P <= n_panels; p += P)
+      column_i8<Acc, P>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
+                        out + p * kLanes, ld);
     for (; p < n_panels; ++p)
       column_i8<Acc, 1>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
-                   out + p * kLanes, ld);
+                        out + p * kLanes, ld);
+  }
+  // One row has too few sums of its own to hide the latency of a multiplication: it takes more panels at a time.
+  template <class Acc>
+  static void filter_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
+                        const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
+    if (rows == 1) {
+      panels_i8<Acc, 4>(x, rows, panels, terms, row_terms, row_sum, n_panels, d4, out, ld);
+    } else {
+      panels_i8<Acc, V::kPanels>(x, rows, panels, terms, row_terms, row_sum, n_panels, d4, out, ld);
+    }
   }
 
   // ---- choosing what to verify ----

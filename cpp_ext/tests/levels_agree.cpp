@@ -1,0 +1,98 @@
+// Every kernel of every level of this machine against the scalar level, bit for bit. Needs no Python, so it also runs
+// under an emulator: cross-compile it with src/*.cpp (not bind/) for another processor.
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "cluscomp/assign.h"
+#include "cluscomp/kernels.h"
+#include "cluscomp/shadow.h"
+
+using namespace cluscomp;
+
+namespace {
+
+int failures = 0;
+
+template <class T>
+void same(const std::vector<T>& got, const std::vector<T>& want, const char* level, const char* what) {
+  if (got.size() == want.size() && std::memcmp(got.data(), want.data(), got.size() * sizeof(T)) == 0) return;
+  std::printf("FAILED %s: %s\n", level, what);
+  ++failures;
+}
+
+std::vector<float> random_floats(size_t n, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(n);
+  for (float& value : out) value = normal(generator);
+  return out;
+}
+
+struct Results {
+  std::vector<float> sums;
+  std::vector<int32_t> labels;
+  std::vector<float> scores;
+  std::vector<int64_t> hits;
+};
+
+Results run(int64_t d, int64_t k) {
+  const Kernels& kern = kernels();
+  const int64_t n = 150;
+  const auto x = random_floats(static_cast<size_t>(n * d), 1), c = random_floats(static_cast<size_t>(k * d), 2);
+  Results out;
+  std::vector<uint16_t> half(static_cast<size_t>(d));
+  std::vector<uint8_t> bytes(static_cast<size_t>(d));
+  for (int64_t j = 0; j < d; ++j) {
+    half[j] = static_cast<uint16_t>(0x3000 + 37 * j);
+    bytes[j] = static_cast<uint8_t>(91 * j);
+  }
+  for (RowType type : {RowType::f16, RowType::bf16}) {
+    out.sums.push_back(kern.dot(x.data(), half.data(), type, d));
+    out.sums.push_back(kern.l2(x.data(), half.data(), type, d));
+  }
+  out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
+  out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
+  for (Metric metric : {Metric::l2, Metric::ip})
+    for (Filter filter : {Filter::f32, Filter::i8, Filter::i6}) {
+      Assigner assigner(c.data(), k, d, metric, nullptr);
+      assigner.force_filter(filter);
+      const size_t at = out.labels.size();
+      out.labels.resize(at + n);
+      out.scores.resize(at + n);
+      assigner.assign({x.data(), RowType::f32, n, d, d}, nullptr, out.labels.data() + at, out.scores.data() + at);
+    }
+  const RowsView rows{c.data(), RowType::f32, k, d, d};
+  const std::vector<float> mean(static_cast<size_t>(d), 0.0f);
+  std::vector<uint8_t> values(static_cast<size_t>(shadow_value_bytes(k, d)));
+  std::vector<float> terms(static_cast<size_t>(shadow_term_count(k)));
+  const float longest = build_shadow(rows, mean.data(), Metric::ip, values.data(), terms.data());
+  std::vector<float> best(static_cast<size_t>(n * 5));
+  out.hits.resize(static_cast<size_t>(n * 5));
+  search_shadow(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
+                best.data(), out.hits.data());
+  out.scores.insert(out.scores.end(), best.begin(), best.end());
+  return out;
+}
+
+}  // namespace
+
+int main() {
+  const Kernels* levels[4];
+  const int count = available_levels(levels, 4);
+  for (const auto& [d, k] : {std::pair<int64_t, int64_t>{5, 40}, {33, 70}, {96, 600}, {130, 17}}) {
+    set_level("scalar");
+    const Results want = run(d, k);
+    for (int i = 1; i < count; ++i) {
+      set_level(levels[i]->name);
+      const Results got = run(d, k);
+      same(got.sums, want.sums, levels[i]->name, "sums");
+      same(got.labels, want.labels, levels[i]->name, "labels");
+      same(got.scores, want.scores, levels[i]->name, "scores");
+      same(got.hits, want.hits, levels[i]->name, "hits of the shadow search");
+    }
+  }
+  std::printf("levels compared with scalar: %d, failures: %d\n", count - 1, failures);
+  return failures != 0;
+}
