@@ -82,10 +82,10 @@ def _open_member(path: Path, open_stream: Callable[[], BinaryIO], size: int) -> 
 def _read_header(stream: BinaryIO, path: Path) -> _Header:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
-        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+        version = np.lib.format.read_magic(stream)
         if version not in readers:
             raise MalformedFileError(f"{path} has .npy version {version}; versions 1.0 and 2.0 can be read")
-        return cast(_Header, readers[version](stream))  # type: ignore[no-untyped-call]
+        return readers[version](stream)
     except MalformedFileError:
         raise
     except _HEADER_FAULTS as exc:
@@ -126,7 +126,7 @@ def _member_opener(path: Path, name: str) -> Callable[[], BinaryIO]:
 
 def _load_ids(stream: BinaryIO, path: Path) -> np.ndarray:
     try:
-        array = cast(np.ndarray, np.lib.format.read_array(stream, allow_pickle=False))  # type: ignore[no-untyped-call]
+        array = np.lib.format.read_array(stream, allow_pickle=False)
     except (*_HEADER_FAULTS, zipfile.BadZipFile) as exc:
         raise MalformedFileError(f"{path}: the ids cannot be read ({exc}); save integers or strings") from exc
     if array.ndim != 1:

@@ -7,6 +7,7 @@ dim, then all values); all little-endian.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from cluscomp.errors import MalformedFileError
 from cluscomp.inputs.files import refuse_foreign
 from cluscomp.inputs.rowfile import RowFile, check_length
 
-VECS_DTYPES = {".fvecs": np.dtype("<f4"), ".bvecs": np.dtype("u1")}
-BIN_DTYPES = {
+VECS_DTYPES: dict[str, np.dtype[Any]] = {".fvecs": np.dtype("<f4"), ".bvecs": np.dtype("u1")}
+BIN_DTYPES: dict[str, np.dtype[Any]] = {
     ".fbin": np.dtype("<f4"),
     ".f16bin": np.dtype("<f2"),
     ".u8bin": np.dtype("u1"),

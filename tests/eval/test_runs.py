@@ -186,3 +186,16 @@ def test_foreign_file(tmp_path):
     np.save(tmp_path / "run.npy", np.zeros((2, 2)))
     with pytest.raises(errors.MalformedFileError, match=r"NumPy \.npy"):
         read_run(tmp_path / "run.npy")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(st.binary(max_size=60), st.text(alphabet="q0 1.\te\r\n-naif", max_size=60).map(str.encode)))
+def test_any_bytes_give_a_run_or_a_typed_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "run.trec"
+    path.write_bytes(data)
+    try:
+        run = read_run(path)
+    except errors.InputError as exc:
+        assert "run.trec" in str(exc)
+    else:
+        assert all(scores for scores in run.values())

@@ -2,6 +2,8 @@ import gzip
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cluscomp import errors
 from cluscomp.inputs import Document, corpus_fingerprint, corpus_size, count_documents, iter_corpus, unique
@@ -287,3 +289,22 @@ def test_shared_cranfield_names_its_empty_document(shared_data):
     with pytest.raises(errors.EmptyInputError, match="document '471'"):
         list(iter_corpus(shared_data / "cranfield"))
     assert sum(1 for _ in iter_corpus(shared_data / "cranfield", empty="skip")) == 1398
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["c.jsonl", "c.tsv", "c.txt", "c.jsonl.gz", "c.parquet"]),
+    st.one_of(
+        st.binary(max_size=60), st.text(alphabet='{}[]":,\\\t\r\n_idtex\x00é', max_size=40).map(str.encode)
+    ),
+    st.booleans(),
+)
+def test_any_bytes_give_documents_or_a_typed_error(tmp_path_factory, name, data, compress):
+    path = tmp_path_factory.mktemp("fuzz") / name
+    path.write_bytes(gzip.compress(data) if compress else data)
+    try:
+        documents = list(iter_corpus(path, empty="keep"))
+    except errors.InputError as exc:
+        assert name in str(exc)
+    else:
+        assert len({doc.id for doc in documents}) == len(documents) > 0
