@@ -15,7 +15,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt
+INSTALL := $(PIP) install --constraint constraints.txt
 
 # A stamp says which set of packages $(VENV) holds. Python files are live in the editable install; only a change in
 # the native sources or in the packaging makes it stale.
@@ -76,7 +76,7 @@ $(STAMPS)/venv:
 # Without build isolation the build folder stays valid, so that a change in one C++ file compiles one file; and the
 # constraints hold for the build's own packages too.
 $(STAMPS)/native-tools: constraints.txt | $(STAMPS)/venv
-	$(INSTALL) $(BUILD_REQUIRES)
+	$(INSTALL) --quiet $(BUILD_REQUIRES)
 	touch $@
 
 $(STAMPS)/test $(STAMPS)/demo: $(STAMPS)/native-tools $(NATIVE)
@@ -85,13 +85,13 @@ $(STAMPS)/test $(STAMPS)/demo: $(STAMPS)/native-tools $(NATIVE)
 	touch $@
 
 $(STAMPS)/ruff: constraints.txt | $(STAMPS)/venv
-	$(INSTALL) ruff
+	$(INSTALL) --quiet ruff
 	touch $@
 
 $(STAMPS)/mypy: constraints.txt | $(STAMPS)/test
-	$(INSTALL) mypy
+	$(INSTALL) --quiet mypy
 	touch $@
 
 $(STAMPS)/build: constraints.txt | $(STAMPS)/venv
-	$(INSTALL) build
+	$(INSTALL) --quiet build
 	touch $@
