@@ -1,14 +1,14 @@
 """Indexes: key grammar, stages, segments, search, storage and the faiss bridge.
 
-    key.py            what a key means            index.py        Index, open_index
-    transforms.py     rotation, PCA               factory.py      index_factory
-    partitions.py     IVF                         search.py       probe, scan, merge, rerank
-    codecs.py         float, int8, PQ             segment.py      what one add leaves behind
-    pipeline.py       the trained stages          ids.py          permanent ids
-    manifest.py       manifest.json               opening.py      reading a folder
-    folder.py         writing a folder            saving.py       which arrays a folder holds
-    writer.py         builds larger than memory   sizes.py        bytes before they are written
-    describe.py       bytes by part, balance      faiss_bridge.py the same index in faiss
+key.py            what a key means            index.py        Index, open_index
+transforms.py     rotation, PCA               factory.py      index_factory
+partitions.py     IVF                         search.py       probe, scan, merge, rerank
+codecs.py         float, int8, PQ             segment.py      what one add leaves behind
+pipeline.py       the trained stages          ids.py          permanent ids
+manifest.py       manifest.json               opening.py      reading a folder
+folder.py         writing a folder            saving.py       which arrays a folder holds
+writer.py         builds larger than memory   sizes.py        bytes before they are written
+describe.py       bytes by part, balance      faiss_bridge.py the same index in faiss
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@
 
 Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", 2011.
 
-A codec has the attributes of `Codec`. To add one: a spec and a form in key.py, a class here with the native scan it
-uses, a line in `CODECS`, and its faiss counterpart in faiss_bridge.py.
+A codec has the attributes of `Codec`. To add one: a spec and a form in key.py, a class here with the native
+scan it uses, a line in `CODECS`, and its faiss counterpart in faiss_bridge.py.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PQ_ITERATIONS = 25
 class ListView:
     """Stored rows of one segment as a scan reads them.
 
-    codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,) int32 or
-    int64 position of each stored row, None where storage order is position order. skip: (n,) uint8 by
-    storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
+    codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,)
+    int32 or int64 position of each stored row, None where storage order is position order. skip: (n,) uint8
+    by storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
     """
 
     codes: np.ndarray
@@ -68,9 +68,13 @@ class Codec(Protocol):
     def scan(
         self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32 and positions (nq, k) int64; missing -inf and -1."""
+        """Best k of the probed lists: scores (nq, k) float32 and positions (nq, k) int64; missing -inf and
+        -1.
+        """
 
-    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+    def rescore(
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
+    ) -> np.ndarray:
         """Scores (nq, c) of candidate rows (nq, c) int64; -inf for candidate -1."""
 
     @property
@@ -86,7 +90,6 @@ class FloatCodec:
 
     by_residual = False
     needs_training = False
-    parameter_specs: dict[str, ArraySpec] = {}
 
     def __init__(self, spec: CodecSpec, dim: int) -> None:
         self.spec = spec
@@ -113,8 +116,14 @@ class FloatCodec:
             queries, lists.codes, lists.offsets, lists.positions, probes, k, metric, lists.skip
         )
 
-    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+    def rescore(
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
+    ) -> np.ndarray:
         return native.rescore_rows(queries, codes, candidates, metric)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {}
 
     def parameters(self) -> Parameters:
         return {}
@@ -148,18 +157,33 @@ class ScalarCodec:
     ) -> tuple[np.ndarray, np.ndarray]:
         q = self.quantizer
         return native.scan_sq8(
-            queries, lists.codes, q.vmin, q.vdiff, lists.offsets, lists.positions, probes, k, metric, lists.skip
+            queries,
+            lists.codes,
+            q.vmin,
+            q.vdiff,
+            lists.offsets,
+            lists.positions,
+            probes,
+            k,
+            metric,
+            lists.skip,
         )
 
-    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
-        return native.rescore_sq8(queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, metric)
+    def rescore(
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
+    ) -> np.ndarray:
+        return native.rescore_sq8(
+            queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, metric
+        )
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
         return {"vmin": ArraySpec("<f4", (self.dim,)), "vdiff": ArraySpec("<f4", (self.dim,))}
 
     def parameters(self) -> Parameters:
-        return {"vmin": self.quantizer.vmin, "vdiff": self.quantizer.vdiff} if self.quantizer.is_trained else {}
+        return (
+            {"vmin": self.quantizer.vmin, "vdiff": self.quantizer.vdiff} if self.quantizer.is_trained else {}
+        )
 
     def load(self, parameters: Parameters) -> None:
         state = {"settings": {"dim": self.dim}, "arrays": parameters}
@@ -174,7 +198,7 @@ class ProductCodec:
     code_dtype = "|u1"
 
     def __init__(self, spec: PQ, dim: int) -> None:
-        self.spec = spec
+        self.spec: CodecSpec = spec
         self.dim = dim
         self.m, self.nbits = spec.m, spec.nbits
         self.code_width = -(-spec.m * spec.nbits // 8)
@@ -214,7 +238,9 @@ class ProductCodec:
             lists.coarse,
         )
 
-    def rescore(self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str) -> np.ndarray:
+    def rescore(
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
+    ) -> np.ndarray:
         raise NotImplementedError("a product quantizer is not a codec of the rerank stage")
 
     @property
@@ -234,7 +260,12 @@ class ProductCodec:
         return self._packed
 
 
-CODECS: dict[type, Callable[..., Codec]] = {Flat: FloatCodec, SQfp16: FloatCodec, SQ8: ScalarCodec, PQ: ProductCodec}
+CODECS: dict[type, Callable[..., Codec]] = {
+    Flat: FloatCodec,
+    SQfp16: FloatCodec,
+    SQ8: ScalarCodec,
+    PQ: ProductCodec,
+}
 
 
 def make_codec(spec: CodecSpec, dim: int) -> Codec:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp.indexes.folder import HEADER_BYTES
-from cluscomp.indexes.manifest import FORMAT_VERSION, MANIFEST_NAME, FileEntry
+from cluscomp.indexes.manifest import FORMAT_VERSION, FileEntry
 from cluscomp.indexes.saving import StoredArray, stored_arrays
 from cluscomp.indexes.sizes import file_part
 
@@ -22,12 +22,13 @@ _ANY_CHECKSUM = "0" * 64
 
 
 def folder_bytes(index: Index) -> dict[str, int]:
-    """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the folder.
+    """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the
+    folder.
 
-    codes: rows as the codec stores them. refine: finer codes of the rerank. positions, list_offsets: which row stands
-    where in the lists. ids: nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what
-    training learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file counts
-    with its header of 128 bytes.
+    codes: rows as the codec stores them. refine: finer codes of the rerank. positions, list_offsets: which
+    row stands where in the lists. ids: nothing for consecutive integers. tombstones: deleted rows. centroids,
+    codebooks, rotation: what training learned. manifest: manifest.json. other: docs.sqlite and other files
+    stored with the index. Each .npy file counts with its header of 128 bytes.
     """
     sizes = dict.fromkeys(PARTS, 0)
     arrays = stored_arrays(index.pipeline, index.segments)
@@ -84,8 +85,8 @@ def _search_defaults(index: Index) -> dict[str, int]:
 def list_balance(index: Index) -> dict[str, Any] | None:
     """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
 
-    cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when queries fall
-    like the rows, sum (size / n)^2, times nlist: 1 for equal lists.
+    cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when
+    queries fall like the rows, sum (size / n)^2, times nlist: 1 for equal lists.
     """
     if index.spec.partition is None or not index.segments:
         return None
@@ -105,9 +106,12 @@ def list_balance(index: Index) -> dict[str, Any] | None:
 
 
 def _manifest_bytes(index: Index, arrays: list[StoredArray]) -> int:
-    """Size of manifest.json: of the file where the index is as opened, else of the one that `save` would write."""
-    if index.folder is not None and index.is_as_opened:
-        return (index.folder / MANIFEST_NAME).stat().st_size
+    """Size of manifest.json: of the file where the index is as opened, else of the one that `save` would
+    write.
+    """
+    home = index.home
+    if home is not None and home.says(index.manifest(home.manifest.files, home.manifest.extra_files)):
+        return home.manifest_bytes()
     files = {
         stored.name: FileEntry(
             HEADER_BYTES + stored.array.size * np.dtype(stored.dtype).itemsize,

@@ -1,16 +1,17 @@
-"""The same index in faiss: our rotations, centroids, codebooks and codes are put in, nothing is trained again.
+"""The same index in faiss: our rotations, centroids, codebooks and codes are put in, nothing is trained
+again.
 
 | part of a key            | faiss                                                                           |
-|--------------------------|---------------------------------------------------------------------------------|
+|--------------------------|----------------------------------------------------------------------------------|
 | cosine, leading L2norm   | IndexPreTransform with NormalizationTransform, around everything else           |
 | OPQ, PCA, RR             | IndexPreTransform with a LinearTransform                                        |
 | IVF                      | IndexIVF* over IndexFlatIP / IndexFlatL2 with our centroids                     |
-| Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms        |
-| RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes       |
+| Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms       |
+| RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes      |
 | ids other than 0 .. n-1  | IndexIDMap2                                                                     |
 
-faiss reports POSITIVE squared distances for l2, smallest first; our scores are their negatives. Equal scores may come in
-another order. Deleted rows are left out.
+faiss reports POSITIVE squared distances for l2, smallest first; our scores are their negatives. Equal scores
+may come in another order. Deleted rows are left out.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy as np
 
 from cluscomp.errors import EmptyInputError, UsageError, require
 from cluscomp.indexes.codecs import Codec
+from cluscomp.indexes.id_lookup import live_rows
 from cluscomp.indexes.ids import TEXT
-from cluscomp.indexes.index import live_rows
 from cluscomp.indexes.key import PQ, SQ8, Flat, SQfp16
 from cluscomp.indexes.partitions import Ivf
 from cluscomp.indexes.segment import Segment
@@ -46,12 +47,15 @@ def to_faiss(index: Index, *, text_ids: str = "fail") -> Any:
         raise UsageError(f"text_ids={text_ids!r} is unknown; valid are 'fail' and 'rows'")
     if index.id_kind == TEXT and text_ids == "fail":
         raise UsageError(
-            "faiss ids are integers, but this index has text ids; pass text_ids='rows' to get row numbers, and look "
+            "faiss ids are integers, but this index has text ids; pass text_ids='rows' to get row numbers, "
+            "and look "
             "them up with index.ids[row]"
         )
     index.pipeline.require_trained()
     if not len(index):
-        raise EmptyInputError("the index holds no rows, so there is nothing to copy into faiss; add rows first")
+        raise EmptyInputError(
+            "the index holds no rows, so there is nothing to copy into faiss; add rows first"
+        )
     rows = _LiveRows(index)
     copied = _with_refine(faiss, index, _with_transforms(faiss, index, _core(faiss, index, rows)), rows)
     if index.pipeline.normalizes:
@@ -193,7 +197,12 @@ def _set_ranges(faiss: ModuleType, scalar: Any, codec: Codec) -> None:
 
 
 PLAIN_FORMS: dict[type, Callable[..., Any]] = {Flat: _flat, SQfp16: _scalar, SQ8: _scalar, PQ: _product}
-IVF_FORMS: dict[type, Callable[..., Any]] = {Flat: _ivf_flat, SQfp16: _ivf_scalar, SQ8: _ivf_scalar, PQ: _ivf_product}
+IVF_FORMS: dict[type, Callable[..., Any]] = {
+    Flat: _ivf_flat,
+    SQfp16: _ivf_scalar,
+    SQ8: _ivf_scalar,
+    PQ: _ivf_product,
+}
 
 
 def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:

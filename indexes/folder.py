@@ -1,7 +1,9 @@
-"""Writing an index folder: into a sibling, flushed to disk, then renamed, so that a reader sees all or nothing.
+"""Writing an index folder: into a sibling, flushed to disk, then renamed, so that a reader sees all or
+nothing.
 
-An error, a full disk or a killed process leaves whatever was at the target untouched. Arrays are .npy files with a
-header of exactly 128 bytes, so that they can be streamed before their length is known and mapped without parsing.
+An error, a full disk or a killed process leaves whatever was at the target untouched. Arrays are .npy files
+with a header of exactly 128 bytes, so that they can be streamed before their length is known and mapped
+without parsing.
 """
 
 from __future__ import annotations
@@ -34,14 +36,20 @@ def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
     """Header of a .npy file (format 1.0) for a C-ordered array, padded to HEADER_BYTES."""
     lengths = f"({shape[0]},)" if len(shape) == 1 else "(" + ", ".join(map(str, shape)) + ")"
     text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {lengths}, }}".encode("ascii")
-    return b"\x93NUMPY\x01\x00" + (HEADER_BYTES - 10).to_bytes(2, "little") + text.ljust(HEADER_BYTES - 11) + b"\n"
+    return (
+        b"\x93NUMPY\x01\x00"
+        + (HEADER_BYTES - 10).to_bytes(2, "little")
+        + text.ljust(HEADER_BYTES - 11)
+        + b"\n"
+    )
 
 
 class FolderWriter:
-    """A folder in the making. Use as a context manager: leaving it without `publish` removes what was written.
+    """A folder in the making. Use as a context manager: leaving it without `publish` removes what was
+    written.
 
-    target: where the folder shall stand. if_exists: "fail" (OutputExistsError) or "replace" (only an index of ours is
-    ever replaced). needed_bytes: room to ask for beforehand; DiskFullError if the device has less.
+    target: where the folder shall stand. if_exists: "fail" (OutputExistsError) or "replace" (only an index of
+    ours is ever replaced). needed_bytes: room to ask for beforehand; DiskFullError if the device has less.
     """
 
     def __init__(self, target: Path, *, if_exists: str = "fail", needed_bytes: int = 0) -> None:
@@ -84,7 +92,7 @@ class FolderWriter:
         self.entries[name] = FileEntry(entry.bytes, entry.sha256, spec.dtype, spec.shape)
 
     def link(self, name: str, source: Path, entry: FileEntry) -> bool:
-        """Take over an unchanged file of another index folder without copying; False where links do not work."""
+        """Link an unchanged file of another index folder; False where links do not work."""
         try:
             os.link(source, self.folder / name)
         except OSError:
@@ -175,7 +183,9 @@ def check_target(target: Path, if_exists: str) -> None:
     if if_exists == "fail":
         raise OutputExistsError(f"{target} exists already; choose another path, or if_exists='replace'")
     if not _is_our_index(target):
-        raise OutputExistsError(f"{target} is not an index of cluscomp and is not replaced; remove it or choose another path")
+        raise OutputExistsError(
+            f"{target} is not an index of cluscomp and is not replaced; remove it or choose another path"
+        )
 
 
 def _is_our_index(target: Path) -> bool:
@@ -189,7 +199,9 @@ def _is_our_index(target: Path) -> bool:
 def check_file_name(name: str) -> None:
     """Raise UsageError for a file name that an index folder cannot hold."""
     if not FILE_NAME.fullmatch(name) or len(name) > 128:
-        raise UsageError(f"file name {name!r} cannot stand in an index folder; use letters, digits, '_', '-' and '.'")
+        raise UsageError(
+            f"file name {name!r} cannot stand in an index folder; use letters, digits, '_', '-' and '.'"
+        )
 
 
 def require_free(folder: Path, needed: int, target: Path) -> None:
@@ -211,7 +223,9 @@ def _disk_error(exc: OSError, target: Path, needed: int) -> CluscompError:
             f"the device of {target} is full: {needed} bytes needed, {free} bytes free; nothing was changed. "
             "Free some space, write elsewhere, or use a key with smaller codes",
         )
-    return IndexFolderError(exc.errno, f"cannot write the index {target}: {exc.strerror or exc}; nothing was changed")
+    return IndexFolderError(
+        exc.errno, f"cannot write the index {target}: {exc.strerror or exc}; nothing was changed"
+    )
 
 
 def _existing(path: Path) -> Path:

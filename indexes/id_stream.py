@@ -24,8 +24,8 @@ KEY_BYTES = 40
 class IdStream:
     """Ids of all blocks, one kind for all.
 
-    Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a text id (its
-    hash); integers are their own key.
+    Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a
+    text id (its hash); integers are their own key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +61,8 @@ class IdStream:
     def finish(self, memory: int) -> tuple[dict[str, ArraySpec], SegmentEntry]:
         """Compare the ids of all blocks, in `memory` bytes, and close the files.
 
-        Returns the arrays that belong to the index and the segment's line of the manifest. Raises DuplicateIdError.
+        Returns the arrays that belong to the index and the segment's line of the manifest. Raises
+        DuplicateIdError.
         """
         specs = {name: stream.finish() for name, stream in self._streams.items()}
         if self._start is None:
@@ -105,7 +106,7 @@ class IdStream:
         self._streams["ids"].append(values)
 
     def _check_unique(self, memory: int) -> None:
-        """Sort the keys in classes (key modulo the number of classes) that fit `memory`; one reading a class."""
+        """Sort the keys in classes (key modulo their number) that fit `memory`; one reading a class."""
         n_classes = max(1, -(-self._n * KEY_BYTES // memory))
         for number in range(n_classes):
             keys, rows = self._keys_of_class(number, n_classes, max(1, memory // KEY_BYTES))

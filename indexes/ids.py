@@ -1,7 +1,7 @@
 """Permanent ids of rows: int64 or text, one column a segment.
 
-Three forms: `RangeIds` (consecutive integers, nothing stored), `IntIds` (int64 array) and `TextIds` (UTF-8 bytes
-end to end, with offsets). All can be memory-mapped. -1 is no id: it stands for a missing hit.
+Three forms: `RangeIds` (consecutive integers, nothing stored), `IntIds` (int64 array) and `TextIds` (UTF-8
+bytes end to end, with offsets). All can be memory-mapped. -1 is no id: it stands for a missing hit.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class TextIds:
         start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
         if not 0 <= start <= stop <= self.blob.shape[0]:
             raise CorruptIndexError(
-                f"id {row} lies at bytes {start} to {stop} of {self.blob.shape[0]}: the ids of the index are damaged"
+                f"id {row} lies at bytes {start} to {stop} of {self.blob.shape[0]}: the ids of the index are "
+                f"damaged"
             )
         return self.blob[start:stop].tobytes()
 
@@ -132,11 +133,14 @@ class TextIds:
         try:
             return self.raw(row).decode("utf-8")
         except UnicodeDecodeError as exc:
-            raise CorruptIndexError(f"id {row} is not UTF-8 ({exc}): the ids of the index are damaged") from exc
+            raise CorruptIndexError(
+                f"id {row} is not UTF-8 ({exc}): the ids of the index are damaged"
+            ) from exc
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty(rows.shape, dtype=object)
-        out.flat = [self.text(int(row)) for row in rows.flat]
+        for i, row in enumerate(rows.flat):
+            out.flat[i] = self.text(int(row))
         return out
 
     def find(self, wanted: IdColumn) -> np.ndarray:
@@ -167,7 +171,9 @@ class TextIds:
     def _sorted_hashes(self) -> tuple[np.ndarray, np.ndarray]:
         """Hashes of all ids, ascending, and their rows: 16 bytes an id, where a dict would take 150."""
         if self._hashes is None:
-            hashes = np.fromiter((hash(self.raw(i)) for i in range(len(self))), dtype=np.int64, count=len(self))
+            hashes = np.fromiter(
+                (hash(self.raw(i)) for i in range(len(self))), dtype=np.int64, count=len(self)
+            )
             order = np.argsort(hashes, kind="stable")
             self._hashes = hashes[order], order
         return self._hashes

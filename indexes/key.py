@@ -6,10 +6,11 @@
     codec     := "Flat" | "SQfp16" | "SQ8" | "PQ" m ["x" nbits]
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
 
-Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling, `str(spec)`.
+Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
+`str(spec)`.
 
-To add a form (a transform, partition or codec): write its frozen dataclass here with `__str__`, add one `Form`
-line to `FORMS`, then register what it does in the table of its stage: `TRANSFORMS` (transforms.py),
+To add a form (a transform, partition or codec): write its frozen dataclass here with `__str__`, add one
+`Form` line to `FORMS`, then register what it does in the table of its stage: `TRANSFORMS` (transforms.py),
 `PARTITIONS` (partitions.py) or `CODECS` (codecs.py), and its faiss counterpart in faiss_bridge.py. Nothing
 else knows the forms by name.
 """
@@ -148,7 +149,9 @@ class PQ(CodecSpec):
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or None."""
+    """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or
+    None.
+    """
 
     transforms: tuple[TransformSpec, ...]
     partition: PartitionSpec | None
@@ -165,7 +168,9 @@ class IndexSpec:
         return ",".join(str(stage) for stage in stages)
 
     def stage_dims(self, dim: int) -> tuple[int, ...]:
-        """Dimension of the input and after each transform; raises UsageError where the key does not fit `dim`."""
+        """Dimension of the input and after each transform; raises UsageError where the key does not fit
+        `dim`.
+        """
         dims = [dim]
         for transform in self.transforms:
             dims.append(transform.output_dim(dims[-1]))
@@ -201,7 +206,9 @@ _N = r"([1-9]\d{0,8})"
 
 def _pq(m: int, nbits: int | None) -> PQ:
     if nbits is not None and nbits not in PQ_NBITS:
-        raise UsageError(f"PQ{m}x{nbits}: {nbits} bits a code are not supported; valid numbers are 4, 6 and 8")
+        raise UsageError(
+            f"PQ{m}x{nbits}: {nbits} bits a code are not supported; valid numbers are 4, 6 and 8"
+        )
     return PQ(m, nbits or 8)
 
 
@@ -221,7 +228,8 @@ FORMS = (
 )
 STAGES = ("transform", "partition", "codec", "refine")
 GRAMMAR = (
-    "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; partition "
+    "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; "
+    "partition "
     "IVFn; codecs Flat, SQfp16, SQ8, PQm, PQmx4, PQmx6; refine RFlat, Refine(SQfp16), Refine(SQ8)"
 )
 
@@ -229,17 +237,22 @@ GRAMMAR = (
 def parse_key(key: str) -> IndexSpec:
     """Parse an index key such as "OPQ48,IVF1024,PQ48,RFlat".
 
-    Raises UnknownKeyError naming the nearest known key and the list of forms, UsageError for an impossible number.
+    Raises UnknownKeyError naming the nearest known key and the list of forms, UsageError for an impossible
+    number.
     """
     if not isinstance(key, str) or not key or len(key) > MAX_KEY_LENGTH:
-        raise UnknownKeyError(f"an index key is a text of 1 to {MAX_KEY_LENGTH} characters, but got {key!r:.80}; {GRAMMAR}")
+        raise UnknownKeyError(
+            f"an index key is a text of 1 to {MAX_KEY_LENGTH} characters, but got {key!r:.80}; {GRAMMAR}"
+        )
     parts: dict[str, list[object]] = {stage: [] for stage in STAGES}
     last = 0
     for token in _split(key):
         stage, spec = _parse_token(token, key)
         rank = STAGES.index(stage)
         if rank < last or (parts[stage] and stage != "transform"):
-            raise UnknownKeyError(f"index key {key!r}: {token!r} ({stage}) stands in the wrong place; {GRAMMAR}")
+            raise UnknownKeyError(
+                f"index key {key!r}: {token!r} ({stage}) stands in the wrong place; {GRAMMAR}"
+            )
         last = rank
         parts[stage].append(spec)
     return _assemble(key, parts)
@@ -247,7 +260,9 @@ def parse_key(key: str) -> IndexSpec:
 
 def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     if not parts["codec"]:
-        raise UnknownKeyError(f"index key {key!r} names no codec; did you mean {_with_codec(key)!r}? {GRAMMAR}")
+        raise UnknownKeyError(
+            f"index key {key!r} names no codec; did you mean {_with_codec(key)!r}? {GRAMMAR}"
+        )
     codec = parts["codec"][0]
     partition = parts["partition"][0] if parts["partition"] else None
     refine = parts["refine"][0] if parts["refine"] else None
@@ -266,7 +281,8 @@ def _parse_token(token: str, key: str) -> tuple[str, object]:
         if spec is not None:
             return form.stage, spec
     raise UnknownKeyError(
-        f"unknown index key {key!r}: {token!r} is no known part; did you mean {_nearest_key(key)!r}? {GRAMMAR}"
+        f"unknown index key {key!r}: {token!r} is no known part; did you mean {_nearest_key(key)!r}? "
+        f"{GRAMMAR}"
     )
 
 

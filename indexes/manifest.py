@@ -1,7 +1,7 @@
 """manifest.json: what an index folder says about itself, checked field by field when read.
 
-The file is not trusted. Every value has its type and range checked here; whether the listed files are what the key
-implies is checked in opening.py.
+The file is not trusted. Every value has its type and range checked here; whether the listed files are what
+the key implies is checked in opening.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of the folder. dtype and shape are None for files that are no arrays (docs.sqlite, report.json)."""
+    """One file of the folder. dtype and shape are None for files that are no arrays (docs.sqlite,
+    report.json).
+    """
 
     bytes: int
     sha256: str
@@ -103,7 +105,9 @@ def _load_json(raw: bytes, where: str) -> Any:
     try:
         return json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as exc:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise CorruptIndexError(f"{where} is not valid JSON ({exc}): the index is damaged; restore a copy") from exc
+        raise CorruptIndexError(
+            f"{where} is not valid JSON ({exc}): the index is damaged; restore a copy"
+        ) from exc
 
 
 def _check_version(reader: _Reader, where: str) -> None:
@@ -112,7 +116,8 @@ def _check_version(reader: _Reader, where: str) -> None:
     if oldest_reader > FORMAT_VERSION:
         raise NewerFormatError(
             f"{where} is in format version {version}, which needs a reader of version {oldest_reader}; this "
-            f"cluscomp reads version {FORMAT_VERSION}: upgrade it (pip install -U cluscomp) or rebuild the index"
+            f"cluscomp reads version {FORMAT_VERSION}: upgrade it (pip install -U cluscomp) or rebuild the "
+            f"index"
         )
 
 
@@ -130,7 +135,9 @@ def _files(entries: dict[str, Any], where: str, *, arrays: bool) -> dict[str, Fi
     files = {}
     for name, value in entries.items():
         if not FILE_NAME.fullmatch(name) or len(name) > 128 or name == MANIFEST_NAME:
-            raise CorruptIndexError(f"{where} lists the file name {name!r:.80}, which is not allowed in an index")
+            raise CorruptIndexError(
+                f"{where} lists the file name {name!r:.80}, which is not allowed in an index"
+            )
         files[name] = _file(_Reader(value, f"{where}, file {name}"), arrays)
     return files
 
@@ -152,12 +159,16 @@ class _Reader:
 
     def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):
-            raise CorruptIndexError(f"{where}: an object is needed where {value!r:.60} stands; the index is damaged")
+            raise CorruptIndexError(
+                f"{where}: an object is needed where {value!r:.60} stands; the index is damaged"
+            )
         self.value, self.where = value, where
 
     def fault(self, name: str, wanted: str) -> CorruptIndexError:
         got = self.value.get(name, "nothing")
-        return CorruptIndexError(f"{self.where}: {name!r} must be {wanted}, but is {got!r:.60}; the index is damaged")
+        return CorruptIndexError(
+            f"{self.where}: {name!r} must be {wanted}, but is {got!r:.60}; the index is damaged"
+        )
 
     def integer(self, name: str, low: int, high: int) -> int:
         got = self.value.get(name)

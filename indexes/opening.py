@@ -1,8 +1,10 @@
-"""Reading an index folder: manifest and file sizes first, then arrays as memory maps that cost what is touched.
+"""Reading an index folder: manifest and file sizes first, then arrays as memory maps that cost what is
+touched.
 
-Nothing in the folder is trusted. The arrays that the key implies must be listed with the dtypes and shapes that it
-implies; each file must have exactly the listed size and the header that its listing implies. Values that the kernels use
-as addresses are checked here (list offsets, deletions) or where they are used (positions, text ids).
+Nothing in the folder is trusted. The arrays that the key implies must be listed with the dtypes and shapes
+that it implies; each file must have exactly the listed size and the header that its listing implies. Values
+that the kernels use as addresses are checked here (list offsets, deletions) or where they are used
+(positions, text ids).
 """
 
 from __future__ import annotations
@@ -28,7 +30,14 @@ from cluscomp.indexes.folder import COPY_BYTES, HEADER_BYTES, npy_header
 from cluscomp.indexes.foreign import describe_file, describe_folder, is_lfs_pointer, read_head
 from cluscomp.indexes.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.key import parse_key
-from cluscomp.indexes.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, SegmentEntry, parse_manifest
+from cluscomp.indexes.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    FileEntry,
+    Manifest,
+    SegmentEntry,
+    parse_manifest,
+)
 from cluscomp.indexes.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.pipeline import Pipeline, Stage
 from cluscomp.indexes.saving import SourceFile, file_identity, segment_file
@@ -73,11 +82,17 @@ def read_manifest(path: Path) -> Manifest:
     if not file.exists():
         known = describe_folder(path)
         if known is not None:
-            raise ForeignFileError(f"{path} has no {MANIFEST_NAME}; it looks like {known}, not like an index of cluscomp")
-        raise IndexMissingError(f"{path} has no {MANIFEST_NAME}: it is no index, or one that was not copied as a whole")
+            raise ForeignFileError(
+                f"{path} has no {MANIFEST_NAME}; it looks like {known}, not like an index of cluscomp"
+            )
+        raise IndexMissingError(
+            f"{path} has no {MANIFEST_NAME}: it is no index, or one that was not copied as a whole"
+        )
     size = file.stat().st_size
     if size > MAX_MANIFEST_BYTES:
-        raise CorruptIndexError(f"{file} has {size} bytes, more than the {MAX_MANIFEST_BYTES} that a manifest may have")
+        raise CorruptIndexError(
+            f"{file} has {size} bytes, more than the {MAX_MANIFEST_BYTES} that a manifest may have"
+        )
     raw = read_head(file, MAX_MANIFEST_BYTES)
     if is_lfs_pointer(raw):
         raise ForeignFileError(f"{file} is {describe_file(raw)}")
@@ -86,10 +101,14 @@ def read_manifest(path: Path) -> Manifest:
 
 def _not_a_folder(path: Path) -> CluscompError:
     if not path.exists():
-        return IndexMissingError(f"there is no index at {path}; check the path, or build one with build-index")
+        return IndexMissingError(
+            f"there is no index at {path}; check the path, or build one with build-index"
+        )
     if path.name == MANIFEST_NAME:
         return ForeignFileError(f"{path} is the manifest of an index; pass its folder {path.parent}")
-    return ForeignFileError(f"{path} is a file, not an index folder; it looks like {describe_file(read_head(path))}")
+    return ForeignFileError(
+        f"{path} is a file, not an index folder; it looks like {describe_file(read_head(path))}"
+    )
 
 
 def _open(path: Path, manifest: Manifest) -> OpenedFolder:
@@ -97,8 +116,8 @@ def _open(path: Path, manifest: Manifest) -> OpenedFolder:
         pipeline = Pipeline(parse_key(manifest.key), manifest.dim, manifest.metric, manifest.seed)
     except UsageError as exc:
         raise CorruptIndexError(
-            f"{path / MANIFEST_NAME} names a key that this version cannot open ({exc}); the index is damaged, or a newer "
-            "cluscomp made it: upgrade, or rebuild the index"
+            f"{path / MANIFEST_NAME} names a key that this version cannot open ({exc}); "
+            "the index is damaged, or a newer cluscomp made it: upgrade, or rebuild the index"
         ) from exc
     expected = _expected_arrays(pipeline, manifest)
     _require_same_files(path, expected, manifest)
@@ -132,16 +151,22 @@ def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manif
     if listed.keys() != expected.keys():
         missing, surplus = sorted(expected.keys() - listed.keys()), sorted(listed.keys() - expected.keys())
         raise CorruptIndexError(
-            f"{where} does not list the files of an index {manifest.key!r}: missing {missing[:5]}, not expected "
+            f"{where} does not list the files of an index {manifest.key!r}: missing {missing[:5]}, not "
+            f"expected "
             f"{surplus[:5]}; the index is damaged; restore a copy or rebuild it"
         )
     for name, spec in expected.items():
         entry = listed[name]
         wanted = spec or ArraySpec("|u1", (entry.bytes - HEADER_BYTES,))
-        if (entry.dtype, entry.shape) != (wanted.dtype, wanted.shape) or entry.bytes != HEADER_BYTES + wanted.nbytes:
+        if (entry.dtype, entry.shape) != (
+            wanted.dtype,
+            wanted.shape,
+        ) or entry.bytes != HEADER_BYTES + wanted.nbytes:
             raise CorruptIndexError(
-                f"{where} says that {name} is {entry.dtype} {entry.shape} of {entry.bytes} bytes, but the key "
-                f"{manifest.key!r} implies {wanted.dtype} {wanted.shape} of {HEADER_BYTES + wanted.nbytes} bytes"
+                f"{where} says that {name} is {entry.dtype} {entry.shape} of {entry.bytes} bytes, but the "
+                f"key "
+                f"{manifest.key!r} implies {wanted.dtype} {wanted.shape} of {HEADER_BYTES + wanted.nbytes} "
+                f"bytes"
             )
     kinds = {INT: {"range", INT}, TEXT: {TEXT}, None: set()}[manifest.id_kind]
     if not {segment.ids for segment in manifest.segments} <= kinds:
@@ -160,7 +185,8 @@ def _map_array(path: Path, entry: FileEntry) -> _Mapped:
     assert entry.dtype is not None and entry.shape is not None
     if read_head(path, HEADER_BYTES) != npy_header(entry.dtype, entry.shape):
         raise CorruptIndexError(
-            f"{path} does not begin with the header of a {entry.dtype} array of shape {entry.shape}; it looks like "
+            f"{path} does not begin with the header of a {entry.dtype} array of shape {entry.shape}; it "
+            f"looks like "
             f"{describe_file(read_head(path))}; restore a copy or rebuild the index"
         )
     if 0 in entry.shape:  # an empty file part cannot be mapped
@@ -173,14 +199,17 @@ def _checked_file(path: Path, entry: FileEntry) -> SourceFile:
     try:
         status = os.stat(path)
     except FileNotFoundError as exc:
-        raise CorruptIndexError(f"{path} is missing, but the manifest lists it with {entry.bytes} bytes") from exc
+        raise CorruptIndexError(
+            f"{path} is missing, but the manifest lists it with {entry.bytes} bytes"
+        ) from exc
     if not stat.S_ISREG(status.st_mode):
         raise CorruptIndexError(f"{path} is not a regular file")
     if status.st_size != entry.bytes:
         if is_lfs_pointer(read_head(path)):
             raise ForeignFileError(f"{path} is {describe_file(read_head(path))}")
         raise CorruptIndexError(
-            f"{path} has {status.st_size} bytes, but the manifest says {entry.bytes}: it is truncated or altered; "
+            f"{path} has {status.st_size} bytes, but the manifest says {entry.bytes}: it is truncated or "
+            f"altered; "
             "restore a copy or rebuild the index"
         )
     return SourceFile(path.absolute(), entry, file_identity(path))
@@ -195,16 +224,23 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Map
     try:
         stage.load(loaded)
     except (UsageError, InputError) as exc:
-        raise CorruptIndexError(f"{path}: the arrays of {stage_name} make no sense ({exc}); the index is damaged") from exc
+        raise CorruptIndexError(
+            f"{path}: the arrays of {stage_name} make no sense ({exc}); the index is damaged"
+        ) from exc
 
 
 def _segment(number: int, entry: SegmentEntry, pipeline: Pipeline, files: dict[str, _Mapped]) -> Segment:
-    own = {name: files[segment_file(number, name)] for name in SEGMENT_ARRAYS if segment_file(number, name) in files}
+    own = {
+        name: files[segment_file(number, name)]
+        for name in SEGMENT_ARRAYS
+        if segment_file(number, name) in files
+    }
     arrays = {name: mapped.array for name, mapped in own.items()}
     offsets = np.array(arrays.get("offsets", [0, entry.rows]), dtype=np.int64)
     if offsets[0] != 0 or offsets[-1] != entry.rows or (np.diff(offsets) < 0).any():
         raise CorruptIndexError(
-            f"{segment_file(number, 'offsets')}: list offsets run from {offsets[0]} to {offsets[-1]}, but must rise from 0 "
+            f"{segment_file(number, 'offsets')}: list offsets run from {offsets[0]} to {offsets[-1]}, but "
+            f"must rise from 0 "
             f"to {entry.rows}; the index is damaged; restore a copy or rebuild it"
         )
     return Segment(
@@ -229,7 +265,8 @@ def _deleted_mask(number: int, entry: SegmentEntry, positions: np.ndarray | None
         return None
     if int(positions.min()) < 0 or int(positions.max()) >= entry.rows or (np.diff(positions) <= 0).any():
         raise CorruptIndexError(
-            f"{segment_file(number, 'deleted')}: deleted rows must rise within 0 to {entry.rows - 1}; the index is damaged"
+            f"{segment_file(number, 'deleted')}: deleted rows must rise within 0 to {entry.rows - 1}; the "
+            f"index is damaged"
         )
     mask = np.zeros(entry.rows, dtype=np.uint8)
     mask[positions] = 1
@@ -244,6 +281,6 @@ def _verify_checksum(path: Path, entry: FileEntry) -> None:
             digest.update(chunk)
     if digest.hexdigest() != entry.sha256:
         raise CorruptIndexError(
-            f"{path} has checksum {digest.hexdigest()[:16]}..., but the manifest says {entry.sha256[:16]}...: "
+            f"{path} has checksum {digest.hexdigest()}, but the manifest says {entry.sha256}: "
             "its contents were altered; restore a copy or rebuild the index"
         )

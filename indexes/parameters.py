@@ -31,4 +31,6 @@ class ArraySpec:
 def require_finite_parameters(name: str, array: np.ndarray) -> None:
     """Raise CorruptIndexError if a small trained array holds NaN or infinity: every score would be wrong."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise CorruptIndexError(f"{name} holds NaN or infinity: the index is damaged; rebuild it or restore a copy")
+        raise CorruptIndexError(
+            f"{name} holds NaN or infinity: the index is damaged; rebuild it or restore a copy"
+        )

@@ -1,10 +1,11 @@
 """Partitions: the division of rows into lists, and the choice of lists that a query visits.
 
-Rows are assigned and queries are probed by one rule, so that a row finds itself in the first list probed:
-l2 by smallest distance to k-means centroids; ip and cosine by largest inner product with the directions of
-spherical k-means. Those directions are scaled by one common factor, the mean inner product of the training rows
-with theirs. It changes no order, and makes the residuals that a product quantizer encodes nearly as small as those
-to the lists' means: |x - s c|^2 averages |x|^2 - s^2, where unit directions give |x|^2 + 1 - 2 s.
+Rows are assigned and queries are probed by one rule, so that a row finds itself in the first list probed: l2
+by smallest distance to k-means centroids; ip and cosine by largest inner product with the directions of
+spherical k-means. Those directions are scaled by one common factor, the mean inner product of the training
+rows with theirs. It changes no order, and makes the residuals that a product quantizer encodes nearly as
+small as those to the lists' means: |x - s c|^2 averages |x|^2 - s^2, where unit directions give |x|^2 + 1 - 2
+s.
 
 To add one: a spec and a form in key.py, a class here with the attributes of `Ivf`, a line in `PARTITIONS`.
 """
@@ -28,11 +29,11 @@ MAX_POINTS_PER_LIST = 256
 
 
 def default_nprobe(nlist: int) -> int:
-    """Lists probed unless said otherwise: 2 * ceil(sqrt(nlist)), at most nlist.
+    """Lists probed unless said otherwise: 4 * ceil(sqrt(nlist)), at most nlist.
 
-    16 of 64, 64 of 1024, 512 of 65536: the share falls as lists become more.
+    32 of 64, 128 of 1024, 1024 of 65536: the share falls as lists become more.
     """
-    return min(nlist, 2 * math.isqrt(nlist - 1) + 2)
+    return min(nlist, 4 * math.isqrt(nlist - 1) + 4)
 
 
 class Ivf:
@@ -81,7 +82,9 @@ class Ivf:
         return x - self.centroids[labels]
 
     def probe(self, queries: np.ndarray, nprobe: int) -> np.ndarray:
-        """The nprobe best lists (nq, nprobe) int32 of each query, best first; the first is the list `assign` gives."""
+        """The nprobe best lists (nq, nprobe) int32 of each query, best first; the first is the list `assign`
+        gives.
+        """
         if nprobe == self.nlist:
             return np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe)).copy()
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned

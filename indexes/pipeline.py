@@ -4,8 +4,8 @@
                              |
                              +--codec of the rerank--> finer code
 
-The metric cosine, or a key that begins with L2norm, normalises rows and queries before anything else, so that the
-rerank compares normalised vectors too; it compares them before the transforms, which may drop dimensions.
+The metric cosine, or a key that begins with L2norm, normalises rows and queries before anything else, so that
+the rerank compares normalised vectors too; it compares them before the transforms, which may drop dimensions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.codecs import Codec, make_codec
+from cluscomp.indexes.joint import is_joint, train_jointly
 from cluscomp.indexes.key import IndexSpec, L2Norm
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.partitions import MAX_POINTS_PER_LIST, make_partition
@@ -33,7 +34,9 @@ StageProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """labels: (n,) int32 list of each row, None without partition. codes: (n, width). refine: finer codes or None."""
+    """labels: (n,) int32 list of each row, None without partition. codes: (n, width). refine: finer codes or
+    None.
+    """
 
     labels: np.ndarray | None
     codes: np.ndarray
@@ -65,7 +68,9 @@ class Pipeline:
         leading_norm = bool(spec.transforms) and isinstance(spec.transforms[0], L2Norm)
         self.normalizes = metric == "cosine" or leading_norm
         self.score_metric = "l2" if metric == "l2" else "ip"
-        self.steps: list[Step] = [make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)]
+        self.steps: list[Step] = [
+            make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)
+        ]
         if leading_norm:
             del self.steps[0]
         self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
@@ -90,17 +95,21 @@ class Pipeline:
     @property
     def needs_training(self) -> bool:
         """False for keys whose stages learn nothing from data."""
-        trainable = [*self.steps, self.codec, *([self.refine] if self.refine else [])]
-        return self.partition is not None or any(stage.needs_training for stage in trainable)
+        learns = self.codec.needs_training or (self.refine is not None and self.refine.needs_training)
+        return self.partition is not None or learns or any(step.needs_training for step in self.steps)
 
     @property
     def is_trained(self) -> bool:
-        return all(stage.parameters().keys() == stage.parameter_specs.keys() for stage in self.stages().values())
+        return all(
+            stage.parameters().keys() == stage.parameter_specs.keys() for stage in self.stages().values()
+        )
 
     def require_trained(self) -> None:
         """Raise NotTrainedError if a stage still has to learn."""
         if not self.is_trained:
-            raise NotTrainedError(f"the index {str(self.spec)!r} has not been trained; call index.train(x) before")
+            raise NotTrainedError(
+                f"the index {str(self.spec)!r} has not been trained; call index.train(x) before"
+            )
 
     def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
         """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
@@ -110,7 +119,8 @@ class Pipeline:
         seeds = self._seeds()
         base = self.base_rows(sample)
         rows = base
-        for step in self.steps:
+        joint = is_joint(self.steps, self.partition, self.codec)
+        for step in self.steps[:-1] if joint else self.steps:
             step.train(_at_most(rows, MIN_TRAINING_SAMPLE), next(seeds), _part(progress, step.spec))
             rows = _apply(step, rows)
         if self.partition is not None:
@@ -118,7 +128,11 @@ class Pipeline:
         rows = _at_most(rows, MIN_TRAINING_SAMPLE)
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
-        self.codec.train(rows, next(seeds), _part(progress, self.codec.spec))
+        if joint:
+            step, ticks = self.steps[-1], _part(progress, self.steps[-1].spec)
+            train_jointly(step, self.partition, self.codec, rows, next(seeds), ticks)
+        else:
+            self.codec.train(rows, next(seeds), _part(progress, self.codec.spec))
         if self.refine is not None:
             self.refine.train(base, next(seeds), _part(progress, self.refine.spec))
 
@@ -155,13 +169,24 @@ def training_rows(spec: IndexSpec) -> int:
     return max(MIN_TRAINING_SAMPLE, MAX_POINTS_PER_LIST * spec.nlist)
 
 
+def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """At most `limit` rows, drawn at random, in their order; only those are read from a memory map."""
+    n = rows.shape[0]
+    if n <= limit:
+        return rows
+    picked = np.random.default_rng(seed).choice(n, size=limit, replace=False, shuffle=False)
+    return np.asarray(rows[np.sort(picked)])
+
+
 def _part(progress: StageProgress | None, spec: object) -> Progress | None:
     """Progress of one stage under the name of its key part."""
     return None if progress is None else lambda done, total: progress(str(spec), done, total)
 
 
 def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
-    """Evenly spaced rows, at most `limit`: the sample is in random choice but file order, so a prefix would be biased."""
+    """Evenly spaced rows, at most `limit`: the sample is in random choice but file order, so a prefix would
+    be biased.
+    """
     n = rows.shape[0]
     return rows if n <= limit else rows[np.linspace(0, n - 1, limit).astype(np.int64)]
 

@@ -1,9 +1,11 @@
-"""What an index writes into its folder: names of the arrays, the manifest, and links to files that did not change."""
+"""What an index writes into its folder: names of the arrays, the manifest, and links to files that did not
+change.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +42,18 @@ def file_identity(path: Path) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def source_files(folder: Path, entries: Mapping[str, FileEntry]) -> dict[str, SourceFile]:
+    """Files of a folder as they are now."""
+    folder = folder.absolute()
+    return {
+        name: SourceFile(folder / name, entry, file_identity(folder / name))
+        for name, entry in entries.items()
+    }
+
+
 @dataclass(frozen=True)
 class StoredArray:
-    """One array of the index: file name, values, element type, and the file that it is mapped from, if any."""
+    """One array of the index: file name, values, dtype, and the file that it is mapped from, if any."""
 
     name: str
     array: np.ndarray

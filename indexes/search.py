@@ -1,7 +1,7 @@
 """Search over segments: probe lists, scan their codes, merge, score the best again with finer codes.
 
-Results are ordered by score descending, then by position ascending (order of adding), for any number of threads,
-any batch of queries and any division into segments.
+Results are ordered by score descending, then by position ascending (order of adding), for any number of
+threads, any batch of queries and any division into segments.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ QUERY_BLOCK = 256
 
 @dataclass(frozen=True)
 class Hits:
-    """scores: (nq, k) float32, best first, -inf where missing. positions: (nq, k) int64 over all segments, -1 missing."""
+    """scores: (nq, k) float32, best first, -inf where missing. positions: (nq, k) int64 over all segments, -1
+    missing.
+    """
 
     scores: np.ndarray
     positions: np.ndarray
 
 
 def search_segments(
-    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, *, nprobe: int, refine_factor: int
+    pipeline: Pipeline,
+    segments: Sequence[Segment],
+    queries: np.ndarray,
+    k: int,
+    *,
+    nprobe: int,
+    refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
@@ -40,7 +48,12 @@ def search_segments(
 
 
 def _search_block(
-    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, nprobe: int, refine_factor: int
+    pipeline: Pipeline,
+    segments: Sequence[Segment],
+    queries: np.ndarray,
+    k: int,
+    nprobe: int,
+    refine_factor: int,
 ) -> Hits:
     base = pipeline.base_rows(queries)
     projected = pipeline.project(base)
@@ -60,7 +73,10 @@ def _scan(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, 
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
     found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
     bases = _first_positions(segments)
-    positions = [np.where(hits.positions >= 0, hits.positions + base, -1) for hits, base in zip(found, bases, strict=True)]
+    positions = [
+        np.where(hits.positions >= 0, hits.positions + base, -1)
+        for hits, base in zip(found, bases, strict=True)
+    ]
     scores = np.concatenate([hits.scores for hits in found], axis=1)
     if len(segments) == 1:
         return Hits(scores, positions[0])
@@ -68,14 +84,23 @@ def _scan(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, 
 
 
 def _scan_segment(
-    pipeline: Pipeline, segment: Segment, queries: np.ndarray, probes: np.ndarray, coarse: np.ndarray | None, k: int
+    pipeline: Pipeline,
+    segment: Segment,
+    queries: np.ndarray,
+    probes: np.ndarray,
+    coarse: np.ndarray | None,
+    k: int,
 ) -> Hits:
-    scores, positions = pipeline.codec.scan(queries, segment.list_view(coarse), probes, k, pipeline.score_metric)
+    scores, positions = pipeline.codec.scan(
+        queries, segment.list_view(coarse), probes, k, pipeline.score_metric
+    )
     segment.check_positions(positions)
     return Hits(scores, positions)
 
 
-def _rescore(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def _rescore(
+    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
     """Scores (nq, c) of the candidates by the finer codes; -inf where missing."""
     assert pipeline.refine is not None
     scores = np.full(positions.shape, -np.inf, dtype=np.float32)
@@ -101,8 +126,14 @@ def _first_positions(segments: Sequence[Segment]) -> list[int]:
 
 
 def take_ids(segments: Sequence[Segment], positions: np.ndarray, kind: str) -> np.ndarray:
-    """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where missing."""
-    ids = np.full(positions.shape, -1, dtype=np.int64) if kind == "int64" else np.full(positions.shape, None, dtype=object)
+    """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where
+    missing.
+    """
+    ids = (
+        np.full(positions.shape, -1, dtype=np.int64)
+        if kind == "int64"
+        else np.full(positions.shape, None, dtype=object)
+    )
     for segment, base in zip(segments, _first_positions(segments), strict=True):
         inside = (positions >= base) & (positions < base + segment.n_rows)
         ids[inside] = segment.ids.take(positions[inside] - base)

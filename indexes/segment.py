@@ -1,8 +1,8 @@
 """Segments: what one `add` leaves behind. A segment never changes, except that rows are marked as deleted.
 
-Position = number of a row in order of adding, counted within its segment here. Codes of a partitioned index are
-stored list by list and, within a list, by position; `positions` says which row stands where. Finer codes for the
-rerank and ids are stored by position.
+Position = number of a row in order of adding, counted within its segment here. Codes of a partitioned index
+are stored list by list and, within a list, by position; `positions` says which row stands where. Finer codes
+for the rerank and ids are stored by position.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ INT32_ROWS = 2**31 - 1
 class Segment:
     """Rows added together.
 
-    codes: (n, width). offsets: (nlist + 1,) int64 rows of each list. positions: (n,) int32 or int64 position of each
-    stored row, or None without partition. refine: (n, width) finer codes by position, or None.
-    deleted: (n,) uint8 by position, 1 = deleted, or None. files: where memory-mapped arrays came from (storage.py).
+    codes: (n, width). offsets: (nlist + 1,) int64 rows of each list. positions: (n,) int32 or int64 position
+    of each stored row, or None without partition. refine: (n, width) finer codes by position, or None.
+    deleted: (n,) uint8 by position, 1 = deleted, or None. files: where memory-mapped arrays came from
+    (storage.py).
     """
 
     codes: np.ndarray
@@ -52,7 +53,7 @@ class Segment:
         return 0 if self.deleted is None else int(self.deleted.sum(dtype=np.int64))
 
     def with_deleted(self, positions: np.ndarray) -> Segment:
-        """The segment with more rows marked as deleted; a search that runs on the old one is not disturbed."""
+        """The segment with more rows marked as deleted; a search on the old one is not disturbed."""
         mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
         mask[positions] = 1
         return replace(self, deleted=mask)
@@ -62,7 +63,9 @@ class Segment:
         return ListView(self.codes, self.offsets, self.positions, self._skip, coarse)
 
     def check_positions(self, found: np.ndarray) -> None:
-        """Raise CorruptIndexError for a hit outside the segment: position arrays of a file are not to be trusted."""
+        """Raise CorruptIndexError for a hit outside the segment: position arrays of a file are not to be
+        trusted.
+        """
         if found.size and (int(found.max()) >= self.n_rows or int(found.min()) < -1):
             raise CorruptIndexError(
                 f"a list holds position {int(found.max())}, but the segment has {self.n_rows} rows: "

@@ -1,7 +1,7 @@
 """Bytes of an index before it is written: on disk by part, and in memory while it is built or trained.
 
-Disk figures are exact for integer ids. Memory figures count the arrays that the stages hold at the same time; the
-interpreter and the libraries come on top.
+Disk figures are exact for integer ids. Memory figures count the arrays that the stages hold at the same time;
+the interpreter and the libraries come on top.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def segment_bytes(
 ) -> dict[str, int]:
     """Bytes on disk, by part as in `Index.nbytes()`, of one segment of n_rows rows.
 
-    id_bytes: mean bytes of an id: 0 for consecutive integers (nothing stored), 8 for other integers, and the mean
-    UTF-8 length + 8 for texts. Headers of the .npy files are counted.
+    id_bytes: mean bytes of an id: 0 for consecutive integers (nothing stored), 8 for other integers, and the
+    mean UTF-8 length + 8 for texts. Headers of the .npy files are counted.
     """
     arrays = segment_arrays(Pipeline(spec, dim, metric, 0), n_rows)
     sizes = {SEGMENT_PARTS[name]: HEADER_BYTES + array.nbytes for name, array in arrays.items()}
@@ -53,7 +53,9 @@ def training_memory(spec: IndexSpec, dim: int, n_rows: int) -> int:
 
 
 def encoding_memory(spec: IndexSpec, dim: int, block_rows: int) -> int:
-    """Peak bytes that encoding one block of rows holds: the float32 rows, their projected form, residuals and codes."""
+    """Peak bytes that encoding one block of rows holds: the float32 rows, their projected form, residuals and
+    codes.
+    """
     widest = max(spec.stage_dims(dim))
     arrays = segment_arrays(Pipeline(spec, dim, "ip", 0), block_rows)
     codes = sum(arrays[name].nbytes for name in ("codes", "refine") if name in arrays)
@@ -71,7 +73,9 @@ def grouping_memory(spec: IndexSpec, dim: int, block_bytes: int) -> int:
 
 
 def temporary_bytes(spec: IndexSpec, dim: int, n_rows: int) -> int:
-    """Bytes on disk that a streamed build needs beside the index while it runs: codes and lists in reading order."""
+    """Bytes on disk that a streamed build needs beside the index while it runs: codes and lists in reading
+    order.
+    """
     return 0 if spec.partition is None else n_rows * (code_row_bytes(spec, dim) + LABEL_BYTES)
 
 

@@ -16,8 +16,8 @@ _RENAME_SWAP = 2  # macOS sys/stdio.h
 def exchange(new: Path, old: Path) -> None:
     """Put `new` in the place of `old` and `old` in the place of `new`.
 
-    One atomic step where the system has one (Linux renameat2, macOS renamex_np); otherwise two renames, undone if the
-    second fails.
+    One atomic step where the system has one (Linux renameat2, macOS renamex_np); otherwise two renames,
+    undone if the second fails.
     """
     if _exchange_atomically(new, old):
         return

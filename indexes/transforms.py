@@ -1,6 +1,7 @@
 """Transforms: the steps that rows and queries pass before the partition and the codec.
 
-A step has the attributes of `Step`. To add one: a spec and a form in key.py, a class here, a line in `TRANSFORMS`.
+A step has the attributes of `Step`. To add one: a spec and a form in key.py, a class here, a line in
+`TRANSFORMS`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.key import OPQ, PCA, PQ, CodecSpec, L2Norm, RandomRotation, TransformSpec
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 
-OPQ_ITERATIONS = 30
+OPQ_ITERATIONS = 10
+"""Alternations; more lower the squared error by less than 1 % (384-d sentence vectors, m=48)."""
 DEFAULT_NBITS = 8
 
 
@@ -46,7 +48,6 @@ class NormalizeStep:
     """Rows scaled to length one; a zero row stays zero."""
 
     needs_training = False
-    parameter_specs: dict[str, ArraySpec] = {}
 
     def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
         self.spec = spec
@@ -57,6 +58,10 @@ class NormalizeStep:
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {}
 
     def parameters(self) -> Parameters:
         return {}
@@ -129,11 +134,17 @@ def _opq_matrix(
     from cluscomp.quantization.rotation import train_opq
 
     nbits = codec.nbits if isinstance(codec, PQ) else DEFAULT_NBITS
-    rotation, _ = train_opq(x, spec.m, nbits, d_out=dim_out, n_iter=OPQ_ITERATIONS, seed=seed, progress=progress)
+    rotation, _ = train_opq(
+        x, spec.m, nbits, d_out=dim_out, n_iter=OPQ_ITERATIONS, seed=seed, progress=progress
+    )
     return np.asarray(rotation.matrix)
 
 
-MATRICES: dict[type, Callable[..., np.ndarray]] = {PCA: _pca_matrix, RandomRotation: _random_matrix, OPQ: _opq_matrix}
+MATRICES: dict[type, Callable[..., np.ndarray]] = {
+    PCA: _pca_matrix,
+    RandomRotation: _random_matrix,
+    OPQ: _opq_matrix,
+}
 TRANSFORMS: dict[type, Callable[[TransformSpec, int, CodecSpec], Step]] = {
     L2Norm: NormalizeStep,
     PCA: LinearStep,
@@ -143,5 +154,7 @@ TRANSFORMS: dict[type, Callable[[TransformSpec, int, CodecSpec], Step]] = {
 
 
 def make_transform(spec: TransformSpec, dim: int, codec: CodecSpec) -> Step:
-    """The untrained step that a key part stands for. codec: of the same key; OPQ rotates for its number of bits."""
+    """The untrained step that a key part stands for. codec: of the same key; OPQ rotates for its number of
+    bits.
+    """
     return TRANSFORMS[type(spec)](spec, dim, codec)

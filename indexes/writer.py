@@ -4,10 +4,11 @@
     for block, ids in ...: writer.add(block, ids)
     writer.finish(extra_files={"docs.sqlite": path})   # puts the folder in its place
 
-Ids and finer codes are stored in order of adding and streamed at once. Codes of a partitioned index belong list by
-list, and the sizes of the lists are known only at the end: the first pass writes codes and lists in order of adding
-to temporary files; the second reads them back in blocks, sorts each block by list, and writes each run where its list
-continues. Memory is bounded by the block size, whatever the number of rows (sizes.py counts it).
+Ids and finer codes are stored in order of adding and streamed at once. Codes of a partitioned index belong
+list by list, and the sizes of the lists are known only at the end: the first pass writes codes and lists in
+order of adding to temporary files; the second reads them back in blocks, sorts each block by list, and writes
+each run where its list continues. Memory is bounded by the block size, whatever the number of rows (sizes.py
+counts it).
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ DEFAULT_BLOCK_BYTES = 64 << 20
 class IndexWriter:
     """Builds the folder of `index` with rows that never lie in memory together.
 
-    index: trained, without rows; it is not changed. path: where the index shall stand. if_exists: "fail" or "replace".
-    n_rows: how many rows will come, if known: asks for the disk room beforehand, and must then be right.
-    max_block_bytes: bytes of codes that the second pass holds at a time.
-    Use as a context manager, or call `abort` on errors: nothing is left behind unless `finish` returned.
+    index: trained, without rows; it is not changed. path: where the index shall stand. if_exists: "fail" or
+    "replace". n_rows: how many rows will come, if known: asks for the disk room beforehand, and must then be
+    right. max_block_bytes: bytes of codes that the second pass holds at a time. Use as a context manager, or
+    call `abort` on errors: nothing is left behind unless `finish` returned.
 
     Raises NotTrainedError, UsageError, OutputExistsError, DiskFullError.
     """
@@ -59,12 +60,16 @@ class IndexWriter:
     ) -> None:
         index.pipeline.require_trained()
         if len(index.segments):
-            raise UsageError(f"the index holds {len(index)} rows already; add to it with index.add and save it")
+            raise UsageError(
+                f"the index holds {len(index)} rows already; add to it with index.add and save it"
+            )
         self.index, self.n_rows, self.max_block_bytes = index, n_rows, max_block_bytes
         self.rows_written = 0
         self._closed = False
         self._pipeline = index.pipeline
-        self._writer = FolderWriter(Path(path), if_exists=if_exists, needed_bytes=_needed_bytes(index, n_rows))
+        self._writer = FolderWriter(
+            Path(path), if_exists=if_exists, needed_bytes=_needed_bytes(index, n_rows)
+        )
         self._extra: dict[str, Path] = {}
         try:
             with self._writer.disk_errors():
@@ -84,8 +89,9 @@ class IndexWriter:
     def add(self, rows: Any, ids: Any = None) -> None:
         """Encode and write a block of rows (n, dim) under ids as `Index.add` takes them.
 
-        Either all blocks come with ids or none. Ids are compared within the block now, and over all blocks by `finish`.
-        Raises DimensionError, NonFiniteError (naming the id), DTypeError, DuplicateIdError, DiskFullError.
+        Either all blocks come with ids or none. Ids are compared within the block now, and over all blocks by
+        `finish`. Raises DimensionError, NonFiniteError (naming the id), DTypeError, DuplicateIdError,
+        DiskFullError.
         """
         self._require_open()
         block = as_rows(rows, check_finite=False)
@@ -103,7 +109,9 @@ class IndexWriter:
         self.rows_written += block.shape[0]
 
     def extra_path(self, name: str) -> Path:
-        """Path inside the unfinished folder, for a file (docs.sqlite) that the caller writes there before `finish`."""
+        """Path inside the unfinished folder, for a file (docs.sqlite) that the caller writes there before
+        `finish`.
+        """
         check_file_name(name)
         self._extra[name] = self._writer.folder / name
         return self._extra[name]
@@ -158,7 +166,9 @@ class IndexWriter:
         self._labels = None if partition is None else ArrayStream(folder / ".labels", "<i4", ())
         self._refine = None
         if refine is not None:
-            self._refine = ArrayStream(folder / segment_file(0, "refine"), refine.code_dtype, (refine.code_width,))
+            self._refine = ArrayStream(
+                folder / segment_file(0, "refine"), refine.code_dtype, (refine.code_width,)
+            )
         self._counts = np.zeros(pipeline.spec.nlist, dtype=np.int64)
         self._ids = IdStream(folder)
 
@@ -233,4 +243,3 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-

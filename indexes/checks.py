@@ -1,0 +1,59 @@
+"""Checks of the arguments of `Index`."""
+
+from __future__ import annotations
+
+import json
+import operator
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import as_rows
+from cluscomp.errors import DimensionError, UsageError
+
+
+def positive(name: str, value: Any) -> int:
+    """`value` as an integer of at least 1, or UsageError."""
+    try:
+        number = operator.index(value)
+    except TypeError as exc:
+        raise UsageError(f"{name} must be an integer, but is {value!r}") from exc
+    if isinstance(value, bool) or number < 1:
+        raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+    return number
+
+
+def rows_of_dim(x: Any, dim: int, what: str, *, check_finite: bool) -> np.ndarray:
+    """x (n, dim) as rows of kernel dtype. what: "rows" or "queries", for messages.
+
+    Raises DimensionError naming both dims, DTypeError, EmptyInputError, NonFiniteError.
+    """
+    rows = as_rows(x, name=what, check_finite=False)
+    if rows.shape[1] != dim:
+        raise DimensionError(
+            f"index has dim {dim}, {what} have dim {rows.shape[1]}; "
+            "use vectors of the model that the index was built with, or build an index for this dim"
+        )
+    return as_rows(rows, name=what) if check_finite else rows
+
+
+def as_matrix(queries: Any) -> Any:
+    """A single query (dim,) as a matrix of one row; anything else as it is."""
+    if getattr(queries, "ndim", None) == 1:
+        return queries[None, :]
+    is_list = isinstance(queries, (list, tuple)) and bool(queries)
+    return [queries] if is_list and isinstance(queries[0], (int, float, np.number)) else queries
+
+
+def json_object(info: Any, name: str) -> dict[str, Any] | None:
+    """A copy of a dict of JSON values, or of what an object's to_json() returns; None stays None."""
+    value = info.to_json() if hasattr(info, "to_json") else info
+    if value is None:
+        return None
+    try:
+        copied = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"{name} must be a dict of JSON values: {exc}") from exc
+    if not isinstance(copied, dict):
+        raise UsageError(f"{name} must be a dict of JSON values or None, but is {type(value).__name__}")
+    return copied
