@@ -24,6 +24,7 @@ rescore_rows = _core.rescore_rows
 rescore_sq8 = _core.rescore_sq8
 build_shadow = _core.build_shadow
 search_shadow = _core.search_shadow
+interleave_codes = _core.interleave_codes
 
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""
@@ -165,13 +166,17 @@ def scan_pq(
     metric: str,
     skip: np.ndarray | None = None,
     coarse: np.ndarray | None = None,
+    interleaved: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k of the probed lists by asymmetric distance (Jegou et al. 2011), as `scan_rows` returns them.
 
     coarse: (n_lists, d) float32 when codes are residuals to the centroid of their list.
+    interleaved: 4-bit codes went through `interleave_codes`; results are the same, sooner.
     """
     codebook = _codebook(codebooks, nbits)
-    return _core.scan_pq(queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse)
+    return _core.scan_pq(
+        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved
+    )
 
 
 def _codebook(codebooks: np.ndarray | PqCodebook, nbits: int) -> PqCodebook:

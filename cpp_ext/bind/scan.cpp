@@ -20,13 +20,18 @@ using Probes = In<int32_t, Matrix2>;
 using Skip = std::optional<In<uint8_t, Vector1>>;
 using Positions = std::optional<nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Vector1>>;
 
+void check_offsets(const Offsets& offsets, int64_t rows) {
+  const size_t n_lists = offsets.shape(0) - 1;
+  require_equal(offsets.data()[n_lists], rows, "last offset");
+  if (offsets.data()[0] != 0 || !std::is_sorted(offsets.data(), offsets.data() + n_lists + 1))
+    throw std::invalid_argument("offsets must start at 0 and never fall");
+}
+
 Lists lists_of(const Offsets& offsets, const Positions& positions, const Skip& skip, const Probes& probes,
                int64_t rows) {
   const auto n_lists = static_cast<int64_t>(offsets.shape(0)) - 1;
   if (n_lists < 1) throw std::invalid_argument("offsets needs at least two entries");
-  require_equal(offsets.data()[n_lists], rows, "last offset");
-  if (offsets.data()[0] != 0 || !std::is_sorted(offsets.data(), offsets.data() + n_lists + 1))
-    throw std::invalid_argument("offsets must start at 0 and never fall");
+  check_offsets(offsets, rows);
   const int32_t* end = probes.data() + probes.size();
   if (probes.size() && *std::max_element(probes.data(), end) >= n_lists)
     throw std::invalid_argument("a probe is not below the number of lists");
@@ -111,21 +116,33 @@ void bind_scan(nb::module_& m) {
   m.def("scan_pq",
         [](Queries queries, Codes codes, const PqCodebook& codebook, Offsets offsets, Positions positions,
            Probes probes, int64_t k, const std::string& metric, Skip skip,
-           std::optional<In<float, Matrix2>> coarse) {
+           std::optional<In<float, Matrix2>> coarse, bool interleaved) {
           require_equal(static_cast<int64_t>(queries.shape(1)), codebook.d(), "columns of queries");
+          if (interleaved && codebook.nbits() != 4) throw std::invalid_argument("only 4-bit codes are interleaved");
           require_equal(static_cast<int64_t>(codes.shape(1)), codebook.code_size(), "columns of codes");
           if (coarse) {
             require_equal(static_cast<int64_t>(coarse->shape(0)), static_cast<int64_t>(offsets.shape(0)) - 1,
                           "rows of coarse");
             require_equal(static_cast<int64_t>(coarse->shape(1)), codebook.d(), "columns of coarse");
           }
-          const auto factory =
-              pq_scorer(codebook, codes.data(), coarse ? coarse->data() : nullptr, metric_of(metric));
+          const auto factory = pq_scorer(codebook, codes.data(), coarse ? coarse->data() : nullptr,
+                                         interleaved ? offsets.data() : nullptr, metric_of(metric));
           return run_search(factory, lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0))),
                             queries, probes, k);
         },
         "queries"_a, "codes"_a, "codebook"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
-        "skip"_a = nb::none(), "coarse"_a = nb::none());
+        "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false);
+
+  m.def("interleave_codes",
+        [](Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
+          const auto n_lists = static_cast<int64_t>(offsets.shape(0)) - 1;
+          if (n_lists < 0) throw std::invalid_argument("offsets is empty");
+          check_offsets(offsets, static_cast<int64_t>(codes.shape(0)));
+          nb::gil_scoped_release release;
+          interleave_codes(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, undo);
+        },
+        "codes"_a, "offsets"_a, "undo"_a = false,
+        "Transpose each full run of 32 rows of a list, in place: the layout of the 4-bit shuffle scan.");
 
   m.def("rescore_rows",
         [](Queries queries, const Rows& rows, In<int64_t, Matrix2> candidates, const std::string& metric) {

@@ -160,6 +160,31 @@ struct Avx2 {
     std::memcpy(&word, p, 4);
     return _mm256_set1_epi32(word);
   }
+
+  // 16-bit lane i of `even` is the sum of row 2i, of `odd` that of row 2i + 1; movemask gives every lane two bits.
+  static uint32_t reached(__m256i even, __m256i odd, uint16_t threshold) {
+    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(threshold));
+    const __m256i e = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
+    const __m256i o = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, limit), odd);
+    return (static_cast<uint32_t>(_mm256_movemask_epi8(e)) & 0x55555555u) |
+           (static_cast<uint32_t>(_mm256_movemask_epi8(o)) & 0xaaaaaaaau);
+  }
+  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i both = _mm256_setzero_si256(), odd = both;  // sums of 16-bit pairs, and of their high bytes
+    for (int64_t j = 0; j < bytes; ++j) {
+      const uint8_t* at = tables + (j / 2) * 128 + (j % 2) * 32;
+      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+      const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 64));
+      const __m256i code = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + j * 32));
+      const __m256i a = _mm256_shuffle_epi8(low, _mm256_and_si256(code, nibble));
+      const __m256i b = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(code, 4), nibble));
+      const __m256i v = _mm256_add_epi8(a, b);
+      both = _mm256_add_epi16(both, v);
+      odd = _mm256_add_epi16(odd, _mm256_srli_epi16(v, 8));
+    }
+    return reached(_mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8)), odd, threshold);
+  }
 };
 
 }  // namespace

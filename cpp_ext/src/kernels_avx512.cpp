@@ -90,6 +90,32 @@ struct Avx512 {
     std::memcpy(&word, p, 4);
     return _mm512_set1_epi32(word);
   }
+
+  // Two bytes of 32 rows at a time. 16-bit lane i of `even` is the sum of row 2i, of `odd` that of row 2i + 1.
+  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i both = _mm512_setzero_si512(), high_bytes = both;
+    for (int64_t j = 0; j < bytes; j += 2) {
+      const __mmask64 present = j + 1 < bytes ? ~0ull : 0xffffffffull;
+      const __m512i code = _mm512_maskz_loadu_epi8(present, group + j * 32);
+      const __m512i low = _mm512_loadu_si512(tables + j * 64), high = _mm512_loadu_si512(tables + j * 64 + 64);
+      const __m512i a = _mm512_shuffle_epi8(low, _mm512_and_si512(code, nibble));
+      const __m512i b = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble));
+      const __m512i v = _mm512_add_epi8(a, b);
+      both = _mm512_add_epi16(both, v);
+      high_bytes = _mm512_add_epi16(high_bytes, _mm512_srli_epi16(v, 8));
+    }
+    const __m512i low_bytes = _mm512_sub_epi16(both, _mm512_slli_epi16(high_bytes, 8));
+    const __m256i even = fold(low_bytes), odd = fold(high_bytes);
+    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(threshold));
+    const __m256i e = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
+    const __m256i o = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, limit), odd);
+    return (static_cast<uint32_t>(_mm256_movemask_epi8(e)) & 0x55555555u) |
+           (static_cast<uint32_t>(_mm256_movemask_epi8(o)) & 0xaaaaaaaau);
+  }
+  static __m256i fold(__m512i a) {
+    return _mm256_add_epi16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+  }
 };
 
 }  // namespace

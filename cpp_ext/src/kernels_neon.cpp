@@ -143,6 +143,27 @@ struct Neon {
     std::memcpy(&word, p, 4);
     return vreinterpretq_s8_s32(vdupq_n_s32(word));
   }
+
+  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+    uint16x8_t sums[4];
+    for (auto& sum : sums) sum = vdupq_n_u16(0);
+    for (int64_t j = 0; j < bytes; ++j) {
+      const uint8_t* at = tables + (j / 2) * 128 + (j % 2) * 32;
+      const uint8x16_t low = vld1q_u8(at), high = vld1q_u8(at + 64);
+      for (int half = 0; half < 2; ++half) {
+        const uint8x16_t code = vld1q_u8(group + j * 32 + half * 16);
+        const uint8x16_t v = vaddq_u8(vqtbl1q_u8(low, vandq_u8(code, vdupq_n_u8(15))),
+                                      vqtbl1q_u8(high, vshrq_n_u8(code, 4)));
+        sums[2 * half] = vaddw_u8(sums[2 * half], vget_low_u8(v));
+        sums[2 * half + 1] = vaddw_u8(sums[2 * half + 1], vget_high_u8(v));
+      }
+    }
+    const uint16x8_t bit = {1, 2, 4, 8, 16, 32, 64, 128};
+    uint32_t mask = 0;
+    for (int i = 0; i < 4; ++i)
+      mask |= static_cast<uint32_t>(vaddvq_u16(vandq_u16(vcgeq_u16(sums[i], vdupq_n_u16(threshold)), bit))) << (8 * i);
+    return mask;
+  }
 };
 
 }  // namespace

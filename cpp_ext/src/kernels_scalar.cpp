@@ -125,6 +125,20 @@ struct Scalar {
     return out;
   }
   static Four broadcast4(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
+
+  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+    uint32_t mask = 0;
+    for (int r = 0; r < 32; ++r) {
+      int sum = 0;
+      for (int64_t j = 0; j < bytes; ++j) {
+        const uint8_t* low = tables + (j / 2) * 128 + (j % 2) * 32;
+        const uint8_t code = group[j * 32 + r];
+        sum += low[code & 15] + low[64 + (code >> 4)];
+      }
+      mask |= static_cast<uint32_t>(sum >= threshold) << r;
+    }
+    return mask;
+  }
 };
 
 }  // namespace

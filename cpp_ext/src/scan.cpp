@@ -10,7 +10,7 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold
+constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold; whole groups of 32
 
 struct Range {
   int64_t list, begin, end;
@@ -27,11 +27,19 @@ void keep(const Lists& lists, int64_t row, int64_t n, const float* scores, TopK&
 
 void scan_range(Scorer& scorer, const Lists& lists, const Range& range, TopK& best) {
   float scores[kScanRows];
+  int32_t open[kScanRows];
   scorer.enter_list(range.list);
   for (int64_t row = range.begin; row < range.end; row += kScanRows) {
     const int64_t n = std::min(kScanRows, range.end - row);
-    scorer.score(row, n, scores);
-    keep(lists, row, n, scores, best);
+    const int64_t found = best.full() ? scorer.may_reach(row, n, best.threshold(), open) : -1;
+    if (found < 0) {
+      scorer.score(row, n, scores);
+      keep(lists, row, n, scores, best);
+    }
+    for (int64_t i = 0; i < found; ++i) {
+      scorer.score(row + open[i], 1, scores);
+      keep(lists, row + open[i], 1, scores, best);
+    }
   }
 }
 
@@ -50,16 +58,19 @@ TopK search_split(const ScorerFactory& factory, const Lists& lists, const float*
                   const std::vector<Range>& ranges, int64_t k) {
   int64_t total = 0;
   for (const Range& range : ranges) total += range.end - range.begin;
-  const int64_t piece_rows = std::max<int64_t>(4 * kScanRows, total / (4 * num_threads()) + 1);
+  // A cut inside a list falls between blocks, so that interleaved groups stay whole.
+  const int64_t wanted = std::max<int64_t>(4 * kScanRows, total / (4 * num_threads()) + 1);
+  const int64_t piece_rows = (wanted + kScanRows - 1) / kScanRows * kScanRows;
   std::vector<std::vector<Range>> pieces(1);
   int64_t filled = 0;
   for (Range range : ranges) {
     while (range.begin < range.end) {
-      const int64_t take = std::min(range.end - range.begin, piece_rows - filled);
+      const int64_t room = (piece_rows - filled + kScanRows - 1) / kScanRows * kScanRows;
+      const int64_t take = std::min(range.end - range.begin, room);
       pieces.back().push_back({range.list, range.begin, range.begin + take});
       range.begin += take;
       filled += take;
-      if (filled == piece_rows) {
+      if (filled >= piece_rows) {
         pieces.emplace_back();
         filled = 0;
       }

@@ -54,6 +54,12 @@ Results run(int64_t d, int64_t k) {
   }
   out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
+  std::vector<uint8_t> group(static_cast<size_t>(32 * d)), tables(static_cast<size_t>((d + 1) / 2 * 128));
+  for (size_t i = 0; i < group.size(); ++i) group[i] = static_cast<uint8_t>(i * 73 + i / 7);
+  for (size_t i = 0; i < tables.size(); ++i) tables[i] = static_cast<uint8_t>((i % 16 * 29 + i / 32 * 5) % 128);
+  for (int limit = 0; limit < 254 * d; limit += 97)
+    out.labels.push_back(static_cast<int32_t>(
+        kern.reach_u4(group.data(), tables.data(), d, static_cast<uint16_t>(limit))));
   for (Metric metric : {Metric::l2, Metric::ip})
     for (Filter filter : {Filter::f32, Filter::i8, Filter::i6}) {
       Assigner assigner(c.data(), k, d, metric, nullptr);

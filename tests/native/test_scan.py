@@ -84,6 +84,36 @@ def test_pq(level, rng, lists, metric, nbits, m, residual):
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("m", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_shuffle_scan_equals_the_plain_scan_bit_for_bit(level, rng, threads, metric, m, residual):
+    n, dsub = 5000, 2
+    books = rng.normal(size=(m, 16, dsub)).astype("f4")
+    codes = rng.integers(0, 256, size=(n, (m + 1) // 2)).astype("u1")
+    if m % 2:
+        codes[:, -1] &= 15
+    offsets = np.array([0, 31, 63, 63, 2000, 4999, 5000], "i8")
+    positions = rng.permutation(n).astype("i8")
+    coarse = rng.normal(size=(6, m * dsub)).astype("f4") if residual else None
+    queries = rng.normal(size=(5, m * dsub)).astype("f4")
+    probes = np.array([[0, 1, 2, 3, 4, 5], [4, 3, 5, 2, 1, 0], [1, -1, -1, -1, -1, -1], [3, 4, -1, -1, -1, -1],
+                       [5, 0, 1, 2, 3, 4]], "i4")
+    skip = (rng.random(n) < 0.2).astype("u1")
+    shuffled = codes.copy()
+    native.interleave_codes(shuffled, offsets)
+    for count in (1, 4):
+        native.set_num_threads(count)
+        for k in (1, 10, 200):
+            call = (books, 4, offsets, positions, probes, k, metric, skip, coarse)
+            plain = native.scan_pq(queries, codes, *call)
+            fast = native.scan_pq(queries, shuffled, *call, interleaved=True)
+            np.testing.assert_array_equal(fast[1], plain[1])
+            np.testing.assert_array_equal(fast[0], plain[0])
+    native.interleave_codes(shuffled, offsets, undo=True)
+    np.testing.assert_array_equal(shuffled, codes)
+
+
 @pytest.mark.parametrize("n,k", [(1, 1), (10, 10), (700, 300), (3000, 5)])
 def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
     rows = rng.integers(-1, 2, size=(n, 4)).astype("f4")  # many exact ties

@@ -13,6 +13,8 @@
 namespace cluscomp {
 
 constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
+constexpr int64_t kGroupRows = 32;        // rows of one interleaved group of 4-bit codes
+constexpr int64_t kMaxFourBitBytes = 256;  // 256 * 254 < 65536
 
 // A row element is in [-row_max, row_max]; a centroid element in [-centroid_max, centroid_max] is stored plus `offset`
 // in a byte. bounds: x (rows, d4 * 4); panels [p][d4][16][4]; terms [p][4][16] = scale, bias, error, norm;
@@ -66,6 +68,11 @@ struct Kernels {
   // PQ look-up tables for one sub-space: codebook transposed [dsub][ksub], ksub a multiple of 16.
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
+
+  // 4-bit codes of 32 rows, interleaved [bytes][32]: bit r of the result says whether the sum of the row's table entries
+  // is at least `threshold`. tables [ceil(bytes / 2)][low, high half of a byte][2 bytes][2 copies][16], entries at most
+  // 127, so that the two entries of a byte add up in 8 bits; at most kMaxFourBitBytes bytes, so that sums fit 16 bits.
+  uint32_t (*reach_u4)(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold);
 };
 
 extern const Kernels kernels_scalar;

@@ -16,7 +16,10 @@ class Scorer {
  public:
   virtual ~Scorer() = default;
   virtual void set_query(const float* query) = 0;
-  virtual void enter_list(int64_t) {}
+  virtual void enter_list(int64_t /*list*/) {}
+  // Rows of [row, row + n) that may reach `threshold`, as ascending offsets from `row`; or -1 when that is not known
+  // without scoring them. A cheap upper bound lets most rows be passed over.
+  virtual int64_t may_reach(int64_t /*row*/, int64_t /*n*/, float /*threshold*/, int32_t* /*out*/) { return -1; }
   virtual void score(int64_t row, int64_t n, float* out) = 0;
   // How many queries may share one pass over the rows; more than 1 pays when rows are wide and scorers small.
   virtual int64_t group() const { return 1; }
@@ -26,8 +29,14 @@ using ScorerFactory = std::function<std::unique_ptr<Scorer>()>;
 ScorerFactory rows_scorer(const RowsView& rows, Metric metric);
 // decode = vmin + (code + 0.5) / 255 * vdiff, as faiss's QT_8bit
 ScorerFactory sq8_scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric);
-// coarse: (lists, d) when codes are residuals to their list's centroid, else null
-ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric);
+// coarse: (lists, d) when codes are residuals to their list's centroid, else null. offsets: (lists + 1) when 4-bit codes
+// are interleaved (see interleave_codes), else null.
+ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, const int64_t* offsets,
+                        Metric metric);
+
+// 4-bit codes for the shuffle scan: within every list, each full run of 32 rows is transposed from [32][bytes] to
+// [bytes][32]; the rows left over at the end of a list stay as they are. In place; `undo` transposes back.
+void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
 
 struct Lists {
   const int64_t* offsets;  // (n_lists + 1): rows of list l are [offsets[l], offsets[l + 1])

@@ -21,9 +21,10 @@ class TopK {
  public:
   explicit TopK(int64_t k) : k_(static_cast<size_t>(k)) { hits_.reserve(k_); }
 
+  bool full() const { return hits_.size() == k_; }
   // No hit with a lower score can enter any more.
   float threshold() const {
-    return hits_.size() < k_ ? -std::numeric_limits<float>::infinity() : hits_.front().score;
+    return !full() ? -std::numeric_limits<float>::infinity() : hits_.front().score;
   }
   void push(float score, int64_t position) {
     const Hit hit{score, position};
