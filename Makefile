@@ -12,7 +12,6 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
-BENCH_ARGS ?=
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
@@ -26,7 +25,7 @@ BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 # The tests' packages include the demo's: where they are installed, the demo does not install again.
 DEMO_STAMP := $(if $(wildcard $(STAMPS)/test),$(STAMPS)/test,$(STAMPS)/demo)
 
-.PHONY: test test-slow demo bench lint format typecheck wheel clean
+.PHONY: test test-slow demo lint format typecheck wheel clean
 .DELETE_ON_ERROR:
 
 test: $(STAMPS)/test
@@ -37,9 +36,6 @@ test-slow: $(STAMPS)/test
 
 demo: $(DEMO_STAMP)
 	$(VENV)/bin/cluscomp demo $(DEMO_ARGS)
-
-bench: $(STAMPS)/test
-	$(VENV)/bin/cluscomp bench $(BENCH_ARGS)
 
 lint: $(STAMPS)/ruff
 	$(VENV)/bin/ruff check
