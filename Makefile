@@ -1,10 +1,12 @@
 # Set-up and daily commands. `make test` and `make demo` need nothing but Python with venv, and a C++20 compiler.
 #
 #   make test        set up .venv and pass the tests      make test PYTEST_ARGS="tests/indexes -x"
-#   make test-slow   the slow tests                        make demo DEMO_ARGS="--help"
-#   make demo        set up .venv and run the main job     make bench BENCH_ARGS="NAME"
-#   make lint        style           make typecheck   types
-#   make wheel       dist/           make clean       all that these commands made
+#   make demo        set up .venv and run the main job    make demo DEMO_ARGS="--output demo-output"
+#   make test-slow   the slow tests
+#   make lint        style; make format mends it
+#   make typecheck   types
+#   make wheel       source archive and wheel in dist/
+#   make clean       remove all that these commands made
 #
 # Another interpreter: make test PYTHON=python3.12 VENV=.venv312
 
