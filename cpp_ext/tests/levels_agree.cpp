@@ -57,6 +57,7 @@ Results run(int64_t d, int64_t k) {
   std::vector<uint8_t> group(static_cast<size_t>(32 * d)), tables(static_cast<size_t>((d + 1) / 2 * 128));
   for (size_t i = 0; i < group.size(); ++i) group[i] = static_cast<uint8_t>(i * 73 + i / 7);
   for (size_t i = 0; i < tables.size(); ++i) tables[i] = static_cast<uint8_t>((i % 16 * 29 + i / 32 * 5) % 128);
+  for (int i = 0; d % 2 && i < 32; ++i) tables[d / 2 * 128 + 32 + i] = tables[d / 2 * 128 + 96 + i] = 0;
   for (int limit = 0; limit < 254 * d; limit += 97)
     out.labels.push_back(static_cast<int32_t>(
         kern.reach_u4(group.data(), tables.data(), d, static_cast<uint16_t>(limit))));

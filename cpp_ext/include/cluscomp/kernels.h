@@ -70,8 +70,8 @@ struct Kernels {
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
 
   // 4-bit codes of 32 rows, interleaved [bytes][32]: bit r of the result says whether the sum of the row's table entries
-  // is at least `threshold`. tables [ceil(bytes / 2)][low, high half of a byte][2 bytes][2 copies][16], entries at most
-  // 127, so that the two entries of a byte add up in 8 bits; at most kMaxFourBitBytes bytes, so that sums fit 16 bits.
+  // is at least `threshold`. tables [ceil(bytes / 2)][low, high half of a byte][2 bytes][2 copies][16], zero
+  // beyond the last byte; entries at most 127, so that the two of a byte add up in 8 bits; at most kMaxFourBitBytes bytes, so that sums fit 16 bits.
   uint32_t (*reach_u4)(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold);
 };
 
