@@ -1,0 +1,15 @@
+"""Text encoders. torch and sentence-transformers are imported when an encoder is loaded, not before."""
+
+from cluscomp.encoders.base import Encoder, EncoderInfo, check_same_encoder
+from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
+from cluscomp.encoders.load import load_encoder
+
+__all__ = [
+    "Encoder",
+    "EncoderInfo",
+    "cache_dir",
+    "check_same_encoder",
+    "encode_cached",
+    "encode_to_file",
+    "load_encoder",
+]

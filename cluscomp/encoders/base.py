@@ -1,0 +1,133 @@
+"""What an encoder is, and what an index remembers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from cluscomp.errors import DTypeError, EncoderMismatchError, InputError, MalformedFileError, UsageError
+
+Side = Literal["document", "query"]
+Progress = Callable[[int, int], None]
+"""Called as progress(done, total) with counts of texts, from the thread that called the encoder."""
+
+SIDES = ("document", "query")
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """Identity of an encoder: all that decides which vector a text gets.
+
+    name: as the user gave it. kind: "dense". dim: length of a vector. normalize: whether vectors have length
+    1. query_prompt, document_prompt: text put before every query or document. max_seq_length: tokens read of
+    a text, None when the model has no limit. fingerprint: hash of the model's content (weights, vocabulary,
+    pooling) and of the settings above but the name, so that one model from two places counts as one.
+    """
+
+    name: str
+    kind: str
+    dim: int
+    normalize: bool
+    query_prompt: str
+    document_prompt: str
+    max_seq_length: int | None
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a dict of JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EncoderInfo:
+        """Inverse of `to_json`; fields that a later version added are ignored. Raises MalformedFileError."""
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise MalformedFileError(f"the description of the encoder lacks: {', '.join(missing)}")
+        return cls(**{name: data[name] for name in names})
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors, (n, info.dim) float32, C-contiguous, in the order given."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Vectors of documents, (n, dim) float32."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Vectors of queries, (n, dim) float32."""
+        ...
+
+
+def encode_side(
+    encoder: Encoder, texts: Sequence[str], side: Side, progress: Progress | None = None
+) -> np.ndarray:
+    """Encode texts as documents or as queries: (n, dim) float32. Raises UsageError for another side."""
+    if side == "document":
+        return encoder.encode_documents(texts, progress)
+    if side == "query":
+        return encoder.encode_queries(texts, progress)
+    raise UsageError(f"side is {side!r}; it must be one of: {', '.join(SIDES)}")
+
+
+def check_texts(texts: Sequence[str], *, first: int = 0) -> list[str]:
+    """Return the texts as a list after checking that each is a str that UTF-8 can express.
+
+    first: position of texts[0] in the whole input, for messages. Raises UsageError (one str instead of a
+    list), DTypeError (an element is no str), InputError (half a surrogate pair).
+    """
+    refuse_single_text(texts)
+    checked = list(texts)
+    for position, text in enumerate(checked, start=first):
+        if not isinstance(text, str):
+            raise DTypeError(
+                f"text {position} is of type {type(text).__name__}, but str is needed; "
+                "convert it or drop it before encoding"
+            )
+        _check_unicode(text, position)
+    return checked
+
+
+def refuse_single_text(texts: object) -> None:
+    """Raise UsageError for one str where many are needed: it would be read as a list of characters."""
+    if isinstance(texts, (str, bytes)):
+        raise UsageError("texts is one string; pass a list of strings, such as [text]")
+
+
+def _check_unicode(text: str, position: int) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise InputError(
+            f"text {position} holds half a surrogate pair at character {exc.start}, which is no text; "
+            "repair it with text.encode('utf-8', 'replace').decode()"
+        ) from None
+
+
+def check_same_encoder(expected: Mapping[str, Any] | EncoderInfo, got: EncoderInfo) -> None:
+    """Refuse vectors of another encoder than `expected`, the one that an index was built with.
+
+    Raises EncoderMismatchError that names both encoders and every setting in which they differ.
+    """
+    want = expected if isinstance(expected, EncoderInfo) else EncoderInfo.from_json(expected)
+    if want.fingerprint == got.fingerprint and want.kind == got.kind:
+        return
+    raise EncoderMismatchError(
+        f"the index was built with encoder {want.name!r}, but the queries come from encoder {got.name!r} "
+        f"({_differences(want, got)}); use the index's encoder and its settings, or build the index again"
+    )
+
+
+def _differences(want: EncoderInfo, got: EncoderInfo) -> str:
+    compared = ("kind", "dim", "normalize", "query_prompt", "document_prompt", "max_seq_length")
+    pairs = [(name, getattr(want, name), getattr(got, name)) for name in compared]
+    different = [f"{name} {a!r} there, {b!r} here" for name, a, b in pairs if a != b]
+    return "; ".join(different) or "same settings, but other weights or another vocabulary"

@@ -1,0 +1,183 @@
+"""Dense encoders: one vector a text, by a sentence-transformers model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from typing import Any
+
+import numpy as np
+
+from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
+from cluscomp.encoders.batching import (
+    TOKENS_PER_CPU_BATCH,
+    cpu_workers,
+    length_sorted_batches,
+    one_torch_thread_each,
+    run_batches,
+)
+from cluscomp.encoders.fingerprint import model_fingerprint
+from cluscomp.errors import NonFiniteError, UsageError
+
+# Names under which models store the prompt of a side, in sentence-transformers' own order.
+PROMPT_NAMES: dict[Side, tuple[str, ...]] = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
+
+
+class DenseEncoder:
+    """A sentence-transformers model behind the `Encoder` protocol.
+
+    model: a loaded SentenceTransformer. batch_size: most texts in one forward pass; on a CPU passes are
+    further held to some hundred tokens. max_seq_length, query_prompt, document_prompt: None keeps the
+    model's own. Vectors equal those of model.encode_query / encode_document to about 1e-6, for any batch
+    size and order of texts. Raises UsageError for settings that the model cannot have.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        *,
+        batch_size: int = 64,
+        max_seq_length: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size!r}, a whole number of at least 1 is needed")
+        if max_seq_length is not None:
+            _set_max_seq_length(model, max_seq_length)
+        model.eval()
+        self._model = model
+        self._batch_size = batch_size
+        self._prompts: dict[Side, str] = {
+            "query": _prompt(model, "query", query_prompt),
+            "document": _prompt(model, "document", document_prompt),
+        }
+        self._info = _describe(model, name, self._prompts)
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder."""
+        return self._info
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Vectors of documents, (n, dim) float32. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(texts, "document", progress)
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Vectors of queries, (n, dim) float32. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(texts, "query", progress)
+
+    def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> np.ndarray:
+        checked = check_texts(texts)
+        vectors = np.empty((len(checked), self._info.dim), np.float32)
+        on_cpu = self._model.device.type == "cpu"
+        batches = length_sorted_batches(
+            checked,
+            batch_size=self._batch_size,
+            max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
+            max_seq_length=self._info.max_seq_length,
+        )
+        done = 0
+        with one_torch_thread_each() if on_cpu else nullcontext():
+            run = run_batches(
+                batches,
+                lambda batch: self._tokenize([checked[i] for i in batch], side),
+                lambda features: self._forward(features, side),
+                workers=cpu_workers() if on_cpu else 1,
+            )
+            with closing(run):
+                for batch, rows in run:
+                    _check_finite(rows, batch)
+                    vectors[batch] = rows
+                    done += len(batch)
+                    if progress is not None:
+                        progress(done, len(checked))
+        return vectors
+
+    def _tokenize(self, texts: list[str], side: Side) -> Any:
+        return self._model.preprocess(texts, prompt=self._prompts[side], task=side)
+
+    def _forward(self, features: Any, side: Side) -> np.ndarray:
+        """Sentence embeddings of one tokenized batch, (batch, dim) float32; runs on a worker thread."""
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        with torch.inference_mode():
+            features = batch_to_device(features, self._model.device)
+            rows = self._model(features, task=side)["sentence_embedding"]
+            return rows[:, : self._info.dim].float().cpu().numpy()
+
+
+def _check_finite(rows: np.ndarray, batch: list[int]) -> None:
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise NonFiniteError(
+            f"the encoder gives NaN or infinity for text {batch[bad[0]]}; "
+            "the model's weights are damaged or overflow in half precision: load it in float32"
+        )
+
+
+def _prompt(model: Any, side: Side, given: str | None) -> str:
+    """The text before every input of a side: the caller's, else the model's, else its default, else none."""
+    if given is not None:
+        return given
+    stored = model.prompts or {}
+    for name in PROMPT_NAMES[side]:
+        if name in stored:
+            return stored[name] or ""
+    return stored.get(model.default_prompt_name) or ""
+
+
+def _set_max_seq_length(model: Any, length: int) -> None:
+    limit = _position_limit(model)
+    if limit is not None and length > limit:
+        raise UsageError(f"max_seq_length is {length}, but the model has positions for {limit} tokens")
+    special = _special_tokens(model)
+    if length <= special:
+        raise UsageError(
+            f"max_seq_length is {length}, but every text takes {special} special tokens and 1 of its own"
+        )
+    model.max_seq_length = length
+
+
+def _position_limit(model: Any) -> int | None:
+    """Most tokens that the model has positions for; None when it has no such limit."""
+    config = getattr(model[0], "config", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    # RoBERTa counts positions from pad_token_id + 1, so that many of them are never used.
+    offset = config.pad_token_id + 1 if "roberta" in str(config.model_type) else 0
+    return int(positions) - offset
+
+
+def _special_tokens(model: Any) -> int:
+    count = getattr(model.tokenizer, "num_special_tokens_to_add", None)
+    return 0 if count is None else int(count())
+
+
+def _max_seq_length(model: Any) -> int | None:
+    """Tokens that the model reads of a text; None when it reads all (libraries say 1e30 or so)."""
+    length = model.max_seq_length
+    return None if length is None or length > 10**9 else int(length)
+
+
+def _normalizes(model: Any) -> bool:
+    steps = list(model.children())
+    return type(steps[-1]).__name__ == "Normalize" and model.truncate_dim is None
+
+
+def _describe(model: Any, name: str, prompts: dict[Side, str]) -> EncoderInfo:
+    settings = {
+        "kind": "dense",
+        "dim": int(model.get_embedding_dimension()),
+        "normalize": _normalizes(model),
+        "query_prompt": prompts["query"],
+        "document_prompt": prompts["document"],
+        "max_seq_length": _max_seq_length(model),
+    }
+    return EncoderInfo(name=name, fingerprint=model_fingerprint(model, settings), **settings)

