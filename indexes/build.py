@@ -77,6 +77,7 @@ def build_index(
     train_rows: int | None = None,
     store_texts: bool = False,
     empty_documents: str = "fail",
+    cache: bool = True,
     progress: Progress | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> BuildReport:
@@ -92,6 +93,7 @@ def build_index(
     "resume"; one with other settings is discarded by "fail" and refused by "resume".
     train_rows: rows to train on; None: what the key wants, less if the memory is short.
     store_texts: keep titles and texts in docs.sqlite. empty_documents: "fail", "skip" or "keep".
+    cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
     progress(stage, done, total); config: further settings to record in build.json.
 
     Wrong input leaves nothing behind; an interrupted or killed build leaves `.NAME.partial` beside the
@@ -100,7 +102,7 @@ def build_index(
     kinds.
     """
     start = time.monotonic()
-    request = _request(index_key, metric, seed, train_rows, store_texts, max_memory)
+    request = _request(index_key, metric, seed, train_rows, store_texts, max_memory, cache)
     _check_choice("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
@@ -138,7 +140,13 @@ def plan_build(
 
 
 def _request(
-    index_key: str, metric: str, seed: int, train_rows: int | None, store_texts: bool, max_memory: int | None
+    index_key: str,
+    metric: str,
+    seed: int,
+    train_rows: int | None,
+    store_texts: bool,
+    max_memory: int | None,
+    cache: bool = True,
 ) -> Request:
     _check_choice("metric", metric, METRICS)
     for name, value, least in (
@@ -148,7 +156,7 @@ def _request(
     ):
         if value is not None and value < least:
             raise errors.UsageError(f"{name} is {value}, but must be at least {least}")
-    return Request(parse_key(index_key), metric, seed, train_rows, store_texts, max_memory)
+    return Request(parse_key(index_key), metric, seed, train_rows, store_texts, max_memory, cache)
 
 
 def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:

@@ -31,7 +31,7 @@ REPORT_NAME, SETTINGS_NAME = "report.json", "build.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asked for; all but max_memory decides the bits of the index."""
+    """What a caller asked for; all but max_memory and cache decides the bits of the index."""
 
     spec: IndexSpec
     metric: str
@@ -39,6 +39,7 @@ class Request:
     train_rows: int | None
     store_texts: bool
     max_memory: int | None
+    cache: bool = True
 
     def identity(self, source: VectorInput | TextInput) -> dict[str, Any]:
         """JSON value that two builds share exactly when they make the same index."""
@@ -145,16 +146,10 @@ class Builder:
         self.work.finish("read")
 
     def _encode(self, source: TextInput, store: DocumentStore, n: int) -> Any:
-        from cluscomp.inputs.embeddings import open_embeddings
-
-        target = self.work.path / "vectors.npy"
-        if self.work.facts("encode") is not None:
-            self._skip("encode", n)
-        else:
-            with self._stage("encode"):
-                encode_documents(store, n, source.encoder, target, self._tick("encode"))
-            self.work.finish("encode")
-        return open_embeddings(target)
+        with self._stage("encode"):
+            return encode_documents(
+                store, n, source.encoder, self.work.path, cache=self.request.cache, tick=self._tick("encode")
+            )
 
     def _settle(self, facts: CorpusFacts | None) -> BuildPlan:
         """Make the plan, and refuse it here if it does not fit."""
@@ -182,6 +177,7 @@ class Builder:
                     sample, progress=lambda part, done, total: self.progress(f"train {part}", done, total)
                 )
             del sample
+            self.progress("train", plan.train_rows, plan.train_rows)
         index.save(trained, if_exists="replace")
         self.work.finish("train")
         # Read back even now, so that an interrupted build and one that ran through go on from the same bits.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cluscomp.indexes.build_costs import TextShape
 from cluscomp.indexes.build_documents import CorpusFacts
-from cluscomp.indexes.build_vectors import ENCODE_ROWS
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
@@ -23,16 +22,18 @@ CHARACTERS_PER_TOKEN = 4
 
 def text_costs(facts: CorpusFacts, encoder: Encoder, store: bool) -> TextShape:
     """Sizes of the corpus, and time and memory that the encoder will need for it."""
+    from cluscomp.encoders.cache import BLOCK_TEXTS
+
     info = encoder.info
     length = min(info.max_seq_length or DEFAULT_LENGTH, facts.longest // CHARACTERS_PER_TOKEN + 16)
     batch = min(getattr(encoder, "batch_size", DEFAULT_BATCH), facts.n)
-    texts = min(ENCODE_ROWS, facts.n) * (4 * facts.characters // facts.n + 4 * info.dim)
+    texts = min(BLOCK_TEXTS, facts.n) * (4 * facts.characters // facts.n + 4 * info.dim)
     return TextShape(
         characters=facts.characters,
         longest=facts.longest,
         store=store,
         encode_bytes=batch * length * info.dim * ACTIVATION_BYTES + texts,
-        encode_rows=min(ENCODE_ROWS, facts.n),
+        encode_rows=min(BLOCK_TEXTS, facts.n),
         seconds=_seconds_each(facts, encoder) * facts.n,
     )
 

@@ -12,7 +12,6 @@ import numpy as np
 from cluscomp import errors
 from cluscomp.arrays import require_finite
 from cluscomp.indexes.build_documents import DocumentStore
-from cluscomp.indexes.folder import HEADER_BYTES, npy_header
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 Tick = Callable[[int, int], None]
 
-# Documents that one call of the encoder gets: a fixed number, since the vectors depend in their last bits on
-# which texts share a batch, and an interrupted build must continue to the same bits. Also what a kill can
-# cost.
-ENCODE_ROWS = 2048
 _SAMPLE_STRATUM = 1 << 20
 
 
@@ -41,41 +36,35 @@ def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick) -> None:
         tick(done, vectors.n)
 
 
-def encode_documents(store: DocumentStore, n: int, encoder: Encoder, target: Path, tick: Tick) -> None:
-    """Encode the texts of a store to a .npy file (n, dim) float32; whole blocks that are there are kept."""
-    dim = encoder.info.dim
-    stride = 4 * dim * ENCODE_ROWS
-    with target.open("r+b" if target.exists() else "w+b") as file:
-        done = max(0, os.fstat(file.fileno()).st_size - HEADER_BYTES) // stride * ENCODE_ROWS
-        file.write(npy_header("<f4", (n, dim)))
-        file.truncate(HEADER_BYTES + 4 * dim * done)
-        file.seek(0, os.SEEK_END)
-        tick(done, n)
-        for start in range(done, n, ENCODE_ROWS):
-            stop = min(start + ENCODE_ROWS, n)
-            file.write(_encode_block(store, start, stop, encoder, tick, n).data)
-            file.flush()
-            os.fsync(file.fileno())
-            tick(stop, n)
+def encode_documents(
+    store: DocumentStore, n: int, encoder: Encoder, folder: Path, *, cache: bool, tick: Tick
+) -> VectorSource:
+    """Vectors (n, dim) float32 of the texts of a store, in a file: in the cache of encodings, or in `folder`.
 
+    Both ways go on with the finished blocks of an interrupted encoding.
+    """
+    from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
+    from cluscomp.inputs.embeddings import open_embeddings
 
-def _encode_block(
-    store: DocumentStore, start: int, stop: int, encoder: Encoder, tick: Tick, n: int
-) -> np.ndarray:
-    from cluscomp.encoders.cache import encode_cached
-
-    texts = store.contents(start, stop)
-    vectors = np.ascontiguousarray(
-        encode_cached(encoder, texts, side="document", progress=lambda done, _: tick(start + done, n)),
-        dtype="<f4",
-    )
-    if vectors.shape != (stop - start, encoder.info.dim):
+    target = folder / "vectors.npy"
+    if cache and _is_writable(cache_dir()):
+        found = encode_cached(encoder, store.iter_contents(n), side="document", progress=tick)
+        target = Path(getattr(found, "filename", None) or target)
+    else:
+        encode_to_file(encoder, store.iter_contents(n), target, n=n, progress=tick)
+    vectors = open_embeddings(target)
+    if (vectors.n, vectors.dim) != (n, encoder.info.dim):
         raise errors.DimensionError(
-            f"the encoder {encoder.info.name!r} made an array {vectors.shape} of {stop - start} texts, "
-            f"({stop - start}, {encoder.info.dim}) is needed; one vector a text can be indexed"
+            f"the encoder {encoder.info.name!r} made {vectors.n} vectors of dim {vectors.dim} of {n} texts, "
+            f"{n} of dim {encoder.info.dim} are needed: one vector a text can be indexed"
         )
-    require_finite(vectors, name="encoded documents", ids=store.ids(start, stop), first_row=start)
     return vectors
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in the folder, or the folder itself."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def sample_rows(n: int, size: int, seed: int) -> np.ndarray:

@@ -88,7 +88,7 @@ class BuildPlan:
         """What to change when the plan is not feasible."""
         widest = max(self.stages, key=lambda stage: stage.memory_bytes)
         return (
-            f"the stage '{widest.name}' needs at least {_mb(self.peak_memory)} with the process, but "
+            f"the stage '{widest.name}' needs {_mb(self.peak_memory)} with the process, but "
             f"{_mb(self.max_memory)} are allowed; set --max-memory (max_memory=) to {_mb(self.peak_memory)} or "
             "more, or choose an index key with fewer lists or dimensions"
         )

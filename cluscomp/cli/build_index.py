@@ -64,7 +64,11 @@ def build_index(
     ] = None,
     encoder: Annotated[
         str | None,
-        flag("--encoder", help="Model for --corpus: 'minilm', a hub name or a local folder.", panel=INPUT),
+        flag(
+            "--encoder",
+            help="Model for --corpus, or that made --embeddings: 'minilm', hub name or folder.",
+            panel=INPUT,
+        ),
     ] = None,
     encoder_kind: Annotated[
         EncoderKind, flag("--encoder-kind", help="What the model gives for a text.", panel=INPUT)
@@ -81,6 +85,10 @@ def build_index(
     empty_documents: Annotated[
         Empty, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
     ] = Empty.fail,
+    cache: Annotated[
+        bool,
+        flag("--cache/--no-cache", help="Keep encodings for later builds.", env=False, panel=INPUT),
+    ] = True,
     index_key: Annotated[
         str | None,
         flag("--index-key", help="Kind of index, such as Flat, SQ8, OPQ48,IVF1024,PQ48.", panel=INDEX),
@@ -133,9 +141,10 @@ def build_index(
     """
     _check_input(corpus, encoder, embeddings, ids)
     target = _required(output_folder, "--output", dry_run)
+    _check_key(_required(index_key, "--index-key"))
     common.set_threads(threads)
     settings: dict[str, Any] = {
-        "index_key": _required(index_key, "--index-key"),
+        "index_key": index_key,
         "metric": metric.value,
         "max_memory": common.parse_size(max_memory),
         "seed": seed,
@@ -158,6 +167,7 @@ def build_index(
             output=target,
             encoder=model,
             if_exists=if_exists.value,
+            cache=cache,
             progress=progress,
             config=_resolved(ctx),
             **settings,
@@ -173,8 +183,13 @@ def _check_input(corpus: Path | None, encoder: str | None, embeddings: Path | No
         raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
     if corpus is not None and ids is not None:
         raise errors.UsageError("--ids belongs to --embeddings; the documents of --corpus have their own ids")
-    if embeddings is not None and encoder is not None:
-        raise errors.UsageError("--encoder belongs to --corpus; --embeddings are encoded already")
+
+
+def _check_key(index_key: str) -> None:
+    """A misspelt key is to be found before a model is loaded, which takes seconds."""
+    from cluscomp.indexes.key import parse_key
+
+    parse_key(index_key)
 
 
 def _required(value: Any, name: str, optional: bool = False) -> Any:
@@ -187,26 +202,40 @@ def _open_input(
     corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None
 ) -> tuple[Any, Any]:
     """Source and encoder of the build; files are checked before the model is loaded, which takes seconds."""
-    if corpus is None:
-        from cluscomp.inputs.embeddings import open_embeddings
-
-        return open_embeddings(embeddings, ids), None  # type: ignore[arg-type]
-    from cluscomp.encoders import load_encoder
     from cluscomp.inputs.corpus import corpus_file
+    from cluscomp.inputs.embeddings import open_embeddings
 
-    corpus_file(corpus)
-    return corpus, load_encoder(str(encoder), kind.value)
+    source: Any = corpus
+    if embeddings is not None:
+        source = open_embeddings(embeddings, ids)
+    else:
+        corpus_file(corpus)  # type: ignore[arg-type]
+    if encoder is None:
+        return source, None
+    from cluscomp.encoders import load_encoder
+
+    return source, load_encoder(encoder, kind.value)
 
 
 def _resolved(ctx: typer.Context) -> dict[str, Any]:
-    """All flags with their values, however they were given, for the record in the index."""
-    values = {"output" if name == "output_folder" else name: value for name, value in ctx.params.items()}
-    hidden = {"config", "quiet", "verbose", "as_json", "dry_run"}
+    """Flags with their values, however they were given, for the record in the index."""
+    # What leaves no trace in the index; --if-exists differs between a build and its resumption.
+    hidden = {
+        "config",
+        "quiet",
+        "verbose",
+        "as_json",
+        "dry_run",
+        "if_exists",
+        "output_folder",
+        "threads",
+        "cache",
+    }
     return {
         name.replace("_", "-"): str(getattr(value, "value", value))
         if isinstance(value, Enum | Path)
         else value
-        for name, value in values.items()
+        for name, value in ctx.params.items()
         if name not in hidden and value is not None
     }
 

@@ -105,6 +105,11 @@ def _query_encoder(index: Index, name: str | None) -> Any:
             "the index was built from vectors and knows no encoder, so that texts cannot be searched; "
             "pass --query-embeddings FILE, or build it with --corpus and --encoder"
         )
-    model = load_encoder(name or info["name"], info["kind"])
+    prompts = {side: info.get(side) for side in ("max_seq_length", "query_prompt", "document_prompt")}
+    model = (
+        load_encoder(info["name"], info["kind"], **prompts)
+        if name is None
+        else load_encoder(name, info["kind"])
+    )
     check_same_encoder(info, model.info)
     return model
