@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, to_float32
-from cluscomp.clustering.assign import assign, assign_rows
+from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
@@ -58,11 +58,42 @@ def train_kmeans(
     final centroids. progress(done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
     Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
     """
+    return cluster_rows(
+        as_rows(x),
+        n_clusters,
+        metric=metric,
+        n_iter=n_iter,
+        init=init,
+        seed=seed,
+        sample_weight=sample_weight,
+        max_points_per_cluster=max_points_per_cluster,
+        n_redo=n_redo,
+        tol=tol,
+        with_labels=with_labels,
+        progress=progress,
+    )
+
+
+def cluster_rows(
+    x: np.ndarray,
+    n_clusters: int,
+    *,
+    metric: str = "l2",
+    n_iter: int = 20,
+    init: str | np.ndarray = "random",
+    seed: int | tuple[int, ...] | None = 0,
+    sample_weight: Any = None,
+    max_points_per_cluster: int | None = None,
+    n_redo: int = 1,
+    tol: float = DEFAULT_TOL,
+    with_labels: bool = False,
+    progress: Progress | None = None,
+) -> KMeansResult:
+    """`train_kmeans` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
     checked = check_metric(metric)
     _check_numbers(
         n_clusters=n_clusters, n_iter=n_iter, n_redo=n_redo, max_points_per_cluster=max_points_per_cluster
     )
-    x = as_rows(x)
     start = _check_start(init, n_clusters, x.shape[1])
     mass = _check_weights(sample_weight, x.shape[0])
     rng = np.random.default_rng(seed)
@@ -231,7 +262,7 @@ class KMeans(Estimator):
         weights) and the errors of `assign`.
         """
         rows = self._check_fit_rows(x)
-        result = train_kmeans(rows, sample_weight=sample_weight, with_labels=True, **self.get_params())
+        result = cluster_rows(rows, sample_weight=sample_weight, with_labels=True, **self.get_params())
         self.cluster_centers_ = result.centroids
         self.labels_ = result.labels
         self.inertia_ = result.inertia
@@ -241,7 +272,7 @@ class KMeans(Estimator):
     def predict(self, x: Any) -> np.ndarray:
         """Label (n,) int32 of the nearest centroid of each row of x (n, d)."""
         rows = self._check_rows(x)
-        labels: np.ndarray = assign(rows, self.cluster_centers_, metric=self.metric)
+        labels, _ = assign_rows(rows, self.cluster_centers_, check_metric(self.metric))
         return labels
 
     def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:

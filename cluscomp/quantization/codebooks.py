@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
-from cluscomp.clustering.kmeans import DEFAULT_TOL, train_kmeans
+from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
 from cluscomp.quantization.codes import CODE_BITS
@@ -21,7 +21,10 @@ def check_split(dim: int, m: int, nbits: int) -> None:
     """Raise UsageError unless dim splits into m equal groups and nbits is 4, 6 or 8."""
     if nbits not in CODE_BITS:
         raise UsageError(f"nbits must be one of {', '.join(map(str, CODE_BITS))}, but is {nbits!r}")
-    if dim >= 1 and 1 <= m <= dim and dim % m == 0:
+    for name, value in (("dim", dim), ("m", m)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+    if dim % m == 0:
         return
     divisors = [i for i in range(1, dim + 1) if dim % i == 0]
     near = sorted(sorted(divisors, key=lambda i: (abs(i - m), i))[:3])
@@ -63,7 +66,7 @@ def train_codebooks(
     """
     codebooks = np.empty((m, 1 << nbits, x.shape[1] // m), dtype=np.float32)
     for j in range(m):
-        result = train_kmeans(
+        result = cluster_rows(
             group(x, j, m), 1 << nbits, n_iter=n_iter, seed=(seed, j), progress=_part(progress, j, m)
         )
         codebooks[j] = result.centroids

@@ -33,7 +33,11 @@ class LinearTransform:
 
     def apply(self, x: Any) -> np.ndarray:
         """Map rows x (n, d_in) to (n, d_out) float32."""
-        return _product(as_rows(x, dim=self.d_in, min_rows=0), self._matrix64.T)
+        return self.apply_rows(as_rows(x, dim=self.d_in, min_rows=0))
+
+    def apply_rows(self, rows: np.ndarray) -> np.ndarray:
+        """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""
+        return _product(rows, self._matrix64.T)
 
     def inverse(self, y: Any) -> np.ndarray:
         """Map rows y (n, d_out) back to (n, d_in) float32: exact for a rotation, the projection otherwise."""

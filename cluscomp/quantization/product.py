@@ -16,7 +16,7 @@ from cluscomp.errors import DimensionError, NotTrainedError, UsageError
 from cluscomp.quantization.codebooks import check_enough_rows, check_split, train_codebooks, training_sample
 from cluscomp.quantization.codes import CODE_BITS, code_size
 from cluscomp.quantization.linear import LinearTransform
-from cluscomp.quantization.rotation import random_rotation, train_opq
+from cluscomp.quantization.rotation import learn_opq, random_rotation
 from cluscomp.quantization.scalar import check_codes
 
 ROTATIONS = (None, "random", "opq")
@@ -82,22 +82,21 @@ class ProductQuantizer:
         x = as_rows(x, dim=self.dim)
         check_enough_rows(x.shape[0], self.nbits)
         if self.rotation == "opq":
-            self.rotation_, self._centroids = train_opq(
-                x, self.m, self.nbits, n_iter=self.n_iter, seed=self.seed, progress=progress
+            self.rotation_, self._centroids = learn_opq(
+                x, self.m, self.nbits, d_out=self.dim, n_iter=self.n_iter, seed=self.seed, progress=progress
             )
-            return self
+        else:
+            self._train_behind_fixed_rotation(x, progress)
+        return self
+
+    def _train_behind_fixed_rotation(self, x: np.ndarray, progress: Progress | None) -> None:
         if self.rotation == "random":
             self.rotation_ = random_rotation(self.dim, self.dim, self.seed)
         rows = to_float32(training_sample(x, self.seed))
+        rotated = rows if self.rotation_ is None else self.rotation_.apply_rows(rows)
         self._centroids = train_codebooks(
-            rows if self.rotation_ is None else self.rotation_.apply(rows),
-            self.m,
-            self.nbits,
-            n_iter=self.n_iter,
-            seed=self.seed,
-            progress=progress,
+            rotated, self.m, self.nbits, n_iter=self.n_iter, seed=self.seed, progress=progress
         )
-        return self
 
     def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
@@ -109,7 +108,7 @@ class ProductQuantizer:
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
         ticker = Ticker(progress, x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
-            rows = x[block] if self.rotation_ is None else self.rotation_.apply(x[block])
+            rows = x[block] if self.rotation_ is None else self.rotation_.apply_rows(x[block])
             codes[block] = native.pq_encode(rows, codebook, self.nbits)
             ticker.advance(block.stop - block.start)
         return codes
@@ -122,7 +121,7 @@ class ProductQuantizer:
 
     @classmethod
     def from_centroids(cls, centroids: Any, *, rotation: LinearTransform | None = None) -> ProductQuantizer:
-        """A trained quantizer with the given codebooks (m, 2**nbits, width), which rotated rows are coded with.
+        """A trained quantizer with a copy of the given codebooks (m, 2**nbits, width), used after rotation.
 
         Raises UsageError (the number of centroids is not 16, 64 or 256), DimensionError (shape, or a rotation
         to another dimension), NonFiniteError.
@@ -142,7 +141,7 @@ class ProductQuantizer:
             m * width if rotation is None else rotation.d_in, m, k.bit_length() - 1, rotation=rotation
         )
         checked = to_float32(as_rows(codebooks.reshape(m * k, width), name="centroids"))
-        quantizer._centroids = checked.reshape(m, k, width)
+        quantizer._centroids = np.array(checked).reshape(m, k, width)
         return quantizer
 
     def to_state(self) -> dict[str, Any]:

@@ -70,14 +70,20 @@ def train_opq(
     if n_iter < 1:
         raise UsageError(f"n_iter must be at least 1, but is {n_iter}")
     check_enough_rows(x.shape[0], nbits)
-    x = to_float32(training_sample(x, seed))
+    return learn_opq(x, m, nbits, d_out=d_out, n_iter=n_iter, seed=seed, progress=progress)
+
+
+def learn_opq(
+    rows: np.ndarray, m: int, nbits: int, *, d_out: int, n_iter: int, seed: int, progress: Progress | None
+) -> tuple[LinearTransform, np.ndarray]:
+    """`train_opq` for checked rows (kernel dtype) and settings."""
+    x = to_float32(training_sample(rows, seed))
     mean, covariance = mean_and_covariance(x)
     # Codebooks absorb the mean exactly, so the rotation is learned without it and never has to fit it.
     x = (x - mean).astype(np.float32)
     matrix = _allocate_directions(covariance, d_out, m)
-    start = train_codebooks(_rotate(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
+    codebooks = train_codebooks(_rotate(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
     ticker = Ticker(progress, x.shape[0] * m * 2 * n_iter)
-    codebooks = start
     for _ in range(n_iter):
         matrix, codebooks, _ = opq_step(x, matrix, codebooks, ticker=ticker)
     codebooks = refine_codebooks(_rotate(x, matrix), codebooks, n_iter=n_iter, ticker=ticker)
