@@ -1,0 +1,109 @@
+"""eval and inspect: figures that agree with the functions behind them and with the file system."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+
+class TestEval:
+    """Scores of an index on judged queries."""
+
+    def test_figures(self, invoke, text_index, beir):
+        result = invoke("eval", text_index, "--dataset", beir, "--json")
+        assert result.exit_code == 0, result.output
+        facts = json.loads(result.stdout)
+        assert facts["metrics"] == {"ndcg@10": 1.0, "recall@100": 1.0, "mrr@10": 1.0}
+        assert (facts["n_queries"], facts["n_docs"]) == (2, 4)  # q3 has no judgement
+        assert facts["code_bytes_per_doc"] == 64
+        assert facts["folder_bytes"] == sum(f.stat().st_size for f in text_index.iterdir())
+
+    def test_table(self, invoke, text_index, beir):
+        shown = invoke("eval", text_index, "--dataset", beir, "--split", "test").stdout
+        for word in ("nDCG@10", "Recall@100", "MRR@10", "bytes / document", "latency p50", "queries / s"):
+            assert word in shown
+
+    def test_run_file_gives_the_same_score(self, invoke, text_index, beir, tmp_path):
+        from cluscomp.eval import evaluate, load_beir, read_run
+
+        facts = json.loads(
+            invoke("eval", text_index, "--dataset", beir, "--output", tmp_path / "r.trec", "--json").stdout
+        )
+        _, _, qrels = load_beir(beir)
+        assert evaluate(read_run(tmp_path / "r.trec"), qrels) == facts["metrics"]
+
+    def test_query_vectors(self, invoke, hash_encoder, text_index, beir, tmp_path):
+        np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["cold deep water", "warm stove cat"]))
+        (tmp_path / "q.txt").write_text("q2\nq1\n")
+        result = invoke("eval", text_index, "--dataset", beir, "--query-embeddings", tmp_path / "q.npy",
+                        "--query-ids", tmp_path / "q.txt", "--json")  # fmt: skip
+        assert json.loads(result.stdout)["metrics"]["mrr@10"] == 1.0
+
+    def test_unanswered_queries_count_zero_and_are_named(self, invoke, hash_encoder, text_index, beir, tmp_path):
+        np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["cold deep water"]))
+        (tmp_path / "q.txt").write_text("q2\n")
+        result = invoke("eval", text_index, "--dataset", beir, "--query-embeddings", tmp_path / "q.npy",
+                        "--query-ids", tmp_path / "q.txt", "--json")  # fmt: skip
+        assert json.loads(result.stdout)["metrics"]["mrr@10"] == 0.5
+        assert "1 of 2" in result.stderr and "'q1'" in result.stderr
+
+    def test_queries_of_another_collection(self, invoke, hash_encoder, text_index, beir, tmp_path):
+        np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["x"]))
+        result = invoke("eval", text_index, "--dataset", beir, "--query-embeddings", tmp_path / "q.npy")
+        assert result.exit_code == 4
+        assert "none of the 2 judged queries" in result.stderr
+
+    def test_small_k(self, invoke, text_index, beir):
+        facts = json.loads(invoke("eval", text_index, "--dataset", beir, "-k", "3", "--json").stdout)
+        assert facts["metrics"].keys() == {"ndcg@3", "recall@3", "mrr@3"}
+
+    @pytest.mark.parametrize(
+        ("args", "code", "fragment"),
+        [
+            (["--split", "dev"], 4, "test"),
+            (["--query-ids", "x.txt"], 2, "--query-embeddings"),
+        ],
+    )
+    def test_wrong_arguments(self, invoke, text_index, beir, args, code, fragment):
+        result = invoke("eval", text_index, "--dataset", beir, *args)
+        assert result.exit_code == code
+        assert fragment in result.stderr
+
+    def test_dataset_is_required(self, invoke, text_index):
+        assert invoke("eval", text_index).exit_code == 2
+
+
+class TestInspect:
+    """What an index says of itself."""
+
+    def test_bytes_add_up_to_the_folder(self, invoke, vectors, tmp_path):
+        invoke("build-index", "--embeddings", vectors, "--ids", tmp_path / "x.ids.txt", "--index-key",
+               "OPQ4,IVF8,PQ4x4,RFlat", "--output", tmp_path / "i")  # fmt: skip
+        facts = json.loads(invoke("inspect", tmp_path / "i", "--json").stdout)
+        total = sum(f.stat().st_size for f in (tmp_path / "i").rglob("*"))
+        assert facts["folder_bytes"] == total == sum(facts["bytes"].values())
+        assert {"codes", "refine", "positions", "ids", "centroids", "codebooks", "rotation"} <= facts["bytes"].keys()
+        assert facts["lists"]["nlist"] == 8
+        assert facts["build"]["planned_peak"] > 0 < facts["build"]["measured_peak"]
+
+    def test_strangers_are_named(self, invoke, index):
+        (index / "notes.txt").write_text("mine")
+        assert json.loads(invoke("inspect", index, "--json").stdout)["bytes"]["notes.txt"] == 4
+
+    def test_text(self, invoke, text_index):
+        shown = invoke("inspect", text_index).stdout
+        for word in ("Flat", "hash", "dim 16", "docs.sqlite", "total", "bytes / document", "seed"):
+            assert word in shown
+
+    def test_verify_finds_an_altered_byte(self, invoke, index):
+        assert invoke("inspect", index, "--verify").exit_code == 0
+        file = index / "segment0.codes.npy"
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+        assert invoke("inspect", index).exit_code == 0
+        result = invoke("inspect", index, "--verify")
+        assert result.exit_code == 5
+        assert "checksum" in result.stderr
