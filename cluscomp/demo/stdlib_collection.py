@@ -118,7 +118,8 @@ def _document(entry: Entry) -> _Document | None:
     text = _cut(" ".join(text.split()), MAX_CHARACTERS)
     if len(text) < MIN_CHARACTERS:
         return None
-    return _Document(entry.name, text, sentence if _is_query(sentence) else "")
+    usable = _is_query(sentence) and sentence.casefold() not in text.casefold()
+    return _Document(entry.name, text, sentence if usable else "")
 
 
 def split_docstring(docstring: str) -> tuple[str, str]:
@@ -165,13 +166,15 @@ def _publish(
     """Write the collection beside `target`, then put it in its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    former = target.with_name(f".{target.name}.{os.getpid()}.former")
     try:
         _write(sibling, documents, queries, description)
         if target.exists():
-            shutil.rmtree(target)
+            os.replace(target, former)
         os.replace(sibling, target)
     finally:
         shutil.rmtree(sibling, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def _write(

@@ -24,7 +24,7 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Entry:
-    """A public definition. body: its source without signature and docstring; of a class, the signatures in it."""
+    """A public definition. body: its source without signature and docstring; of a class, its signatures."""
 
     name: str
     signature: str
@@ -84,13 +84,19 @@ def _entry(node: Definition, name: str, lines: list[str]) -> Entry:
         # The source of a class holds the docstrings of its methods, and with them the methods' queries.
         body = " ".join(_signature(child, lines) for child in statements if isinstance(child, Definition))
     else:
-        body = _squeeze(lines[statements[0].lineno - 1 : node.end_lineno]) if statements else ""
+        start = max(statements[0].lineno - 1, _signature_end(node)) if statements else node.end_lineno
+        body = _squeeze(lines[start : node.end_lineno])
     return Entry(name, _signature(node, lines), docstring, body)
 
 
 def _signature(node: Definition, lines: list[str]) -> str:
     """Source of a definition up to its first statement."""
-    return _squeeze(lines[node.lineno - 1 : max(node.body[0].lineno - 1, node.lineno)])
+    return _squeeze(lines[node.lineno - 1 : _signature_end(node)])
+
+
+def _signature_end(node: Definition) -> int:
+    """Number of lines up to the first statement; that of the whole definition when it is written on one line."""
+    return max(node.body[0].lineno - 1, node.lineno)
 
 
 def _squeeze(lines: list[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +49,7 @@ def run_batches(
     prepare: Callable[[list[int]], Any],
     forward: Callable[[Any], Any],
     workers: int,
-) -> Iterator[tuple[list[int], Any]]:
+) -> Generator[tuple[list[int], Any], None, None]:
     """Yield (batch, forward(prepare(batch))) in order; `prepare` runs here, `forward` on `workers` threads.
 
     Tokenizers must not be used from two threads at once, forward passes may. At most two batches a worker

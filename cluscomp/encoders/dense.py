@@ -146,7 +146,7 @@ def _set_max_seq_length(model: Any, length: int) -> None:
 
 def _position_limit(model: Any) -> int | None:
     """Most tokens that the model has positions for; None when it has no such limit."""
-    config = getattr(model[0], "config", None)
+    config: Any = getattr(model[0], "config", None)
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None:
         return None
@@ -172,7 +172,7 @@ def _normalizes(model: Any) -> bool:
 
 
 def _describe(model: Any, name: str, prompts: dict[Side, str]) -> EncoderInfo:
-    settings = {
+    settings: dict[str, Any] = {
         "kind": "dense",
         "dim": int(model.get_embedding_dimension()),
         "normalize": _normalizes(model),

@@ -170,9 +170,8 @@ def _quiet() -> Iterator[None]:
 
     A download from the hub takes minutes and keeps its own bar where there is a terminal to show it.
     """
-    from huggingface_hub import utils as hub
-    from transformers.utils import logging as transformers_logging
-
+    hub = require("huggingface_hub.utils", extra="encode", why="loading models")
+    transformers_logging = require("transformers.utils.logging", extra="encode", why="loading models")
     levels = {logger: logging.getLogger(logger).level for logger in NOISY_LOGGERS}
     weights_bar = transformers_logging.is_progress_bar_enabled()
     download_bar = not hub.are_progress_bars_disabled()

@@ -81,7 +81,7 @@ class BlockFile:
         self.finished.append(block)
 
     def finish(self, seal: Path | None = None) -> None:
-        """Write the header, put shape and checksum in `seal` (see `matches_seal`), move the array to its place."""
+        """Write header and seal (shape and checksum, see `matches_seal`); move the array to its place."""
         with disk_full_named(self.path.parent, self._header):
             self._file.seek(0)
             self._file.write(npy_header(self.rows, self.dim))
@@ -146,7 +146,7 @@ def matches_seal(path: Path, seal: Path, rows: int, dim: int) -> bool:
 
 
 def npy_header(rows: int, dim: int) -> bytes:
-    """Header of a (rows, dim) float32 .npy file; its length does not depend on `rows`: numpy leaves room."""
+    """Header of a (rows, dim) float32 .npy file. Its length does not depend on `rows`."""
     buffer = BytesIO()
     npy.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)})
     return buffer.getvalue()
