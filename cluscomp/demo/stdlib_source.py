@@ -95,7 +95,7 @@ def _signature(node: Definition, lines: list[str]) -> str:
 
 
 def _signature_end(node: Definition) -> int:
-    """Number of lines up to the first statement; that of the whole definition when it is written on one line."""
+    """Line of the first statement, or the one after `def` where all is on one line; counted from 0."""
     return max(node.body[0].lineno - 1, node.lineno)
 
 

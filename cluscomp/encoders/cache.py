@@ -59,11 +59,12 @@ def encode_to_file(
 
     texts: read once and held one block at a time, so an iterator over a corpus larger than memory will do.
     n: number of texts when known, for progress; another number found is an InputError. While it runs,
-    PATH.partial and PATH.partial.json hold the finished blocks. A later call with the same encoder, side and
+    PATH.partial and PATH.partial.jsonl hold the finished blocks. A later call with the same encoder, side and
     block size keeps those whose texts are still the same, and encodes the rest. A file at `path` is replaced
     when the new one is complete.
 
-    Raises UsageError, DTypeError, InputError, NonFiniteError (positions count over all texts), DiskFullError.
+    Raises UsageError, DTypeError and InputError (positions count over all texts), NonFiniteError (position in
+    its block), DiskFullError.
     """
     _check_side(side)
     if block_texts < 1:
