@@ -9,8 +9,8 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows, row_norms
+from cluscomp.clustering.device import assign_on_device, is_cuda_tensor
 from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
-from cluscomp.errors import UsageError
 
 
 def assign(
@@ -24,7 +24,8 @@ def assign(
     """Find the nearest centroid of each row.
 
     x: (n, d) NumPy array, memory map or torch tensor of float32, float16 or bfloat16, read in blocks without
-    a converted copy (other number types are converted to float32). centroids: (k, d).
+    a converted copy (other number types are converted to float32). centroids: (k, d). A CUDA tensor is
+    assigned on its GPU, and the results stay there (device.py).
     metric: "l2" (smallest squared distance), "ip" (largest inner product) or "cosine" (largest cosine; a zero
     row has cosine 0 with everything). Ties go to the lowest centroid index.
     progress: called as progress(rows done, rows in all) after each block.
@@ -37,7 +38,8 @@ def assign(
     """
     checked = check_metric(metric)
     if is_cuda_tensor(x):
-        return _assign_on_device(x, centroids, checked, return_scores)
+        found = assign_on_device(x, centroids, checked)
+        return found if return_scores else found[0]
     centroids = to_float32(as_rows(centroids, name="centroids"))
     x = as_rows(x, dim=centroids.shape[1], min_rows=0)
     ticker = Ticker(progress, x.shape[0])
@@ -77,15 +79,3 @@ def assign_rows(
     if metric == "cosine" and norms is not None:
         np.divide(scores, norms, out=scores, where=norms > 0, casting="same_kind")
     return labels, scores
-
-
-def is_cuda_tensor(x: Any) -> bool:
-    """True for a torch tensor in GPU memory; does not import torch."""
-    return type(x).__module__.startswith("torch") and x.device.type == "cuda"
-
-
-def _assign_on_device(x: Any, centroids: Any, metric: Metric, return_scores: bool) -> Any:
-    """Place of the GPU path: labels and scores stay on the device of x."""
-    raise UsageError(
-        f"x is a torch tensor on {x.device}, and this build assigns on the CPU only; pass x.cpu()"
-    )
