@@ -36,7 +36,6 @@ class TextShape:
     longest: int
     store: bool
     encode_bytes: int
-    encode_rows: int
     seconds: float
 
 

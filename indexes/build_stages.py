@@ -23,6 +23,7 @@ from cluscomp.indexes.build_vectors import blocks_with_ids, check_vectors, encod
 from cluscomp.indexes.build_work import WorkFolder
 from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.plan import BuildPlan, make_plan, text_shape, vector_shape
+from cluscomp.inputs.embeddings import open_embeddings
 
 Progress = Callable[[str, int, int], None]
 STAGES = ("read", "encode", "sample", "train", "add", "write")
@@ -69,8 +70,12 @@ def plan_for(
     if isinstance(source, VectorInput):
         shape = vector_shape(request.spec, request.metric, source.vectors)
     else:
+        # Timing the encoder takes a second or more: for a plan that is shown, not for a build that has begun.
+        timed = facts is None
         facts = scan_documents(source.documents()) if facts is None else facts
-        shape = text_shape(request.spec, request.metric, facts, source.encoder, request.store_texts)
+        shape = text_shape(
+            request.spec, request.metric, facts, source.encoder, request.store_texts, timed=timed
+        )
     train_rows, block_rows = request.train_rows, None
     if sizes is not None:
         train_rows, block_rows = sizes["train_rows"], sizes["block_rows"]
@@ -146,10 +151,17 @@ class Builder:
         self.work.finish("read")
 
     def _encode(self, source: TextInput, store: DocumentStore, n: int) -> Any:
+        """Vectors of the texts. The cache knows what it holds; a file of our own is known by the record."""
+        own_file = self.work.path / "vectors.npy"
+        if self.work.facts("encode") is not None and own_file.is_file():
+            self._skip("encode", n)
+            return open_embeddings(own_file)
         with self._stage("encode"):
-            return encode_documents(
-                store, n, source.encoder, self.work.path, cache=self.request.cache, tick=self._tick("encode")
+            vectors = encode_documents(
+                store, n, source.encoder, own_file, cache=self.request.cache, tick=self._tick("encode")
             )
+        self.work.finish("encode")
+        return vectors
 
     def _settle(self, facts: CorpusFacts | None) -> BuildPlan:
         """Make the plan, and refuse it here if it does not fit."""
@@ -177,15 +189,13 @@ class Builder:
                     sample, progress=lambda part, done, total: self.progress(f"train {part}", done, total)
                 )
             del sample
-            self.progress("train", plan.train_rows, plan.train_rows)
         index.save(trained, if_exists="replace")
         self.work.finish("train")
+        self.progress("train", plan.train_rows, plan.train_rows)
         # Read back even now, so that an interrupted build and one that ran through go on from the same bits.
         return open_index(trained)
 
     def _sample(self, vectors: Any, rows: int) -> Any:
-        from cluscomp.inputs.embeddings import open_embeddings
-
         target = self.work.path / "sample.npy"
         if self.work.facts("sample") is not None:
             self._skip("sample", rows)
@@ -228,7 +238,6 @@ class Builder:
         return {
             "planned_peak": plan.peak_memory,
             "measured_peak": peak_bytes(),
-            "planned_seconds": plan.seconds,
             "seconds": sum(stage["seconds"] for stage in self.ran),
             "plan": plan.to_json(),
             "stages": self.ran,

@@ -1,4 +1,4 @@
-"""What encoding a corpus will cost: measured on a few of its own texts."""
+"""What encoding a corpus will cost."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from cluscomp.indexes.build_documents import CorpusFacts
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
 
-# Bytes that a transformer holds at once for each value of its hidden state, by measurement (all-MiniLM-L6-v2,
-# 256 tokens, batch 64, torch 2.13 on a CPU): attention and feed-forward buffers, and what torch's allocator
-# keeps.
-ACTIVATION_BYTES = 60
-DEFAULT_LENGTH = 512
-DEFAULT_BATCH = 64
-CHARACTERS_PER_TOKEN = 4
+# Bytes that a transformer on a CPU holds for each token and dimension of its hidden state while two batches a
+# thread are under way, by measurement (all-MiniLM-L6-v2, torch 2.13, two threads: 140): attention,
+# feed-forward,
+# allocator.
+ACTIVATION_BYTES = 200
+BATCHES_PER_THREAD = 2
 
 
-def text_costs(facts: CorpusFacts, encoder: Encoder, store: bool) -> TextShape:
-    """Sizes of the corpus, and time and memory that the encoder will need for it."""
+def text_costs(facts: CorpusFacts, encoder: Encoder, store: bool, *, timed: bool) -> TextShape:
+    """Sizes of the corpus, and memory and time that the encoder will need for it.
+
+    timed: measure the time, which means encoding some of the texts; else it counts as 0.
+    """
+    from cluscomp import native
+    from cluscomp.encoders.batching import TOKENS_PER_CPU_BATCH
     from cluscomp.encoders.cache import BLOCK_TEXTS
 
-    info = encoder.info
-    length = min(info.max_seq_length or DEFAULT_LENGTH, facts.longest // CHARACTERS_PER_TOKEN + 16)
-    batch = min(getattr(encoder, "batch_size", DEFAULT_BATCH), facts.n)
-    texts = min(BLOCK_TEXTS, facts.n) * (4 * facts.characters // facts.n + 4 * info.dim)
+    tokens = max(TOKENS_PER_CPU_BATCH, encoder.info.max_seq_length or 0)
+    tokens *= BATCHES_PER_THREAD * native.get_num_threads()
+    block = min(BLOCK_TEXTS, facts.n) * (4 * facts.characters // facts.n + 4 * encoder.info.dim)
     return TextShape(
         characters=facts.characters,
         longest=facts.longest,
         store=store,
-        encode_bytes=batch * length * info.dim * ACTIVATION_BYTES + texts,
-        encode_rows=min(BLOCK_TEXTS, facts.n),
-        seconds=_seconds_each(facts, encoder) * facts.n,
+        encode_bytes=tokens * encoder.info.dim * ACTIVATION_BYTES + block,
+        seconds=_seconds_each(facts, encoder) * facts.n if timed else 0.0,
     )
 
 

@@ -37,16 +37,15 @@ def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick) -> None:
 
 
 def encode_documents(
-    store: DocumentStore, n: int, encoder: Encoder, folder: Path, *, cache: bool, tick: Tick
+    store: DocumentStore, n: int, encoder: Encoder, target: Path, *, cache: bool, tick: Tick
 ) -> VectorSource:
-    """Vectors (n, dim) float32 of the texts of a store, in a file: in the cache of encodings, or in `folder`.
+    """Vectors (n, dim) float32 of the texts of a store, in a file of the cache of encodings, or in `target`.
 
     Both ways go on with the finished blocks of an interrupted encoding.
     """
     from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
     from cluscomp.inputs.embeddings import open_embeddings
 
-    target = folder / "vectors.npy"
     if cache and _is_writable(cache_dir()):
         found = encode_cached(encoder, store.iter_contents(n), side="document", progress=tick)
         target = Path(getattr(found, "filename", None) or target)

@@ -89,8 +89,8 @@ class BuildPlan:
         widest = max(self.stages, key=lambda stage: stage.memory_bytes)
         return (
             f"the stage '{widest.name}' needs {_mb(self.peak_memory)} with the process, but "
-            f"{_mb(self.max_memory)} are allowed; set --max-memory (max_memory=) to {_mb(self.peak_memory)} or "
-            "more, or choose an index key with fewer lists or dimensions"
+            f"{_mb(self.max_memory)} are allowed; set --max-memory (max_memory=) to {_mb(self.peak_memory)} "
+            "or more, or choose an index key with fewer lists or dimensions"
         )
 
     def check(self) -> None:
@@ -131,8 +131,10 @@ def vector_shape(spec: IndexSpec, metric: str, vectors: VectorSource) -> Shape:
     )
 
 
-def text_shape(spec: IndexSpec, metric: str, facts: CorpusFacts, encoder: Encoder, store: bool) -> Shape:
-    """What the plan has to know about a build from texts."""
+def text_shape(
+    spec: IndexSpec, metric: str, facts: CorpusFacts, encoder: Encoder, store: bool, *, timed: bool
+) -> Shape:
+    """What the plan has to know about a build from texts; timed: see `text_costs`."""
     dim = encoder.info.dim
     return Shape(
         spec=spec,
@@ -146,7 +148,7 @@ def text_shape(spec: IndexSpec, metric: str, facts: CorpusFacts, encoder: Encode
         rates=_rates(spec, dim),
         wanted_train_rows=_wanted_train_rows(spec, dim, metric),
         least_train_rows=_least_train_rows(spec),
-        texts=text_costs(facts, encoder, store),
+        texts=text_costs(facts, encoder, store, timed=timed),
     )
 
 

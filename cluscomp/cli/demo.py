@@ -79,8 +79,8 @@ def demo(
 
 
 def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgress) -> dict[str, Any]:
+    from cluscomp.demo import build_stdlib_collection
     from cluscomp.encoders import load_encoder
-    from cluscomp.eval.stdlib_collection import build_stdlib_collection
     from cluscomp.indexes.build import build_index
 
     encoder = load_encoder("minilm")

@@ -134,7 +134,6 @@ def _show_lists(lists: dict[str, Any]) -> None:
 def _show_build(report: dict[str, Any]) -> None:
     planned, measured = report["planned_peak"], report["measured_peak"]
     output.result(
-        f"build: {output.seconds_text(report['seconds'])} "
-        f"(planned {output.seconds_text(report['planned_seconds'])}), "
+        f"build: {output.seconds_text(report['seconds'])}, "
         f"peak memory {output.size_text(measured)} (planned {output.size_text(planned)})"
     )

@@ -26,7 +26,9 @@ def test_vectors_become_an_index(index, vectors):
     np.testing.assert_allclose(scores[0], exact[best], rtol=1e-5)
 
 
-@pytest.mark.parametrize("key", ["SQ8", "PQ4x4", "IVF4,Flat", "OPQ4,IVF4,PQ4x4", "PCA8,SQfp16", "IVF4,SQ8,RFlat"])
+@pytest.mark.parametrize(
+    "key", ["SQ8", "PQ4x4", "IVF4,Flat", "OPQ4,IVF4,PQ4x4", "PCA8,SQfp16", "IVF4,SQ8,RFlat"]
+)
 def test_keys_with_training(invoke, vectors, tmp_path, key):
     result = invoke("build-index", "--embeddings", vectors, "--index-key", key, "--output", tmp_path / "i")
     assert result.exit_code == 0, result.output
@@ -34,7 +36,9 @@ def test_keys_with_training(invoke, vectors, tmp_path, key):
 
 
 def test_results_to_stdout_and_progress_to_stderr(program, vectors, tmp_path):
-    done = program("build-index", "--embeddings", vectors, "--index-key", "SQ8", "--output", tmp_path / "i", "--json")
+    done = program(
+        "build-index", "--embeddings", vectors, "--index-key", "SQ8", "--output", tmp_path / "i", "--json"
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["n"] == 300
@@ -46,14 +50,18 @@ def test_results_to_stdout_and_progress_to_stderr(program, vectors, tmp_path):
 
 
 def test_quiet_leaves_stderr_empty(program, vectors, tmp_path):
-    done = program("build-index", "--embeddings", vectors, "--index-key", "SQ8", "--output", tmp_path / "i", "-q")
+    done = program(
+        "build-index", "--embeddings", vectors, "--index-key", "SQ8", "--output", tmp_path / "i", "-q"
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_alias_is_the_same_command(vectors, tmp_path):
     code = "import sys; from cluscomp.cli.main import run_build_index; run_build_index()"
     args = ["--embeddings", vectors, "--index-key", "Flat", "--output", tmp_path / "i", "--json"]
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["index_key"] == "Flat"
 
@@ -71,7 +79,15 @@ class TestConfiguration:
     @pytest.fixture()
     def key_of(self, invoke, vectors, tmp_path, monkeypatch):
         def build(file=None, env=None, flag=None):
-            args = ["build-index", "--embeddings", vectors, "--output", tmp_path / "i", "--if-exists", "replace"]
+            args = [
+                "build-index",
+                "--embeddings",
+                vectors,
+                "--output",
+                tmp_path / "i",
+                "--if-exists",
+                "replace",
+            ]
             if file is not None:
                 (tmp_path / "c.toml").write_text(file)
                 args += ["--config", tmp_path / "c.toml"]
@@ -144,7 +160,17 @@ class TestDryRun:
             assert word in done.stdout
 
     def test_infeasible(self, program, vectors, tmp_path):
-        args = ["build-index", "--embeddings", vectors, "--index-key", "SQ8", "--output", tmp_path / "i", "--max-memory", "9M"]
+        args = [
+            "build-index",
+            "--embeddings",
+            vectors,
+            "--index-key",
+            "SQ8",
+            "--output",
+            tmp_path / "i",
+            "--max-memory",
+            "9M",
+        ]
         plan = program(*args, "--dry-run")
         assert plan.returncode == 3
         assert "feasible: no" in plan.stdout and "9M are allowed" in plan.stdout
@@ -155,10 +181,20 @@ class TestDryRun:
         assert not (tmp_path / "i").exists() and not list(tmp_path.glob(".i*"))
 
     def test_size_of_the_folder_is_foreseen(self, invoke, vectors, tmp_path):
-        args = ["build-index", "--embeddings", vectors, "--ids", tmp_path / "x.ids.txt", "--index-key", "IVF4,PQ4x4,RFlat"]
+        args = [
+            "build-index",
+            "--embeddings",
+            vectors,
+            "--ids",
+            tmp_path / "x.ids.txt",
+            "--index-key",
+            "IVF4,PQ4x4,RFlat",
+        ]
         plan = json.loads(invoke(*args, "--dry-run", "--json").stdout)
         report = json.loads(invoke(*args, "--output", tmp_path / "i", "--json").stdout)
-        assert report["index_bytes"] == pytest.approx(plan["index_bytes"], abs=6000)  # three JSON files are estimated
+        assert report["index_bytes"] == pytest.approx(
+            plan["index_bytes"], abs=6000
+        )  # three JSON files are estimated
 
 
 class TestCorpus:
@@ -170,11 +206,25 @@ class TestCorpus:
         assert {"docs.sqlite", "build.json", "report.json"} <= manifest["extra_files"].keys()
 
     def test_texts_are_stored_as_they_are(self, text_index):
-        rows = sqlite3.connect(text_index / "docs.sqlite").execute("SELECT id, title, text FROM documents").fetchall()
+        rows = (
+            sqlite3.connect(text_index / "docs.sqlite")
+            .execute("SELECT id, title, text FROM documents")
+            .fetchall()
+        )
         assert ("cat", "Cats", "a cat sleeps on the warm stove all day") in rows and len(rows) == 4
 
     def test_without_store_texts_no_text_is_kept(self, invoke, hash_encoder, beir, tmp_path):
-        invoke("build-index", "--corpus", beir, "--encoder", "hash", "--index-key", "Flat", "--output", tmp_path / "i")
+        invoke(
+            "build-index",
+            "--corpus",
+            beir,
+            "--encoder",
+            "hash",
+            "--index-key",
+            "Flat",
+            "--output",
+            tmp_path / "i",
+        )
         assert b"stove" not in b"".join(f.read_bytes() for f in (tmp_path / "i").iterdir())
 
     @pytest.mark.parametrize("name", ["c.jsonl", "c.tsv", "c.txt"])
@@ -192,7 +242,9 @@ class TestCorpus:
                         "--output", tmp_path / "i", "--empty-documents", policy, "--json")  # fmt: skip
         assert result.exit_code == code
         if n is None:
-            assert "hollow" in result.stderr and "--empty-documents" in result.stderr.replace("empty=", "--empty-documents")
+            assert "hollow" in result.stderr and "--empty-documents" in result.stderr.replace(
+                "empty=", "--empty-documents"
+            )
         else:
             assert json.loads(result.stdout)["n"] == n
 

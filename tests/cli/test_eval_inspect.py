@@ -41,7 +41,9 @@ class TestEval:
                         "--query-ids", tmp_path / "q.txt", "--json")  # fmt: skip
         assert json.loads(result.stdout)["metrics"]["mrr@10"] == 1.0
 
-    def test_unanswered_queries_count_zero_and_are_named(self, invoke, hash_encoder, text_index, beir, tmp_path):
+    def test_unanswered_queries_count_zero_and_are_named(
+        self, invoke, hash_encoder, text_index, beir, tmp_path
+    ):
         np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["cold deep water"]))
         (tmp_path / "q.txt").write_text("q2\n")
         result = invoke("eval", text_index, "--dataset", beir, "--query-embeddings", tmp_path / "q.npy",
@@ -84,7 +86,9 @@ class TestInspect:
         facts = json.loads(invoke("inspect", tmp_path / "i", "--json").stdout)
         total = sum(f.stat().st_size for f in (tmp_path / "i").rglob("*"))
         assert facts["folder_bytes"] == total == sum(facts["bytes"].values())
-        assert {"codes", "refine", "positions", "ids", "centroids", "codebooks", "rotation"} <= facts["bytes"].keys()
+        assert {"codes", "refine", "positions", "ids", "centroids", "codebooks", "rotation"} <= facts[
+            "bytes"
+        ].keys()
         assert facts["lists"]["nlist"] == 8
         assert facts["build"]["planned_peak"] > 0 < facts["build"]["measured_peak"]
 

@@ -53,7 +53,9 @@ def test_building_from_vectors_needs_no_torch(program, vectors, tmp_path):
     )
     for args in (["build-index", "--embeddings", vectors, "--index-key", "PQ4x4", "--output", tmp_path / "i"],
                  ["search", tmp_path / "i", "--query-embeddings", vectors, "-k", "1"], ["inspect", tmp_path / "i"]):  # fmt: skip
-        done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
 

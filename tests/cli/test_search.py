@@ -35,7 +35,17 @@ def test_long_texts_are_cut_at_a_word(text_index):
 
 
 def test_without_stored_texts(invoke, hash_encoder, beir, tmp_path):
-    invoke("build-index", "--corpus", beir, "--encoder", "hash", "--index-key", "Flat", "--output", tmp_path / "i")
+    invoke(
+        "build-index",
+        "--corpus",
+        beir,
+        "--encoder",
+        "hash",
+        "--index-key",
+        "Flat",
+        "--output",
+        tmp_path / "i",
+    )
     line = invoke("search", tmp_path / "i", "--query", "cat", "-k", "1").stdout
     assert line.strip().split("\t")[2:] == ["cat"]
 

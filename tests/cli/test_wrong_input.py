@@ -84,7 +84,15 @@ def test_build(invoke, hash_encoder, tmp_path, name):
 
 
 def test_the_message_is_one_line(invoke, tmp_path):
-    result = invoke("build-index", "--embeddings", tmp_path / "none.npy", "--index-key", "Flat", "--output", tmp_path / "o")
+    result = invoke(
+        "build-index",
+        "--embeddings",
+        tmp_path / "none.npy",
+        "--index-key",
+        "Flat",
+        "--output",
+        tmp_path / "o",
+    )
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
 
@@ -151,7 +159,9 @@ class TestSearch:
         assert "5" in result.stderr and "4" in result.stderr
 
     def test_wrong_dim(self, invoke, index, tmp_path):
-        result = invoke("search", index, "--query-embeddings", save(tmp_path / "q.npy", np.ones((1, 8), np.float32)))
+        result = invoke(
+            "search", index, "--query-embeddings", save(tmp_path / "q.npy", np.ones((1, 8), np.float32))
+        )
         assert result.exit_code == 4
         assert "16" in result.stderr and "8" in result.stderr
 
@@ -170,7 +180,9 @@ class TestSearch:
         assert result.exit_code == 5
         assert "'hash'" in result.stderr and "'other'" in result.stderr
 
-    @pytest.mark.parametrize("args", [[], ["--query", "a", "--queries", "b"], ["--query", " "], ["--query", "a", "-k", "0"]])
+    @pytest.mark.parametrize(
+        "args", [[], ["--query", "a", "--queries", "b"], ["--query", " "], ["--query", "a", "-k", "0"]]
+    )
     def test_usage(self, invoke, text_index, args):
         assert invoke("search", text_index, *args).exit_code == 2
 
