@@ -3,6 +3,7 @@
 #   make test        set up .venv and pass the tests      make test PYTEST_ARGS="tests/indexes -x"
 #   make demo        set up .venv and run the main job    make demo DEMO_ARGS="--output demo-output"
 #   make test-slow   the slow tests
+#   make bench       measurements                         make bench BENCH_ARGS="NAME"
 #   make lint        style; make format mends it
 #   make typecheck   types
 #   make wheel       source archive and wheel in dist/
@@ -14,6 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
@@ -27,7 +29,7 @@ BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 # The tests' packages include the demo's: where they are installed, the demo does not install again.
 DEMO_STAMP := $(if $(wildcard $(STAMPS)/test),$(STAMPS)/test,$(STAMPS)/demo)
 
-.PHONY: test test-slow demo lint format typecheck wheel clean
+.PHONY: test test-slow demo bench lint format typecheck wheel clean
 .DELETE_ON_ERROR:
 
 test: $(STAMPS)/test
@@ -39,6 +41,9 @@ test-slow: $(STAMPS)/test
 demo: $(DEMO_STAMP)
 	$(VENV)/bin/cluscomp demo $(DEMO_ARGS)
 
+bench: $(STAMPS)/test
+	$(VENV)/bin/cluscomp bench $(BENCH_ARGS)
+
 lint: $(STAMPS)/ruff
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
@@ -48,11 +53,11 @@ format: $(STAMPS)/ruff
 	$(VENV)/bin/ruff format
 
 # Type checkers cannot see through an editable install with mapped folders, so they get a farm of links that has the
-# installed layout, with the stubs of the native modules that the build generated.
+# installed layout, with the stub of the native core that the build generated.
 typecheck: $(STAMPS)/mypy
 	rm -rf build/typecheck && mkdir -p build/typecheck/cluscomp
 	ln -s $(CURDIR)/cluscomp/* $(CURDIR)/indexes $(CURDIR)/eval build/typecheck/cluscomp/
-	ln -s "$$($(VENV)/bin/python -c 'import os.path, cluscomp._core as m; print(os.path.dirname(m.__file__))')"/*.pyi \
+	ln -s "$$($(VENV)/bin/python -c 'import os.path, cluscomp._core as m; print(os.path.dirname(m.__file__))')"/_core.pyi \
 	  build/typecheck/cluscomp/
 	$(VENV)/bin/mypy
 

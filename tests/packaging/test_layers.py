@@ -17,8 +17,10 @@ RANK = {
     "encoders": 5,
     "indexes": 6,
     "eval": 7,
-    "cli": 8,
-    "__main__": 9,
+    "demo": 8,
+    "bench": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 COMPILED = {"_core", "_cuda"}
 
