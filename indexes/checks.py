@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.arrays import as_rows
+from cluscomp.arrays import as_rows, require_finite
 from cluscomp.errors import DimensionError, UsageError
 
 
@@ -34,7 +34,9 @@ def rows_of_dim(x: Any, dim: int, what: str, *, check_finite: bool) -> np.ndarra
             f"index has dim {dim}, {what} have dim {rows.shape[1]}; "
             "use vectors of the model that the index was built with, or build an index for this dim"
         )
-    return as_rows(rows, name=what) if check_finite else rows
+    if check_finite:
+        require_finite(rows, name=what)
+    return rows
 
 
 def as_matrix(queries: Any) -> Any:

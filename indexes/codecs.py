@@ -28,6 +28,7 @@ from cluscomp.indexes.key import PQ, SQ8, CodecSpec, Flat, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 
 PQ_ITERATIONS = 25
+FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class FloatCodec:
         if self.code_dtype == "<f4":
             return x
         largest = float(np.abs(x).max(initial=0.0))
-        if largest > np.finfo(np.float16).max:
+        if largest > FLOAT16_MAX:
             raise InputError(
                 f"value {largest:g} does not fit float16 (largest 65504); scale the rows, or use Flat or SQ8"
             )

@@ -10,7 +10,7 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import DTypeError, DuplicateIdError, UsageError
-from cluscomp.indexes.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds, make_ids
+from cluscomp.indexes.ids import INT, TEXT, IdColumn, RangeIds, TextIds, equal_runs, make_ids
 from cluscomp.indexes.manifest import Manifest, SegmentEntry
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.saving import segment_file
@@ -19,6 +19,7 @@ from cluscomp.indexes.stream import ArrayStream
 HASHES = "hashes"
 KEY_BYTES = 40
 """Memory of one id while ids are compared: key, row and sorted copies."""
+MIN_MEMORY = 1 << 20
 
 
 class IdStream:
@@ -107,13 +108,13 @@ class IdStream:
 
     def _check_unique(self, memory: int) -> None:
         """Sort the keys in classes (key modulo their number) that fit `memory`; one reading a class."""
+        memory = max(memory, MIN_MEMORY)
         n_classes = max(1, -(-self._n * KEY_BYTES // memory))
         for number in range(n_classes):
             keys, rows = self._keys_of_class(number, n_classes, max(1, memory // KEY_BYTES))
             order = np.argsort(keys, kind="stable")
-            same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
-            for slot in same:
-                self._raise_if_equal(int(rows[order[slot]]), int(rows[order[slot + 1]]))
+            for run in equal_runs(keys[order], rows[order]):
+                self._require_different(run.tolist())
 
     def _keys_of_class(self, number: int, n_classes: int, block_rows: int) -> tuple[np.ndarray, np.ndarray]:
         stream = self._streams[HASHES if self._kind == TEXT else "ids"]
@@ -125,17 +126,21 @@ class IdStream:
             rows.append(mine + block.start)
         return np.concatenate(keys), np.concatenate(rows)
 
-    def _raise_if_equal(self, one: int, two: int) -> None:
-        if self._kind == INT:
-            column: IdColumn = IntIds(self._streams["ids"].read(slice(one, one + 1)))
-            raise DuplicateIdError(_twice(column.take(np.zeros(1, np.int64)).tolist()[0], one, two))
-        if self._text(one) == self._text(two):  # different texts may share a hash
-            raise DuplicateIdError(_twice(self._text(one), one, two))
+    def _require_different(self, rows: list[int]) -> None:
+        """Raise DuplicateIdError if two of these rows, whose keys are equal, have the same id."""
+        seen: dict[Any, int] = {}
+        for row in rows:  # different texts may share a hash
+            name = self._text(row) if self._kind == TEXT else self._integer(row)
+            if name in seen:
+                raise DuplicateIdError(
+                    f"id {name!r} occurs twice, as rows {seen[name]} and {row}; ids must be different. "
+                    "Nothing was written"
+                )
+            seen[name] = row
+
+    def _integer(self, row: int) -> int:
+        return int(self._streams["ids"].read(slice(row, row + 1))[0])
 
     def _text(self, row: int) -> str:
         start, stop = self._streams["ids_offsets"].read(slice(row, row + 2)).tolist()
         return bytes(self._streams["ids_text"].read(slice(start, stop))).decode("utf-8")
-
-
-def _twice(name: Any, one: int, two: int) -> str:
-    return f"id {name!r} occurs twice, as rows {one} and {two}; ids must be different. Nothing was written"

@@ -6,7 +6,7 @@ bytes end to end, with offsets). All can be memory-mapped. -1 is no id: it stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -123,8 +123,8 @@ class TextIds:
         start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
         if not 0 <= start <= stop <= self.blob.shape[0]:
             raise CorruptIndexError(
-                f"id {row} lies at bytes {start} to {stop} of {self.blob.shape[0]}: the ids of the index are "
-                f"damaged"
+                f"id {row} lies at bytes {start} to {stop} of {self.blob.shape[0]}: the ids of the "
+                "index are damaged"
             )
         return self.blob[start:stop].tobytes()
 
@@ -160,9 +160,12 @@ class TextIds:
 
     def first_duplicate(self) -> Any:
         ordered, order = self._sorted_hashes()
-        for slot in np.flatnonzero(ordered[1:] == ordered[:-1]):
-            if self.raw(int(order[slot])) == self.raw(int(order[slot + 1])):
-                return self.text(int(order[slot]))
+        for rows in equal_runs(ordered, order):
+            seen: set[bytes] = set()
+            for row in rows.tolist():
+                if self.raw(row) in seen:
+                    return self.text(row)
+                seen.add(self.raw(row))
         return None
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -177,6 +180,14 @@ class TextIds:
             order = np.argsort(hashes, kind="stable")
             self._hashes = hashes[order], order
         return self._hashes
+
+
+def equal_runs(ordered: np.ndarray, values: np.ndarray) -> Iterator[np.ndarray]:
+    """Values that stand at equal neighbours of an ascending array, run by run."""
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    for run in np.split(same, np.flatnonzero(np.diff(same) > 1) + 1):
+        if run.size:
+            yield values[run[0] : run[-1] + 2]
 
 
 def make_ids(ids: Any, n: int) -> IdColumn:

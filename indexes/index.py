@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.arrays import as_rows
+from cluscomp.arrays import require_finite
 from cluscomp.errors import CorruptIndexError, IncompleteResultsWarning, UsageError
 from cluscomp.indexes.checks import as_matrix, json_object, positive, rows_of_dim
 from cluscomp.indexes.folder import FolderWriter
@@ -149,7 +149,8 @@ class Index:
             )
         rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
         sample = sample_rows(rows, training_rows(self.spec), self.seed)
-        self.pipeline.train(as_rows(sample), progress)
+        require_finite(sample)
+        self.pipeline.train(sample, progress)
         self.settings["training_rows"] = int(sample.shape[0])
         return self
 

@@ -18,6 +18,7 @@ from cluscomp.indexes.parameters import DTYPES
 FORMAT = "cluscomp-index"
 FORMAT_VERSION = 1
 MIN_READER_VERSION = 1
+# format_version counts layouts of the folder, min_reader_version is the oldest reader of the features in use.
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_BYTES = 2**62
@@ -111,13 +112,14 @@ def _load_json(raw: bytes, where: str) -> Any:
 
 
 def _check_version(reader: _Reader, where: str) -> None:
+    """Refuse a layout (format_version) or features (min_reader_version) that this reader does not know."""
     version = reader.integer("format_version", 1, 2**31)
     oldest_reader = reader.integer("min_reader_version", 1, 2**31)
-    if oldest_reader > FORMAT_VERSION:
+    if max(version, oldest_reader) > FORMAT_VERSION:
         raise NewerFormatError(
-            f"{where} is in format version {version}, which needs a reader of version {oldest_reader}; this "
-            f"cluscomp reads version {FORMAT_VERSION}: upgrade it (pip install -U cluscomp) or rebuild the "
-            f"index"
+            f"{where} has format version {version} and needs a reader of version {oldest_reader}, but "
+            f"this cluscomp reads version {FORMAT_VERSION}; upgrade it (pip install -U cluscomp) or "
+            "rebuild the index"
         )
 
 

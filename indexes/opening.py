@@ -152,21 +152,17 @@ def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manif
         missing, surplus = sorted(expected.keys() - listed.keys()), sorted(listed.keys() - expected.keys())
         raise CorruptIndexError(
             f"{where} does not list the files of an index {manifest.key!r}: missing {missing[:5]}, not "
-            f"expected "
-            f"{surplus[:5]}; the index is damaged; restore a copy or rebuild it"
+            f"expected {surplus[:5]}; the index is damaged; restore a copy or rebuild it"
         )
     for name, spec in expected.items():
         entry = listed[name]
         wanted = spec or ArraySpec("|u1", (entry.bytes - HEADER_BYTES,))
-        if (entry.dtype, entry.shape) != (
-            wanted.dtype,
-            wanted.shape,
-        ) or entry.bytes != HEADER_BYTES + wanted.nbytes:
+        size = HEADER_BYTES + wanted.nbytes
+        if (entry.dtype, entry.shape, entry.bytes) != (wanted.dtype, wanted.shape, size):
             raise CorruptIndexError(
                 f"{where} says that {name} is {entry.dtype} {entry.shape} of {entry.bytes} bytes, but the "
-                f"key "
-                f"{manifest.key!r} implies {wanted.dtype} {wanted.shape} of {HEADER_BYTES + wanted.nbytes} "
-                f"bytes"
+                f"key {manifest.key!r} implies {wanted.dtype} {wanted.shape} of "
+                f"{size} bytes"
             )
     kinds = {INT: {"range", INT}, TEXT: {TEXT}, None: set()}[manifest.id_kind]
     if not {segment.ids for segment in manifest.segments} <= kinds:
@@ -186,8 +182,7 @@ def _map_array(path: Path, entry: FileEntry) -> _Mapped:
     if read_head(path, HEADER_BYTES) != npy_header(entry.dtype, entry.shape):
         raise CorruptIndexError(
             f"{path} does not begin with the header of a {entry.dtype} array of shape {entry.shape}; it "
-            f"looks like "
-            f"{describe_file(read_head(path))}; restore a copy or rebuild the index"
+            f"looks like {describe_file(read_head(path))}; restore a copy or rebuild the index"
         )
     if 0 in entry.shape:  # an empty file part cannot be mapped
         return _Mapped(np.empty(entry.shape, entry.dtype), source)
@@ -209,8 +204,7 @@ def _checked_file(path: Path, entry: FileEntry) -> SourceFile:
             raise ForeignFileError(f"{path} is {describe_file(read_head(path))}")
         raise CorruptIndexError(
             f"{path} has {status.st_size} bytes, but the manifest says {entry.bytes}: it is truncated or "
-            f"altered; "
-            "restore a copy or rebuild the index"
+            "altered; restore a copy or rebuild the index"
         )
     return SourceFile(path.absolute(), entry, file_identity(path))
 
@@ -265,8 +259,8 @@ def _deleted_mask(number: int, entry: SegmentEntry, positions: np.ndarray | None
         return None
     if int(positions.min()) < 0 or int(positions.max()) >= entry.rows or (np.diff(positions) <= 0).any():
         raise CorruptIndexError(
-            f"{segment_file(number, 'deleted')}: deleted rows must rise within 0 to {entry.rows - 1}; the "
-            f"index is damaged"
+            f"{segment_file(number, 'deleted')}: deleted rows must rise within 0 to {entry.rows - 1}; "
+            "the index is damaged"
         )
     mask = np.zeros(entry.rows, dtype=np.uint8)
     mask[positions] = 1

@@ -1,0 +1,112 @@
+"""Rows of a mixture of Gaussians, and small indexes over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluscomp.indexes import Index, index_factory
+
+DIM = 16
+
+# One key for each form of the grammar and each pair of partition and codec.
+ALL_KEYS = (
+    "Flat",
+    "SQfp16",
+    "SQ8",
+    "PQ4",
+    "PQ4x4",
+    "PQ4x6",
+    "PCA8,Flat",
+    "RR,SQ8",
+    "RR8,Flat",
+    "L2norm,Flat",
+    "OPQ4,PQ4",
+    "OPQ4_8,PQ4x4",
+    "PCA12,OPQ4,PQ4x4",
+    "IVF8,Flat",
+    "IVF8,SQfp16",
+    "IVF8,SQ8",
+    "IVF8,PQ4",
+    "IVF8,PQ4x4",
+    "OPQ4,IVF8,PQ4x6",
+    "OPQ2,IVF8,PQ4x4",
+    "SQ8,RFlat",
+    "PQ4x4,Refine(SQ8)",
+    "L2norm,IVF8,PQ4,Refine(SQfp16)",
+    "PCA8,IVF8,SQ8,RFlat",
+)
+METRICS = ("ip", "l2", "cosine")
+
+
+@pytest.fixture(scope="session")
+def rows() -> np.ndarray:
+    rng = np.random.default_rng(7)
+    centres = rng.standard_normal((12, DIM)) * 2
+    return (centres[rng.integers(12, size=600)] + rng.standard_normal((600, DIM))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def queries() -> np.ndarray:
+    rng = np.random.default_rng(8)
+    return (rng.standard_normal((9, DIM)) * 2).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def trained(rows: np.ndarray) -> Callable[..., Index]:
+    """trained(key, metric) -> index trained on `rows`, without rows; training happens once a key."""
+    states: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def make(key: str, metric: str = "ip") -> Index:
+        index = index_factory(key, DIM, metric, seed=3)
+        if (key, metric) not in states:
+            index.train(rows)
+            states[key, metric] = {
+                name: stage.parameters() for name, stage in index.pipeline.stages().items()
+            }
+        for name, stage in index.pipeline.stages().items():
+            stage.load(states[key, metric][name])
+        index.settings["training_rows"] = len(rows)
+        return index
+
+    return make
+
+
+@pytest.fixture()
+def make_index(trained: Callable[..., Index], rows: np.ndarray) -> Callable[..., Index]:
+    """make_index(key, metric, ids=...) -> index that holds `rows`."""
+
+    def make(key: str, metric: str = "ip", ids: Any = None) -> Index:
+        return trained(key, metric).add(rows, ids)
+
+    return make
+
+
+def exact_scores(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
+    """float64 scores (nq, n): inner product, cosine, or negative squared distance."""
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    if metric == "cosine":
+        q, x = unit(q), unit(x)
+    if metric == "l2":
+        return -((q[:, None, :] - x[None, :, :]) ** 2).sum(axis=2)
+    return q @ x.T
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(norms == 0, 1, norms)
+
+
+@pytest.fixture(scope="session")
+def exact() -> Callable[..., np.ndarray]:
+    return exact_scores
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "any_key" in metafunc.fixturenames:
+        metafunc.parametrize("any_key", ALL_KEYS)
+    if "any_metric" in metafunc.fixturenames:
+        metafunc.parametrize("any_metric", METRICS)

@@ -1,0 +1,139 @@
+"""describe, nbytes and sizes: every byte of a folder is explained, before and after it is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluscomp.indexes import open_index, parse_key
+from cluscomp.indexes.describe import list_balance
+from cluscomp.indexes.pipeline import training_rows
+from cluscomp.indexes.sizes import (
+    code_row_bytes,
+    encoding_memory,
+    grouping_memory,
+    segment_bytes,
+    temporary_bytes,
+    trained_bytes,
+    training_memory,
+)
+from cluscomp.indexes.writer import IndexWriter
+
+
+def folder_size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.iterdir())
+
+
+def test_every_byte_of_the_folder_is_counted(make_index, any_key: str, rows, tmp_path) -> None:
+    index = make_index(any_key, "l2", [f"d{i}" for i in range(600)])
+    index.add(rows[:40], [f"e{i}" for i in range(40)])
+    index.delete(["d7", "e3", "e4"])
+    index.save(tmp_path / "index")
+    size = folder_size(tmp_path / "index")
+    for candidate in (index, open_index(tmp_path / "index")):
+        parts = candidate.nbytes()
+        assert parts["total"] == size
+        assert sum(count for name, count in parts.items() if name != "total") == size
+    assert json.loads(json.dumps(index.describe()))["bytes"]["total"] == size
+
+
+def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
+    index = make_index("PCA12,OPQ4,IVF8,PQ4x6,Refine(SQ8)" if False else "OPQ4,IVF8,PQ4x6", "ip")
+    assert index.nbytes() | {"manifest": 0, "total": 0} == {
+        "codes": 128 + 600 * 3,
+        "refine": 0,
+        "positions": 128 + 600 * 4,
+        "list_offsets": 128 + 9 * 8,
+        "ids": 0,
+        "tombstones": 0,
+        "centroids": 128 + 8 * 16 * 4,
+        "codebooks": 128 + 4 * 64 * 4 * 4,
+        "rotation": 128 + 16 * 16 * 4,
+        "manifest": 0,
+        "other": 0,
+        "total": 0,
+    }
+    facts = index.describe()
+    assert (facts["code_size"], facts["refine_code_size"]) == (3, 0)
+    assert facts["search_defaults"] == {"nprobe": 8}
+    assert make_index("SQ8,RFlat").describe()["refine_code_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [("Flat", 64), ("SQfp16", 32), ("SQ8", 16), ("PQ4", 4), ("PQ4x4", 2), ("PQ4x6", 3), ("PCA8,Flat", 32)],
+)
+def test_code_size(make_index, key: str, size: int) -> None:
+    assert make_index(key).code_size == size
+    assert code_row_bytes(parse_key(key), 16) == size
+
+
+def test_other_files_and_changes_after_opening(trained, rows, tmp_path) -> None:
+    with IndexWriter(trained("SQ8"), tmp_path / "index") as writer:
+        writer.add(rows)
+        writer.finish(extra_files={"docs.sqlite": bytes(1000), "report.json": b"{}"})
+    index = open_index(tmp_path / "index")
+    assert index.nbytes()["other"] == 1002
+    assert index.nbytes()["total"] == folder_size(tmp_path / "index")
+    assert index.describe()["other_files"] == {"docs.sqlite": 1000, "report.json": 2}
+    index.add(rows[:9])
+    index.delete([4])
+    index.nprobe = 1
+    expected = index.nbytes()["total"]
+    index.save(tmp_path / "index")
+    assert folder_size(tmp_path / "index") == expected
+
+
+def test_balance_of_lists_by_hand(trained) -> None:
+    index = trained("IVF8,Flat", "l2")
+    centroids = index.pipeline.partition.centroids
+    index.add(np.repeat(centroids[:4], [1, 1, 2, 36], axis=0))
+    balance = list_balance(index)
+    assert balance == {
+        "nlist": 8,
+        "mean": 5.0,
+        "min": 0,
+        "max": 36,
+        "cv": pytest.approx(np.std([1, 1, 2, 36, 0, 0, 0, 0]) / 5),
+        "max_over_mean": 7.2,
+        "empty": 4,
+        "above_4x_mean": 1,
+        "expected_scan": pytest.approx((1 + 1 + 4 + 1296) / 1600 * 8),
+    }
+    assert list_balance(trained("Flat")) is None
+
+
+def test_sizes_known_beforehand_are_exact(make_index, any_key: str, tmp_path) -> None:
+    spec = parse_key(any_key)
+    index = make_index(any_key)
+    parts = index.nbytes()
+    predicted: dict[str, int] = {}
+    for sizes in (segment_bytes(spec, 16, 600), trained_bytes(spec, 16)):
+        for part, size in sizes.items():
+            predicted[part] = predicted.get(part, 0) + size
+    assert predicted == {part: parts[part] for part in predicted}
+    assert sum(predicted.values()) == parts["total"] - parts["manifest"]
+
+
+def test_id_and_tombstone_bytes(make_index) -> None:
+    names = [f"d{i:04}" for i in range(600)]
+    index = make_index("SQ8", ids=names)
+    index.delete(names[:3])
+    sizes = segment_bytes(parse_key("SQ8"), 16, 600, id_bytes=5 + 8, deleted=3)
+    assert sizes["ids"] == index.nbytes()["ids"]
+    assert sizes["tombstones"] == index.nbytes()["tombstones"]
+
+
+def test_memory_figures_grow_as_they_should() -> None:
+    spec = parse_key("OPQ48,IVF1024,PQ48")
+    assert training_rows(spec) == 262144
+    assert training_rows(parse_key("PQ8")) == 65536
+    assert training_memory(spec, 384, 10**9) == training_memory(spec, 384, 262144) > 262144 * 384 * 4
+    assert encoding_memory(spec, 384, 2000) == pytest.approx(2 * encoding_memory(spec, 384, 1000), rel=0.01)
+    assert temporary_bytes(spec, 384, 1000) == 52_000
+    assert temporary_bytes(parse_key("PQ48"), 384, 1000) == 0
+    assert grouping_memory(parse_key("PQ48"), 384, 1 << 20) == 0
+    assert 1 << 20 < grouping_memory(spec, 384, 1 << 20) < 4 << 20

@@ -1,0 +1,123 @@
+"""Key grammar: canonical spelling, what each part becomes, and helpful refusals."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluscomp.errors import UnknownKeyError, UsageError
+from cluscomp.indexes import parse_key
+from cluscomp.indexes.key import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRotation, SQfp16
+
+
+@pytest.mark.parametrize(
+    ("key", "canonical"),
+    [
+        ("Flat", "Flat"),
+        ("SQ8", "SQ8"),
+        ("SQfp16", "SQfp16"),
+        ("PQ48", "PQ48"),
+        ("PQ48x8", "PQ48"),
+        ("PQ48x4", "PQ48x4"),
+        ("IVF1024,Flat", "IVF1024,Flat"),
+        ("IVF1024,SQ8,RFlat", "IVF1024,SQ8,RFlat"),
+        ("IVF64,PQ8x6,Refine(Flat)", "IVF64,PQ8x6,RFlat"),
+        ("IVF64,PQ8,RSQfp16", "IVF64,PQ8,Refine(SQfp16)"),
+        ("PQ8,RSQ8", "PQ8,Refine(SQ8)"),
+        ("OPQ48,IVF1024,PQ48", "OPQ48,IVF1024,PQ48"),
+        ("OPQ16_64,PQ16", "OPQ16_64,PQ16"),
+        ("PCA64,L2norm,RR,Flat", "PCA64,L2norm,RR,Flat"),
+        ("RR32,Flat", "RR32,Flat"),
+        (" IVF8 , Flat ", "IVF8,Flat"),
+    ],
+)
+def test_canonical_spelling(key: str, canonical: str) -> None:
+    assert str(parse_key(key)) == canonical
+    assert parse_key(canonical) == parse_key(key)
+
+
+def test_parts_of_a_long_key() -> None:
+    spec = parse_key("L2norm,PCA32,RR,OPQ8_16,IVF64,PQ8x4,Refine(SQfp16)")
+    assert spec.transforms == (L2Norm(), PCA(32), RandomRotation(None), OPQ(8, 16))
+    assert spec.partition == IVF(64)
+    assert spec.codec == PQ(8, 4)
+    assert spec.refine == SQfp16()
+    assert spec.nlist == 64
+    assert spec.stage_dims(48) == (48, 48, 32, 32, 16)
+
+
+def test_no_partition_is_one_list() -> None:
+    spec = parse_key("SQ8,RFlat")
+    assert spec.partition is None
+    assert spec.nlist == 1
+    assert (spec.codec, spec.refine) == (SQ8(), Flat())
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("flat", "Flat"),
+        ("IVFF64,PQ48", "IVF64,PQ48"),
+        ("IVF64,PQQ48", "IVF64,PQ48"),
+        ("ivf64,pq48", "IVF64,PQ48"),
+        ("OPQ48,IVF64,PQ48,RFlatt", "OPQ48,IVF64,PQ48,RFlat"),
+        ("SQ16", "SQfp16"),
+        ("SQfp32", "SQfp16"),
+        ("HNSW32", "Flat"),
+        ("IVF64", "IVF64,Flat"),
+        ("PCA64", "PCA64,Flat"),
+        ("IVF64,RFlat", "IVF64,Flat,RFlat"),
+    ],
+)
+def test_unknown_key_names_nearest_and_all_forms(key: str, nearest: str) -> None:
+    with pytest.raises(UnknownKeyError) as caught:
+        parse_key(key)
+    message = str(caught.value)
+    assert f"did you mean {nearest!r}" in message
+    for form in ("OPQm[_d]", "PCAd", "IVFn", "SQ8", "SQfp16", "PQm", "RFlat", "Refine(SQfp16)"):
+        assert form in message
+    parse_key(nearest)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "PQ48,IVF64", "Flat,Flat", "RFlat,Flat", "IVF8,IVF8,Flat", "PQ8,PCA4", ",", "Flat,"]
+)
+def test_wrong_order_or_number_of_parts(key: str) -> None:
+    with pytest.raises(UnknownKeyError):
+        parse_key(key)
+
+
+@pytest.mark.parametrize("key", ["PQ0", "IVF0,Flat", "PQ-4", "PQ4x0", "PCA0,Flat", "PQ99999999999999999999"])
+def test_impossible_numbers(key: str) -> None:
+    with pytest.raises(UnknownKeyError):
+        parse_key(key)
+
+
+def test_bits_of_a_code_are_named() -> None:
+    with pytest.raises(UsageError, match="5 bits.*4, 6 and 8"):
+        parse_key("PQ8x5")
+
+
+def test_m_must_divide_dim_and_valid_values_are_named() -> None:
+    with pytest.raises(UsageError, match=r"PQ48: dim 100 .*m=48.*valid m: 1, 2, 4, 5, 10, 20, 25, 50, 100"):
+        parse_key("PQ48").stage_dims(100)
+    with pytest.raises(UsageError, match=r"OPQ7"):
+        parse_key("OPQ7,Flat").stage_dims(16)
+    with pytest.raises(UsageError, match="cannot keep 32 of 16"):
+        parse_key("PCA32,Flat").stage_dims(16)
+
+
+def test_key_must_be_a_text_of_sane_length() -> None:
+    for key in (None, 8, "PQ8," * 2000):
+        with pytest.raises(UnknownKeyError):
+            parse_key(key)  # type: ignore[arg-type]
+
+
+@given(st.text(alphabet="IVFPQOCARSflatxnorm2_0123456789,()", max_size=30))
+def test_any_text_parses_or_is_refused(key: str) -> None:
+    try:
+        spec = parse_key(key)
+    except UsageError:
+        return
+    assert parse_key(str(spec)) == spec

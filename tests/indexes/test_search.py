@@ -1,0 +1,359 @@
+"""Search: against exact float64 search, order of results, arguments, determinism."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from cluscomp import native
+from cluscomp.errors import (
+    DimensionError,
+    DTypeError,
+    IncompleteResultsWarning,
+    NonFiniteError,
+    NotTrainedError,
+    TooFewRowsError,
+    UnknownKeyError,
+    UsageError,
+)
+from cluscomp.indexes import Index, index_factory
+from cluscomp.indexes.partitions import default_nprobe
+
+EXACT_KEYS = (
+    "Flat",
+    "SQfp16",
+    "SQ8",
+    "RR,SQ8",
+    "L2norm,Flat",
+    "IVF8,Flat",
+    "IVF8,SQ8",
+    "IVF8,SQfp16",
+    "SQ8,RFlat",
+)
+
+
+def test_two_dimensions_by_hand() -> None:
+    index = index_factory("Flat", 2, "ip")
+    index.add(np.array([[1, 0], [0, 2], [3, 4], [-1, -1]], np.float32), ids=[10, 20, 30, 40])
+    scores, ids = index.search(np.array([[1, 1]], np.float32), 4)
+    assert ids.tolist() == [[30, 20, 10, 40]]
+    assert scores.tolist() == [[7, 2, 1, -2]]
+
+
+def test_l2_scores_are_negative_squared_distances_by_hand() -> None:
+    index = index_factory("Flat", 2, "l2")
+    index.add(np.array([[0, 0], [3, 4]], np.float32))
+    scores, ids = index.search([[0, 1]], 2)
+    assert ids.tolist() == [[0, 1]]
+    assert scores.tolist() == [[-1, -18]]
+
+
+def test_cosine_by_hand_and_zero_rows_score_zero() -> None:
+    index = index_factory("Flat", 2, "cosine")
+    index.add(np.array([[0, 0], [5, 0], [1, 1], [0, -9]], np.float32))
+    scores, ids = index.search(np.array([[0, 2]], np.float32), 4)
+    assert ids.tolist() == [[2, 0, 1, 3]]
+    np.testing.assert_allclose(scores, [[np.sqrt(0.5), 0, 0, -1]], rtol=1e-6)
+
+
+def test_flat_equals_exact_search(rows, queries, any_metric: str, exact: Callable) -> None:
+    index = index_factory("Flat", rows.shape[1], any_metric).add(rows)
+    scores, ids = index.search(queries, 20)
+    wanted = exact(queries, rows, any_metric)
+    order = np.argsort(-wanted, axis=1, kind="stable")[:, :20]
+    np.testing.assert_array_equal(ids, order)
+    np.testing.assert_allclose(scores, np.take_along_axis(wanted, order, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_found_rows_are_near_and_exact_codecs_score_truly(
+    make_index, any_key: str, any_metric: str, rows, queries, exact
+) -> None:
+    index = make_index(any_key, any_metric)
+    scores, ids = index.search(queries, 5, nprobe=index.spec.nlist, refine_factor=2)
+    normal = any_key.startswith("L2norm")
+    x, q = (a / np.linalg.norm(a, axis=1, keepdims=True) if normal else a for a in (rows, queries))
+    truth = exact(q, x, any_metric)
+    found = np.take_along_axis(truth, ids, 1)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert (np.median(found, axis=1) >= np.quantile(truth, 0.9, axis=1)).mean() > 0.7
+    if any_key in EXACT_KEYS:
+        np.testing.assert_allclose(scores, found, rtol=0.02, atol=0.05)
+
+
+def test_all_lists_probed_equals_no_partition(trained, rows, queries, any_metric: str) -> None:
+    for codec in ("Flat", "SQfp16", "SQ8"):
+        plain = trained(codec, any_metric).add(rows)
+        lists = trained(f"IVF8,{codec}", any_metric).add(rows)
+        for got, wanted in zip(lists.search(queries, 30, nprobe=8), plain.search(queries, 30), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_ivf_pq_scores_come_from_centroid_plus_residual(make_index, queries, rows) -> None:
+    """Oracle: decode list centroid + residual code in NumPy and score in float64."""
+    index = make_index("IVF8,PQ4x4", "l2")
+    segment, partition, codec = index.segments[0], index.pipeline.partition, index.pipeline.codec
+    decoded = np.empty_like(rows)
+    lists = np.repeat(np.arange(8), np.diff(segment.offsets))
+    residuals = native.pq_decode(segment.codes, codec.codebooks, 4)
+    decoded[segment.positions] = partition.centroids[lists] + residuals
+    wanted = -((queries[:, None, :].astype(np.float64) - decoded[None]) ** 2).sum(2)
+    scores, ids = index.search(queries, 10, nprobe=8)
+    np.testing.assert_allclose(scores, np.take_along_axis(wanted, ids, 1), rtol=1e-4)
+    np.testing.assert_allclose(scores, -np.sort(-wanted, axis=1)[:, :10], rtol=1e-4)
+
+
+def test_equal_scores_are_ordered_by_time_of_adding() -> None:
+    index = index_factory("Flat", 2, "ip")
+    row = np.ones((3, 2), np.float32)
+    index.add(row, ids=[9, 5, 7]).add(row, ids=[1, 8, 2])
+    _, ids = index.search(np.ones((1, 2), np.float32), 5)
+    assert ids.tolist() == [[9, 5, 7, 1, 8]]
+
+
+def test_every_row_finds_itself_with_one_probe(trained, rows, any_metric: str) -> None:
+    """A row's list is the first list probed for it (apache/paimon-vector-index#82 shows what happens otherwise)."""
+    normal = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    index = trained("IVF8,Flat", any_metric).add(normal)
+    _, ids = index.search(normal, 1, nprobe=1)
+    np.testing.assert_array_equal(ids[:, 0], np.arange(len(normal)))
+
+
+def test_more_probes_find_more(make_index, queries, rows, exact) -> None:
+    index = make_index("IVF8,Flat", "ip")
+    wanted = np.argsort(-exact(queries, rows, "ip"), axis=1)[:, :10]
+    found = []
+    for nprobe in (1, 2, 4, 8):
+        _, ids = index.search(queries, 10, nprobe=nprobe)
+        found.append(np.mean([len(set(a) & set(b)) for a, b in zip(ids, wanted, strict=True)]))
+    assert found == sorted(found)
+    assert found[-1] == 10
+    assert found[0] < 10
+
+
+def test_refine_reorders_by_finer_codes(make_index, queries, rows, exact) -> None:
+    wanted = -np.sort(-exact(queries, rows, "ip"), axis=1)[:, :5]
+    index = make_index("PQ4x4,RFlat", "ip")
+    scores, _ = index.search(queries, 5, refine_factor=len(rows))
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5)
+    coarse, _ = make_index("PQ4x4", "ip").search(queries, 5)
+    assert not np.allclose(coarse, wanted, rtol=1e-3)
+
+
+def test_refine_scores_exactly_k_times_factor_candidates(make_index, queries, rows) -> None:
+    _, candidates = make_index("PQ4x4", "ip").search(queries, 15)
+    scores, ids = make_index("PQ4x4,RFlat", "ip").search(queries, 5, refine_factor=3)
+    true = np.take_along_axis(queries @ rows.T, candidates, 1)
+    np.testing.assert_array_equal(ids, np.take_along_axis(candidates, np.argsort(-true, 1), 1)[:, :5])
+    np.testing.assert_allclose(scores, -np.sort(-true, 1)[:, :5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["Flat", "SQ8", "IVF8,PQ4", "OPQ4,IVF8,PQ4x6", "PCA8,IVF8,SQ8,RFlat"])
+def test_same_bits_for_any_threads_batches_and_segments(trained, rows, queries, key: str) -> None:
+    index = trained(key, "cosine").add(rows)
+    wanted = index.search(queries, 12)
+    threads = native.get_num_threads()
+    try:
+        for n in (1, 3):
+            native.set_num_threads(n)
+            again = trained(key, "cosine").add(rows).search(queries, 12)
+            np.testing.assert_array_equal(again[0], wanted[0])
+            np.testing.assert_array_equal(again[1], wanted[1])
+    finally:
+        native.set_num_threads(threads)
+    one_by_one = [index.search(query, 12) for query in queries]
+    np.testing.assert_array_equal(np.concatenate([s for s, _ in one_by_one]), wanted[0])
+    np.testing.assert_array_equal(np.concatenate([i for _, i in one_by_one]), wanted[1])
+    parts = trained(key, "cosine")
+    for start in (0, 7, 300, 599):
+        stop = {0: 7, 7: 300, 300: 599, 599: 600}[start]
+        parts.add(rows[start:stop])
+    split = parts.search(queries, 12)
+    np.testing.assert_array_equal(split[0], wanted[0])
+    np.testing.assert_array_equal(split[1], wanted[1])
+
+
+def test_training_twice_gives_the_same_bits(rows) -> None:
+    first, second = (index_factory("OPQ4,IVF8,PQ4x4", 16, "ip", seed=5).train(rows) for _ in range(2))
+    other = index_factory("OPQ4,IVF8,PQ4x4", 16, "ip", seed=6).train(rows)
+    for name, stage in first.pipeline.stages().items():
+        for part, array in stage.parameters().items():
+            np.testing.assert_array_equal(array, second.pipeline.stages()[name].parameters()[part])
+            assert not np.array_equal(array, other.pipeline.stages()[name].parameters()[part])
+
+
+def test_many_threads_may_search_one_index(make_index, queries) -> None:
+    index = make_index("IVF8,PQ4,RFlat", "ip")
+    wanted = index.search(queries, 7)
+    with ThreadPoolExecutor(8) as pool:
+        for scores, ids in pool.map(lambda _: index.search(queries, 7), range(32)):
+            np.testing.assert_array_equal(scores, wanted[0])
+            np.testing.assert_array_equal(ids, wanted[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32])
+def test_other_dtypes_of_rows_and_queries(dtype) -> None:
+    rows = np.random.default_rng(0).integers(-8, 8, (50, 4)).astype(dtype)
+    scores, ids = index_factory("Flat", 4, "ip").add(rows).search(rows[:3], 5)
+    wanted = (
+        index_factory("Flat", 4, "ip").add(rows.astype(np.float32)).search(rows[:3].astype(np.float32), 5)
+    )
+    np.testing.assert_array_equal(scores, wanted[0])
+    np.testing.assert_array_equal(ids, wanted[1])
+
+
+def test_torch_rows_and_queries(rows, queries) -> None:
+    torch = pytest.importorskip("torch")
+    for dtype in (torch.float32, torch.bfloat16):
+        x, q = torch.from_numpy(rows).to(dtype), torch.from_numpy(queries).to(dtype)
+        scores, ids = index_factory("Flat", 16, "l2").add(x).search(q, 5)
+        wanted = index_factory("Flat", 16, "l2").add(x.float().numpy()).search(q.float().numpy(), 5)
+        np.testing.assert_array_equal(ids, wanted[1])
+        np.testing.assert_array_equal(scores, wanted[0])
+
+
+def test_one_query_as_vector_or_list(make_index, queries) -> None:
+    index = make_index("Flat", "ip")
+    wanted = index.search(queries[:1], 3)
+    for query in (queries[0], queries[0].tolist(), [queries[0].tolist()]):
+        scores, ids = index.search(query, 3)
+        assert scores.shape == ids.shape == (1, 3)
+        np.testing.assert_array_equal(ids, wanted[1])
+
+
+def test_wrong_dim_names_both_and_the_remedy(make_index, queries) -> None:
+    index = make_index("Flat", "ip")
+    with pytest.raises(
+        DimensionError, match="index has dim 16, queries have dim 8; use vectors of the model"
+    ):
+        index.search(queries[:, :8], 1)
+    with pytest.raises(DimensionError, match="index has dim 16, rows have dim 8"):
+        index.add(np.zeros((2, 8), np.float32))
+    with pytest.raises(DimensionError, match="index has dim 16, rows have dim 8"):
+        index_factory("IVF2,Flat", 16).train(np.zeros((9, 8), np.float32))
+
+
+def test_nan_queries_are_refused(make_index, queries) -> None:
+    bad = queries.copy()
+    bad[4, 2] = np.nan
+    with pytest.raises(NonFiniteError, match="queries: row 4"):
+        make_index("IVF8,Flat", "ip").search(bad, 1)
+
+
+def test_text_queries_are_refused(make_index) -> None:
+    with pytest.raises((DTypeError, DimensionError)):
+        make_index("Flat", "ip").search(["what is a vector"], 1)
+
+
+@pytest.mark.parametrize("k", [0, -3, 2.5, "3", True, None])
+def test_k_must_be_a_positive_integer(make_index, queries, k) -> None:
+    with pytest.raises(UsageError, match="k must be an integer"):
+        make_index("Flat", "ip").search(queries, k)
+
+
+def test_k_beyond_the_rows_names_both(make_index, queries) -> None:
+    index = make_index("Flat", "ip")
+    with pytest.raises(UsageError, match="k=601 .* holds 600 rows"):
+        index.search(queries, 601)
+    index.delete([3, 4])
+    with pytest.raises(UsageError, match="k=599 .* holds 598 rows"):
+        index.search(queries, 599)
+    assert index.search(queries, 598)[1].shape == (9, 598)
+    with pytest.raises(UsageError, match="holds 0 rows"):
+        index_factory("Flat", 16).search(queries, 1)
+
+
+@pytest.mark.parametrize("nprobe", [0, -1, 9, 1.5])
+def test_nprobe_out_of_range(make_index, queries, nprobe) -> None:
+    with pytest.raises(UsageError, match="nprobe"):
+        make_index("IVF8,Flat", "ip").search(queries, 1, nprobe=nprobe)
+
+
+def test_nprobe_and_refine_factor_have_no_effect_on_keys_without(make_index, queries) -> None:
+    index = make_index("PQ4", "ip")
+    wanted = index.search(queries, 4)
+    got = index.search(queries, 4, nprobe=32, refine_factor=4)
+    np.testing.assert_array_equal(got[1], wanted[1])
+    with pytest.raises(UsageError, match="refine_factor"):
+        index.search(queries, 4, refine_factor=0)
+
+
+def test_too_few_rows_in_the_probed_lists_are_never_silent(make_index, queries) -> None:
+    index = make_index("IVF8,Flat", "ip")
+    with pytest.warns(
+        IncompleteResultsWarning, match=r"of 9 queries found fewer than k=500 .*nprobe=1 of 8 lists"
+    ):
+        scores, ids = index.search(queries, 500, nprobe=1)
+    missing = ids == -1
+    assert missing.any()
+    assert np.isneginf(scores[missing]).all()
+    assert np.isfinite(scores[~missing]).all()
+    assert (np.diff(missing.astype(int), axis=1) >= 0).all()
+    text = make_index("IVF8,Flat", "ip", [f"doc{i}" for i in range(600)])
+    with pytest.warns(IncompleteResultsWarning, match="id None"):
+        _, names = text.search(queries, 500, nprobe=1)
+    assert all(name is None for name in names[missing])
+    assert all(name == f"doc{i}" for name, i in zip(names[~missing], ids[~missing], strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index.search(queries, 500, nprobe=8)
+
+
+def test_default_nprobe_and_refine_factor() -> None:
+    assert [default_nprobe(n) for n in (1, 2, 8, 64, 1024, 65536)] == [1, 2, 8, 32, 128, 1024]
+    index = index_factory("IVF64,PQ4,RFlat", 16)
+    assert (index.nprobe, index.refine_factor) == (32, 4)
+    index.nprobe, index.refine_factor = 3, 7
+    assert (index.nprobe, index.refine_factor) == (3, 7)
+    with pytest.raises(UsageError, match="nprobe=65, but 'IVF64,PQ4,RFlat' has 64 lists"):
+        index.nprobe = 65
+
+
+def test_unknown_metric_dim_and_seed() -> None:
+    with pytest.raises(UnknownKeyError, match="'ip', 'l2' and 'cosine'"):
+        index_factory("Flat", 4, "dot")
+    for dim in (0, -1, 2.0, True, None):
+        with pytest.raises(UsageError, match="dim must be"):
+            index_factory("Flat", dim)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="seed must be"):
+        index_factory("Flat", 4, seed=-1)
+
+
+def test_untrained_index_refuses_rows(rows) -> None:
+    index = index_factory("IVF8,PQ4", 16)
+    assert not index.is_trained
+    with pytest.raises(NotTrainedError, match="call index.train"):
+        index.add(rows)
+    assert index_factory("SQfp16", 16).is_trained
+    assert not index_factory("SQfp16,Refine(SQ8)", 16).is_trained
+
+
+def test_too_few_training_rows(rows) -> None:
+    with pytest.raises(TooFewRowsError, match=r"IVF64 needs at least 64 training rows, but got 63.*IVF7"):
+        index_factory("IVF64,Flat", 16).train(rows[:63])
+    with pytest.raises(TooFewRowsError, match="256"):
+        index_factory("PQ4", 16).train(rows[:255])
+
+
+def test_training_again_after_adding_is_refused(make_index, rows) -> None:
+    with pytest.raises(UsageError, match="holds 600 rows"):
+        make_index("SQ8", "ip").train(rows)
+
+
+def test_values_beyond_float16_are_refused(rows) -> None:
+    big = rows.copy()
+    big[5, 5] = 1e6
+    index: Index = index_factory("SQfp16", 16).add(rows[:10])
+    with pytest.raises(ValueError, match="1e\\+06 does not fit float16"):
+        index.add(big)
+    assert len(index) == 10
+
+
+def test_train_reports_progress_by_key_part(rows) -> None:
+    calls: list[tuple[str, int, int]] = []
+    index_factory("OPQ4,IVF8,PQ4x4,RFlat", 16).train(rows, progress=lambda *call: calls.append(call))
+    assert {stage for stage, _, _ in calls} == {"OPQ4", "IVF8"}
+    assert all(0 <= done <= total for _, done, total in calls)
