@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cluscomp.cli.bench import bench
 from cluscomp.cli.build_index import build_index
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
@@ -60,6 +61,7 @@ app.command("eval")(evaluate)
 app.command("inspect")(inspect)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
+app.command("bench")(bench)
 
 build_index_app = typer.Typer(
     name="build-index", add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT

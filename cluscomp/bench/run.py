@@ -1,0 +1,110 @@
+"""One run: budgets, limits of the machine, then case after case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from cluscomp import native
+from cluscomp.bench import assign, flat, kmeans, pq_encode, pq_train, rivals, scan
+from cluscomp.bench.data import DataSource
+from cluscomp.bench.harness import Measured, Stopwatch
+from cluscomp.bench.machine import Peak, best_of, describe_machine, measure_peak
+from cluscomp.bench.report import Report, rows_of
+from cluscomp.bench.settings import Settings, StageProgress, silent
+from cluscomp.bench.workbench import Plan, Workbench
+from cluscomp.errors import UsageError
+
+BENCHMARKS: dict[str, ModuleType] = {
+    "assign": assign,
+    "flat": flat,
+    "kmeans": kmeans,
+    "pq-encode": pq_encode,
+    "pq-train": pq_train,
+    "scan": scan,
+}
+"""Each has RIVALS, `plans(settings)`, and THREADS where it does not use all."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    threads: int
+    plan: Plan
+
+
+def run_benchmarks(
+    names: Sequence[str], settings: Settings, *, simd: str | None = None, progress: StageProgress = silent
+) -> Report:
+    """Run benchmarks out of BENCHMARKS and return all figures.
+
+    simd: level forced on the native core and, where it can be chosen, on faiss. progress(stage, done, total).
+    Thread budgets and levels are restored afterwards.
+    Raises UsageError (unknown name, level or case), OptionalDependencyError (rival not installed),
+    MissingInputError (no collection in the folder given).
+    """
+    jobs = _jobs(names, settings)
+    for name in settings.rivals:
+        rivals.rival(name)
+    data = DataSource(settings, progress)
+    with rivals.instruction_set(simd, settings.rivals) as faiss_level:
+        versions = rivals.versions(settings.rivals)
+        if faiss_level:
+            versions["faiss"] += f" ({faiss_level})"
+        report = Report(describe_machine(), versions, data.descriptions, settings.quick, settings.seed)
+        report.skipped = _without_counterpart(names, settings)
+        measured = []
+        for job in jobs:
+            with rivals.thread_budget(job.threads, settings.rivals):
+                _note_peak(job.threads, settings, report.peaks)
+                measured += [(job, outcome) for outcome in _run(job, settings, data, progress)]
+                _note_peak(job.threads, settings, report.peaks)
+    report.rows = [
+        row for job, outcome in measured for row in rows_of(job.name, outcome, report.peaks[job.threads])
+    ]
+    return report
+
+
+def _jobs(names: Sequence[str], settings: Settings) -> list[_Job]:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        raise UsageError(f"benchmark {unknown[0]!r} is unknown; known are: {', '.join(BENCHMARKS)}, all")
+    jobs = []
+    for name in names:
+        module = BENCHMARKS[name]
+        usual: int = getattr(module, "THREADS", native.get_num_threads())
+        threads = settings.threads or usual
+        jobs += [_Job(name, threads, plan) for plan in module.plans(settings)]
+    chosen = [job for job in jobs if settings.only in job.plan.name]
+    if not chosen:
+        known = "; ".join(job.plan.name for job in jobs)
+        raise UsageError(f"no case has {settings.only!r} in its name; there are: {known}")
+    return chosen
+
+
+def _without_counterpart(names: Sequence[str], settings: Settings) -> list[str]:
+    return [
+        f"{rival} has nothing to compare with {name}"
+        for name in names
+        for rival in settings.rivals
+        if rival not in BENCHMARKS[name].RIVALS
+    ]
+
+
+def _run(job: _Job, settings: Settings, data: DataSource, progress: StageProgress) -> list[Measured]:
+    stage = f"{job.name} {job.plan.name}"
+    stopwatch = Stopwatch(
+        rounds=settings.rounds,
+        min_seconds=0.0 if settings.quick else 1.0,
+        progress=lambda done, total: progress(stage, done, total),
+    )
+    return job.plan.run(Workbench(settings, data, stopwatch))
+
+
+def _note_peak(threads: int, settings: Settings, peaks: dict[int, Peak]) -> None:
+    """Measure the limits around every case and keep the best: other programs can only lower them."""
+    if settings.quick and threads in peaks:
+        return
+    found = measure_peak(threads, quick=settings.quick)
+    peaks[threads] = found if threads not in peaks else best_of(peaks[threads], found)

@@ -1,0 +1,48 @@
+"""What a run of the benchmarks is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+StageProgress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress for nobody."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one run.
+
+    rivals: names out of `rivals.RIVALS`, installed. threads: of every contender; None = all that the native
+    core uses (scan: 1). repeat: rounds; None = 5, quick 2. quick: small shapes that prove the harness, not
+    the speed. n: rows of each case instead of its own number. seed: of data, starts and training.
+    data: folder of text collections for real token vectors; None looks where data.py says. only: run the
+    cases whose name contains this text.
+    """
+
+    rivals: tuple[str, ...] = ()
+    threads: int | None = None
+    repeat: int | None = None
+    quick: bool = False
+    n: int | None = None
+    seed: int = 0
+    data: Path | None = None
+    only: str = ""
+
+    def rows(self, full: int, quick: int) -> int:
+        """Rows of a case: as asked for, else `quick` or `full`."""
+        return self.n or self.pick(full, quick)
+
+    def pick(self, full: int, quick: int) -> int:
+        """One of two sizes that --n does not change."""
+        return quick if self.quick else full
+
+    @property
+    def rounds(self) -> int:
+        """Least number of timed rounds."""
+        return self.repeat or self.pick(5, 2)

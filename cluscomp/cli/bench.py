@@ -1,0 +1,114 @@
+"""`cluscomp bench`: our speed beside that of other libraries, on this machine, after a check of equality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
+from cluscomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cluscomp.bench.report import Report
+
+ALL = "all"
+CHECK_FAILED = 1
+
+
+@exits_by_contract
+def bench(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="assign, flat, kmeans, pq-encode, pq-train, scan, or all.",
+            show_default=False,
+        ),
+    ],
+    vs: Annotated[
+        str | None,
+        flag(
+            "--vs",
+            help="Rivals: faiss, torch, scann.  [default: faiss and scann where installed]",
+            env=False,
+            metavar="A,B",
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None, flag("--repeat", help="Rounds.  [default: 5, quick 2]", env=False, min=1)
+    ] = None,
+    quick: Annotated[
+        bool, flag("--quick", help="Small shapes, to try the command; its times mean nothing.", env=False)
+    ] = False,
+    n: Annotated[
+        int | None, flag("--n", help="Rows of every case.", env=False, min=1000, metavar="ROWS")
+    ] = None,
+    only: Annotated[
+        str, flag("--only", help="Only cases whose name contains this.", env=False, metavar="TEXT")
+    ] = "",
+    simd: Annotated[
+        str | None,
+        flag(
+            "--simd",
+            help="Instruction set of the native core, and of faiss where it can be chosen.",
+            env=False,
+            metavar="LEVEL",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        flag(
+            "--data",
+            help="Folder with the collection scifact, for real token vectors.",
+            env=False,
+            metavar="FOLDER",
+        ),
+    ] = None,
+    as_markdown: Annotated[bool, flag("--markdown", help="Print Markdown.", env=False)] = False,
+    seed: common.Seed = 0,
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Compare our speed with that of other libraries on this machine.
+
+    All contenders run in this process, in turns, after a warm-up and a check that their results are equal.
+    The exit code is 1 when a check fails.
+    """
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other; leave one of them out")
+    from cluscomp.bench import BENCHMARKS, Settings, run_benchmarks
+    from cluscomp.bench.rivals import choose
+
+    settings = Settings(
+        rivals=choose(vs), threads=threads, repeat=repeat, quick=quick, n=n, seed=seed, data=data, only=only
+    )
+    names = list(BENCHMARKS) if name == ALL else [name]
+    with StageProgress(quiet=quiet) as progress:
+        report = run_benchmarks(names, settings, simd=simd, progress=progress)
+    _show(report, as_json=as_json, as_markdown=as_markdown)
+    if not report.passed:
+        output.note("error: results differ beyond what the checks allow; see the cases marked FAILED")
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _show(report: Report, *, as_json: bool, as_markdown: bool) -> None:
+    from cluscomp.bench.report import COLUMNS, cells, markdown
+
+    if as_json:
+        output.result_json(report.to_json())
+    elif as_markdown:
+        output.result(markdown(report))
+    else:
+        for line in report.head():
+            output.result(line)
+        output.result_table(COLUMNS, [cells(row) for row in report.rows])
+        for line in report.checks():
+            output.result(line)
