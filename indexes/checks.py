@@ -14,12 +14,18 @@ from cluscomp.errors import DimensionError, UsageError
 
 def positive(name: str, value: Any) -> int:
     """`value` as an integer of at least 1, or UsageError."""
+    return integer(name, value, 1, None)
+
+
+def integer(name: str, value: Any, low: int, high: int | None) -> int:
+    """`value` as an integer from low to high, or UsageError naming the range."""
+    wanted = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
     try:
         number = operator.index(value)
     except TypeError as exc:
-        raise UsageError(f"{name} must be an integer, but is {value!r}") from exc
-    if isinstance(value, bool) or number < 1:
-        raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        raise UsageError(f"{name} must be {wanted}, but is {value!r}") from exc
+    if isinstance(value, bool) or number < low or (high is not None and number > high):
+        raise UsageError(f"{name} must be {wanted}, but is {value!r}")
     return number
 
 

@@ -69,9 +69,7 @@ class Codec(Protocol):
     def scan(
         self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32 and positions (nq, k) int64; missing -inf and
-        -1.
-        """
+        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1."""
 
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str

@@ -106,9 +106,7 @@ def list_balance(index: Index) -> dict[str, Any] | None:
 
 
 def _manifest_bytes(index: Index, arrays: list[StoredArray]) -> int:
-    """Size of manifest.json: of the file where the index is as opened, else of the one that `save` would
-    write.
-    """
+    """Size of manifest.json: of the file if the index is as opened, else of what `save` would write."""
     home = index.home
     if home is not None and home.says(index.manifest(home.manifest.files, home.manifest.extra_files)):
         return home.manifest_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluscomp.errors import UsageError
+from cluscomp.indexes.checks import integer
 from cluscomp.indexes.index import Index
 from cluscomp.indexes.key import parse_key
 from cluscomp.indexes.manifest import MAX_DIM
@@ -18,8 +18,6 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
     Raises UnknownKeyError (key or metric; names the nearest known key), UsageError (the key does not fit the
     dim).
     """
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= MAX_DIM:
-        raise UsageError(f"dim must be an integer from 1 to {MAX_DIM}, but is {dim!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**128:
-        raise UsageError(f"seed must be an integer from 0 to 2**128 - 1, but is {seed!r}")
-    return Index(parse_key(key), dim, metric, seed=seed)
+    return Index(
+        parse_key(key), integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
+    )

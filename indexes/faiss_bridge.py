@@ -1,5 +1,4 @@
-"""The same index in faiss: our rotations, centroids, codebooks and codes are put in, nothing is trained
-again.
+"""The same index in faiss: rotations, centroids, codebooks and codes are put in, nothing is trained.
 
 | part of a key            | faiss                                                                           |
 |--------------------------|----------------------------------------------------------------------------------|

@@ -1,5 +1,4 @@
-"""Writing an index folder: into a sibling, flushed to disk, then renamed, so that a reader sees all or
-nothing.
+"""Writing an index folder: into a sibling, flushed, then renamed: a reader sees all or nothing.
 
 An error, a full disk or a killed process leaves whatever was at the target untouched. Arrays are .npy files
 with a header of exactly 128 bytes, so that they can be streamed before their length is known and mapped
@@ -12,8 +11,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,8 +62,8 @@ class FolderWriter:
             prefix = f".{self.target.name}.cluscomp-partial-"
             remove_stale(self.target.parent, prefix)
             require_free(self.target.parent, needed_bytes, self.target)
-            self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.target.parent))
-            self.folder.chmod(0o777 & ~_umask())
+            self.folder = self.target.parent / (prefix + secrets.token_hex(8))
+            self.folder.mkdir()
         self._lock = lock_folder(self.folder)
 
     def __enter__(self) -> FolderWriter:
@@ -91,13 +90,12 @@ class FolderWriter:
         entry = self._digest(name)
         self.entries[name] = FileEntry(entry.bytes, entry.sha256, spec.dtype, spec.shape)
 
-    def link(self, name: str, source: Path, entry: FileEntry) -> bool:
+    def link(self, name: str, source: Path) -> bool:
         """Link an unchanged file of another index folder; False where links do not work."""
         try:
             os.link(source, self.folder / name)
         except OSError:
             return False
-        self.entries[name] = entry
         return True
 
     def copy(self, name: str, source: Path) -> FileEntry:
@@ -240,9 +238,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

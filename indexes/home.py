@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
-from cluscomp.indexes.manifest import MANIFEST_NAME, Manifest
-from cluscomp.indexes.saving import SourceFile, file_identity
+from cluscomp.indexes.folder import FolderWriter
+from cluscomp.indexes.manifest import MANIFEST_NAME, FileEntry, Manifest
+from cluscomp.indexes.saving import SourceFile, file_identity, link_unchanged
 
 
 class Home:
@@ -52,3 +53,14 @@ class Home:
                 f"{source.path} was removed or changed since the index was opened; open it again"
             )
         return source.path
+
+
+def write_extra(writer: FolderWriter, home: Home | None, *, share: bool) -> dict[str, FileEntry]:
+    """Take over the files stored with an index. share: link them, since the old folder goes away."""
+    if home is None:
+        return {}
+    entries = {}
+    for name, source in home.extra_files.items():
+        is_linked = share and link_unchanged(writer, name, source)
+        entries[name] = source.entry if is_linked else writer.copy(name, home.extra_file(name))
+    return entries

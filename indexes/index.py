@@ -14,7 +14,7 @@ from cluscomp.arrays import require_finite
 from cluscomp.errors import CorruptIndexError, IncompleteResultsWarning, UsageError
 from cluscomp.indexes.checks import as_matrix, json_object, positive, rows_of_dim
 from cluscomp.indexes.folder import FolderWriter
-from cluscomp.indexes.home import Home
+from cluscomp.indexes.home import Home, write_extra
 from cluscomp.indexes.id_lookup import find_all, largest_id, live_ids, new_ids, require_kind
 from cluscomp.indexes.ids import INT, TEXT, make_ids
 from cluscomp.indexes.key import IndexSpec
@@ -112,9 +112,7 @@ class Index:
 
     @property
     def nprobe(self) -> int:
-        """Lists that a search visits unless told otherwise; 4 * ceil(sqrt(nlist)) at first. Saved with the
-        index.
-        """
+        """Lists that a search visits by default: 4 * ceil(sqrt(nlist)) until set; saved with the index."""
         return int(self.settings.get("nprobe", default_nprobe(self.spec.nlist)))
 
     @nprobe.setter
@@ -236,7 +234,7 @@ class Index:
         with FolderWriter(target, if_exists=policy, needed_bytes=new_bytes(arrays)) as writer:
             for stored in arrays:
                 write_stored(writer, stored)
-            extra = {name: writer.copy(name, self.extra_file(name)) for name in self.extra_files}
+            extra = write_extra(writer, self._home, share=is_home)
             manifest = self.manifest(writer.entries, extra)
             writer.publish(manifest)
         if self._home is not None and self._home.folder == target.absolute():

@@ -33,9 +33,7 @@ def is_joint(steps: list[Step], partition: Ivf | None, codec: Codec) -> bool:
 def train_jointly(
     step: Step, partition: Ivf | None, codec: Codec, rows: np.ndarray, seed: int, progress: Progress | None
 ) -> None:
-    """Train `step` and `codec` on rows (n, dim_in) of unrotated residuals, and rotate the partition's
-    centroids.
-    """
+    """Train `step` and `codec` on unrotated residuals (n, dim_in); rotate the partition's centroids."""
     from cluscomp.quantization.rotation import train_opq
 
     assert isinstance(codec.spec, PQ)

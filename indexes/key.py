@@ -168,9 +168,7 @@ class IndexSpec:
         return ",".join(str(stage) for stage in stages)
 
     def stage_dims(self, dim: int) -> tuple[int, ...]:
-        """Dimension of the input and after each transform; raises UsageError where the key does not fit
-        `dim`.
-        """
+        """Dimension of the input and after each transform; UsageError where the key does not fit."""
         dims = [dim]
         for transform in self.transforms:
             dims.append(transform.output_dim(dims[-1]))

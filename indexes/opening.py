@@ -1,5 +1,4 @@
-"""Reading an index folder: manifest and file sizes first, then arrays as memory maps that cost what is
-touched.
+"""Reading an index folder: manifest and file sizes first, then memory maps that cost what is touched.
 
 Nothing in the folder is trusted. The arrays that the key implies must be listed with the dtypes and shapes
 that it implies; each file must have exactly the listed size and the header that its listing implies. Values

@@ -184,9 +184,7 @@ def _part(progress: StageProgress | None, spec: object) -> Progress | None:
 
 
 def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
-    """Evenly spaced rows, at most `limit`: the sample is in random choice but file order, so a prefix would
-    be biased.
-    """
+    """At most `limit` evenly spaced rows; a prefix would be biased where files have an order."""
     n = rows.shape[0]
     return rows if n <= limit else rows[np.linspace(0, n - 1, limit).astype(np.int64)]
 

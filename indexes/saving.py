@@ -1,6 +1,4 @@
-"""What an index writes into its folder: names of the arrays, the manifest, and links to files that did not
-change.
-"""
+"""What an index writes: names of the arrays, the manifest, links to files that did not change."""
 
 from __future__ import annotations
 
@@ -113,12 +111,20 @@ def write_stored(writer: FolderWriter, stored: StoredArray) -> None:
 
     Arrays are immutable by rule, so two folders may share a file.
     """
-    source = stored.source
-    if source is not None and source.is_unchanged() and writer.link(stored.name, source.path, source.entry):
-        if file_identity(writer.folder / stored.name)[:2] == source.identity[:2]:
-            return
-        (writer.folder / stored.name).unlink()  # somebody replaced the file in between
-    writer.write_array(stored.name, stored.array, stored.dtype)
+    if stored.source is not None and link_unchanged(writer, stored.name, stored.source):
+        writer.entries[stored.name] = stored.source.entry
+    else:
+        writer.write_array(stored.name, stored.array, stored.dtype)
+
+
+def link_unchanged(writer: FolderWriter, name: str, source: SourceFile) -> bool:
+    """Link a file of another folder into this one, if it still is the one that was opened."""
+    if not source.is_unchanged() or not writer.link(name, source.path):
+        return False
+    if file_identity(writer.folder / name)[:2] == source.identity[:2]:
+        return True
+    (writer.folder / name).unlink()  # somebody replaced the file in between
+    return False
 
 
 def new_bytes(arrays: Sequence[StoredArray]) -> int:

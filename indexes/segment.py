@@ -63,9 +63,7 @@ class Segment:
         return ListView(self.codes, self.offsets, self.positions, self._skip, coarse)
 
     def check_positions(self, found: np.ndarray) -> None:
-        """Raise CorruptIndexError for a hit outside the segment: position arrays of a file are not to be
-        trusted.
-        """
+        """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
         if found.size and (int(found.max()) >= self.n_rows or int(found.min()) < -1):
             raise CorruptIndexError(
                 f"a list holds position {int(found.max())}, but the segment has {self.n_rows} rows: "

@@ -73,9 +73,7 @@ def grouping_memory(spec: IndexSpec, dim: int, block_bytes: int) -> int:
 
 
 def temporary_bytes(spec: IndexSpec, dim: int, n_rows: int) -> int:
-    """Bytes on disk that a streamed build needs beside the index while it runs: codes and lists in reading
-    order.
-    """
+    """Bytes on disk that a streamed build needs beside the index: codes and lists in order of adding."""
     return 0 if spec.partition is None else n_rows * (code_row_bytes(spec, dim) + LABEL_BYTES)
 
 

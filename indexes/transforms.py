@@ -154,7 +154,5 @@ TRANSFORMS: dict[type, Callable[[TransformSpec, int, CodecSpec], Step]] = {
 
 
 def make_transform(spec: TransformSpec, dim: int, codec: CodecSpec) -> Step:
-    """The untrained step that a key part stands for. codec: of the same key; OPQ rotates for its number of
-    bits.
-    """
+    """The untrained step that a key part stands for; OPQ rotates for the bits of the key's codec."""
     return TRANSFORMS[type(spec)](spec, dim, codec)

@@ -109,9 +109,7 @@ class IndexWriter:
         self.rows_written += block.shape[0]
 
     def extra_path(self, name: str) -> Path:
-        """Path inside the unfinished folder, for a file (docs.sqlite) that the caller writes there before
-        `finish`.
-        """
+        """Path inside the unfinished folder, for a file that the caller writes before `finish`."""
         check_file_name(name)
         self._extra[name] = self._writer.folder / name
         return self._extra[name]

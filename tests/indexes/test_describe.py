@@ -41,7 +41,7 @@ def test_every_byte_of_the_folder_is_counted(make_index, any_key: str, rows, tmp
 
 
 def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
-    index = make_index("PCA12,OPQ4,IVF8,PQ4x6,Refine(SQ8)" if False else "OPQ4,IVF8,PQ4x6", "ip")
+    index = make_index("OPQ4,IVF8,PQ4x6", "ip")
     assert index.nbytes() | {"manifest": 0, "total": 0} == {
         "codes": 128 + 600 * 3,
         "refine": 0,

@@ -364,3 +364,25 @@ def test_same_index_gives_the_same_bytes(trained, rows, tmp_path) -> None:
     for name in ("a", "b"):
         trained("OPQ4,IVF8,PQ4x6").add(rows).save(tmp_path / name)
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+
+
+def test_stored_files_are_shared_with_the_own_folder_and_copied_elsewhere(trained, rows, tmp_path) -> None:
+    with IndexWriter(trained("SQ8"), tmp_path / "index") as writer:
+        writer.add(rows)
+        writer.finish(extra_files={"docs.sqlite": b"texts"})
+    inode = (tmp_path / "index" / "docs.sqlite").stat().st_ino
+    index = open_index(tmp_path / "index")
+    index.add(rows[:3])
+    index.save(tmp_path / "copy")
+    index.save(tmp_path / "index")
+    assert (tmp_path / "index" / "docs.sqlite").stat().st_ino == inode
+    assert (tmp_path / "copy" / "docs.sqlite").stat().st_ino != inode
+    for name in ("index", "copy"):
+        assert open_index(tmp_path / name, verify=True).extra_file("docs.sqlite").read_bytes() == b"texts"
+    assert index.extra_file("docs.sqlite").read_bytes() == b"texts"
+
+
+def test_permissions_follow_the_umask(make_index, tmp_path) -> None:
+    (tmp_path / "plain").mkdir()
+    make_index("Flat").save(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_mode == (tmp_path / "plain").stat().st_mode
