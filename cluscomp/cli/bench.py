@@ -34,13 +34,13 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Rivals: faiss, torch, scann.  [default: faiss and scann where installed]",
+            help="Rivals: faiss, torch, scann (without it: faiss and scann where installed).",
             env=False,
             metavar="A,B",
         ),
     ] = None,
     repeat: Annotated[
-        int | None, flag("--repeat", help="Rounds.  [default: 5, quick 2]", env=False, min=1)
+        int | None, flag("--repeat", help="Rounds (without it: 5, quick 2).", env=False, min=1)
     ] = None,
     quick: Annotated[
         bool, flag("--quick", help="Small shapes, to try the command; its times mean nothing.", env=False)

@@ -40,6 +40,9 @@ def test_hits_by_hand():
 
     assert check_hits(base, query, {"cluscomp": hits(1, 2), "faiss": hits(2, 1)}).passed
     assert not check_hits(base, query, {"cluscomp": hits(1, 3), "faiss": hits(2, 1)}).passed
+    assert not check_hits(base, query, {"cluscomp": hits(1, 3)}).passed, (
+        "row 2 is missing, and no rival says so"
+    )
     lie = (np.array([[3.0, 3.0]], dtype=np.float32), np.array([[1, 3]]))
     assert not check_hits(base, query, {"cluscomp": lie}).passed, "a score that its row does not have"
 
