@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING, Any
 from cluscomp import errors
 from cluscomp.indexes.build_memory import peak_bytes
 from cluscomp.indexes.build_source import TextInput, VectorInput, open_input
-from cluscomp.indexes.build_stages import SETTINGS_NAME, Builder, Progress, Request, plan_for
+from cluscomp.indexes.build_stages import (
+    REPORT_NAME,
+    SETTINGS_NAME,
+    STAGES,
+    Builder,
+    Progress,
+    Request,
+    plan_for,
+)
 from cluscomp.indexes.build_work import IF_EXISTS, IfExists, WorkFolder, first_difference, work_path
 from cluscomp.indexes.folder import check_target
 from cluscomp.indexes.key import parse_key
@@ -113,8 +121,8 @@ def build_index(
     if if_exists == "resume" and _is_finished(target, request, opened):
         return _finished_report(target, start)
     check_target(target, "replace")
-    builder = _build(request, opened, target, if_exists, progress or _silent, dict(config or {}))
-    return _report(builder, target, start)
+    builder, plan = _build(request, opened, target, if_exists, progress or _silent, dict(config or {}))
+    return _report(builder, plan, target, start)
 
 
 def plan_build(
@@ -167,7 +175,7 @@ def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
 def _build(
     request: Request, source: VectorInput | TextInput, target: Path, if_exists: IfExists, progress: Progress,
     config: dict[str, Any],
-) -> Builder:  # fmt: skip
+) -> tuple[Builder, BuildPlan]:  # fmt: skip
     if isinstance(source, VectorInput):
         request.spec.stage_dims(
             source.vectors.dim
@@ -184,7 +192,7 @@ def _build(
         warnings.warn(f"an unfinished build of other settings was discarded in {work.path}", stacklevel=3)
     builder = Builder(request, source, work, target, progress)
     try:
-        builder.run(replace=if_exists != "fail", config=config)
+        plan = builder.run(replace=if_exists != "fail", config=config)
     except Exception:
         work.remove()
         raise
@@ -192,7 +200,7 @@ def _build(
         work.close()
         raise
     work.remove()
-    return builder
+    return builder, plan
 
 
 def _is_finished(target: Path, request: Request, source: VectorInput | TextInput) -> bool:
@@ -216,9 +224,11 @@ def _is_finished(target: Path, request: Request, source: VectorInput | TextInput
 
 
 def _finished_report(target: Path, start: float) -> BuildReport:
+    """Report of an index that an earlier build completed, with the memory figures of that build."""
     from cluscomp.indexes.index import open_index
 
     index = open_index(target)
+    measured = json.loads((target / REPORT_NAME).read_text(encoding="utf-8"))
     return BuildReport(
         output=str(target),
         index_key=index.key,
@@ -227,17 +237,14 @@ def _finished_report(target: Path, start: float) -> BuildReport:
         index_bytes=_folder_bytes(target),
         code_bytes_per_doc=index.code_size,
         seconds=time.monotonic() - start,
-        planned_peak=0,
-        measured_peak=peak_bytes(),
+        planned_peak=measured["planned_peak"],
+        measured_peak=measured["measured_peak"],
         stages=(),
-        resumed=("everything",),
+        resumed=STAGES,
     )
 
 
-def _report(builder: Builder, target: Path, start: float) -> BuildReport:
-    plan = builder.plan
-    if plan is None:
-        raise AssertionError("a build that ran has a plan")
+def _report(builder: Builder, plan: BuildPlan, target: Path, start: float) -> BuildReport:
     return BuildReport(
         output=str(target),
         index_key=plan.index_key,

@@ -97,7 +97,6 @@ class Builder:
         self.progress = progress
         self.resumed: list[str] = []
         self.ran: list[dict[str, Any]] = []
-        self.plan: BuildPlan | None = None
 
     def run(self, *, replace: bool, config: Mapping[str, Any]) -> BuildPlan:
         """All stages; the index stands at the output when this returns."""
@@ -166,7 +165,7 @@ class Builder:
     def _settle(self, facts: CorpusFacts | None) -> BuildPlan:
         """Make the plan, and refuse it here if it does not fit."""
         known = self.work.facts("plan")
-        plan = self.plan = plan_for(self.request, self.source, facts, known)
+        plan = plan_for(self.request, self.source, facts, known)
         plan.check()
         plan.check_disk(self.output)
         if known is None:
@@ -179,7 +178,7 @@ class Builder:
 
         trained = self.work.path / "trained"
         if self.work.facts("train") is not None:
-            self._skip("train", plan.train_rows)
+            self.resumed.append("train")
             return open_index(trained)
         index = index_factory(plan.index_key, vectors.dim, plan.metric, seed=self.request.seed)
         if plan.train_rows:
@@ -191,7 +190,8 @@ class Builder:
             del sample
         index.save(trained, if_exists="replace")
         self.work.finish("train")
-        self.progress("train", plan.train_rows, plan.train_rows)
+        if plan.train_rows:
+            self.progress("train", plan.train_rows, plan.train_rows)
         # Read back even now, so that an interrupted build and one that ran through go on from the same bits.
         return open_index(trained)
 

@@ -88,7 +88,7 @@ def write_sample(vectors: VectorSource, size: int, seed: int, target: Path) -> N
     """Write a random sample of the rows to a .npy file, in the dtype of the source."""
     rows = vectors.take(sample_rows(vectors.n, size, seed))
     with target.open("wb") as file:
-        np.lib.format.write_array(file, rows, allow_pickle=False)  # type: ignore[no-untyped-call]
+        np.lib.format.write_array(file, rows, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
 

@@ -34,6 +34,7 @@ SLACK_SHARE, SLACK_BYTES = 0.10, 24_000_000
 # Rows of one block: fewer would cost time a call, more would not make it faster.
 MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 16_384
 ROWS_PER_CENTROID = 32
+SMALLER_KEY = "choose an index key with fewer lists or dimensions"
 BLOCK_STAGES, TRAIN_STAGES = ("read", "add", "write"), ("sample", "train")
 
 
@@ -87,10 +88,11 @@ class BuildPlan:
     def remedy(self) -> str:
         """What to change when the plan is not feasible."""
         widest = max(self.stages, key=lambda stage: stage.memory_bytes)
+        smaller = "use fewer --threads or a smaller encoder" if widest.name == "encode" else SMALLER_KEY
         return (
             f"the stage '{widest.name}' needs {_mb(self.peak_memory)} with the process, but "
             f"{_mb(self.max_memory)} are allowed; set --max-memory (max_memory=) to {_mb(self.peak_memory)} "
-            "or more, or choose an index key with fewer lists or dimensions"
+            f"or more, or {smaller}"
         )
 
     def check(self) -> None:
@@ -165,19 +167,23 @@ def make_plan(
     limit = max_memory if max_memory is not None else _default_limit(baseline)
     room = limit - baseline
 
-    def widest(names: tuple[str, ...], **sizes: int) -> int:
-        costs = stage_costs(replace(shape, **sizes))
+    def widest(names: tuple[str, ...], sized: Shape) -> int:
+        costs = stage_costs(sized)
         return max((_with_slack(cost.memory_bytes) for cost in costs if cost.name in names), default=0)
 
     if block_rows is None:
         most = min(MAX_BLOCK_ROWS, max(shape.n, MIN_BLOCK_ROWS))
-        block_rows = _largest_fit(MIN_BLOCK_ROWS, most, room, lambda n: widest(BLOCK_STAGES, block_rows=n))
+        block_rows = _largest_fit(
+            MIN_BLOCK_ROWS, most, room, lambda n: widest(BLOCK_STAGES, replace(shape, block_rows=n))
+        )
     if not shape.wanted_train_rows:
         train_rows = 0
     elif train_rows is None:
         most = min(shape.n, shape.wanted_train_rows)
         least = min(most, shape.least_train_rows)
-        train_rows = _largest_fit(least, most, room, lambda n: widest(TRAIN_STAGES, train_rows=n))
+        train_rows = _largest_fit(
+            least, most, room, lambda n: widest(TRAIN_STAGES, replace(shape, train_rows=n))
+        )
     shape = replace(shape, block_rows=block_rows, train_rows=min(train_rows, shape.n))
     return BuildPlan(
         index_key=str(shape.spec),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.plan import BuildPlan
 
 
-class IfExists(str, Enum):
+class IfExists(Enum):
     """What to do with an index, or an unfinished build, at the output."""
 
     fail = "fail"
@@ -27,7 +27,7 @@ class IfExists(str, Enum):
     resume = "resume"
 
 
-class EncoderKind(str, Enum):
+class EncoderKind(Enum):
     """How a model turns texts into vectors."""
 
     dense = "dense"
@@ -35,7 +35,7 @@ class EncoderKind(str, Enum):
     tokens = "tokens"
 
 
-class Empty(str, Enum):
+class Empty(Enum):
     """What to do with documents without text."""
 
     fail = "fail"
@@ -43,7 +43,7 @@ class Empty(str, Enum):
     keep = "keep"
 
 
-class Metric(str, Enum):
+class Metric(Enum):
     """Similarity of query and document vectors."""
 
     ip = "ip"
@@ -271,10 +271,11 @@ def _show_report(report: BuildReport, as_json: bool) -> None:
     if as_json:
         output.result_json(report.to_json())
         return
+    what = "built" if report.stages else "was complete already, seen"
     output.result(
         f"{report.output}: {report.index_key}, {report.n} rows, {output.size_text(report.index_bytes)} "
         f"({report.code_bytes_per_doc} code bytes of {report.index_bytes / report.n:.1f} bytes a document), "
-        f"built in {output.seconds_text(report.seconds)}, "
+        f"{what} in {output.seconds_text(report.seconds)}, "
         f"peak memory {output.size_text(report.measured_peak)} "
         f"(planned {output.size_text(report.planned_peak)})"
     )

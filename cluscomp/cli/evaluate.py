@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors
 from cluscomp.cli import common, output
@@ -20,7 +20,7 @@ from cluscomp.cli.queries import (
 
 if TYPE_CHECKING:
     from cluscomp.eval.qrels import Qrels
-    from cluscomp.eval.retrieval import EvalReport
+    from cluscomp.eval.retrieval import EvalReport, SearchableIndex
     from cluscomp.indexes.index import Index
 
 DEFAULT_DEPTH = 100
@@ -93,8 +93,15 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
     from cluscomp.eval.retrieval import evaluate_index
 
     metrics = (f"ndcg@{min(10, depth)}", f"recall@{min(100, depth)}", f"mrr@{min(10, depth)}")
+    # Index.search names the keyword arguments that the protocol leaves open.
     return evaluate_index(
-        index, queries.vectors, queries.ids, qrels, k=depth, metrics=metrics, search_kwargs=options
+        cast("SearchableIndex", index),
+        queries.vectors,
+        queries.ids,
+        qrels,
+        k=depth,
+        metrics=metrics,
+        search_kwargs=options,
     )
 
 

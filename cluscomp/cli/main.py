@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -71,11 +72,21 @@ build_index_app.command("build-index")(build_index)
 
 def run() -> None:
     """Entry of the program `cluscomp`."""
+    _answer_interrupts()
     app(prog_name="cluscomp")
 
 
 def run_build_index() -> None:
     """Entry of the program `build-index`, the same as `cluscomp build-index`."""
+    _answer_interrupts()
     if sys.argv[1:] == ["--version"]:
         _show_version(True)
     build_index_app(prog_name="build-index")
+
+
+def _answer_interrupts() -> None:
+    """Answer SIGINT also where a shell started the program in the background, with that signal ignored.
+
+    Who sends it to a build by `kill -INT` wants it to stop and to be resumable.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)

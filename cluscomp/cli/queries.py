@@ -105,11 +105,15 @@ def _query_encoder(index: Index, name: str | None) -> Any:
             "the index was built from vectors and knows no encoder, so that texts cannot be searched; "
             "pass --query-embeddings FILE, or build it with --corpus and --encoder"
         )
-    prompts = {side: info.get(side) for side in ("max_seq_length", "query_prompt", "document_prompt")}
-    model = (
-        load_encoder(info["name"], info["kind"], **prompts)
-        if name is None
-        else load_encoder(name, info["kind"])
-    )
+    if name is not None:
+        model = load_encoder(name, info["kind"])
+    else:
+        model = load_encoder(
+            info["name"],
+            info["kind"],
+            max_seq_length=info.get("max_seq_length"),
+            query_prompt=info.get("query_prompt"),
+            document_prompt=info.get("document_prompt"),
+        )
     check_same_encoder(info, model.info)
     return model
