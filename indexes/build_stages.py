@@ -130,7 +130,7 @@ class Builder:
         with self._stage("read"):
             facts = write_documents(target, self._counted(source.documents()))
         if known is not None and known["digest"] != facts.digest:
-            self.work.forget_from("encode", STAGES)
+            self.work.forget_from("plan", ("plan", *STAGES))
         self.work.finish("read", **facts.__dict__)
         self.progress("read", facts.n, facts.n)
         return facts

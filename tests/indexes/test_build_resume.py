@@ -160,6 +160,31 @@ def test_other_contents_are_refused(rows, interrupted):
         build_index(rows, output=interrupted, if_exists="resume", index_key="PQ4x4")
 
 
+def test_documents_that_changed_are_encoded_and_trained_again(tmp_path):
+    class Lengths:
+        from cluscomp.encoders.base import EncoderInfo
+
+        info = EncoderInfo("lengths", "dense", 2, False, "", "", None, "2" * 32)
+
+        def encode_documents(self, texts, progress=None):
+            return np.array([[len(text), 1] for text in texts], np.float32)
+
+        encode_queries = encode_documents
+
+    def build(texts, **options):
+        documents = [(f"d{i}", "", text) for i, text in enumerate(texts)]
+        return build_index(
+            documents, encoder=Lengths(), index_key="SQ8", output=tmp_path / "out", cache=False, **options
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        build(["a", "bb", "ccc"], progress=interrupt_at("add"))
+    assert build(["a", "bb", "ccc", "dddd"], if_exists="resume").resumed == ()
+    from cluscomp.indexes import open_index
+
+    assert len(open_index(tmp_path / "out")) == 4
+
+
 def test_without_resume_the_same_build_goes_on_too(rows, interrupted):
     assert "train" in build_index(rows, output=interrupted, index_key="PQ4x4").resumed
 
