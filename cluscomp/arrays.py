@@ -14,7 +14,7 @@ import numpy as np
 
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
 
-KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16))
+_NORMALIZE_VALUES = 1 << 20  # float64 values held at a time by normalize_rows: 8 MB
 
 
 def as_rows(
@@ -39,8 +39,7 @@ def as_rows(
     rows = _to_numpy(x, name)
     if rows.ndim != 2:
         raise DimensionError(
-            f"{name} must be a matrix (rows, dim), but has shape {rows.shape}; "
-            "pass one vector as x[None, :]"
+            f"{name} must be a matrix (rows, dim), but has shape {rows.shape}; pass one vector as x[None, :]"
         )
     if rows.shape[1] == 0:
         raise DimensionError(f"{name} has 0 dimensions, at least 1 is needed")
@@ -68,7 +67,7 @@ def require_finite(rows: np.ndarray, *, name: str = "x", ids: Any = None, first_
 
 
 def to_float32(block: np.ndarray) -> np.ndarray:
-    """Convert a block of kernel dtype (float32, float16, bfloat16 bits) to float32; float32 is returned as is."""
+    """Convert a block of kernel dtype (float32, float16, bfloat16 bits) to float32; float32 stays as it is."""
     if block.dtype == np.uint16:
         return (block.astype(np.uint32) << 16).view(np.float32)
     return block.astype(np.float32, copy=False)
@@ -81,14 +80,17 @@ def iter_blocks(n: int, rows: int) -> Iterator[slice]:
 
 
 def normalize_rows(x: np.ndarray) -> np.ndarray:
-    """L2-normalise float32 rows into a new array; a zero row stays zero.
+    """L2-normalise rows of kernel dtype into a new float32 array; a zero row stays zero.
 
     Norms are taken in float64, so that neither overflow nor underflow of squares can occur.
     """
-    x32 = to_float32(x)
-    norms = np.sqrt(np.einsum("ij,ij->i", x32, x32, dtype=np.float64))
-    norms[norms == 0] = 1.0
-    return (x32 / norms[:, None]).astype(np.float32)
+    unit = np.empty(x.shape, dtype=np.float32)
+    for block in iter_blocks(x.shape[0], max(1, _NORMALIZE_VALUES // x.shape[1])):
+        rows = to_float32(x[block]).astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        norms[norms == 0] = 1.0
+        unit[block] = rows / norms[:, None]
+    return unit
 
 
 def _to_numpy(x: Any, name: str) -> np.ndarray:
@@ -113,7 +115,8 @@ def _to_numpy(x: Any, name: str) -> np.ndarray:
 def _torch_to_numpy(tensor: Any, name: str) -> np.ndarray:
     if tensor.device.type != "cpu":
         raise DTypeError(
-            f"{name} is a torch tensor on {tensor.device}, and this function runs on the CPU; pass {name}.cpu()"
+            f"{name} is a torch tensor on {tensor.device}, and this function runs on the CPU; "
+            f"pass {name}.cpu()"
         )
     tensor = tensor.detach()
     if str(tensor.dtype) == "torch.bfloat16":

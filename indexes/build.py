@@ -219,7 +219,7 @@ def _is_finished(target: Path, request: Request, source: VectorInput | TextInput
         return False  # a replacement was interrupted; its own record decides
     raise errors.OutputExistsError(
         f"{target} is a finished index of other settings: {difference}; replace it with --if-exists replace "
-        "(if_exists='replace'), or choose another output"
+        "(--if-exists replace, in Python if_exists='replace'), or choose another output"
     )
 
 

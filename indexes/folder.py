@@ -179,7 +179,10 @@ def check_target(target: Path, if_exists: str) -> None:
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
     if if_exists == "fail":
-        raise OutputExistsError(f"{target} exists already; choose another path, or if_exists='replace'")
+        raise OutputExistsError(
+            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
+            "if_exists='replace')"
+        )
     if not _is_our_index(target):
         raise OutputExistsError(
             f"{target} is not an index of cluscomp and is not replaced; remove it or choose another path"

@@ -107,7 +107,7 @@ def build_index(
         int | None,
         flag(
             "--train-rows",
-            help="Vectors to train on.  [default: by index key and memory]",
+            help="Vectors to train on. (default: by index key and memory)",
             panel=INDEX,
             min=1,
         ),

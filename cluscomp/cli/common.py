@@ -28,13 +28,13 @@ IndexFolder = Annotated[
 Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
 Threads = Annotated[
     int | None,
-    flag("--threads", help="Threads of the native core.  [default: all cores]", panel=PANEL, min=1),
+    flag("--threads", help="Threads of the native core. (default: all cores)", panel=PANEL, min=1),
 ]
 MaxMemory = Annotated[
     str | None,
     flag(
         "--max-memory",
-        help="Hard limit for the memory of the process, such as 800M or 8G.  [default: 80% of what is free]",
+        help="Hard limit for the memory of the process, such as 800M or 8G. (default: 80% of what is free)",
         panel=PANEL,
         metavar="SIZE",
     ),

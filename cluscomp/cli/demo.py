@@ -48,7 +48,7 @@ def demo(
         flag(
             "--output",
             "-o",
-            help="Keep collection and indexes here.  [default: a temporary folder]",
+            help="Keep collection and indexes here. (default: a temporary folder)",
             env=False,
         ),
     ] = None,

@@ -37,22 +37,22 @@ def search(
         Path | None, flag("--query-embeddings", help="Query vectors instead of texts: .npy, .npz, .fvecs ...")
     ] = None,
     query_ids: Annotated[
-        Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.  [default: 0, 1, ...]")
+        Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line. (default: 0, 1, ...)")
     ] = None,
     output_file: Annotated[
         Path | None,
-        flag("--output", "-o", help="TREC run file to write.  [default: standard output]", env=False),
+        flag("--output", "-o", help="TREC run file to write. (default: standard output)", env=False),
     ] = None,
     k: Annotated[
         int | None,
-        flag("-k", "--k", help="Hits a query.  [default: 10 for --query, 100 for a run]", env=False, min=1),
+        flag("-k", "--k", help="Hits a query. (default: 10 for --query, 100 for a run)", env=False, min=1),
     ] = None,
     nprobe: Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)] = None,
     refine_factor: Annotated[
         int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
     ] = None,
     encoder: Annotated[
-        str | None, flag("--encoder", help="Must be the encoder of the index.  [default: that one]")
+        str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")
     ] = None,
     threads: common.Threads = None,
     config: common.Config = None,

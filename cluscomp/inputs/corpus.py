@@ -120,9 +120,8 @@ def _iter_documents(file: Path, empty: EmptyPolicy) -> Iterator[Document]:
             if empty == "skip":
                 continue
             raise EmptyInputError(
-                f"{file}:{line}: document {doc_id!r} has neither title nor text; remove it, or ask to "
-                "skip empty "
-                "documents or to keep them (empty='skip' or empty='keep')"
+                f"{file}:{line}: document {doc_id!r} has neither title nor text; remove it, or skip or keep "
+                "empty documents (--empty-documents skip|keep; in Python empty='skip' or 'keep')"
             )
         yield Document(doc_id, title, text)
     if count == 0:

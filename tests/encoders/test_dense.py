@@ -148,7 +148,7 @@ def test_concurrent_calls_give_the_same_vectors(encoder):
 
 
 def test_overflowing_model_is_named(make_model):
-    import torch
+    torch = pytest.importorskip("torch")
 
     encoder = load_encoder(str(make_model(seed=9)))
     with torch.no_grad():

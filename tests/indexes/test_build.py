@@ -47,11 +47,14 @@ def test_equals_the_index_made_in_memory(rows, tmp_path, key, metric):
         np.testing.assert_array_equal(one, other)
 
 
+def _bfloat16(rows):
+    torch = pytest.importorskip("torch")
+    return torch.tensor(rows).to(torch.bfloat16)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
 def test_element_types(rows, tmp_path, dtype):
-    import torch
-
-    source = torch.tensor(rows).to(torch.bfloat16) if dtype == "bfloat16" else rows.astype(dtype)
+    source = _bfloat16(rows) if dtype == "bfloat16" else rows.astype(dtype)
     build_index(source, index_key="Flat", output=tmp_path / "i")
     _, ids = open_index(tmp_path / "i").search(rows[[7]], 1)
     assert ids.tolist() == [[7]]

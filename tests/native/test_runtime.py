@@ -30,7 +30,9 @@ def test_an_unknown_level_names_the_known_ones():
 def test_environment_forces_a_level(level_name):
     code = "from cluscomp import native; print(native.simd_level(), native.get_num_threads())"
     env = {**os.environ, "CLUSCOMP_SIMD": level_name, "CLUSCOMP_NUM_THREADS": "3"}
-    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert out.split() == [level_name, "3"]
 
 

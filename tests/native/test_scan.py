@@ -22,7 +22,9 @@ def check(found, queries, decoded, metric, offsets, positions, probes, k=K, skip
     place = np.arange(offsets[-1]) if positions is None else positions
     exact = score_matrix(queries, decoded, metric).astype("f4")
     for q in range(len(queries)):
-        rows = np.concatenate([np.arange(offsets[p], offsets[p + 1]) for p in probes[q] if p >= 0] or [[]]).astype(int)
+        rows = np.concatenate(
+            [np.arange(offsets[p], offsets[p + 1]) for p in probes[q] if p >= 0] or [[]]
+        ).astype(int)
         if skip is not None:
             rows = rows[skip[rows] == 0]
         want_scores, want_ids = reference.topk(exact[q, rows], np.asarray(place)[rows], k)
@@ -31,7 +33,9 @@ def check(found, queries, decoded, metric, offsets, positions, probes, k=K, skip
         for rank, position in enumerate(ids[q]):
             assert (position == -1) == (want_ids[rank] == -1)
             if position >= 0:  # a near-tie may swap neighbours; its exact score must then be as good
-                assert exact[q, found_rows[int(position)]] >= want_scores[rank] - 2e-4 * (1 + abs(want_scores[rank]))
+                assert exact[q, found_rows[int(position)]] >= want_scores[rank] - 2e-4 * (
+                    1 + abs(want_scores[rank])
+                )
 
 
 @pytest.fixture()
@@ -97,8 +101,16 @@ def test_the_shuffle_scan_equals_the_plain_scan_bit_for_bit(level, rng, threads,
     positions = rng.permutation(n).astype("i8")
     coarse = rng.normal(size=(6, m * dsub)).astype("f4") if residual else None
     queries = rng.normal(size=(5, m * dsub)).astype("f4")
-    probes = np.array([[0, 1, 2, 3, 4, 5], [4, 3, 5, 2, 1, 0], [1, -1, -1, -1, -1, -1], [3, 4, -1, -1, -1, -1],
-                       [5, 0, 1, 2, 3, 4]], "i4")
+    probes = np.array(
+        [
+            [0, 1, 2, 3, 4, 5],
+            [4, 3, 5, 2, 1, 0],
+            [1, -1, -1, -1, -1, -1],
+            [3, 4, -1, -1, -1, -1],
+            [5, 0, 1, 2, 3, 4],
+        ],
+        "i4",
+    )
     skip = (rng.random(n) < 0.2).astype("u1")
     shuffled = codes.copy()
     native.interleave_codes(shuffled, offsets)
@@ -130,7 +142,9 @@ def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
             np.testing.assert_array_equal(scores[q], want_scores)
             np.testing.assert_array_equal(ids[q], want_ids)
         one = native.scan_rows(queries[:1], rows, offsets, None, probes[:1], k, "ip", skip)
-        np.testing.assert_array_equal(one[1][0], ids[0])  # the split of one query over threads changes nothing
+        np.testing.assert_array_equal(
+            one[1][0], ids[0]
+        )  # the split of one query over threads changes nothing
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
@@ -166,6 +180,11 @@ def test_levels_agree_bit_for_bit(rng, lists):
     ],
 )
 def test_wrong_calls_are_refused(rng, change, message):
-    call = {"offsets": np.array([0, 300], "i8"), "positions": None, "probes": np.zeros((1, 1), "i4"), "k": 3} | change
+    call = {
+        "offsets": np.array([0, 300], "i8"),
+        "positions": None,
+        "probes": np.zeros((1, 1), "i4"),
+        "k": 3,
+    } | change
     with pytest.raises(ValueError, match=message):
         native.scan_rows(np.zeros((1, 4), "f4"), np.zeros((300, 4), "f4"), metric="ip", **call)

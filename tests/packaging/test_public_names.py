@@ -12,7 +12,7 @@ import cluscomp
 CONTRACT = """
 cluscomp.assign(x, centroids, *, metric="l2", return_scores=False)
 cluscomp.KMeans(n_clusters, *, metric="l2", n_iter=20, init="random", seed=0, max_points_per_cluster=None, n_redo=1)
-cluscomp.KMeans.fit(x, sample_weight=None)
+cluscomp.KMeans.fit(x, y=None, sample_weight=None)
 cluscomp.KMeans.predict(x)
 cluscomp.KMeans.fit_predict(x)
 cluscomp.ProductQuantizer(dim, m, nbits=8, *, rotation=None, balance="none", n_iter=25, seed=0)
