@@ -67,7 +67,7 @@ def require_finite(rows: np.ndarray, *, name: str = "x", ids: Any = None, first_
 
 
 def to_float32(block: np.ndarray) -> np.ndarray:
-    """Convert a block of kernel dtype (float32, float16, bfloat16 bits) to float32; float32 stays as it is."""
+    """Convert a block of kernel dtype (float32, float16, bfloat16 bits) to float32; float32 is not copied."""
     if block.dtype == np.uint16:
         return (block.astype(np.uint32) << 16).view(np.float32)
     return block.astype(np.float32, copy=False)

@@ -51,6 +51,7 @@ class Codec(Protocol):
     """One form of storage for rows of dim `dim`.
 
     code: dtype and width of one code row. by_residual: codes of a partitioned index are residuals.
+    interleaved: codes are stored in the order that layout.py describes.
     """
 
     spec: CodecSpec
@@ -58,6 +59,7 @@ class Codec(Protocol):
     code_dtype: str
     code_width: int
     by_residual: bool
+    interleaved: bool
     needs_training: bool
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
@@ -88,6 +90,7 @@ class FloatCodec:
     """Values stored as float32 or float16."""
 
     by_residual = False
+    interleaved = False
     needs_training = False
 
     def __init__(self, spec: CodecSpec, dim: int) -> None:
@@ -135,6 +138,7 @@ class ScalarCodec:
     """One byte a value: vmin + (code + 0.5) / 255 * vdiff, per dimension."""
 
     by_residual = False
+    interleaved = False
     needs_training = True
     code_dtype = "|u1"
 
@@ -201,6 +205,7 @@ class ProductCodec:
         self.dim = dim
         self.m, self.nbits = spec.m, spec.nbits
         self.code_width = -(-spec.m * spec.nbits // 8)
+        self.interleaved = spec.nbits == 4
         self._codebooks: np.ndarray | None = None
         self._packed: native.PqCodebook | None = None
 
@@ -235,6 +240,7 @@ class ProductCodec:
             metric,
             lists.skip,
             lists.coarse,
+            self.interleaved,
         )
 
     def rescore(

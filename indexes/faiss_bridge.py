@@ -26,6 +26,7 @@ from cluscomp.indexes.codecs import Codec
 from cluscomp.indexes.id_lookup import live_rows
 from cluscomp.indexes.ids import TEXT
 from cluscomp.indexes.key import PQ, SQ8, Flat, SQfp16
+from cluscomp.indexes.layout import plain_codes
 from cluscomp.indexes.partitions import Ivf
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.transforms import NormalizeStep, Step
@@ -90,22 +91,23 @@ def _core(faiss: ModuleType, index: Index, rows: _LiveRows) -> Any:
     """Partition and codec."""
     pipeline = index.pipeline
     if pipeline.partition is None:
-        return _plain(faiss, pipeline.codec, index.metric, rows.by_position(lambda segment: segment.codes))
+        plain = rows.by_position(lambda s: plain_codes(pipeline.codec, s.codes, s.offsets))
+        return _plain(faiss, pipeline.codec, index.metric, plain)
     core = IVF_FORMS[type(pipeline.codec.spec)](faiss, pipeline.codec, pipeline.partition, index.metric)
     for segment, number in zip(index.segments, rows.numbers(), strict=True):
-        _add_lists(faiss, core, segment, number)
+        _add_lists(faiss, core, segment, number, plain_codes(pipeline.codec, segment.codes, segment.offsets))
     core.ntotal = rows.n
     core.nprobe = index.nprobe
     return core
 
 
-def _add_lists(faiss: ModuleType, core: Any, segment: Segment, number: np.ndarray) -> None:
+def _add_lists(faiss: ModuleType, core: Any, segment: Segment, number: np.ndarray, plain: np.ndarray) -> None:
     assert segment.positions is not None
     lists = core.invlists
     for i in range(segment.offsets.shape[0] - 1):
         part = slice(int(segment.offsets[i]), int(segment.offsets[i + 1]))
         ids = number[segment.positions[part]]
-        codes = np.ascontiguousarray(segment.codes[part][ids >= 0]).view(np.uint8)
+        codes = np.ascontiguousarray(plain[part][ids >= 0]).view(np.uint8)
         ids = ids[ids >= 0]
         if len(ids):
             lists.add_entries(i, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes))

@@ -220,6 +220,7 @@ FORMS = (
     Form("codec", r"SQfp16", "SQfp16", SQfp16),
     Form("codec", r"SQ8", "SQ8", SQ8),
     Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
+    Form("codec", rf"PQ{_N}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
     Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
     Form("refine", r"RSQfp16|Refine\(SQfp16\)", "Refine(SQfp16)", SQfp16),
     Form("refine", r"RSQ8|Refine\(SQ8\)", "Refine(SQ8)", SQ8),

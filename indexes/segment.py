@@ -19,6 +19,7 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.codecs import ListView
 from cluscomp.indexes.ids import IdColumn
+from cluscomp.indexes.layout import arrange_codes
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
 
@@ -29,10 +30,10 @@ INT32_ROWS = 2**31 - 1
 class Segment:
     """Rows added together.
 
-    codes: (n, width). offsets: (nlist + 1,) int64 rows of each list. positions: (n,) int32 or int64 position
-    of each stored row, or None without partition. refine: (n, width) finer codes by position, or None.
-    deleted: (n,) uint8 by position, 1 = deleted, or None. files: where memory-mapped arrays came from
-    (storage.py).
+    codes: (n, width) in the order of layout.py. offsets: (nlist + 1,) int64 rows of each list.
+    positions: (n,) int32 or int64 position of each stored row, or None without partition.
+    refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or None.
+    files: where memory-mapped arrays came from (storage.py).
     """
 
     codes: np.ndarray
@@ -119,10 +120,14 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segme
         if encoded.labels is not None:
             labels[block] = encoded.labels
     if pipeline.partition is None:
-        return Segment(codes, np.array([0, n], dtype=np.int64), None, refine, ids)
+        offsets = np.array([0, n], dtype=np.int64)
+        arrange_codes(pipeline.codec, codes, offsets)
+        return Segment(codes, offsets, None, refine, ids)
     order = np.argsort(labels, kind="stable")
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
-    return Segment(codes[order], offsets, order.astype(position_dtype(n)), refine, ids)
+    codes = codes[order]
+    arrange_codes(pipeline.codec, codes, offsets)
+    return Segment(codes, offsets, order.astype(position_dtype(n)), refine, ids)
 
 
 def encode_block(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int) -> EncodedRows:

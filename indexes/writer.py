@@ -27,6 +27,7 @@ from cluscomp.errors import DimensionError, EmptyInputError, UsageError
 from cluscomp.indexes.folder import FolderWriter, check_file_name
 from cluscomp.indexes.id_stream import IdStream
 from cluscomp.indexes.index import Index
+from cluscomp.indexes.layout import arrange_file
 from cluscomp.indexes.manifest import FileEntry
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows
@@ -186,10 +187,14 @@ class IndexWriter:
             arrays["refine"] = self._refine.finish()
         codes = self._codes.finish()
         arrays["codes"] = codes
+        offsets = np.array([0, self.rows_written], dtype=np.int64)
         if self._labels is not None:
             self._labels.finish()
             arrays["positions"] = self._group_lists(codes)
-            self._writer.write_array(segment_file(0, "offsets"), list_offsets(self._counts), "<i8")
+            offsets = list_offsets(self._counts)
+            self._writer.write_array(segment_file(0, "offsets"), offsets, "<i8")
+        path = self._writer.folder / segment_file(0, "codes")
+        arrange_file(self._pipeline.codec, path, codes, offsets, self.max_block_bytes)
         for name, spec in arrays.items():
             self._writer.register_array(segment_file(0, name), spec)
 

@@ -7,6 +7,7 @@ import pytest
 
 from cluscomp.errors import EmptyInputError, NotTrainedError, UsageError
 from cluscomp.indexes import index_factory, open_index
+from cluscomp.indexes.layout import plain_codes
 
 faiss = pytest.importorskip("faiss")
 
@@ -68,7 +69,9 @@ def test_codes_are_ours_bit_for_bit(make_index) -> None:
         index = make_index(key, "ip")
         copied = index.to_faiss()  # kept alive: its codes are a view
         codes = faiss.vector_to_array(copied.codes)
-        np.testing.assert_array_equal(codes, index.segments[0].codes.view(np.uint8).reshape(-1))
+        segment = index.segments[0]
+        plain = plain_codes(index.pipeline.codec, segment.codes, segment.offsets)
+        np.testing.assert_array_equal(codes, plain.view(np.uint8).reshape(-1))
 
 
 def test_text_ids(make_index, queries) -> None:
