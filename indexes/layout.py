@@ -1,6 +1,6 @@
 """Storage order of 4-bit codes: within every list, each full run of 32 rows is transposed from [32][bytes]
-to [bytes][32], so that byte shuffles look up 32 rows at once; rows left over at the end of a list stay as they
-are.
+to [bytes][32], so that byte shuffles look up 32 rows at once; rows left over at the end of a list stay as
+they are.
 
 The layout takes no room and moves no list; a scan gives the same results as over plain rows, sooner.
 Source of the idea: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough: high-performance nearest

@@ -32,7 +32,8 @@ class Segment:
 
     codes: (n, width) in the order of layout.py. offsets: (nlist + 1,) int64 rows of each list.
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
-    refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or None.
+    refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
+    None.
     files: where memory-mapped arrays came from (storage.py).
     """
 
