@@ -223,15 +223,18 @@ def _add(shape: Shape) -> StageCost:
     return StageCost("add", shape.n, memory, disk, seconds)
 
 
+_HASH_BYTES = 16  # of one id while its repetition is looked for: hash and place
+
+
 def _id_memory(shape: Shape) -> int:
     """Ids of one block as Python objects, and the sorted hashes that find repeated ids."""
     return 150 * shape.block_rows
 
 
 def _write(shape: Shape) -> StageCost:
-    memory = (
-        grouping_memory(shape.spec, shape.dim, shape.group_bytes) + 2 * COPY_BYTES + parameter_bytes(shape)
-    )
-    memory += 2 * shape.group_bytes if shape.id_bytes else 0  # finding ids that occur twice, class by class
+    grouping = grouping_memory(shape.spec, shape.dim, shape.n, shape.group_bytes)
+    memory = grouping + 2 * COPY_BYTES + parameter_bytes(shape)
+    if shape.id_bytes:  # finding ids that occur twice, class by class
+        memory += 2 * min(shape.group_bytes, shape.id_bytes + _HASH_BYTES * shape.n)
     disk = index_bytes(shape) - shape.n * shape.code_width
     return StageCost("write", shape.n, memory, max(0, disk), 2 * index_bytes(shape) / DISK_BYTES_PER_SECOND)

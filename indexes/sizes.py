@@ -63,12 +63,15 @@ def encoding_memory(spec: IndexSpec, dim: int, block_rows: int) -> int:
     return block_rows * (3 * widest * 4 + doubles + LABEL_BYTES) + codes
 
 
-def grouping_memory(spec: IndexSpec, dim: int, block_bytes: int) -> int:
-    """Peak bytes of the second pass of a streamed IVF build, which reads `block_bytes` of codes at a time."""
-    if spec.partition is None:
-        return 0
+def grouping_memory(spec: IndexSpec, dim: int, n_rows: int, block_bytes: int) -> int:
+    """Peak bytes of the last passes of a streamed build, which read `block_bytes` of codes at a time.
+
+    They group codes by list and bring 4-bit codes into storage order (layout.py).
+    """
     width = code_row_bytes(spec, dim)
-    rows = max(1, block_bytes // width)
+    rows = min(n_rows, max(1, block_bytes // width))
+    if spec.partition is None:
+        return rows * width
     return rows * (2 * width + LABEL_BYTES + ORDER_BYTES * 3) + spec.nlist * ORDER_BYTES * 4
 
 

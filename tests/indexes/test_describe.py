@@ -135,5 +135,8 @@ def test_memory_figures_grow_as_they_should() -> None:
     assert encoding_memory(spec, 384, 2000) == pytest.approx(2 * encoding_memory(spec, 384, 1000), rel=0.01)
     assert temporary_bytes(spec, 384, 1000) == 52_000
     assert temporary_bytes(parse_key("PQ48"), 384, 1000) == 0
-    assert grouping_memory(parse_key("PQ48"), 384, 1 << 20) == 0
-    assert 1 << 20 < grouping_memory(spec, 384, 1 << 20) < 4 << 20
+    assert grouping_memory(parse_key("PQ48"), 384, 10**9, 1 << 20) <= 1 << 20
+    assert 1 << 20 < grouping_memory(spec, 384, 10**9, 1 << 20) < 4 << 20
+    assert (
+        grouping_memory(spec, 384, 100, 1 << 20) < 100 * (2 * 48 + 64) + spec.nlist * 64
+    )  # few rows take little
