@@ -26,6 +26,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError, NotTrainedError
 from cluscomp.indexes.key import PQ, SQ8, CodecSpec, Flat, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
+from cluscomp.indexes.shadow import Shadow, search_shadow
 
 PQ_ITERATIONS = 25
 FLOAT16_MAX = 65504.0
@@ -38,6 +39,7 @@ class ListView:
     codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,)
     int32 or int64 position of each stored row, None where storage order is position order. skip: (n,) uint8
     by storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
+    shadow: of float rows in one list, or None.
     """
 
     codes: np.ndarray
@@ -45,6 +47,7 @@ class ListView:
     positions: np.ndarray | None
     skip: np.ndarray | None
     coarse: np.ndarray | None
+    shadow: Shadow | None = None
 
 
 class Codec(Protocol):
@@ -114,6 +117,8 @@ class FloatCodec:
     def scan(
         self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
+        if lists.shadow is not None:
+            return search_shadow(lists.shadow, lists.codes, queries, k, metric, lists.skip)
         return native.scan_rows(
             queries, lists.codes, lists.offsets, lists.positions, probes, k, metric, lists.skip
         )

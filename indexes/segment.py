@@ -22,6 +22,7 @@ from cluscomp.indexes.ids import IdColumn
 from cluscomp.indexes.layout import arrange_codes
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
+from cluscomp.indexes.shadow import Shadow, build_shadow
 
 INT32_ROWS = 2**31 - 1
 
@@ -34,7 +35,7 @@ class Segment:
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
     refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
     None.
-    files: where memory-mapped arrays came from (storage.py).
+    files: where memory-mapped arrays came from (storage.py). shadow: of float rows (shadow.py); not saved.
     """
 
     codes: np.ndarray
@@ -44,6 +45,7 @@ class Segment:
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
+    shadow: Shadow | None = None
 
     @property
     def n_rows(self) -> int:
@@ -60,9 +62,13 @@ class Segment:
         mask[positions] = 1
         return replace(self, deleted=mask)
 
+    def with_shadow(self, metric: str) -> Segment:
+        """The segment with an 8-bit shadow beside its float rows. metric: "ip" or "l2"."""
+        return self if self.shadow else replace(self, shadow=build_shadow(self.codes, metric))
+
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse)
+        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse, self.shadow)
 
     def check_positions(self, found: np.ndarray) -> None:
         """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
