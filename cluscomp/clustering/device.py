@@ -40,6 +40,7 @@ def assign_on_device(x: Any, centroids: Any, metric: Metric) -> tuple[Any, Any]:
     step = max(1, _BLOCK_VALUES // x.shape[1])
     for start in range(0, x.shape[0], step):
         block = x[start : start + step].to(torch.float32).contiguous()
+        _require_finite("x", block, start)
         found = native.cuda_assign(block, points, "l2" if metric == "l2" else "ip")
         labels[start : start + step], scores[start : start + step] = found
         if metric == "cosine":
@@ -54,7 +55,11 @@ def _check(x: Any, points: Any) -> None:
             f"x has shape {tuple(x.shape)} and centroids have shape {tuple(points.shape)}; "
             "both must be matrices of one dim"
         )
-    for name, rows in (("x", x), ("centroids", points)):
-        bad = (~rows.isfinite().all(dim=1)).nonzero()
-        if len(bad):
-            raise NonFiniteError(f"{name}: row {int(bad[0])} holds NaN or infinity; drop or repair it")
+    _require_finite("centroids", points, 0)
+
+
+def _require_finite(name: str, rows: Any, first_row: int) -> None:
+    bad = (~rows.isfinite().all(dim=1)).nonzero()
+    if len(bad):
+        row = first_row + int(bad[0])
+        raise NonFiniteError(f"{name}: row {row} holds NaN or infinity; drop or repair it")

@@ -46,8 +46,9 @@ struct Assigner::Scratch {
   double mean_dot[kBlockRows];
   int32_t row_sum[kBlockRows], position[kBlockRows];
 
-  void fit(int64_t ld, int64_t width) {
-    raw.assign(static_cast<size_t>(kBlockRows * ld), 0.0f);  // the padding of every row must be zero
+  void fit(int64_t d, int64_t ld, int64_t width) {
+    grow(raw, kBlockRows * ld);
+    if (d != ld) std::fill_n(raw.begin(), kBlockRows * ld, 0.0f);  // the padding of every row must be zero
     grow(centred, kBlockRows * ld);
     grow(integers, (kBlockRows + 1) * ld);
     grow(bounds, kBlockRows * width);
@@ -213,7 +214,8 @@ int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Fi
   load_rows(x, begin, end, s.raw.data(), ld_);
   for (int64_t r = 0; r < rows; ++r) {
     s.best[r] = {};
-    if (hints && (filter == Filter::i8 || filter == Filter::i6)) consider(s.raw.data() + r * ld_, hints[begin + r], s.best[r]);
+    if (hints && (filter == Filter::i8 || filter == Filter::i6))
+      consider(s.raw.data() + r * ld_, hints[begin + r], s.best[r]);
   }
   int64_t decided = 0;
   switch (filter) {
@@ -235,17 +237,17 @@ int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* label
   make_panels(filter_);
   parallel_for(x.n, kGrain, [&](int64_t begin, int64_t end) {
     Scratch& scratch = Scratch::of_thread();
-    scratch.fit(ld_, std::min(round_up(k_, kLanes), kTileWidth));
+    scratch.fit(d_, ld_, std::min(round_up(k_, kLanes), kTileWidth));
     for (int64_t b = begin; b < end; b += kBlockRows) {
       const int64_t stop = std::min(end, b + kBlockRows);
-      const Filter now = filter.load();
+      Filter now = filter.load();
       const int64_t decided = assign_block(x, b, stop, now, hints, labels, scores, scratch);
       total.fetch_add(decided);
       const bool integer = now == Filter::i6 || now == Filter::i8;
       if (integer && decided > too_many_open(now, k_) * (stop - b)) {
         const Filter finer = now == Filter::i6 ? Filter::i8 : Filter::f32;
         make_panels(finer);
-        filter.store(finer);
+        filter.compare_exchange_strong(now, finer);  // unless another thread has gone further already
       }
     }
   });
