@@ -25,6 +25,13 @@ def flag(name: str, *more: str, help: str, env: bool = True, panel: str | None =
 IndexFolder = Annotated[
     Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)
 ]
+Nprobe = Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)]
+RefineFactor = Annotated[
+    int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
+]
+SameEncoder = Annotated[
+    str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")
+]
 Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
 Threads = Annotated[
     int | None,

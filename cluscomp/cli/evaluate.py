@@ -43,13 +43,9 @@ def evaluate(
         Path | None, flag("--output", "-o", help="TREC run file to write as well.", env=False)
     ] = None,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
-    nprobe: Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)] = None,
-    refine_factor: Annotated[
-        int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
-    ] = None,
-    encoder: Annotated[
-        str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")
-    ] = None,
+    nprobe: common.Nprobe = None,
+    refine_factor: common.RefineFactor = None,
+    encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
