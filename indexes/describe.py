@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.index import Index
 
 PARTS = (
-    "codes", "refine", "positions", "list_offsets", "ids", "tombstones",
+    "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
     "centroids", "codebooks", "rotation", "manifest", "other",
 )  # fmt: skip
 _ANY_CHECKSUM = "0" * 64
@@ -25,10 +25,11 @@ def folder_bytes(index: Index) -> dict[str, int]:
     """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the
     folder.
 
-    codes: rows as the codec stores them. refine: finer codes of the rerank. positions, list_offsets: which
-    row stands where in the lists. ids: nothing for consecutive integers. tombstones: deleted rows. centroids,
-    codebooks, rotation: what training learned. manifest: manifest.json. other: docs.sqlite and other files
-    stored with the index. Each .npy file counts with its header of 128 bytes.
+    codes: rows as the codec stores them. shadow: 8-bit codes beside float rows (shadow.py). refine: finer
+    codes of the rerank. positions, list_offsets: which row stands where in the lists. ids: nothing for
+    consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training learned.
+    manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file counts
+    with its header of 128 bytes.
     """
     sizes = dict.fromkeys(PARTS, 0)
     arrays = stored_arrays(index.pipeline, index.segments)

@@ -17,7 +17,7 @@ from cluscomp.indexes.folder import FolderWriter
 from cluscomp.indexes.home import Home, write_extra
 from cluscomp.indexes.id_lookup import find_all, largest_id, live_ids, new_ids, require_kind
 from cluscomp.indexes.ids import INT, TEXT, make_ids
-from cluscomp.indexes.key import Flat, IndexSpec, SQfp16
+from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.manifest import Manifest
 from cluscomp.indexes.opening import OpenedFolder, open_folder
 from cluscomp.indexes.partitions import default_nprobe
@@ -46,7 +46,6 @@ class Index:
         self._segments: tuple[Segment, ...] = ()
         self._id_kind: str | None = None
         self._next_id = 0
-        self._has_shadow = False
         self._encoder: dict[str, Any] | None = None
         self._home: Home | None = None
 
@@ -185,24 +184,6 @@ class Index:
             for segment, rows in zip(self._segments, found, strict=True)
         )
         return len(wanted)
-
-    def build_shadow(self) -> Index:
-        """Keep an 8-bit shadow beside the float rows: exact search then reads about a quarter of the memory.
-
-        Results stay the same, bit for bit. For the keys Flat and SQfp16, alone or behind a transform. The
-        shadow takes `shadow_nbytes` (dim + 16 a row) of memory; it is not saved, and rows added later get
-        theirs at once. Raises UsageError for other keys.
-        """
-        if self.pipeline.partition is not None or not isinstance(self.spec.codec, (Flat, SQfp16)):
-            raise UsageError(f"{self.key} has no shadow; Flat and SQfp16 without IVF have one")
-        self._has_shadow = True
-        self._segments = tuple(s.with_shadow(self.pipeline.score_metric) for s in self._segments)
-        return self
-
-    @property
-    def shadow_nbytes(self) -> int:
-        """Bytes of memory that the shadow takes; 0 without."""
-        return sum(segment.shadow.nbytes for segment in self._segments if segment.shadow)
 
     # ---- search ----
 
@@ -343,8 +324,6 @@ class Index:
         self.settings = dict(settings)
 
     def _append(self, segment: Segment) -> None:
-        if self._has_shadow:
-            segment = segment.with_shadow(self.pipeline.score_metric)
         self._id_kind = segment.ids.kind
         self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
         self._segments = (*self._segments, segment)

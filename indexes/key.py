@@ -3,7 +3,7 @@
     key       := [transform ","]... [partition ","] codec ["," refine]
     transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
     partition := "IVF" n
-    codec     := "Flat" | "SQfp16" | "SQ8" | "PQ" m ["x" nbits]
+    codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "PQ" m ["x" nbits]
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
 
 Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
@@ -111,18 +111,22 @@ class IVF(PartitionSpec):
 
 @dataclass(frozen=True)
 class Flat(CodecSpec):
-    """float32 values as they are."""
+    """float32 values as they are. shadow: without lists, 8-bit codes beside them make exact search fast."""
+
+    shadow: bool = True
 
     def __str__(self) -> str:
-        return "Flat"
+        return "Flat" if self.shadow else "Flat(noshadow)"
 
 
 @dataclass(frozen=True)
 class SQfp16(CodecSpec):
-    """float16 values."""
+    """float16 values. shadow: as in Flat."""
+
+    shadow: bool = False
 
     def __str__(self) -> str:
-        return "SQfp16"
+        return "SQfp16(shadow)" if self.shadow else "SQfp16"
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,11 @@ class IndexSpec:
         return tuple(dims)
 
     @property
+    def has_shadow(self) -> bool:
+        """Whether 8-bit codes beside float rows make the exact search faster (shadow.py)."""
+        return self.partition is None and isinstance(self.codec, Flat | SQfp16) and self.codec.shadow
+
+    @property
     def nlist(self) -> int:
         """Number of lists; an index without partition is one list."""
         return 1 if self.partition is None else self.partition.nlist
@@ -217,7 +226,9 @@ FORMS = (
     Form("transform", r"L2norm", "L2norm", L2Norm),
     Form("partition", rf"IVF{_N}", "IVF1024", IVF),
     Form("codec", r"Flat", "Flat", Flat),
+    Form("codec", r"Flat\(noshadow\)", "Flat(noshadow)", lambda: Flat(shadow=False)),
     Form("codec", r"SQfp16", "SQfp16", SQfp16),
+    Form("codec", r"SQfp16\(shadow\)", "SQfp16(shadow)", lambda: SQfp16(shadow=True)),
     Form("codec", r"SQ8", "SQ8", SQ8),
     Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
     Form("codec", rf"PQ{_N}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
@@ -229,7 +240,8 @@ STAGES = ("transform", "partition", "codec", "refine")
 GRAMMAR = (
     "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; "
     "partition "
-    "IVFn; codecs Flat, SQfp16, SQ8, PQm, PQmx4, PQmx6; refine RFlat, Refine(SQfp16), Refine(SQ8)"
+    "IVFn; codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, PQm, PQmx4, PQmx6; "
+    "refine RFlat, Refine(SQfp16), Refine(SQ8)"
 )
 
 
@@ -265,6 +277,11 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     codec = parts["codec"][0]
     partition = parts["partition"][0] if parts["partition"] else None
     refine = parts["refine"][0] if parts["refine"] else None
+    if partition is not None and codec in (Flat(shadow=False), SQfp16(shadow=True)):
+        raise UsageError(
+            f"index key {key!r}: lists have no shadow, so {str(codec)!r} behind {partition} means nothing; "
+            f"write {str(codec).partition('(')[0]!r}"
+        )
     transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))
     return IndexSpec(transforms, partition, codec, refine)  # type: ignore[arg-type]
 

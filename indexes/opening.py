@@ -41,8 +41,11 @@ from cluscomp.indexes.parameters import ArraySpec, Parameters, require_finite_pa
 from cluscomp.indexes.pipeline import Pipeline, Stage
 from cluscomp.indexes.saving import SourceFile, file_identity, segment_file
 from cluscomp.indexes.segment import Segment, segment_arrays
+from cluscomp.indexes.shadow import SHADOW_ARRAYS, Shadow
 
-SEGMENT_ARRAYS = ("codes", "offsets", "positions", "refine", "ids", "ids_text", "ids_offsets", "deleted")
+SEGMENT_ARRAYS = (
+    "codes", "offsets", "positions", *SHADOW_ARRAYS, "refine", "ids", "ids_text", "ids_offsets", "deleted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ def _expected_arrays(pipeline: Pipeline, manifest: Manifest) -> dict[str, ArrayS
             arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
         if segment.deleted:
             arrays["deleted"] = ArraySpec("<i8", (segment.deleted,))
+        if not any(segment_file(number, name) in manifest.files for name in SHADOW_ARRAYS):
+            arrays = {name: spec for name, spec in arrays.items() if name not in SHADOW_ARRAYS}  # older index
         expected |= {segment_file(number, name): spec for name, spec in arrays.items()}
     return expected
 
@@ -244,7 +249,15 @@ def _segment(number: int, entry: SegmentEntry, pipeline: Pipeline, files: dict[s
         ids=_ids(entry, arrays),
         deleted=_deleted_mask(number, entry, arrays.get("deleted")),
         files={name: mapped.source for name, mapped in own.items() if name != "deleted"},
+        shadow=_shadow(number, arrays),
     )
+
+
+def _shadow(number: int, arrays: dict[str, np.ndarray]) -> Shadow | None:
+    if "shadow_frame" not in arrays:
+        return None
+    require_finite_parameters(segment_file(number, "shadow_frame"), arrays["shadow_frame"])
+    return Shadow.from_arrays(arrays)
 
 
 def _ids(entry: SegmentEntry, arrays: dict[str, np.ndarray]) -> IdColumn:

@@ -78,10 +78,12 @@ def segment_file(number: int, name: str) -> str:
 
 
 def segment_stored(number: int, segment: Segment) -> Iterator[StoredArray]:
-    """Arrays of one segment: codes, offsets, positions, refine, ids, deleted."""
+    """Arrays of one segment: codes, offsets, positions, shadow, refine, ids, deleted."""
     arrays: dict[str, np.ndarray | None] = {"codes": segment.codes, "refine": segment.refine}
     if segment.positions is not None:
         arrays |= {"offsets": segment.offsets, "positions": segment.positions}
+    if segment.shadow is not None:
+        arrays |= segment.shadow.arrays()
     arrays |= segment.ids.arrays()
     for name, array in arrays.items():
         if array is not None:

@@ -22,7 +22,7 @@ from cluscomp.indexes.ids import IdColumn
 from cluscomp.indexes.layout import arrange_codes
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
-from cluscomp.indexes.shadow import Shadow, build_shadow
+from cluscomp.indexes.shadow import Shadow, build_shadow, shadow_arrays
 
 INT32_ROWS = 2**31 - 1
 
@@ -35,7 +35,7 @@ class Segment:
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
     refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
     None.
-    files: where memory-mapped arrays came from (storage.py). shadow: of float rows (shadow.py); not saved.
+    files: where memory-mapped arrays came from (storage.py). shadow: of float rows (shadow.py), or None.
     """
 
     codes: np.ndarray
@@ -61,10 +61,6 @@ class Segment:
         mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
         mask[positions] = 1
         return replace(self, deleted=mask)
-
-    def with_shadow(self, metric: str) -> Segment:
-        """The segment with an 8-bit shadow beside its float rows. metric: "ip" or "l2"."""
-        return self if self.shadow else replace(self, shadow=build_shadow(self.codes, metric))
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
@@ -106,7 +102,7 @@ def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
         specs["positions"] = ArraySpec(position_dtype(n_rows), (n_rows,))
     if pipeline.refine is not None:
         specs["refine"] = ArraySpec(pipeline.refine.code_dtype, (n_rows, pipeline.refine.code_width))
-    return specs
+    return specs | (shadow_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_shadow else {})
 
 
 def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segment:
@@ -129,7 +125,8 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segme
     if pipeline.partition is None:
         offsets = np.array([0, n], dtype=np.int64)
         arrange_codes(pipeline.codec, codes, offsets)
-        return Segment(codes, offsets, None, refine, ids)
+        shadow = build_shadow(codes, pipeline.score_metric) if pipeline.spec.has_shadow else None
+        return Segment(codes, offsets, None, refine, ids, shadow=shadow)
     order = np.argsort(labels, kind="stable")
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
     codes = codes[order]

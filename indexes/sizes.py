@@ -12,6 +12,7 @@ from cluscomp.indexes.folder import HEADER_BYTES
 from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.pipeline import Pipeline, training_rows
 from cluscomp.indexes.segment import position_dtype, segment_arrays
+from cluscomp.indexes.shadow import shadow_arrays, shadow_block_rows
 
 LABEL_BYTES = 4
 ORDER_BYTES = 8
@@ -26,7 +27,10 @@ def segment_bytes(
     mean UTF-8 length + 8 for texts. Headers of the .npy files are counted.
     """
     arrays = segment_arrays(Pipeline(spec, dim, metric, 0), n_rows)
-    sizes = {SEGMENT_PARTS[name]: HEADER_BYTES + array.nbytes for name, array in arrays.items()}
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        part = SEGMENT_PARTS[name]
+        sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
     if id_bytes:
         sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)
     if deleted:
@@ -66,10 +70,14 @@ def encoding_memory(spec: IndexSpec, dim: int, block_rows: int) -> int:
 def grouping_memory(spec: IndexSpec, dim: int, n_rows: int, block_bytes: int) -> int:
     """Peak bytes of the last passes of a streamed build, which read `block_bytes` of codes at a time.
 
-    They group codes by list and bring 4-bit codes into storage order (layout.py).
+    They group codes by list, bring 4-bit codes into storage order (layout.py) and make the shadow.
     """
     width = code_row_bytes(spec, dim)
     rows = min(n_rows, max(1, block_bytes // width))
+    if spec.has_shadow:
+        rows = min(n_rows, shadow_block_rows(spec.stage_dims(dim)[-1], block_bytes))
+        shadows = 2 * sum(array.nbytes for array in shadow_arrays(rows, spec.stage_dims(dim)[-1]).values())
+        return rows * width + shadows  # the last block's is there until the next one is made
     if spec.partition is None:
         return rows * width
     return rows * (2 * width + LABEL_BYTES + ORDER_BYTES * 3) + spec.nlist * ORDER_BYTES * 4
@@ -96,6 +104,9 @@ SEGMENT_PARTS = {
     "offsets": "list_offsets",
     "positions": "positions",
     "refine": "refine",
+    "shadow_values": "shadow",
+    "shadow_terms": "shadow",
+    "shadow_frame": "shadow",
     "ids": "ids",
     "ids_text": "ids",
     "ids_offsets": "ids",

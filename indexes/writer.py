@@ -33,6 +33,7 @@ from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows
 from cluscomp.indexes.saving import parameter_arrays, segment_file, write_stored
 from cluscomp.indexes.segment import encode_block, list_offsets, position_dtype
+from cluscomp.indexes.shadow import SHADOW_ARRAYS, write_shadow
 from cluscomp.indexes.sizes import segment_bytes, temporary_bytes, trained_bytes
 from cluscomp.indexes.stream import ArrayStream, GroupedFile
 
@@ -195,6 +196,10 @@ class IndexWriter:
             self._writer.write_array(segment_file(0, "offsets"), offsets, "<i8")
         path = self._writer.folder / segment_file(0, "codes")
         arrange_file(self._pipeline.codec, path, codes, offsets, self.max_block_bytes)
+        if self._pipeline.spec.has_shadow:
+            paths = {name: self._writer.folder / segment_file(0, name) for name in SHADOW_ARRAYS}
+            metric = self._pipeline.score_metric
+            arrays |= write_shadow(self._codes, paths, metric, self.max_block_bytes)
         for name, spec in arrays.items():
             self._writer.register_array(segment_file(0, name), spec)
 

@@ -12,6 +12,7 @@ from cluscomp.cli.failures import exits_by_contract
 
 PART_NOTES = {
     "codes": "rows as the codec stores them",
+    "shadow": "8-bit codes that spare exact search most rows",
     "refine": "finer codes for the rerank",
     "positions": "which row stands where in the lists",
     "list_offsets": "where each list begins",

@@ -44,6 +44,7 @@ def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
     index = make_index("OPQ4,IVF8,PQ4x6", "ip")
     assert index.nbytes() | {"manifest": 0, "total": 0} == {
         "codes": 128 + 600 * 3,
+        "shadow": 0,
         "refine": 0,
         "positions": 128 + 600 * 4,
         "list_offsets": 128 + 9 * 8,
