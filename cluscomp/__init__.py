@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "assign": "cluscomp.clustering.assign",
     "KMeans": "cluscomp.clustering.kmeans",
+    "sinkhorn": "cluscomp.clustering.sinkhorn",
+    "sinkhorn_points": "cluscomp.clustering.sinkhorn",
     "ProductQuantizer": "cluscomp.quantization.product",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
@@ -29,6 +31,8 @@ __all__ = ["CluscompError", "__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from cluscomp.clustering.assign import assign as assign
     from cluscomp.clustering.kmeans import KMeans as KMeans
+    from cluscomp.clustering.sinkhorn import sinkhorn as sinkhorn
+    from cluscomp.clustering.sinkhorn import sinkhorn_points as sinkhorn_points
     from cluscomp.encoders import load_encoder as load_encoder
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.factory import index_factory as index_factory

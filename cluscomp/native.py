@@ -16,6 +16,7 @@ from cluscomp import _core
 from cluscomp.errors import UsageError
 
 PqCodebook = _core.PqCodebook
+Transport = _core.Transport
 accumulate = _core.accumulate
 first_nonfinite_row = _core.first_nonfinite_row
 scan_rows = _core.scan_rows

@@ -70,5 +70,6 @@ void bind_assign(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);
 void bind_shadow(nb::module_& module);
+void bind_transport(nb::module_& module);
 
 }  // namespace cluscomp::bind

@@ -26,4 +26,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_scan(m);
   cluscomp::bind::bind_shadow(m);
+  cluscomp::bind::bind_transport(m);
 }

@@ -92,6 +92,12 @@ struct Avx2 {
   }
   static D low(F a) { return widen(a.lo); }
   static D high(F a) { return widen(a.hi); }
+  static __m256 narrow(__m256d a, __m256d b) { return _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a)); }
+  static __m256i power(__m256i a) { return _mm256_slli_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(127)), 23); }
+  static F narrow(D a, D b) { return {narrow(a.lo, a.hi), narrow(b.lo, b.hi)}; }
+  static F pow2(I a) { return {_mm256_castsi256_ps(power(a.lo)), _mm256_castsi256_ps(power(a.hi))}; }
+  static D min_d(D a, D b) { return {_mm256_min_pd(a.lo, b.lo), _mm256_min_pd(a.hi, b.hi)}; }
+  static D max_d(D a, D b) { return {_mm256_max_pd(a.lo, b.lo), _mm256_max_pd(a.hi, b.hi)}; }
   static D add_d(D a, D b) { return {_mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi)}; }
   static D sub_d(D a, D b) { return {_mm256_sub_pd(a.lo, b.lo), _mm256_sub_pd(a.hi, b.hi)}; }
   static D fma_d(D a, D b, D c) { return {_mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi)}; }

@@ -55,6 +55,14 @@ struct Avx512 {
   static void store_d(double* p, D a) { _mm512_storeu_pd(p, a); }
   static D low(F a) { return _mm512_cvtps_pd(_mm512_castps512_ps256(a)); }
   static D high(F a) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)); }
+  static F narrow(D a, D b) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1);
+  }
+  static F pow2(I a) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(127)), 23));
+  }
+  static D min_d(D a, D b) { return _mm512_min_pd(a, b); }
+  static D max_d(D a, D b) { return _mm512_max_pd(a, b); }
   static D add_d(D a, D b) { return _mm512_add_pd(a, b); }
   static D sub_d(D a, D b) { return _mm512_sub_pd(a, b); }
   static D fma_d(D a, D b, D c) { return _mm512_fmadd_pd(a, b, c); }

@@ -99,6 +99,23 @@ struct Neon {
   }
   static D low(const F& a) { return widen(a.v[0], a.v[1]); }
   static D high(const F& a) { return widen(a.v[2], a.v[3]); }
+  static F narrow(const D& a, const D& b) {
+    return each<F>([&](int i) {
+      const D& half = i < 2 ? a : b;
+      return vcvt_high_f32_f64(vcvt_f32_f64(half.v[i % 2 * 2]), half.v[i % 2 * 2 + 1]);
+    });
+  }
+  static F pow2(const I& a) {
+    return each<F>([&](int i) {
+      return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(a.v[i], vdupq_n_s32(127)), 23));
+    });
+  }
+  static D min_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return vbslq_f64(vcltq_f64(a.v[i], b.v[i]), a.v[i], b.v[i]); });
+  }
+  static D max_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return vbslq_f64(vcgtq_f64(a.v[i], b.v[i]), a.v[i], b.v[i]); });
+  }
   static D add_d(const D& a, const D& b) { return each<D>([&](int i) { return vaddq_f64(a.v[i], b.v[i]); }); }
   static D sub_d(const D& a, const D& b) { return each<D>([&](int i) { return vsubq_f64(a.v[i], b.v[i]); }); }
   static D fma_d(const D& a, const D& b, const D& c) {

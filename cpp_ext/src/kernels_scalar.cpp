@@ -81,6 +81,23 @@ struct Scalar {
   static void store_d(double* p, const D& a) { std::copy_n(a.v, 8, p); }
   static D low(const F& a) { return each<D>([&](int i) { return static_cast<double>(a.v[i]); }); }
   static D high(const F& a) { return each<D>([&](int i) { return static_cast<double>(a.v[i + 8]); }); }
+  static F narrow(const D& a, const D& b) {
+    return each<F>([&](int i) { return static_cast<float>(i < 8 ? a.v[i] : b.v[i - 8]); });
+  }
+  static F pow2(const I& a) {
+    return each<F>([&](int i) {
+      const uint32_t bits = static_cast<uint32_t>(a.v[i] + 127) << 23;
+      float value;
+      std::memcpy(&value, &bits, 4);
+      return value;
+    });
+  }
+  static D min_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static D max_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
   static D add_d(const D& a, const D& b) { return each<D>([&](int i) { return a.v[i] + b.v[i]; }); }
   static D sub_d(const D& a, const D& b) { return each<D>([&](int i) { return a.v[i] - b.v[i]; }); }
   static D fma_d(const D& a, const D& b, const D& c) {

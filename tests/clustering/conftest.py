@@ -13,3 +13,12 @@ def threads() -> Iterator[None]:
     before = native.get_num_threads()
     yield
     native.set_num_threads(before)
+
+
+@pytest.fixture(params=native.available_simd_levels())
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set that this machine has."""
+    before = native.simd_level()
+    native.set_simd_level(request.param)
+    yield request.param
+    native.set_simd_level(before)

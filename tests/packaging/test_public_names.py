@@ -15,6 +15,7 @@ cluscomp.KMeans(n_clusters, *, metric="l2", n_iter=20, init="random", seed=0, ma
 cluscomp.KMeans.fit(x, y=None, sample_weight=None)
 cluscomp.KMeans.predict(x)
 cluscomp.KMeans.fit_predict(x)
+cluscomp.sinkhorn(cost, *, epsilon, row_mass=None, col_mass=None, n_iter=1000, tol=1e-6, cost_scale="absolute")
 cluscomp.ProductQuantizer(dim, m, nbits=8, *, rotation=None, balance="none", n_iter=25, seed=0)
 cluscomp.ProductQuantizer.train(x)
 cluscomp.ProductQuantizer.encode(x)

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "cluscomp/rows.h"
+#include "cluscomp/transport_kernels.h"
 
 namespace cluscomp {
 
@@ -73,6 +74,8 @@ struct Kernels {
   // is at least `threshold`. tables [ceil(bytes / 2)][low, high half of a byte][2 bytes][2 copies][16], zero
   // beyond the last byte; entries at most 127, so that the two of a byte add up in 8 bits; at most kMaxFourBitBytes bytes, so that sums fit 16 bits.
   uint32_t (*reach_u4)(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold);
+
+  TransportKernels transport;
 };
 
 extern const Kernels kernels_scalar;
