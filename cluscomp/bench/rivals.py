@@ -17,8 +17,11 @@ RIVALS = {
     "faiss": "pip install 'cluscomp[faiss]'",
     "torch": "pip install 'cluscomp[encode]'",
     "scann": "pip install scann",
+    "pot": "pip install pot",
 }
-"""Import name and how to get it."""
+"""Name and how to get it."""
+
+_MODULES = {"pot": "ot"}  # where it is imported by another name
 
 # torch has no index and no quantizer; it stands for plain matrix products, and only where asked for.
 USUAL = ("faiss", "scann")
@@ -29,7 +32,7 @@ _FAISS_LEVELS = {"scalar": "NONE", "avx2": "AVX2", "avx512": "AVX512", "neon": "
 
 def installed() -> tuple[str, ...]:
     """Rivals that can be imported here."""
-    return tuple(name for name in RIVALS if importlib.util.find_spec(name) is not None)
+    return tuple(name for name in RIVALS if importlib.util.find_spec(_MODULES.get(name, name)) is not None)
 
 
 def choose(names: str | None) -> tuple[str, ...]:
@@ -50,7 +53,7 @@ def rival(name: str) -> ModuleType:
     if name not in RIVALS:
         raise UsageError(f"rival {name!r} is unknown; known are: {', '.join(RIVALS)}")
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(_MODULES.get(name, name))
     except ImportError as exc:
         raise OptionalDependencyError(
             f"the rival {name} is not installed ({exc}); leave it out of --vs, or get it with: {RIVALS[name]}"

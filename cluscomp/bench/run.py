@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from cluscomp import native
-from cluscomp.bench import assign, flat, kmeans, pq_encode, pq_train, rivals, scan
+from cluscomp.bench import assign, flat, kmeans, pq_encode, pq_train, rivals, scan, sinkhorn
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
 from cluscomp.bench.machine import Peak, best_of, describe_machine, measure_peak
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "pq-encode": pq_encode,
     "pq-train": pq_train,
     "scan": scan,
+    "sinkhorn": sinkhorn,
 }
 """Each has RIVALS, `plans(settings)`, and THREADS where it does not use all."""
 

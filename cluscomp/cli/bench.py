@@ -26,7 +26,7 @@ def bench(
         str,
         typer.Argument(
             metavar="NAME",
-            help="assign, flat, kmeans, pq-encode, pq-train, scan, or all.",
+            help="assign, flat, kmeans, pq-encode, pq-train, scan, sinkhorn, or all.",
             show_default=False,
         ),
     ],
@@ -34,7 +34,7 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Rivals: faiss, torch, scann (without it: faiss and scann where installed).",
+            help="Rivals: faiss, torch, scann, pot (without it: faiss and scann where installed).",
             env=False,
             metavar="A,B",
         ),

@@ -13,6 +13,7 @@ from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import DimensionError, NotTrainedError, UsageError
+from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import check_enough_rows, check_split, train_codebooks, training_sample
 from cluscomp.quantization.codes import CODE_BITS, code_size
 from cluscomp.quantization.linear import LinearTransform
@@ -20,7 +21,7 @@ from cluscomp.quantization.rotation import learn_opq, random_rotation
 from cluscomp.quantization.scalar import check_codes
 
 ROTATIONS = (None, "random", "opq")
-BALANCES = ("none",)
+BALANCES = ("none", "uniform")
 
 
 class ProductQuantizer:
@@ -28,8 +29,11 @@ class ProductQuantizer:
 
     dim: of the rows. m: groups; must divide dim. nbits: 4, 6 or 8 bits a group.
     rotation: None, "random", "opq" (learned with the codebooks), or a LinearTransform that is kept as it is.
-    balance: "none". n_iter: k-means steps (with "opq" also alternations, see train_opq). seed: of all random
-    choices; equal seeds give equal bits for any thread count and block size.
+    balance: "none", or "uniform": after the usual training, n_iter steps in which every centroid of a group
+    gets as many rows as any other (balancing.py), which raises the entropy of the codes
+    (`code_usage_entropy`) and the error a little; only training is constrained. n_iter: k-means steps (with
+    "opq" also alternations, see train_opq). seed: of all random choices; equal seeds give equal bits for
+    any thread count and block size.
 
     Attributes: code_size (bytes a row), is_trained; after train: centroids (m, 2**nbits, d/m) float32 and
     rotation_ (LinearTransform or None). Encoding always takes the nearest centroid.
@@ -83,8 +87,9 @@ class ProductQuantizer:
         check_enough_rows(x.shape[0], self.nbits)
         if self.rotation == "opq":
             self.rotation_, self._centroids = learn_opq(
-                x, self.m, self.nbits, d_out=self.dim, n_iter=self.n_iter, seed=self.seed, progress=progress
-            )
+                x, self.m, self.nbits, d_out=self.dim, n_iter=self.n_iter, seed=self.seed,
+                balance=self.balance, progress=progress,
+            )  # fmt: skip
         else:
             self._train_behind_fixed_rotation(x, progress)
         return self
@@ -97,6 +102,8 @@ class ProductQuantizer:
         self._centroids = train_codebooks(
             rotated, self.m, self.nbits, n_iter=self.n_iter, seed=self.seed, progress=progress
         )
+        if self.balance == "uniform":
+            self._centroids = balance_codebooks(rotated, self._centroids, n_iter=self.n_iter)
 
     def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
@@ -188,6 +195,6 @@ def _check_settings(dim: int, rotation: Any, balance: str, n_iter: int) -> None:
     elif rotation not in ROTATIONS:
         raise UsageError(f"rotation {rotation!r} is unknown; pass None, 'random', 'opq' or a LinearTransform")
     if balance not in BALANCES:
-        raise UsageError(f"balance {balance!r} is not supported; only 'none' is")
+        raise UsageError(f"balance {balance!r} is unknown; pass 'none' or 'uniform'")
     if n_iter < 1:
         raise UsageError(f"n_iter must be at least 1, but is {n_iter}")

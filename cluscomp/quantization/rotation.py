@@ -15,6 +15,7 @@ from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.errors import UsageError
+from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import (
     check_enough_rows,
     check_split,
@@ -74,9 +75,17 @@ def train_opq(
 
 
 def learn_opq(
-    rows: np.ndarray, m: int, nbits: int, *, d_out: int, n_iter: int, seed: int, progress: Progress | None
+    rows: np.ndarray,
+    m: int,
+    nbits: int,
+    *,
+    d_out: int,
+    n_iter: int,
+    seed: int,
+    progress: Progress | None,
+    balance: str = "none",
 ) -> tuple[LinearTransform, np.ndarray]:
-    """`train_opq` for checked rows (kernel dtype) and settings."""
+    """`train_opq` for checked rows (kernel dtype) and settings; balance: of the codebooks' last steps."""
     x = to_float32(training_sample(rows, seed))
     mean, covariance = mean_and_covariance(x)
     # Codebooks absorb the mean exactly, so the rotation is learned without it and never has to fit it.
@@ -86,7 +95,8 @@ def learn_opq(
     ticker = Ticker(progress, x.shape[0] * m * 2 * n_iter)
     for _ in range(n_iter):
         matrix, codebooks, _ = opq_step(x, matrix, codebooks, ticker=ticker)
-    codebooks = refine_codebooks(_rotate(x, matrix), codebooks, n_iter=n_iter, ticker=ticker)
+    finish = balance_codebooks if balance == "uniform" else refine_codebooks
+    codebooks = finish(_rotate(x, matrix), codebooks, n_iter=n_iter, ticker=ticker)
     ticker.finish()
     shift = (matrix @ mean).reshape(m, 1, -1)
     return LinearTransform(matrix), (codebooks + shift).astype(np.float32)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
+from cluscomp.bench.rivals import installed
 from cluscomp.bench.run import BENCHMARKS, run_benchmarks
 from cluscomp.bench.settings import Settings
 
-RIVALS = tuple(name for name in ("faiss", "torch") if importlib.util.find_spec(name))
+RIVALS = tuple(name for name in ("faiss", "torch", "pot") if name in installed())
 
 
 @pytest.fixture(autouse=True)

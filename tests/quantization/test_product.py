@@ -204,7 +204,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"m": 25}, errors.UsageError, "m=25.*24"),
     ({"nbits": 5}, errors.UsageError, "4, 6, 8.*5"),
     ({"rotation": "pca"}, errors.UsageError, "'pca'.*'opq'"),
-    ({"balance": "uniform"}, errors.UsageError, "'uniform'.*'none'"),
+    ({"balance": "even"}, errors.UsageError, "'even'.*'none' or 'uniform'"),
     ({"n_iter": 0}, errors.UsageError, "n_iter.*0"),
     ({"rotation": LinearTransform(np.eye(8))}, errors.DimensionError, "8.*24"),
 ]
@@ -236,3 +236,18 @@ def test_bad_calls(rng: np.random.Generator) -> None:
     with pytest.raises(errors.DimensionError, match=r"\(3, 2\).*\(n, 1\)"):
         small.decode(np.zeros((3, 2), np.uint8))
     assert small.encode(np.empty((0, 8), np.float32)).shape == (0, 1)
+
+
+@pytest.mark.parametrize("rotation", [None, "opq"])
+def test_uniform_balance_evens_out_the_codes(rotation: str | None, rng: np.random.Generator) -> None:
+    x = anisotropic(rng, 3000, 8)
+    plain = ProductQuantizer(8, 2, 4, rotation=rotation, n_iter=8).train(x)
+    even = ProductQuantizer(8, 2, 4, rotation=rotation, balance="uniform", n_iter=8).train(x)
+    usage = [code_usage_entropy(q.encode(x), 2, 4).mean() for q in (plain, even)]
+    assert usage[1] > usage[0] + 0.02 and usage[1] > 3.8
+    assert error(even, x) < 1.25 * error(plain, x)
+    again = ProductQuantizer(8, 2, 4, rotation=rotation, balance="uniform", n_iter=8).train(x)
+    np.testing.assert_array_equal(even.centroids, again.centroids)
+    restored = ProductQuantizer.from_state(even.to_state())
+    assert restored.balance == "uniform"
+    np.testing.assert_array_equal(restored.encode(x), even.encode(x))
