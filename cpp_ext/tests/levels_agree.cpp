@@ -8,6 +8,7 @@
 #include "cluscomp/assign.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/shadow.h"
+#include "cluscomp/transport.h"
 
 using namespace cluscomp;
 
@@ -35,6 +36,7 @@ struct Results {
   std::vector<int32_t> labels;
   std::vector<float> scores;
   std::vector<int64_t> hits;
+  std::vector<double> transport;
 };
 
 Results run(int64_t d, int64_t k) {
@@ -80,6 +82,15 @@ Results run(int64_t d, int64_t k) {
   search_shadow(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
                 best.data(), out.hits.data());
   out.scores.insert(out.scores.end(), best.begin(), best.end());
+  for (Metric metric : {Metric::l2, Metric::ip}) {
+    const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);
+    std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0),
+        weight(stable), mass(static_cast<size_t>(n), 0.01), column(shift.size(), 0.0);
+    costs.sweep(0, n, {1.5, shift.data(), k + 1}, mass.data(), 1.0, {stable.data(), weight.data()}, column.data());
+    costs.column_max(0, n, {1.5, shift.data(), k + 1}, {stable.data(), weight.data()}, shift.data());
+    for (const auto& values : {stable, weight, column, shift})
+      out.transport.insert(out.transport.end(), values.begin(), values.end());
+  }
   return out;
 }
 
@@ -97,6 +108,7 @@ int main() {
       same(got.sums, want.sums, levels[i]->name, "sums");
       same(got.labels, want.labels, levels[i]->name, "labels");
       same(got.scores, want.scores, levels[i]->name, "scores");
+      same(got.transport, want.transport, levels[i]->name, "transport");
       same(got.hits, want.hits, levels[i]->name, "hits of the shadow search");
     }
   }
