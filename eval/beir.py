@@ -1,11 +1,15 @@
-"""Test collections in BEIR layout: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."""
+"""Test collections in two layouts.
+
+BEIR      corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv
+MS MARCO  collection.tsv, queries.SPLIT.tsv, qrels.SPLIT.tsv, as the passage ranking task gives them
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cluscomp.errors import InputError, MissingInputError
-from cluscomp.eval.qrels import read_qrels
+from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus
 from cluscomp.inputs.queries import iter_queries
 
@@ -15,8 +19,9 @@ Corpus = dict[str, dict[str, str]]
 def load_beir(
     folder: str | Path, split: str = "test"
 ) -> tuple[Corpus, dict[str, str], dict[str, dict[str, int]]]:
-    """Load a collection as BEIR's GenericDataLoader does.
+    """Load a collection as BEIR's GenericDataLoader does, from a folder in the layout of BEIR or MS MARCO.
 
+    split: of MS MARCO "dev.small" (its official MRR@10 is evaluate's "mrr@10" on it), "dev" or "train".
     Returns corpus {doc id: {"title", "text"}} (empty documents included), queries {query id: text} in the
     order of their judgements and restricted to those that have some in the split, and qrels {query id: {doc
     id: level}}. Any of the files may be gzip-compressed with an additional .gz.
@@ -40,7 +45,8 @@ def split_file(folder: str | Path, split: str) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingInputError(
-            f"{folder} is not a folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels/)"
+            f"{folder} is not a folder in the layout of BEIR (corpus.jsonl, queries.jsonl, qrels/) "
+            "or MS MARCO (collection.tsv, queries.SPLIT.tsv, qrels.SPLIT.tsv)"
         )
     files = _split_files(folder)
     if split not in files:
@@ -50,17 +56,21 @@ def split_file(folder: str | Path, split: str) -> Path:
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
-    paths = sorted((folder / "qrels").glob("*.tsv.gz")) + sorted((folder / "qrels").glob("*.tsv"))
-    return {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in paths}
+    found: dict[str, Path] = {}
+    for pattern in ("qrels.*.tsv.gz", "qrels.*.tsv", "qrels/*.tsv.gz", "qrels/*.tsv"):
+        for path in sorted(folder.glob(pattern)):
+            name = path.name.removesuffix(".gz").removesuffix(".tsv")
+            found[name if "/" in pattern else name.removeprefix("qrels.")] = path
+    return found
 
 
-def _judged_queries(folder: Path, qrels: dict[str, dict[str, int]], split: str) -> dict[str, str]:
-    texts = {query.id: query.text for query in iter_queries(folder) if query.id in qrels}
+def _judged_queries(folder: Path, qrels: Qrels, split: str) -> dict[str, str]:
+    """Texts of the judged queries, in the order of their judgements; InputError if one is missing."""
+    texts = {query.id: query.text for query in iter_queries(folder, split) if query.id in qrels}
     missing = [query_id for query_id in qrels if query_id not in texts]
     if missing:
         raise InputError(
-            f"{folder}: {len(missing)} of {len(qrels)} queries judged in split {split!r} are not in "
-            "queries.jsonl, "
-            f"the first is {missing[0]!r}; do the two files belong together?"
+            f"{folder}: {len(missing)} of {len(qrels)} queries judged in split {split!r} are not among its "
+            f"queries, the first is {missing[0]!r}; do the two files belong together?"
         )
     return {query_id: texts[query_id] for query_id in qrels}

@@ -19,6 +19,7 @@ from cluscomp.cli.queries import (
 )
 
 if TYPE_CHECKING:
+    from cluscomp.eval.compare import Comparison
     from cluscomp.eval.qrels import Qrels
     from cluscomp.eval.retrieval import EvalReport, SearchableIndex
     from cluscomp.indexes.index import Index
@@ -30,9 +31,12 @@ DEFAULT_DEPTH = 100
 def evaluate(
     index: common.IndexFolder,
     dataset: Annotated[
-        Path | None, flag("--dataset", help="Collection in BEIR layout (queries.jsonl, qrels/).")
+        Path | None,
+        flag("--dataset", help="Folder in the layout of BEIR (queries.jsonl, qrels/) or MS MARCO."),
     ] = None,
-    split: Annotated[str, flag("--split", help="Which judgements: qrels/SPLIT.tsv.")] = "test",
+    split: Annotated[
+        str, flag("--split", help="Which judgements: qrels/SPLIT.tsv; of MS MARCO dev.small.")
+    ] = "test",
     query_embeddings: Annotated[
         Path | None, flag("--query-embeddings", help="Query vectors, so that no encoder is needed.")
     ] = None,
@@ -42,6 +46,13 @@ def evaluate(
     output_file: Annotated[
         Path | None, flag("--output", "-o", help="TREC run file to write as well.", env=False)
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        flag("--baseline", help="TREC run to compare with, such as the --output of an uncompressed index."),
+    ] = None,
+    margin: Annotated[
+        float, flag("--margin", help="Loss against --baseline that is acceptable; 0.01 is one point.", min=0)
+    ] = 0.01,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
@@ -55,31 +66,38 @@ def evaluate(
     """Score an index: nDCG@10, Recall@100, MRR@10, bytes per document, latency.
 
     Averages run over all judged queries of the split, answered or not. Latency is that of single searches
-    without encoding; queries per second that of one search with all queries.
+    without encoding; queries per second that of one search with all queries. --baseline adds paired
+    randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
 
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
     from cluscomp.eval.beir import split_file
+    from cluscomp.eval.compare import compare_runs
     from cluscomp.eval.qrels import read_qrels
+    from cluscomp.eval.runs import read_run, write_run
     from cluscomp.indexes.index import open_index
 
     if dataset is None:
-        raise errors.UsageError("--dataset is missing; name a folder in BEIR layout")
+        raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
     if query_ids is not None and query_embeddings is None:
         raise errors.UsageError("--query-ids belongs to --query-embeddings")
     common.set_threads(threads)
     opened = open_index(index)
     qrels = read_qrels(split_file(dataset, split))
+    reference = None if baseline is None else read_run(baseline)
     depth = DEFAULT_DEPTH if k is None else k
     options = search_options(nprobe, refine_factor)
     with StageProgress(quiet=quiet) as progress:
-        queries = _judged(opened, dataset, qrels, query_embeddings, query_ids, encoder, progress)
+        queries = _judged(opened, dataset, split, qrels, query_embeddings, query_ids, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
-        if output_file is not None:
-            from cluscomp.eval.runs import write_run
-
-            write_run(search_in_batches(opened, queries, min(depth, len(opened)), options), output_file)
-    _show(report, opened, index, options, as_json)
+        comparisons: list[Comparison] = []
+        if output_file is not None or reference is not None:
+            run = search_in_batches(opened, queries, min(depth, len(opened)), options)
+            if output_file is not None:
+                write_run(run, output_file)
+            if reference is not None:
+                comparisons = [compare_runs(run, reference, qrels, m, margin=margin) for m in report.metrics]
+    _show(report, opened, index, options, comparisons, as_json)
 
 
 def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: dict[str, Any]) -> EvalReport:
@@ -100,16 +118,16 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
 
 
 def _judged(
-    index: Index, dataset: Path, qrels: Qrels, embeddings: Path | None, ids: Path | None, encoder: str | None,
-    progress: StageProgress,
+    index: Index, dataset: Path, split: str, qrels: Qrels, embeddings: Path | None, ids: Path | None,
+    encoder: str | None, progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
     """Vectors of the judged queries."""
     if embeddings is not None:
         return _with_judgements(read_query_vectors(index, embeddings, ids), qrels, embeddings)
     from cluscomp.inputs.queries import iter_queries
 
-    texts = {query.id: query.text for query in iter_queries(dataset) if query.id in qrels}
-    _report_missing(set(qrels) - texts.keys(), len(qrels), f"{dataset}/queries.jsonl")
+    texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
+    _report_missing(set(qrels) - texts.keys(), len(qrels), f"the queries of {dataset}")
     return encode_queries(index, list(texts), list(texts.values()), encoder, progress)
 
 
@@ -140,7 +158,10 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _show(report: EvalReport, index: Index, folder: Path, options: dict[str, Any], as_json: bool) -> None:
+def _show(
+    report: EvalReport, index: Index, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
+    as_json: bool,
+) -> None:  # fmt: skip
     total = folder_bytes(folder)
     facts = {
         "index": str(folder),
@@ -156,6 +177,7 @@ def _show(report: EvalReport, index: Index, folder: Path, options: dict[str, Any
         "latency_p95_ms": report.latency_p95_ms,
         "queries_per_second": report.queries_per_second,
         "missing_hits": report.n_missing,
+        "comparisons": [comparison.to_json() for comparison in comparisons],
         **options,
     }
     if as_json:
@@ -175,6 +197,28 @@ def _show(report: EvalReport, index: Index, folder: Path, options: dict[str, Any
         ("queries / s", f"{report.queries_per_second:.0f}"),
     ]
     output.result_table(["", str(folder)], rows)
+    _show_comparisons(comparisons)
+
+
+def _show_comparisons(comparisons: list[Comparison]) -> None:
+    """Differences to the baseline, with what the tests say of them."""
+    if not comparisons:
+        return
+    rows = [
+        (
+            label(c.metric),
+            f"{c.baseline_mean:.4f}",
+            f"{c.difference:+.4f}",
+            f"{c.wins} / {c.ties} / {c.losses}",
+            f"{c.p_value:.3g}",
+            f"{c.lower_bound:+.4f}",
+            "yes" if c.non_inferior else "not shown",
+        )
+        for c in comparisons
+    ]
+    first = comparisons[0]
+    loses = f"loses < {first.margin:g} ({first.confidence:.0%})"
+    output.result_table(["", "baseline", "difference", "better / same / worse", "p", "at least", loses], rows)
 
 
 def label(metric: str) -> str:

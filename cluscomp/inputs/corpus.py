@@ -39,8 +39,8 @@ class CorpusSize(NamedTuple):
 def iter_corpus(path: str | Path, *, empty: EmptyPolicy = "fail") -> Iterator[Document]:
     """Stream the documents of `path` in file order.
 
-    path: a BEIR folder (its corpus.jsonl or corpus.jsonl.gz), or a .jsonl, .tsv, .txt (each also .gz) or
-    .parquet file; see `records.iter_records` for the layouts.
+    path: a folder of BEIR (its corpus.jsonl) or MS MARCO (its collection.tsv), or a .jsonl, .tsv, .txt (each
+    also .gz) or .parquet file; see `records.iter_records` for the layouts.
     empty: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
 
     Memory: one line, and 12 to 24 bytes a document to find repeated ids.
@@ -54,25 +54,27 @@ def iter_corpus(path: str | Path, *, empty: EmptyPolicy = "fail") -> Iterator[Do
 
 
 def corpus_file(path: str | Path) -> Path:
-    """The file that holds the documents: `path` itself, or the corpus.jsonl[.gz] of a BEIR folder."""
-    return file_of_folder(path, "corpus")
+    """The file that holds the documents: `path` itself, or the one of a BEIR or MS MARCO folder."""
+    return file_of_folder(path, "corpus.jsonl", "collection.tsv")
 
 
-def file_of_folder(path: str | Path, stem: str) -> Path:
-    """`path`, or `path`/stem.jsonl[.gz] when `path` is a BEIR folder. Raises MissingInputError listing "
-    "the folder."""
+def file_of_folder(path: str | Path, *names: str) -> Path:
+    """`path`, or the first of `names` (each also with .gz) that the folder `path` holds.
+
+    Raises MissingInputError listing the folder.
+    """
     path = Path(path)
     if not path.is_dir():
         return require_file(path)
-    for name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
-        if (path / name).is_file():
-            return require_file(path / name)
+    for name in names:
+        for file in (path / name, path / f"{name}.gz"):
+            if file.is_file():
+                return require_file(file)
     entries = sorted(entry.name for entry in path.iterdir())
     listing = ", ".join(entries[:8]) + (", ..." if len(entries) > 8 else "")
     raise MissingInputError(
-        f"the folder {path} has no {stem}.jsonl, so it is not in BEIR layout (it holds: "
-        f"{listing or 'nothing'}); "
-        f"name one .jsonl, .tsv, .txt or .parquet file instead"
+        f"the folder {path} has no {' and no '.join(names)}, so it is not in the layout of BEIR or MS MARCO "
+        f"(it holds: {listing or 'nothing'}); name one .jsonl, .tsv, .txt or .parquet file instead"
     )
 
 

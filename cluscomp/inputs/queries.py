@@ -18,16 +18,17 @@ class Query(NamedTuple):
     text: str
 
 
-def iter_queries(path: str | Path) -> Iterator[Query]:
+def iter_queries(path: str | Path, split: str = "") -> Iterator[Query]:
     """Stream the queries of `path` in file order.
 
-    path: a BEIR folder (its queries.jsonl), a .jsonl file (`_id`, `id`, `qid` or `query_id`; `text` or
-    `query`), a .tsv file (qid<TAB>text, as MS MARCO has it), a .txt file (one query a line, id = line number
-    counted from 0), each also with .gz, or .parquet.
+    path: a BEIR folder (its queries.jsonl), an MS MARCO folder (its queries.SPLIT.tsv), a .jsonl file (`_id`,
+    `id`, `qid` or `query_id`; `text` or `query`), a .tsv file (qid<TAB>text, as MS MARCO has it), a .txt file
+    (one query a line, id = line number counted from 0), each also with .gz, or .parquet.
     Raises MissingInputError, MalformedFileError, DuplicateIdError, EmptyInputError (no query at all, or one
     without text), naming file and line.
     """
-    return _iter_queries(file_of_folder(path, "queries"))
+    names = ("queries.jsonl", f"queries.{split}.tsv") if split else ("queries.jsonl",)
+    return _iter_queries(file_of_folder(path, *names))
 
 
 def _iter_queries(file: Path) -> Iterator[Query]:

@@ -57,6 +57,33 @@ class TestEval:
         assert result.exit_code == 4
         assert "none of the 2 judged queries" in result.stderr
 
+    def test_baseline(self, invoke, text_index, beir, tmp_path):
+        run = tmp_path / "r.trec"
+        invoke("eval", text_index, "--dataset", beir, "--output", run)
+        arguments = ("eval", text_index, "--dataset", beir, "--baseline", run)
+        first = json.loads(invoke(*arguments, "--json").stdout)["comparisons"][0]
+        assert (first["metric"], first["difference"], first["p_value"]) == ("ndcg@10", 0, 1)
+        shown = invoke(*arguments, "--margin", "0.02").stdout
+        assert "loses < 0.02 (95%)" in shown and "0 / 2 / 0" in shown
+        assert invoke("eval", text_index, "--dataset", beir, "--baseline", tmp_path / "no").exit_code == 4
+
+    def test_ms_marco(self, invoke, hash_encoder, tmp_path):
+        folder = tmp_path / "msmarco"
+        folder.mkdir()
+        (folder / "collection.tsv").write_text("0\tcold deep water\n1\twarm stove\n")
+        (folder / "queries.dev.small.tsv").write_text("7\tdeep water\n8\tnot judged\n")
+        (folder / "qrels.dev.small.tsv").write_text("7\t0\t0\t1\n")
+        index = tmp_path / "i"
+        built = invoke(
+            "build-index", "--corpus", folder, "--encoder", "hash", "--index-key", "Flat", "-o", index
+        )
+        assert built.exit_code == 0, built.output
+        result = invoke("eval", index, "--dataset", folder, "--split", "dev.small", "-k", "2", "--json")
+        facts = json.loads(result.stdout)
+        assert (facts["n_queries"], facts["metrics"]["mrr@2"]) == (1, 1.0)
+        wrong = invoke("eval", index, "--dataset", folder)
+        assert wrong.exit_code == 4 and "it has: dev.small" in wrong.stderr
+
     def test_small_k(self, invoke, text_index, beir):
         facts = json.loads(invoke("eval", text_index, "--dataset", beir, "-k", "3", "--json").stdout)
         assert facts["metrics"].keys() == {"ndcg@3", "recall@3", "mrr@3"}

@@ -64,7 +64,7 @@ def test_no_judgements_at_all(folder):
 
 
 def test_no_folder(folder):
-    with pytest.raises(errors.MissingInputError, match="BEIR layout"):
+    with pytest.raises(errors.MissingInputError, match="layout of BEIR"):
         load_beir(folder / "absent")
 
 
