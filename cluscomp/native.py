@@ -97,22 +97,24 @@ class Assigner:
         self.pairs_decided = 0
         self._lock = threading.Lock()
 
-    def assign(self, x: np.ndarray, hints: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def assign(
+        self, x: np.ndarray, hints: np.ndarray | None = None, *, with_scores: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Nearest centroid of every row.
 
         x: (n, d) float32, float16 or bfloat16 bits. hints: (n,) int32 labels to try first, or None; they
         change the time, never the result.
         Returns labels (n,) int32 and scores (n,) float32: squared distance (l2) or inner product (ip),
-        without the bias.
+        without the bias; scores is empty without with_scores, which saves their computation.
         """
-        labels, scores, decided = self._native.assign(x, hints)
+        labels, scores, decided = self._native.assign(x, hints, with_scores)
         with self._lock:
             self.pairs_decided += decided
         return labels, scores
 
     @property
     def filter(self) -> str:
-        """Filter at the start: "none", "f32", "i8" or "i6". Tests set it; labels do not depend on it."""
+        """Filter at the start: none, f32, i8, i6 or i16. Tests set it; labels do not depend on it."""
         return self._native.filter
 
     @filter.setter

@@ -43,7 +43,7 @@ def assign(
     centroids = to_float32(as_rows(centroids, name="centroids"))
     x = as_rows(x, dim=centroids.shape[1], min_rows=0)
     ticker = Ticker(progress, x.shape[0])
-    labels, scores = assign_rows(x, centroids, checked, ticker=ticker)
+    labels, scores = assign_rows(x, centroids, checked, ticker=ticker, with_scores=return_scores)
     ticker.finish()
     return (labels, scores) if return_scores else labels
 
@@ -56,26 +56,27 @@ def assign_rows(
     norms: np.ndarray | None = None,
     hints: np.ndarray | None = None,
     ticker: Ticker | None = None,
+    with_scores: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Assign checked rows: x (n, d) of kernel dtype, centroids (k, d) float32.
 
     norms: (n,) row norms for the metric cosine where the caller has them; computed here otherwise.
     hints: (n,) int32 likely labels, such as those of the last step; they save time and change nothing.
-    Returns labels (n,) int32 and scores (n,) float32 as `assign` does.
+    Returns labels (n,) int32 and scores (n,) float32 as `assign` does; without with_scores none (0,).
     """
     if metric == "cosine":
         # Scaling a row does not change which centroid wins, so rows are not normalised, only their scores.
         centroids = unit_rows(centroids).astype(np.float32)
-        norms = row_norms(x) if norms is None else norms
+        norms = row_norms(x) if norms is None and with_scores else norms
     n, dim = x.shape
     labels = np.empty(n, dtype=np.int32)
-    scores = np.empty(n, dtype=np.float32)
+    scores = np.empty(n if with_scores else 0, dtype=np.float32)
     assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric))
     for block in iter_blocks(n, block_rows(dim, centroids.shape[0])):
         likely = None if hints is None else hints[block]
-        labels[block], scores[block] = assigner.assign(x[block], likely)
+        labels[block], scores[block] = assigner.assign(x[block], likely, with_scores=with_scores)
         if ticker is not None:
             ticker.advance(block.stop - block.start)
-    if metric == "cosine" and norms is not None:
+    if metric == "cosine" and norms is not None and with_scores:
         np.divide(scores, norms, out=scores, where=norms > 0, casting="same_kind")
     return labels, scores

@@ -23,11 +23,12 @@ Filter filter_of(const std::string& name) {
   if (name == "f32") return Filter::f32;
   if (name == "i8") return Filter::i8;
   if (name == "i6") return Filter::i6;
-  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8, i6").c_str());
+  if (name == "i16") return Filter::i16;
+  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8, i6, i16").c_str());
 }
 
 const char* filter_name(const Assigner& self) {
-  constexpr const char* names[] = {"none", "f32", "i8", "i6"};
+  constexpr const char* names[] = {"none", "f32", "i8", "i6", "i16"};
   return names[static_cast<int>(self.filter())];
 }
 
@@ -45,7 +46,7 @@ void bind_assign(nb::module_& m) {
            },
            "centroids"_a, "metric"_a, "bias"_a = nb::none())
       .def("assign",
-           [](const Assigner& self, const Rows& x, std::optional<In<int32_t, Vector1>> hints) {
+           [](const Assigner& self, const Rows& x, std::optional<In<int32_t, Vector1>> hints, bool with_scores) {
              const RowsView view = rows_view(x);
              require_equal(view.d, self.d(), "columns of x");
              if (hints) {
@@ -53,18 +54,20 @@ void bind_assign(nb::module_& m) {
                check_labels(hints->data(), view.n, self.k());
              }
              auto labels = make_array<int32_t>({x.shape(0)});
-             auto scores = make_array<float>({x.shape(0)});
+             auto scores = make_array<float>({with_scores ? x.shape(0) : 0});
              int64_t decided;
              {
                nb::gil_scoped_release release;
-               decided = self.assign(view, hints ? hints->data() : nullptr, labels.data(), scores.data());
+               decided = self.assign(view, hints ? hints->data() : nullptr, labels.data(),
+                                     with_scores ? scores.data() : nullptr);
              }
              return nb::make_tuple(labels, scores, decided);
            },
-           "x"_a, "hints"_a = nb::none(), "Returns labels (n,), scores (n,) and the number of pairs decided in float64.")
+           "x"_a, "hints"_a = nb::none(), "with_scores"_a = true,
+           "Returns labels (n,), scores (n,), empty without with_scores, and the number of pairs decided in float64.")
       .def_prop_rw("filter", &filter_name, [](Assigner& self, const std::string& name) {
         self.force_filter(filter_of(name));
-      }, "Filter at the start: none, f32, i8 or i6. Setting it is for tests; labels do not depend on it.");
+      }, "Filter at the start: none, f32, i8, i6 or i16. Setting it is for tests; labels do not depend on it.");
 
   m.def("accumulate",
         [](const Rows& x, In<int32_t, Vector1> labels, std::optional<In<double, Vector1>> weights,

@@ -13,11 +13,14 @@ namespace {
 constexpr int64_t kBlockRows = 64;    // rows whose bounds are held at once
 constexpr int64_t kTileWidth = 512;   // centroids in one tile: 64 x 512 bounds stay in the second-level cache
 constexpr int64_t kGrain = 4 * kBlockRows;
+static_assert(kGrain == kColumnRows);
 
 Filter choose_filter(const Kernels& kern, int64_t k, int64_t d) {
   if (k <= 4) return Filter::none;
+  // A row a lane costs more products than bytes do, and nothing else: measured to be faster up to these sizes.
+  if (d <= 40 || (d <= 64 && k <= 512) || (d <= 256 && k < 32)) return Filter::i16;
   // Quantising a row costs about as much as 32 float products with it; the integer sums must fit 31 bits.
-  if (d < 32 || d > 32768 || k < 32) return Filter::f32;
+  if (d > 32768 || k < 32) return Filter::f32;
   return kern.coarse.bounds == kern.fine.bounds ? Filter::i8 : Filter::i6;
 }
 
@@ -25,6 +28,7 @@ Filter choose_filter(const Kernels& kern, int64_t k, int64_t d) {
 // the float filter and 20 to 30 of an integer filter; the fine filter costs a third more than the coarse one. One
 // dimension that dwarfs the others leaves nearly all pairs open: then only the float filter helps.
 int64_t too_many_open(Filter filter, int64_t k) {
+  if (filter == Filter::i16) return std::max<int64_t>(2, k / 8);
   return filter == Filter::i6 ? std::max<int64_t>(4, k / 64) : std::max<int64_t>(8, k / 8);
 }
 
@@ -44,7 +48,8 @@ struct Assigner::Scratch {
   std::vector<Best> best = std::vector<Best>(kBlockRows);
   float row_terms[4 * kBlockRows], sum_sq[kBlockRows], largest[kBlockRows], top[kBlockRows], second[kBlockRows];
   double mean_dot[kBlockRows];
-  int32_t row_sum[kBlockRows], position[kBlockRows];
+  int32_t row_sum[kBlockRows], position[kBlockRows], open_rows[kColumnRows];
+  ColumnScratch columns;
 
   void fit(int64_t d, int64_t ld, int64_t width) {
     grow(raw, kBlockRows * ld);
@@ -104,6 +109,11 @@ void Assigner::make_panels(Filter filter) const {
       });
       break;
     case Filter::i8: std::call_once(fine_once_, [&] { fine_panels_ = pack(kern_.fine); }); break;
+    case Filter::i16:
+      std::call_once(column_once_, [&] {
+        column_panels_ = pack_columns(kern_, points, k_, d_, ld_, mean_.data(), terms_.data());
+      });
+      break;
     case Filter::i6: std::call_once(coarse_once_, [&] { coarse_panels_ = pack(kern_.coarse); }); break;
   }
 }
@@ -223,12 +233,64 @@ int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Fi
     case Filter::f32: decided = verify_f32(rows, scores != nullptr, s); break;
     case Filter::i8: decided = verify_int(kern_.fine, fine_panels_, rows, s); break;
     case Filter::i6: decided = verify_int(kern_.coarse, coarse_panels_, rows, s); break;
+    case Filter::i16: break;  // assign_short_rows
   }
   for (int64_t r = 0; r < rows; ++r) {
     labels[begin + r] = static_cast<int32_t>(s.best[r].label);
     if (scores) scores[begin + r] = static_cast<float>(s.best[r].score);
   }
   return decided;
+}
+
+// At most kColumnRows rows: the 16-bit filter settles nearly all, the float filter the others.
+int64_t Assigner::assign_short_rows(const RowsView& x, int64_t begin, int64_t end, int32_t* labels, float* scores,
+                                    Scratch& s) const {
+  const int64_t rows = end - begin, padded = round_up(rows, kLanes);
+  const bool direct = x.type == RowType::f32 && d_ % 4 == 0 && rows == padded;
+  const float* block = static_cast<const float*>(x.row(begin));
+  int64_t stride = x.stride_in_elements;
+  if (!direct) {
+    stride = round_up(d_, 4);
+    s.columns.raw.assign(static_cast<size_t>(padded * stride), 0.0f);
+    load_rows(x, begin, end, s.columns.raw.data(), stride);
+    block = s.columns.raw.data();
+  }
+  int64_t open = 0;
+  const ColumnOutcome outcome = assign_columns(kern_, column_panels_, block, stride, rows, k_, d_, mean_.data(),
+                                               labels + begin, s.open_rows, &open, s.columns);
+  if (outcome == ColumnOutcome::out_of_range)
+    for (; open < rows; ++open) s.open_rows[open] = static_cast<int32_t>(open);
+  if (scores)
+    for (int64_t r = 0; r < rows && open < rows; ++r) {
+      const float* point = centroids_.data() + labels[begin + r] * ld_;
+      const float* row = block + r * stride;
+      const double score = metric_ == Metric::l2 ? kern_.l2_f64(row, point, d_) : kern_.dot_f64(row, point, d_);
+      scores[begin + r] = static_cast<float>(score);
+    }
+  return decide_open_rows(x, begin, s.open_rows, open, labels, scores, s);
+}
+
+// The float filter for the rows that another filter left open; returns the number of pairs decided.
+int64_t Assigner::decide_open_rows(const RowsView& x, int64_t begin, const int32_t* open, int64_t count,
+                                   int32_t* labels, float* scores, Scratch& s) const {
+  if (count == 0) return 0;
+  make_panels(Filter::f32);
+  int64_t decided = 0;
+  for (int64_t at = 0; at < count; at += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, count - at);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t i = begin + open[at + r];
+      load_rows(x, i, i + 1, s.raw.data() + r * ld_, ld_);
+      s.best[r] = {};
+    }
+    decided += verify_f32(rows, scores != nullptr, s);
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t i = begin + open[at + r];
+      labels[i] = static_cast<int32_t>(s.best[r].label);
+      if (scores) scores[i] = static_cast<float>(s.best[r].score);
+    }
+  }
+  return decided + count;
 }
 
 int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* labels, float* scores) const {
@@ -238,12 +300,13 @@ int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* label
   parallel_for(x.n, kGrain, [&](int64_t begin, int64_t end) {
     Scratch& scratch = Scratch::of_thread();
     scratch.fit(d_, ld_, std::min(round_up(k_, kLanes), kTileWidth));
-    for (int64_t b = begin; b < end; b += kBlockRows) {
-      const int64_t stop = std::min(end, b + kBlockRows);
+    for (int64_t b = begin, stop; b < end; b = stop) {
       Filter now = filter.load();
-      const int64_t decided = assign_block(x, b, stop, now, hints, labels, scores, scratch);
+      stop = std::min(end, b + (now == Filter::i16 ? kColumnRows : kBlockRows));
+      const int64_t decided = now == Filter::i16 ? assign_short_rows(x, b, stop, labels, scores, scratch)
+                                                 : assign_block(x, b, stop, now, hints, labels, scores, scratch);
       total.fetch_add(decided);
-      const bool integer = now == Filter::i6 || now == Filter::i8;
+      const bool integer = now == Filter::i6 || now == Filter::i8 || now == Filter::i16;
       if (integer && decided > too_many_open(now, k_) * (stop - b)) {
         const Filter finer = now == Filter::i6 ? Filter::i8 : Filter::f32;
         make_panels(finer);

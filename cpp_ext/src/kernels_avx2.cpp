@@ -11,7 +11,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1;
   struct F { __m256 lo, hi; };
   struct D { __m256d lo, hi; };
   struct I { __m256i lo, hi; };
@@ -124,6 +124,52 @@ struct Avx2 {
     v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
   }
+
+  static I load_i(const int32_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+  }
+  static void store_i(int32_t* p, I a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.lo);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), a.hi);
+  }
+  static I max_i(I a, I b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+  static I min_i(I a, I b) { return {_mm256_min_epi32(a.lo, b.lo), _mm256_min_epi32(a.hi, b.hi)}; }
+  static I pair_i16(I low, I high) {
+    return {_mm256_blend_epi16(low.lo, _mm256_slli_epi32(high.lo, 16), 0xaa),
+            _mm256_blend_epi16(low.hi, _mm256_slli_epi32(high.hi, 16), 0xaa)};
+  }
+  static I dot_i16(I acc, I a, I b) {
+    return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)),
+            _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
+  }
+  // (a & ~255) | number; number is below 256, so the low byte can be taken from it.
+  static I number_i(I a, I number) {
+    const __m256i low = _mm256_set1_epi32(0xff);
+    return {_mm256_or_si256(_mm256_andnot_si256(low, a.lo), number.lo),
+            _mm256_or_si256(_mm256_andnot_si256(low, a.hi), number.hi)};
+  }
+  // Lane r of out[i] is element i of row r.
+  static void transpose8(const float* p, int64_t ld, __m256* out) {
+    __m256 rows[4];
+    for (int i = 0; i < 4; ++i)
+      rows[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * ld)), _mm_loadu_ps(p + (i + 4) * ld), 1);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3]));
+    const __m256d c = _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(rows[2], rows[3]));
+    out[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+    out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+    out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
+    out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
+  }
+  static void transpose4(const float* p, int64_t ld, F* out) {
+    __m256 lo[4], hi[4];
+    transpose8(p, ld, lo);
+    transpose8(p + 8 * ld, ld, hi);
+    for (int i = 0; i < 4; ++i) out[i] = {lo[i], hi[i]};
+  }
+
 
   static __m256i widen_pairs(__m256i sums16) { return _mm256_madd_epi16(sums16, _mm256_set1_epi16(1)); }
 

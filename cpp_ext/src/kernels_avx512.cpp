@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx512 {
-  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4;
+  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;
@@ -82,6 +82,35 @@ struct Avx512 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a));
   }
   static int32_t reduce_i(I a) { return _mm512_reduce_add_epi32(a); }
+
+  static I load_i(const int32_t* p) { return _mm512_loadu_si512(p); }
+  static void store_i(int32_t* p, I a) { _mm512_storeu_si512(p, a); }
+  static I max_i(I a, I b) { return _mm512_max_epi32(a, b); }
+  static I min_i(I a, I b) { return _mm512_min_epi32(a, b); }
+  static I pair_i16(I low, I high) { return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16)); }
+  static I dot_i16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
+  static I number_i(I a, I number) {  // (a & ~255) | number
+    return _mm512_ternarylogic_epi32(a, number, _mm512_set1_epi32(~255), 0xec);
+  }
+  // Lane r of out[i] is element i of row r.
+  static void transpose4(const float* p, int64_t ld, F* out) {
+    F rows[4];
+    for (int i = 0; i < 4; ++i) {
+      const float* at = p + i * ld;
+      rows[i] = _mm512_castps128_ps512(_mm_loadu_ps(at));
+      rows[i] = _mm512_insertf32x4(rows[i], _mm_loadu_ps(at + 4 * ld), 1);
+      rows[i] = _mm512_insertf32x4(rows[i], _mm_loadu_ps(at + 8 * ld), 2);
+      rows[i] = _mm512_insertf32x4(rows[i], _mm_loadu_ps(at + 12 * ld), 3);
+    }
+    const D a = _mm512_castps_pd(_mm512_unpacklo_ps(rows[0], rows[1]));
+    const D b = _mm512_castps_pd(_mm512_unpacklo_ps(rows[2], rows[3]));
+    const D c = _mm512_castps_pd(_mm512_unpackhi_ps(rows[0], rows[1]));
+    const D d = _mm512_castps_pd(_mm512_unpackhi_ps(rows[2], rows[3]));
+    out[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+    out[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
+    out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
+  }
 
   struct FineAcc {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;

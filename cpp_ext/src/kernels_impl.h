@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "cluscomp/kernels.h"
+#include "columns_impl.h"
 #include "transport_impl.h"
 
 namespace cluscomp {
@@ -396,7 +397,8 @@ struct Impl {
   static constexpr Kernels table(const char* name) {
     return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
-            quantize, filter_f32, top2_f32, max_score, select, table_dot, table_l2, V::reach_u4,
+            quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
+            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, table_dot, table_l2, V::reach_u4,
             TransportImpl<V>::table()};
   }
 };

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Neon {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1;
   struct F { float32x4_t v[4]; };
   struct M { uint32x4_t v[4]; };
   struct D { float64x2_t v[4]; };
@@ -140,6 +140,33 @@ struct Neon {
   static int32_t reduce_i(const I& a) {
     return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
   }
+
+  static I load_i(const int32_t* p) { return each<I>([=](int i) { return vld1q_s32(p + 4 * i); }); }
+  static void store_i(int32_t* p, const I& a) {
+    for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, a.v[i]);
+  }
+  static I max_i(const I& a, const I& b) { return each<I>([&](int i) { return vmaxq_s32(a.v[i], b.v[i]); }); }
+  static I min_i(const I& a, const I& b) { return each<I>([&](int i) { return vminq_s32(a.v[i], b.v[i]); }); }
+  static I pair_i16(const I& low, const I& high) {
+    return each<I>([&](int i) { return vsliq_n_s32(low.v[i], high.v[i], 16); });
+  }
+  static I dot_i16(const I& acc, const I& a, const I& b) {
+    return each<I>([&](int i) {
+      const int16x8_t x = vreinterpretq_s16_s32(a.v[i]), y = vreinterpretq_s16_s32(b.v[i]);
+      const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y)), high = vmull_high_s16(x, y);
+      return vaddq_s32(acc.v[i], vpaddq_s32(low, high));
+    });
+  }
+  static I number_i(const I& a, const I& number) {
+    return each<I>([&](int i) { return vorrq_s32(vandq_s32(a.v[i], vdupq_n_s32(~255)), number.v[i]); });
+  }
+  static void transpose4(const float* p, int64_t ld, F* out) {
+    float part[4][16];
+    for (int r = 0; r < 16; ++r)
+      for (int j = 0; j < 4; ++j) part[j][r] = p[r * ld + j];
+    for (int j = 0; j < 4; ++j) out[j] = load(part[j]);
+  }
+
 
   struct FineAcc {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 0, kFlush = 0;

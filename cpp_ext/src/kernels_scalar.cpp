@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1;
+  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1;
   struct F { float v[16]; };
   struct M { bool v[16]; };
   struct D { double v[8]; };
@@ -123,6 +123,28 @@ struct Scalar {
     for (int32_t value : a.v) sum += value;
     return sum;
   }
+
+  static I load_i(const int32_t* p) { return each<I>([=](int i) { return p[i]; }); }
+  static void store_i(int32_t* p, const I& a) { std::copy_n(a.v, 16, p); }
+  static I max_i(const I& a, const I& b) { return each<I>([&](int i) { return std::max(a.v[i], b.v[i]); }); }
+  static I min_i(const I& a, const I& b) { return each<I>([&](int i) { return std::min(a.v[i], b.v[i]); }); }
+  static I pair_i16(const I& low, const I& high) {
+    return each<I>([&](int i) {
+      return static_cast<int32_t>((static_cast<uint32_t>(low.v[i]) & 0xffffu) | static_cast<uint32_t>(high.v[i]) << 16);
+    });
+  }
+  static I dot_i16(const I& acc, const I& a, const I& b) {
+    return each<I>([&](int i) {
+      return acc.v[i] + static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);
+    });
+  }
+  static I number_i(const I& a, const I& number) {
+    return each<I>([&](int i) { return (a.v[i] & ~255) | number.v[i]; });
+  }
+  static void transpose4(const float* p, int64_t ld, F* out) {
+    for (int j = 0; j < 4; ++j) out[j] = each<F>([=](int i) { return p[i * ld + j]; });
+  }
+
 
   struct FineAcc {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;

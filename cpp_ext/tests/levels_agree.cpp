@@ -64,7 +64,7 @@ Results run(int64_t d, int64_t k) {
     out.labels.push_back(static_cast<int32_t>(
         kern.reach_u4(group.data(), tables.data(), d, static_cast<uint16_t>(limit))));
   for (Metric metric : {Metric::l2, Metric::ip})
-    for (Filter filter : {Filter::f32, Filter::i8, Filter::i6}) {
+    for (Filter filter : {Filter::f32, Filter::i8, Filter::i6, Filter::i16}) {
       Assigner assigner(c.data(), k, d, metric, nullptr);
       assigner.force_filter(filter);
       const size_t at = out.labels.size();
@@ -99,7 +99,7 @@ Results run(int64_t d, int64_t k) {
 int main() {
   const Kernels* levels[4];
   const int count = available_levels(levels, 4);
-  for (const auto& [d, k] : {std::pair<int64_t, int64_t>{5, 40}, {33, 70}, {96, 600}, {130, 17}}) {
+  for (const auto& [d, k] : {std::pair<int64_t, int64_t>{5, 40}, {8, 300}, {33, 70}, {96, 600}, {130, 17}}) {
     set_level("scalar");
     const Results want = run(d, k);
     for (int i = 1; i < count; ++i) {

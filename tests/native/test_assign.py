@@ -39,7 +39,7 @@ def test_labels_are_those_of_float64(level, rng, n, k, d, metric):
     np.testing.assert_allclose(scores, -2 * value if metric == "l2" else value, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("filter_name", ["none", "f32", "i8", "i6"])
+@pytest.mark.parametrize("filter_name", ["none", "f32", "i8", "i6", "i16"])
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 def test_every_filter_gives_the_same_labels(level, rng, filter_name, metric):
     x, c = gaussian(rng, 200, 700, 60)
@@ -76,7 +76,7 @@ def hard_cases(rng):
 
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 @pytest.mark.parametrize("case", sorted(hard_cases(np.random.default_rng(0))))
-@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6"])
+@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16"])
 def test_hard_inputs(level, rng, case, metric, filter_name):
     x, c = hard_cases(rng)[case]
     assigner = native.Assigner(c, metric)
@@ -164,7 +164,7 @@ def test_small_integers_with_many_exact_ties(n, k, d, seed, inner_product):
     c = rng.integers(-2, 3, size=(k, d)).astype("f4")
     metric = "ip" if inner_product else "l2"
     want = np.argmax(reference.objective(x, c, metric), axis=1)  # exact in float64; argmax takes the first
-    for name in ("none", "f32", "i8", "i6"):
+    for name in ("none", "f32", "i8", "i6", "i16"):
         assigner = native.Assigner(c, metric)
         assigner.filter = name
         np.testing.assert_array_equal(assigner.assign(x)[0], want)

@@ -13,13 +13,15 @@
 #include <mutex>
 #include <vector>
 
+#include "cluscomp/columns.h"
 #include "cluscomp/pack.h"
 #include "cluscomp/rows.h"
 
 namespace cluscomp {
 
 enum class Metric { l2, ip };
-enum class Filter { none, f32, i8, i6 };  // i8: the fine integer filter, i6: the coarse one
+// i8: the fine integer filter, i6: the coarse one; i16: short rows, a row a lane (columns.h).
+enum class Filter { none, f32, i8, i6, i16 };
 
 class Assigner {
  public:
@@ -46,9 +48,10 @@ class Assigner {
   Filter filter_;
   std::vector<float> centroids_, mean_;  // (k, ld) and (ld), zero-padded
   std::vector<double> bias_, terms_;     // as given; and b(c)
-  mutable std::once_flag float_once_, fine_once_, coarse_once_;  // panels are made when a filter first runs
+  mutable std::once_flag float_once_, fine_once_, coarse_once_, column_once_;  // panels are made when a filter first runs
   mutable FloatPanels float_panels_;
   mutable IntPanels fine_panels_, coarse_panels_;
+  mutable ColumnPanels column_panels_;
 
   void set_terms();
   void make_panels(Filter filter) const;
@@ -56,6 +59,10 @@ class Assigner {
   float threshold(const Best& best, float row_sq, double row_dot) const;
   int64_t assign_block(const RowsView& x, int64_t begin, int64_t end, Filter filter, const int32_t* hints,
                        int32_t* labels, float* scores, Scratch& scratch) const;
+  int64_t assign_short_rows(const RowsView& x, int64_t begin, int64_t end, int32_t* labels, float* scores,
+                            Scratch& scratch) const;
+  int64_t decide_open_rows(const RowsView& x, int64_t begin, const int32_t* open, int64_t count, int32_t* labels,
+                           float* scores, Scratch& scratch) const;
   void prepare_row(int64_t row, Scratch& scratch) const;
   int64_t verify_all(int64_t rows, Scratch& scratch) const;
   int64_t verify_f32(int64_t rows, bool with_scores, Scratch& scratch) const;

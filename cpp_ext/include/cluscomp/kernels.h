@@ -66,6 +66,20 @@ struct Kernels {
   // Positions i (ascending) with !(scores[i] < threshold); returns how many. NaN passes.
   int64_t (*select)(const float* scores, int64_t n, float threshold, int32_t* positions);
 
+  // Short rows, 16 at a time, one row a lane (columns.h).
+  // columns_f32: rows x (row stride ldx) less mean, as out [groups][d][16], and their squared norms; d a multiple of 4.
+  // Returns the largest squared norm; infinity where one is infinite or no number.
+  float (*columns_f32)(const float* x, int64_t ldx, int64_t groups, const float* mean, int64_t d, float* out,
+                       float* sum_sq);
+  // Rounds columns * scale (nearest even) to 16 bits, two dimensions in one number: out [groups][pairs][16].
+  void (*columns_i16)(const float* columns, int64_t groups, int64_t d, int64_t pairs, float scale, int32_t* out);
+  // x * scale, towards zero; what is below 32 bits becomes the smallest number.
+  void (*scale_i32)(const float* x, int64_t n, float scale, int32_t* out);
+  // The two largest of ((start[c] + <x, c>) with the 8 low bits replaced by c) over k <= 256 centroids [k][pairs], k a
+  // multiple of 4.
+  void (*top2_i16)(const int32_t* x, int64_t groups, const int32_t* centroids, const int32_t* start, int64_t k,
+                   int64_t pairs, int32_t* best, int32_t* second);
+
   // PQ look-up tables for one sub-space: codebook transposed [dsub][ksub], ksub a multiple of 16.
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
