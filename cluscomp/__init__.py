@@ -22,6 +22,7 @@ _PUBLIC = {
     "open_index": "cluscomp.indexes.index",
     "build_index": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
+    "merge_adapters": "cluscomp.lora.merge",
     "set_num_threads": "cluscomp.native",
     "get_num_threads": "cluscomp.native",
 }
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.index import open_index as open_index
+    from cluscomp.lora.merge import merge_adapters as merge_adapters
     from cluscomp.native import get_num_threads as get_num_threads
     from cluscomp.native import set_num_threads as set_num_threads
     from cluscomp.quantization.product import ProductQuantizer as ProductQuantizer

@@ -14,6 +14,7 @@ from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
 from cluscomp.cli.inspect import inspect
+from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
 
@@ -60,6 +61,7 @@ app.command("build-index")(build_index)
 app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
+app.command("merge-lora")(merge_lora)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)

@@ -17,6 +17,7 @@ RANK = {
     "encoders": 5,
     "indexes": 6,
     "eval": 7,
+    "lora": 7,
     "demo": 8,
     "bench": 8,
     "cli": 9,
