@@ -1,7 +1,7 @@
 """The rank units of one module, clustered and rebuilt.
 
-A unit is row i of A beside column i of B, so that the update is the sum of the outer products b_i a_i^T of all
-units and does not depend on their order.
+A unit is row i of A beside column i of B, so that the update is the sum of the outer products b_i a_i^T
+of all units and does not depend on their order.
 Method: Zhao et al., "Merging LoRAs like playing LEGO" (arXiv 2409.16167).
 """
 
