@@ -2,7 +2,7 @@
 
     HF_HUB_OFFLINE=1 python docs/lora/table.py --data ../shared/data --work lora-table
 
-Needs the extras demo and train. About half an hour on two cores; finished steps are kept in the work folder.
+Needs the extras demo and train. Finished steps are kept in the work folder.
 """
 
 from __future__ import annotations
