@@ -17,6 +17,9 @@ _PUBLIC = {
     "KMeans": "cluscomp.clustering.kmeans",
     "sinkhorn": "cluscomp.clustering.sinkhorn",
     "sinkhorn_points": "cluscomp.clustering.sinkhorn",
+    "BalancedKMeans": "cluscomp.clustering.balanced_kmeans",
+    "balanced_assign": "cluscomp.clustering.balanced_assign",
+    "balance_report": "cluscomp.clustering.balance_report",
     "ProductQuantizer": "cluscomp.quantization.product",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
@@ -31,6 +34,9 @@ __all__ = ["CluscompError", "__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from cluscomp.clustering.assign import assign as assign
+    from cluscomp.clustering.balance_report import balance_report as balance_report
+    from cluscomp.clustering.balanced_assign import balanced_assign as balanced_assign
+    from cluscomp.clustering.balanced_kmeans import BalancedKMeans as BalancedKMeans
     from cluscomp.clustering.kmeans import KMeans as KMeans
     from cluscomp.clustering.sinkhorn import sinkhorn as sinkhorn
     from cluscomp.clustering.sinkhorn import sinkhorn_points as sinkhorn_points

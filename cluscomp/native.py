@@ -17,6 +17,9 @@ from cluscomp.errors import UsageError
 
 PqCodebook = _core.PqCodebook
 Transport = _core.Transport
+Candidates = _core.Candidates
+Allotment = _core.Allotment
+pair_scores = _core.pair_scores
 accumulate = _core.accumulate
 first_nonfinite_row = _core.first_nonfinite_row
 scan_rows = _core.scan_rows

@@ -23,6 +23,7 @@ NB_MODULE(_core, m) {
     return names;
   }, "Instruction sets of this machine, slowest first.");
   cluscomp::bind::bind_assign(m);
+  cluscomp::bind::bind_balanced(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_scan(m);
   cluscomp::bind::bind_shadow(m);

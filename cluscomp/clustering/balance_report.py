@@ -1,0 +1,51 @@
+"""How even clusters are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cluscomp.errors import InputError, UsageError
+
+
+def balance_report(labels: Any, n_clusters: int) -> dict[str, float | int]:
+    """Figures on the sizes of clusters, as JSON values.
+
+    labels: (n,) integers in [0, n_clusters). Returns n, n_clusters, mean, min, max; cv (standard deviation
+    over mean), max_over_mean, empty (clusters without rows), above_4x_mean (clusters of more than 4 times the
+    mean), p1, p50, p90, p99 (percentiles of the sizes), and expected_scan (rows of the cluster of a random
+    row, over the mean: 1 for equal clusters). Ratios are 0 without rows.
+    Raises UsageError (n_clusters), InputError (labels).
+    """
+    if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
+        raise UsageError(f"n_clusters must be an integer of at least 1, but is {n_clusters!r}")
+    numbers = np.asarray(labels)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise InputError(
+            f"labels must be one integer a row, but have shape {numbers.shape} and dtype {numbers.dtype}"
+        )
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < n_clusters):
+        raise InputError(f"labels lie between {numbers.min()} and {numbers.max()}, outside [0, {n_clusters})")
+    return size_report(np.bincount(numbers.astype(np.int64), minlength=n_clusters))
+
+
+def size_report(sizes: np.ndarray) -> dict[str, float | int]:
+    """`balance_report` from the sizes (k,) themselves."""
+    n, mean = int(sizes.sum()), float(sizes.mean())
+    divisor = mean or 1.0
+    report: dict[str, float | int] = {
+        "n": n,
+        "n_clusters": int(sizes.size),
+        "mean": mean,
+        "min": int(sizes.min()),
+        "max": int(sizes.max()),
+        "cv": float(sizes.std() / divisor),
+        "max_over_mean": float(sizes.max() / divisor),
+        "empty": int((sizes == 0).sum()),
+        "above_4x_mean": int((sizes > 4 * mean).sum()),
+        "expected_scan": float((sizes.astype(np.float64) ** 2).sum() / (n or 1) / divisor),
+    }
+    for share in (1, 50, 90, 99):
+        report[f"p{share}"] = float(np.percentile(sizes, share))
+    return report

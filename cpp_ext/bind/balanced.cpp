@@ -1,0 +1,167 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "arrays.h"
+#include "cluscomp/candidates.h"
+#include "cluscomp/allotment.h"
+
+namespace cluscomp::bind {
+
+using namespace nb::literals;
+
+namespace {
+
+int64_t rows_of(const auto& array) { return static_cast<int64_t>(array.shape(0)); }
+
+void check_range(const auto* values, int64_t n, int64_t end, const char* what) {
+  for (int64_t i = 0; i < n; ++i)
+    if (values[i] < 0 || values[i] >= end) throw std::invalid_argument(std::string(what) + " out of range");
+}
+
+void bind_candidates(nb::module_& m) {
+  nb::class_<Candidates>(m, "Candidates", "The best centroids of every row under prices.")
+      .def("__init__",
+           [](Candidates* self, In<float, Matrix2> centroids, const std::string& metric, In<double, Vector1> prices) {
+             const auto k = rows_of(centroids), d = static_cast<int64_t>(centroids.shape(1));
+             if (k < 1 || d < 1) throw std::invalid_argument("centroids need at least one row and one column");
+             require_equal(rows_of(prices), k, "length of prices");
+             new (self) Candidates(centroids.data(), k, d, metric_of(metric), prices.data());
+           },
+           "centroids"_a, "metric"_a, "prices"_a)
+      .def("nearest",
+           [](const Candidates& self, const Rows& x, int64_t length) {
+             const RowsView view = rows_view(x);
+             require_equal(view.d, self.d(), "columns of x");
+             if (length < 1 || length > self.k()) throw std::invalid_argument("length is outside [1, k]");
+             auto ids = make_array<int32_t>({x.shape(0), static_cast<size_t>(length)});
+             auto costs = make_array<float>({x.shape(0), static_cast<size_t>(length)});
+             {
+               nb::gil_scoped_release release;
+               self.nearest(view, length, ids.data(), costs.data());
+             }
+             return nb::make_tuple(ids, costs);
+           },
+           "x"_a, "length"_a, "Returns ids and costs (n, length), best first; costs are without the price.");
+  m.def("pair_scores",
+        [](const Rows& x, In<float, Matrix2> centroids, const std::string& metric, In<int32_t, Vector1> labels) {
+          const RowsView view = rows_view(x);
+          require_equal(static_cast<int64_t>(centroids.shape(1)), view.d, "columns of x");
+          require_equal(rows_of(labels), view.n, "length of labels");
+          check_range(labels.data(), view.n, rows_of(centroids), "label");
+          auto out = make_array<double>({x.shape(0)});
+          {
+            nb::gil_scoped_release release;
+            pair_scores(view, centroids.data(), view.d, metric_of(metric), labels.data(), out.data());
+          }
+          return out;
+        },
+        "x"_a, "centroids"_a, "metric"_a, "labels"_a,
+        "Squared distance or inner product (n,) float64 of each row with the centroid of its label.");
+}
+
+void bind_allotment(nb::module_& m) {
+  nb::class_<Allotment>(m, "Allotment", "Capacity-constrained assignment of items with candidate lists.")
+      .def("__init__",
+           [](Allotment* self, int64_t n, std::optional<In<int64_t, Vector1>> mass, In<int64_t, Vector1> low,
+              In<int64_t, Vector1> high) {
+             const int64_t k = rows_of(low);
+             if (n < 1 || k < 1) throw std::invalid_argument("no items or no clusters");
+             require_equal(rows_of(high), k, "length of high");
+             if (mass) require_equal(rows_of(*mass), n, "length of mass");
+             int64_t total = n, least = 0, most = 0;
+             if (mass) {
+               check_range(mass->data(), n, INT64_MAX, "mass");
+               total = 0;
+               for (int64_t i = 0; i < n; ++i) total += mass->data()[i];
+             }
+             for (int64_t j = 0; j < k; ++j) {
+               if (low.data()[j] < 0 || low.data()[j] > high.data()[j]) throw std::invalid_argument("bounds cross");
+               least += low.data()[j];
+               most += high.data()[j];
+             }
+             if (total < least || total > most) throw std::invalid_argument("the bounds cannot be kept");
+             new (self) Allotment(n, k, mass ? mass->data() : nullptr, low.data(), high.data());
+           },
+           "n"_a, "mass"_a.none(), "low"_a, "high"_a)
+      .def("set_lists",
+           [](Allotment& self, std::optional<In<int64_t, Vector1>> items, int64_t first, In<int32_t, Matrix2> ids,
+              In<float, Matrix2> costs) {
+             const int64_t n = rows_of(ids), length = static_cast<int64_t>(ids.shape(1));
+             require_equal(rows_of(costs), n, "rows of costs");
+             require_equal(static_cast<int64_t>(costs.shape(1)), length, "columns of costs");
+             if (items) {
+               require_equal(rows_of(*items), n, "length of items");
+               check_range(items->data(), n, self.n(), "item");
+             } else if (first < 0 || first + n > self.n()) {
+               throw std::invalid_argument("items out of range");
+             }
+             check_range(ids.data(), n * length, self.k(), "cluster");
+             if (length < 1) throw std::invalid_argument("a list needs an entry");
+             nb::gil_scoped_release release;
+             self.set_lists(items ? items->data() : nullptr, first, n, length, ids.data(), costs.data());
+           },
+           "items"_a.none(), "first"_a, "ids"_a, "costs"_a, "Candidates of items [first, first + n), or of those named.")
+      .def("improve", &Allotment::improve, "rounds"_a, "tolerance"_a, nb::call_guard<nb::gil_scoped_release>(),
+           "At most so many Newton steps; False when no more are worth while.")
+      .def("settle",
+           [](Allotment& self, int64_t paths) {
+             Allotment::State state;
+             {
+               nb::gil_scoped_release release;
+               state = self.settle(paths);
+             }
+             constexpr const char* names[] = {"done", "more", "stuck"};
+             return std::string(names[static_cast<int>(state)]);
+           },
+           "paths"_a, "Moves mass along at most so many paths; 'done', 'more' or 'stuck'.")
+      .def("stuck_items",
+           [](const Allotment& self) {
+             const std::vector<int64_t> items = self.stuck_items();
+             auto out = make_array<int64_t>({items.size()});
+             std::copy(items.begin(), items.end(), out.data());
+             return out;
+           })
+      .def("units",
+           [](Allotment& self) {
+             auto out = make_array<int32_t>({static_cast<size_t>(self.total())});
+             self.write_units(out.data());
+             return out;
+           },
+           "Cluster of each unit of mass: item by item, an item's units by rising cluster.")
+      .def("labels",
+           [](const Allotment& self) {
+             auto out = make_array<int32_t>({self.best().size()});
+             std::copy(self.best().begin(), self.best().end(), out.data());
+             return out;
+           },
+           "Where cost + price is smallest for each item.")
+      .def("list_length", &Allotment::list_length, "item"_a)
+      .def_prop_rw("prices",
+                   [](const Allotment& self) {
+                     auto out = make_array<double>({static_cast<size_t>(self.k())});
+                     std::copy_n(self.prices().begin(), self.k(), out.data());
+                     return out;
+                   },
+                   [](Allotment& self, In<double, Vector1> prices) {
+                     require_equal(rows_of(prices), self.k(), "length of prices");
+                     self.set_prices(prices.data());
+                   },
+                   nb::for_getter(nb::rv_policy::move))
+      .def_prop_ro("imbalance", &Allotment::imbalance)
+      .def_prop_ro("escaped", &Allotment::escaped)
+      .def_prop_ro("paths", &Allotment::paths)
+      .def_prop_ro("sizes", [](const Allotment& self) { return self.sizes(); });
+}
+
+}  // namespace
+
+void bind_balanced(nb::module_& m) {
+  bind_candidates(m);
+  bind_allotment(m);
+}
+
+}  // namespace cluscomp::bind
