@@ -127,7 +127,8 @@ class BalancedKMeans(Estimator):
         assert result.labels is not None  # with_labels was set
         self.cluster_centers_, self.labels_ = result.centroids, result.labels
         self.inertia_, self.n_iter_ = result.inertia, result.n_iter
-        self.prices_, self.gap_ = np.zeros(int(self.n_clusters)), None
+        self.prices_ = np.zeros(int(self.n_clusters))
+        self.gap_: float | None = None
 
     def _fit_balanced(self, x: np.ndarray, metric: Metric) -> None:
         rows = WeightedRows(x, metric)
