@@ -82,6 +82,18 @@ def cuda_available() -> bool:
     return cuda_reason() == ""
 
 
+def cuda_kernels() -> Any:
+    """The compiled CUDA functions (cpp_ext/cuda/cuda_api.h); `clustering/device.py` calls them.
+
+    Raises UsageError where they cannot run.
+    """
+    if not cuda_available():
+        raise UsageError(f"CUDA kernels cannot run here: {cuda_reason()}; pass tensors of the CPU")
+    from cluscomp import _cuda
+
+    return _cuda
+
+
 # ---- assignment ------------------------------------------------------------------------------------
 
 
@@ -123,24 +135,6 @@ class Assigner:
     @filter.setter
     def filter(self, name: str) -> None:
         self._native.filter = name
-
-
-def cuda_assign(x: Any, centroids: Any, metric: str) -> tuple[Any, Any]:
-    """Nearest centroid of torch CUDA rows, on torch's current stream.
-
-    x: (n, d), centroids: (k, d) contiguous float32 CUDA tensors. Returns int32 labels (n,) and float32
-    scores (n,) as CUDA tensors. Equal to the CPU's labels up to pairs whose float32 distances tie.
-    """
-    import torch
-
-    from cluscomp import _cuda
-
-    labels = torch.empty(x.shape[0], dtype=torch.int32, device=x.device)
-    scores = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-    with torch.cuda.device(x.device):
-        stream = torch.cuda.current_stream().cuda_stream
-        _cuda.assign(x, centroids, metric == "l2", labels, scores, stream)
-    return labels, scores
 
 
 # ---- product quantization --------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.device import encode_on_device, is_cuda_tensor
 from cluscomp.errors import DimensionError, NotTrainedError, UsageError
 from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import check_enough_rows, check_split, train_codebooks, training_sample
@@ -105,11 +106,15 @@ class ProductQuantizer:
         if self.balance == "uniform":
             self._centroids = balance_codebooks(rotated, self._centroids, n_iter=self.n_iter)
 
-    def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
+    def encode(self, x: Any, *, progress: Progress | None = None) -> Any:
         """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
 
-        float32, float16 and bfloat16 rows are read in blocks, without a converted copy of the whole.
+        float32, float16 and bfloat16 rows are read in blocks, without a converted copy of the whole. A torch
+        CUDA tensor is encoded on its GPU, and the codes stay there (clustering/device.py).
         """
+        if is_cuda_tensor(x):
+            matrix = None if self.rotation_ is None else self.rotation_.matrix
+            return encode_on_device(x, self.centroids, self.nbits, matrix)
         codebook = native.PqCodebook(self.centroids, self.nbits)
         x = as_rows(x, dim=self.dim, min_rows=0)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)

@@ -23,24 +23,19 @@ using Matrix2 = nb::ndim<2>;
 // (n, d) rows: float32, float16, or uint16 holding the bits of bfloat16.
 using Rows = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Matrix2>;
 
-inline RowsView rows_view(const Rows& x) {
-  RowType type;
-  if (x.dtype() == nb::dtype<float>()) {
-    type = RowType::f32;
-  } else if (x.dtype().bits == 16 && x.dtype().lanes == 1) {
-    const auto code = static_cast<nb::dlpack::dtype_code>(x.dtype().code);
-    if (code == nb::dlpack::dtype_code::Float) {
-      type = RowType::f16;
-    } else if (code == nb::dlpack::dtype_code::UInt || code == nb::dlpack::dtype_code::Bfloat) {
-      type = RowType::bf16;
-    } else {
-      throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
-    }
-  } else {
-    throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
+inline RowType row_type(const nb::dlpack::dtype& dtype) {
+  if (dtype == nb::dtype<float>()) return RowType::f32;
+  const auto code = static_cast<nb::dlpack::dtype_code>(dtype.code);
+  if (dtype.bits == 16 && dtype.lanes == 1) {
+    if (code == nb::dlpack::dtype_code::Float) return RowType::f16;
+    if (code == nb::dlpack::dtype_code::UInt || code == nb::dlpack::dtype_code::Bfloat) return RowType::bf16;
   }
+  throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
+}
+
+inline RowsView rows_view(const Rows& x) {
   const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1));
-  return {x.data(), type, n, d, d};
+  return {x.data(), row_type(x.dtype()), n, d, d};
 }
 
 inline Metric metric_of(const std::string& name) {

@@ -1,19 +1,44 @@
 // What the CUDA module can do. cuda/*.cu implements it; cuda/no_cuda.cpp has the same symbols and throws by name.
-// Pointers are device pointers; `stream` is a cudaStream_t (torch's current stream).
+// Pointers are device pointers, matrices row-major; `stream` is a cudaStream_t (torch's current stream). Nothing waits
+// for the device and nothing is allocated: callers bring the memory.
 #pragma once
 
 #include <cstdint>
 #include <string>
+
+#include "cluscomp/rows.h"
+#include "plan.h"
 
 namespace cluscomp::cuda {
 
 // Empty when a device can be used, else the reason why not.
 std::string unavailable_reason();
 
-// labels (n) and scores (n): nearest centroid of every row. l2: smallest sum (x - c)^2 in float32, taken from
-// differences so that a common offset cannot cancel; otherwise the largest inner product. Ties: lowest index.
-// x (n, d) and centroids (k, d) are row-major float32. No n x k matrix is made.
-void assign(const float* x, int64_t n, const float* centroids, int64_t k, int64_t d, bool l2, int32_t* labels,
-            float* scores, void* stream);
+// Fills `prepared` (prepared_bytes(shape)) from centroids (groups, k, d) and their means (groups, d). Any means give
+// right results; the mean of each group's centroids gives the fewest pairs to decide. shape.n plays no part.
+void prepare(const float* centroids, const float* mean, const Shape& shape, bool l2, void* prepared, void* stream);
+
+// labels and scores (n, groups): in each group the nearest centroid of every row of x (n, groups * d), as the CPU's
+// Assigner gives them bit for bit: l2: smallest squared distance, otherwise largest inner product, ties to the lowest
+// index. scores may be null. scratch: scratch_bytes(shape).
+void assign(const void* x, RowType type, const float* centroids, const float* mean, const Shape& shape, bool l2,
+            const void* prepared, void* scratch, int32_t* labels, float* scores, void* stream);
+
+// codes (n, ceil(groups * nbits / 8)): labels (n, groups) as a little-endian bit string (include/cluscomp/pq.h).
+void pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uint8_t* codes, void* stream);
+
+// Adds rows to sums (k, d): those of centroid c are rows order[start[c]] ... order[start[c + 1] - 1], added in this order
+// in float64, times weights (n) unless null: with ascending rows the bits are those of the CPU's accumulate().
+void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
+              const double* weights, double* sums, void* stream);
+
+// Sinkhorn steps in the log domain for costs (n, k):
+//   row_step     f[i] = epsilon * (log_mass[i] - logsumexp_j (g[j] - cost[i, j]) / epsilon)
+//   column_step  g[j] = epsilon * (log_mass[j] - logsumexp_i (f[i] - cost[i, j]) / epsilon)
+// in float64 and a fixed order. A potential of -infinity takes no part. scratch: column_scratch_bytes(n, k).
+void row_step(const float* cost, int64_t n, int64_t k, const double* g, const double* log_mass, double epsilon, double* f,
+              void* stream);
+void column_step(const float* cost, int64_t n, int64_t k, const double* f, const double* log_mass, double epsilon,
+                 void* scratch, double* g, void* stream);
 
 }  // namespace cluscomp::cuda

@@ -1,4 +1,4 @@
-"""Assignment of CUDA tensors: against the CPU where there is a GPU, a typed error where there is none."""
+"""CUDA kernels against the CPU's, bit for bit: on a GPU where there is one, and emulated on the host in any case."""
 
 from __future__ import annotations
 
@@ -6,27 +6,230 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuda_emulation import EmulatedKernels, compile_emulation
 
 import cluscomp as cc
 from cluscomp import native
-from cluscomp.clustering.device import assign_on_device
-from cluscomp.errors import UsageError
+from cluscomp.clustering import device, device_sinkhorn
+from cluscomp.clustering.lloyd import WeightedRows, update_centroids
+from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, UsageError
+
+torch = pytest.importorskip("torch")
+
+SHAPES = [
+    (1, 1, 1),
+    (3, 2, 17),
+    (200, 300, 77),
+    (129, 128, 64),
+    (128, 129, 130),
+    (130, 5, 384),
+    (40, 700, 65),
+]
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory):
+    return EmulatedKernels(compile_emulation(tmp_path_factory.mktemp("emulation")))
+
+
+@pytest.fixture(params=["forwards", "backwards", "gpu"])
+def put(request, monkeypatch):
+    """Moves an array to the device under test: a GPU, or the host with the threads of each phase in either order."""
+    if request.param == "gpu":
+        if not native.cuda_available():
+            pytest.skip(f"no CUDA: {native.cuda_reason()}")
+        return lambda a: torch.as_tensor(a).cuda()
+    kernels = request.getfixturevalue("emulated")
+    kernels.run_backwards(request.param == "backwards")
+    monkeypatch.setattr(native, "cuda_kernels", lambda: kernels)
+    return torch.as_tensor
+
+
+def equals_the_cpu(put, x, c, metric="l2"):
+    labels, scores = device.assign_on_device(put(x), c, metric)
+    want, want_scores = cc.assign(x, c, metric=metric, return_scores=True)
+    np.testing.assert_array_equal(labels.cpu().numpy(), want)
+    if metric == "cosine":
+        np.testing.assert_allclose(scores.cpu().numpy(), want_scores, rtol=1e-6, atol=1e-7)
+    else:
+        np.testing.assert_array_equal(scores.cpu().numpy(), want_scores)
 
 
 @pytest.mark.skipif(native.cuda_available(), reason="a CUDA device is here")
 def test_without_a_device_the_error_says_why():
     tensor = SimpleNamespace(device="cuda:0", shape=(2, 3))
-    with pytest.raises(UsageError, match=r"pass x\.cpu\(\)"):
-        assign_on_device(tensor, np.zeros((1, 3)), "l2")
+    with pytest.raises(UsageError, match=r"cuda:0, but CUDA kernels cannot run here: .*: x\.cpu\(\)"):
+        device.assign_on_device(tensor, np.zeros((1, 3)), "l2")
 
 
-@pytest.mark.skipif(not native.cuda_available(), reason=f"no CUDA: {native.cuda_reason()}")
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
-@pytest.mark.parametrize("n,k,d", [(1, 1, 1), (1000, 300, 77), (129, 65, 384)])
-def test_equals_the_cpu(rng, metric, n, k, d):
-    torch = pytest.importorskip("torch")
-    x, c = rng.normal(size=(n, d)).astype("f4"), rng.normal(size=(k, d)).astype("f4")
-    labels, scores = cc.assign(torch.from_numpy(x).cuda(), c, metric=metric, return_scores=True)
-    want, want_scores = cc.assign(x, c, metric=metric, return_scores=True)
-    assert (labels.cpu().numpy() == want).mean() > 0.999
-    np.testing.assert_allclose(scores.cpu().numpy(), want_scores, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("n,k,d", SHAPES)
+def test_labels_and_scores_are_the_cpus(put, rng, metric, n, k, d):
+    equals_the_cpu(put, rng.normal(size=(n, d)).astype("f4"), rng.normal(size=(k, d)).astype("f4"), metric)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_rows(put, rng, dtype):
+    x = torch.from_numpy(rng.normal(size=(70, 33)).astype("f4")).to(getattr(torch, dtype))
+    x[:3] *= 1e-6  # subnormal in float16
+    equals_the_cpu(put, x, rng.normal(size=(40, 33)).astype("f4"))
+
+
+def hostile(rng, case):
+    x, c = rng.normal(size=(140, 50)), rng.normal(size=(200, 50))
+    match case:
+        case "offset":
+            x, c = x + 1e4, c + 1e4
+        case "outlier dimension":
+            x[:, 3] *= 100
+            c[:, 3] *= 100
+        case "outlier centroid":
+            c[7] *= 1e6
+        case "duplicates":
+            c[100:] = c[:100]
+            x[:50] = c[50:100]
+        case "all equal":
+            c[:] = c[0]
+        case "zeros":
+            x[:70], c[5:9] = 0, 0
+        case "constant rows":
+            x[:] = np.arange(140)[:, None]
+        case "subnormal":
+            x, c = x * 1e-39, c * 1e-39
+        case "huge":
+            x, c = x * 1e30, c * 1e30
+        case "near the largest float":
+            x, c = np.sign(x) * 3e38, np.sign(c) * 3e38
+    return x.astype("f4"), c.astype("f4")
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+@pytest.mark.parametrize(
+    "case",
+    ["offset", "outlier dimension", "outlier centroid", "duplicates", "all equal", "zeros", "constant rows",
+     "subnormal", "huge", "near the largest float"],
+)  # fmt: skip
+def test_hostile_values(put, rng, metric, case):
+    equals_the_cpu(put, *hostile(rng, case), metric)
+
+
+def test_squares_that_vanish_in_float32(put, rng):
+    x, c = (rng.normal(size=(n, 50)).astype("f4") * np.float32(1e-22) for n in (140, 200))
+    labels, _ = device.assign_on_device(put(x), c, "l2")
+    truth = ((x[:, None].astype("f8") - c[None]) ** 2).sum(-1).argmin(1)
+    np.testing.assert_array_equal(labels.cpu().numpy(), truth)
+
+
+def test_blocks_of_rows_change_nothing(put, rng, monkeypatch):
+    monkeypatch.setattr(device, "_SCRATCH_BYTES", 1 << 14)
+    equals_the_cpu(put, rng.normal(size=(301, 20)).astype("f4"), rng.normal(size=(9, 20)).astype("f4"))
+
+
+def test_the_filter_leaves_few_pairs_open(emulated, rng):
+    """Bounds too loose would be right and slow: the rest must lie below the best on nearly all rows."""
+    n, k, d = 128, 512, 96
+    x, c = (torch.from_numpy(rng.normal(size=s).astype("f4")) for s in ((n, d), (k, d)))
+    mean, prepared = c.mean(0, keepdim=True), torch.empty(emulated.prepared_bytes(k, d, 1), dtype=torch.uint8)
+    scratch = torch.zeros(emulated.scratch_bytes(n, k, d, 1), dtype=torch.uint8)
+    labels, scores = torch.empty((n, 1), dtype=torch.int32), torch.empty((n, 1))
+    emulated.prepare(c[None], mean, True, prepared, 0)
+    emulated.assign(x, c[None], mean, True, prepared, scratch, labels, scores, 0)
+    at = n * (d * 2 + 8)
+    bounds = scratch[at : at + n * 20].view(torch.float32).reshape(n, 5)
+    best = ((x - mean) ** 2).sum(1) / 2 - scores[:, 0] / 2
+    assert (bounds[:, 0] >= best - 1e-4).all(), "a bound below what it bounds"
+    assert (bounds[:, 4] < best).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("nbits,m,width", [(8, 6, 8), (4, 5, 4), (6, 5, 3), (6, 4, 17)])
+def test_codes_are_the_cpus(put, rng, nbits, m, width):
+    x, books = (
+        rng.normal(size=(150, m * width)).astype("f4"),
+        rng.normal(size=(m, 1 << nbits, width)).astype("f4"),
+    )
+    codes = device.encode_on_device(put(x), books, nbits)
+    np.testing.assert_array_equal(codes.cpu().numpy(), native.pq_encode(x, books, nbits))
+
+
+def test_codes_behind_a_rotation(put, rng):
+    x = rng.normal(size=(600, 16)).astype("f4")
+    quantizer = cc.ProductQuantizer(16, 4, 4, rotation="random", n_iter=2).train(x)
+    codes = device.encode_on_device(put(x), quantizer.centroids, 4, quantizer.rotation_.matrix)
+    assert (codes.cpu().numpy() == quantizer.encode(x)).mean() > 0.999
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_kmeans_step_is_the_cpus(put, rng, metric, dtype):
+    x = rng.normal(size=(500, 270)).astype(dtype)
+    c = np.concatenate([x[:20], np.full((1, 270), 50 if metric == "l2" else 0)]).astype(
+        "f4"
+    )  # the last stays empty
+    got, labels, scores = device.kmeans_step(put(x), c, metric)
+    want_labels, want_scores = cc.assign(x, c, metric=metric, return_scores=True)
+    np.testing.assert_array_equal(labels.cpu().numpy(), want_labels)
+    np.testing.assert_array_equal(scores.cpu().numpy(), want_scores)
+    empty = np.bincount(want_labels, minlength=21) == 0
+    no_gain = np.full(500, 0.0 if metric == "l2" else np.inf)  # so that nothing is relocated
+    want = update_centroids(WeightedRows(x, metric), want_labels, no_gain, c)
+    np.testing.assert_array_equal(got.cpu().numpy()[~empty], want[~empty])
+    np.testing.assert_array_equal(got.cpu().numpy()[empty], c[empty])
+
+
+def test_kmeans_step_on_the_sphere(put, rng):
+    x = rng.normal(size=(300, 40)).astype("f4")
+    x[7] = 0
+    got, labels, _ = device.kmeans_step(put(x), x[:8] + 0.1, "cosine")
+    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30)
+    sums = np.stack([unit[labels.cpu().numpy() == j].sum(0) for j in range(8)])
+    want = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    np.testing.assert_allclose(got.cpu().numpy(), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n,k,epsilon", [(1, 1, 1.0), (50, 7, 0.1), (1030, 300, 0.003)])
+def test_sinkhorn_steps(put, rng, n, k, epsilon):
+    scipy = pytest.importorskip("scipy.special")
+    cost = rng.normal(size=(n, k)).astype("f4")
+    f, g = rng.normal(size=n), rng.normal(size=k)
+    a, b = rng.random(n), rng.random(k)
+    if n > 1:
+        a[1], b[2], f[3], g[4] = 0, 0, -np.inf, -np.inf
+    with np.errstate(divide="ignore"):
+        want_f = epsilon * (np.log(a) - scipy.logsumexp((g - cost) / epsilon, axis=1))
+        want_g = epsilon * (np.log(b) - scipy.logsumexp((f[:, None] - cost) / epsilon, axis=0))
+    got_f = device_sinkhorn.row_step(put(cost), put(g), put(a), epsilon)
+    got_g = device_sinkhorn.column_step(put(cost), put(f), put(b), epsilon)
+    np.testing.assert_allclose(got_f.cpu().numpy(), want_f, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(got_g.cpu().numpy(), want_g, rtol=1e-12, atol=1e-12)
+
+
+def test_sinkhorn_steps_give_balanced_codes(put):
+    """Oracle of RepCONC: documents 0, 0.1, 0.2, 1 and centroids 0, 1; 30 steps at epsilon 0.1."""
+    cost = put((np.array([[0], [0.1], [0.2], [1.0]]) - np.array([[0, 1.0]])).astype("f4") ** 2)
+    f, a, b = put(np.zeros(4)), put(np.full(4, 0.25)), put(np.full(2, 0.5))
+    for _ in range(30):
+        g = device_sinkhorn.column_step(cost, f, b, 0.1)
+        f = device_sinkhorn.row_step(cost, g, a, 0.1)
+    plan = torch.exp((f[:, None] + g[None] - cost) / 0.1).cpu().numpy() * 4
+    np.testing.assert_allclose(plan[:, 0], [0.9573, 0.7519, 0.2909, 0.0], atol=1e-4)
+    assert plan.argmax(1).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "x,c,error",
+    [
+        (np.zeros((3, 2), "f4"), np.zeros((1, 3), "f4"), DimensionError),
+        (np.zeros((3, 2), "f8"), np.zeros((1, 2), "f4"), DTypeError),
+        (np.zeros((3, 2), "f4"), np.zeros((0, 2), "f4"), EmptyInputError),
+        (np.array([[0, 1], [np.nan, 0]], "f4"), np.zeros((1, 2), "f4"), NonFiniteError),
+        (np.zeros((3, 2), "f4"), np.array([[0, np.inf]], "f4"), NonFiniteError),
+    ],
+)
+def test_bad_input(put, x, c, error):
+    with pytest.raises(error):
+        device.assign_on_device(put(x), c, "l2")
+
+
+def test_no_rows(put):
+    labels, scores = device.assign_on_device(put(np.zeros((0, 4), "f4")), np.ones((2, 4), "f4"), "l2")
+    assert labels.shape == scores.shape == (0,)

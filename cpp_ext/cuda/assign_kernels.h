@@ -1,0 +1,379 @@
+// The kernels of assignment: bfloat16 copies, the filter on tensor cores, the decision in float64.
+//
+// The proof is that of include/cluscomp/assign.h. With x' = X + ex and c' = C + ec, X and C being bfloat16,
+//     s(x, c) = <x', c'> + b(c) <= <X, C> + b + |X| |ec| + |ex| |c'|
+// The filter keeps, for every row, the kKept pairs of largest bound and the largest bound among the others. Pairs are
+// decided in float64, in the CPU's order of sums, so labels and scores are the CPU's, bit for bit; where a bound that
+// was not kept could still win, the row is compared with all centroids.
+#pragma once
+
+#include "block.h"
+
+namespace cluscomp::cuda {
+
+constexpr float kTiny = 0x1p-56f;      // added to norms: squares of values below 2^-63 may vanish
+constexpr float kTooLarge = 0x1p60f;   // norms from here on: products could overflow, nothing is filtered
+
+// Room for `count` values of type T a warp, one a lane.
+template <class T>
+struct LaneValues {
+  T* values;
+  CLUSCOMP_DEVICE T& at(int thread) const { return values[thread]; }
+  CLUSCOMP_DEVICE T sum(int warp) const {
+    T total = 0;
+    for (int lane = 0; lane < 32; ++lane) total += values[warp * 32 + lane];
+    return total;
+  }
+};
+
+// The CPU's order of float64 sums (kernels_impl.h, sum_f64): 32 lanes, folded to 8, then halved.
+CLUSCOMP_DEVICE double fold(const double* lanes) {
+  double v[8];
+  for (int i = 0; i < 8; ++i) v[i] = (lanes[i] + lanes[i + 8]) + (lanes[i + 16] + lanes[i + 24]);
+  for (int width = 4; width; width /= 2)
+    for (int i = 0; i < width; ++i) v[i] += v[i + width];
+  return v[0];
+}
+
+// What one lane adds to the squared distance or inner product of a and b.
+template <class A, class B>
+CLUSCOMP_DEVICE double lane_part(const A* a, const B* b, int64_t d, int lane, bool l2) {
+  double sum = 0;
+  for (int64_t j = lane; j < d; j += 32) {
+    const double x = static_cast<double>(value_of(a[j])), y = static_cast<double>(value_of(b[j])), difference = x - y;
+    sum = l2 ? fma(difference, difference, sum) : fma(x, y, sum);
+  }
+  return sum;
+}
+
+// Where vector i of group g lies in a matrix of rows, or in (groups, k, d) centroids.
+template <class T>
+struct Vectors {
+  const T* data;
+  int64_t count, stride, group_stride;
+  CLUSCOMP_DEVICE const T* at(int64_t group, int64_t i) const { return data + group * group_stride + i * stride; }
+};
+
+// bfloat16 copies of centred vectors, and upper bounds of |X| and |ex|. Vectors beyond `count` become zero.
+template <class T>
+struct Centre {
+  Vectors<T> source;
+  const float* mean;  // (groups, d)
+  int64_t d;
+  Packed packed;
+  uint16_t* values;
+  float *norms, *errors;
+
+  static constexpr size_t kShared = 2 * kThreads * sizeof(float);
+
+  CLUSCOMP_DEVICE void operator()(Block& block) const {
+    const LaneValues<float> squares{reinterpret_cast<float*>(block.shared)}, losses{squares.values + kThreads};
+    block.threads([&](int t) {
+      const int64_t vector = block.index * kWarps + t / 32;
+      squares.at(t) = losses.at(t) = 0.0f;
+      if (vector >= packed.vectors()) return;
+      const int64_t group = vector / packed.padded, i = vector % packed.padded;
+      const bool inside = i < source.count;
+      for (int64_t j = t % 32; j < packed.depth; j += 32) {
+        const float x = inside && j < d ? value_of(source.at(group, i)[j]) - mean[group * d + j] : 0.0f;
+        const uint16_t rounded = to_bfloat(x);
+        const float kept = value_of(Bfloat{rounded}), lost = x - kept;
+        values[vector * packed.depth + j] = rounded;
+        squares.at(t) += kept * kept;
+        losses.at(t) += lost * lost;
+      }
+    });
+    block.threads([&](int t) {
+      const int64_t vector = block.index * kWarps + t / 32;
+      if (t % 32 != 0 || vector >= packed.vectors()) return;
+      const float grown = 1.0f + static_cast<float>(d + 64) * 0x1p-22f;  // rounding of the sums
+      const float norm = sqrtf(squares.sum(t / 32)) * grown + kTiny;
+      norms[vector] = norm;
+      errors[vector] = sqrtf(losses.sum(t / 32)) * grown + norm * 0x1p-22f + kTiny;  // and of x - mean
+    });
+  }
+};
+
+// Per centroid: b rounded up, |ec| with the rounding of the tensor cores' sums, |c'|. Padding can never win.
+struct Terms {
+  Vectors<float> centroids;
+  const float *mean, *norms, *errors;
+  Shape shape;
+  bool l2;
+  float *bias, *error, *norm;
+
+  static constexpr size_t kShared = 2 * kThreads * sizeof(double);
+
+  CLUSCOMP_DEVICE void operator()(Block& block) const {
+    double* part = reinterpret_cast<double*>(block.shared);
+    const int64_t padded = shape.padded_centroids();
+    block.threads([&](int t) {
+      const int64_t vector = block.index * kWarps + t / 32;
+      part[t] = part[kThreads + t] = 0;
+      if (vector >= padded * shape.groups || vector % padded >= shape.k) return;
+      const float *c = centroids.at(vector / padded, vector % padded), *mu = mean + vector / padded * shape.d;
+      part[t] = lane_part(c, mu, shape.d, t % 32, l2);
+      part[kThreads + t] = l2 ? 0 : lane_part(mu, mu, shape.d, t % 32, false);
+    });
+    block.threads([&](int t) {
+      const int64_t vector = block.index * kWarps + t / 32;
+      if (t % 32 != 0 || vector >= padded * shape.groups) return;
+      if (vector % padded >= shape.k) {
+        bias[vector] = -INFINITY;
+        error[vector] = norm[vector] = 0.0f;
+        return;
+      }
+      const double b = l2 ? -0.5 * fold(part + t) : fold(part + t) - fold(part + kThreads + t);
+      bias[vector] = static_cast<float>(b + 0x1p-20 * fabs(b)) + kTiny * kTiny;
+      const float sums = static_cast<float>(shape.d + 64) * 0x1p-21f;
+      error[vector] = norms[vector] < kTooLarge ? errors[vector] + sums * norms[vector] : INFINITY;
+      norm[vector] = norms[vector] + errors[vector];
+    });
+  }
+};
+
+// The kKept largest bounds, falling, and the largest of the others.
+struct Best {
+  float bound[kKept], rest;
+  int32_t label[kKept];
+
+  CLUSCOMP_DEVICE void clear() {
+    for (int i = 0; i < kKept; ++i) {
+      bound[i] = -INFINITY;
+      label[i] = -1;
+    }
+    rest = -INFINITY;
+  }
+  CLUSCOMP_DEVICE void insert(float value, int32_t from) {
+    if (value != value) value = INFINITY;  // infinity - infinity: anything is possible
+    for (int i = 0; i < kKept; ++i) {  // the rest moves down by one
+      const bool better = value > bound[i];
+      const float moved = better ? bound[i] : value;
+      const int32_t moved_label = better ? label[i] : from;
+      if (better) {
+        bound[i] = value;
+        label[i] = from;
+      }
+      value = moved;
+      from = moved_label;
+    }
+    rest = fmaxf(rest, value);
+  }
+};
+
+struct Filter {
+  const uint16_t *x, *c;                      // (groups, padded, depth)
+  const float *x_norm, *x_error;              // (groups, padded rows)
+  const float *c_bias, *c_error, *c_norm;     // (groups, padded centroids)
+  Shape shape;
+  float* bounds;     // (groups, padded rows, kKept + 1)
+  int32_t* labels;   // (groups, padded rows, kKept)
+
+  static constexpr int kRowTiles = 2, kColumnTiles = 4;  // 16 x 16 products of one warp: 4 x 2 warps cover 128 x 128
+  struct Sums { Fragment tile[kRowTiles][kColumnTiles]; };
+
+  CLUSCOMP_DEVICE void operator()(Block& block) const {
+    const int64_t padded = shape.padded_rows(), group = block.index / (padded / kTile);
+    const int64_t first_row = group * padded + block.index % (padded / kTile) * kTile;
+    const int64_t first_centroid = group * shape.padded_centroids();
+    PerThread<Best> best;
+    block.threads([&](int t) { best[t].clear(); });
+    for (int64_t at = 0; at < shape.padded_centroids(); at += kTile) {
+      multiply_tile(block, first_row, first_centroid + at);
+      block.threads([&](int t) { scan(block, t, first_row, first_centroid + at, at, best[t]); });
+    }
+    hand_on(block, first_row, best);
+  }
+
+ private:
+  CLUSCOMP_DEVICE uint16_t* operand(Block& block, int64_t step, int side) const {
+    return reinterpret_cast<uint16_t*>(block.shared) + ((step % kStages) * 2 + side) * (kTile * kOperandStride);
+  }
+  CLUSCOMP_DEVICE int width(int64_t step) const {
+    const int64_t left = shape.padded_depth() - step * kDepth;
+    return static_cast<int>(left < kDepth ? left : kDepth);
+  }
+
+  CLUSCOMP_DEVICE void copy(Block& block, int t, int64_t step, int64_t row, int64_t centroid) const {
+    const int pieces = width(step) / 8;  // of 16 bytes
+    for (int i = t; i < kTile * pieces; i += kThreads) {
+      const int line = i / pieces, piece = i % pieces * 8;
+      const int64_t from = step * kDepth + piece, depth = shape.padded_depth();
+      copy16(operand(block, step, 0) + line * kOperandStride + piece, x + (row + line) * depth + from);
+      copy16(operand(block, step, 1) + line * kOperandStride + piece, c + (centroid + line) * depth + from);
+    }
+  }
+
+  // Leaves the products of 128 rows with 128 centroids in shared memory.
+  CLUSCOMP_DEVICE void multiply_tile(Block& block, int64_t row, int64_t centroid) const {
+    const int64_t steps = div_up(shape.padded_depth(), kDepth);
+    PerWarp<Sums> sums;
+    block.warps([&](int warp) {
+      for (auto& line : sums[warp].tile)
+        for (auto& tile : line) clear(tile);
+    });
+    block.threads([&](int t) { copy(block, t, 0, row, centroid); });
+    for (int64_t step = 0; step < steps; ++step) {
+      block.threads([&](int) { copies_done(); });
+      if (step + 1 < steps) block.threads([&](int t) { copy(block, t, step + 1, row, centroid); });
+      block.warps([&](int warp) { multiply_step(block, step, warp, sums[warp]); });
+    }
+    block.warps([&](int warp) {
+      for (int r = 0; r < kRowTiles; ++r)
+        for (int k = 0; k < kColumnTiles; ++k)
+          store(reinterpret_cast<float*>(block.shared) + row_of(warp, r) * kScoreStride + column_of(warp, k),
+                sums[warp].tile[r][k]);
+    });
+  }
+  CLUSCOMP_DEVICE static int row_of(int warp, int tile) { return (warp / 2 * kRowTiles + tile) * 16; }
+  CLUSCOMP_DEVICE static int column_of(int warp, int tile) { return (warp % 2 * kColumnTiles + tile) * 16; }
+
+  CLUSCOMP_DEVICE void multiply_step(Block& block, int64_t step, int warp, Sums& sums) const {
+    for (int at = 0; at < width(step); at += 16) {
+      LeftTile rows[kRowTiles];
+      for (int r = 0; r < kRowTiles; ++r)
+        load(rows[r], operand(block, step, 0) + row_of(warp, r) * kOperandStride + at);
+      for (int k = 0; k < kColumnTiles; ++k) {
+        RightTile points;
+        load(points, operand(block, step, 1) + column_of(warp, k) * kOperandStride + at);
+        for (int r = 0; r < kRowTiles; ++r) multiply(sums.tile[r][k], rows[r], points);
+      }
+    }
+  }
+
+  // Two threads a row. They start at different columns, so that a warp meets all banks of shared memory.
+  CLUSCOMP_DEVICE void scan(Block& block, int t, int64_t first_row, int64_t first_centroid, int64_t first_label,
+                            Best& best) const {
+    const int row = t % kTile, half = t / kTile * (kTile / 2);
+    const float* score = reinterpret_cast<const float*>(block.shared) + row * kScoreStride;
+    const float norm = x_norm[first_row + row], error = x_error[first_row + row];
+    for (int i = 0; i < kTile / 2; ++i) {
+      const int column = half + (i + row / 8) % (kTile / 2);
+      const int64_t point = first_centroid + column;
+      const float bound = fmaf(norm, c_error[point], fmaf(error, c_norm[point], score[column] + c_bias[point]));
+      if (!(bound <= best.rest)) best.insert(bound, static_cast<int32_t>(first_label + column));
+    }
+  }
+
+  CLUSCOMP_DEVICE void hand_on(Block& block, int64_t first_row, PerThread<Best>& best) const {
+    Best* others = reinterpret_cast<Best*>(block.shared);
+    block.threads([&](int t) {
+      if (t >= kTile) others[t - kTile] = best[t];
+    });
+    block.threads([&](int t) {
+      if (t >= kTile) return;
+      Best& mine = best[t];
+      for (int i = 0; i < kKept; ++i) mine.insert(others[t].bound[i], others[t].label[i]);
+      const int64_t row = first_row + t;
+      const float rest = fmaxf(mine.rest, others[t].rest);
+      for (int i = 0; i < kKept; ++i) {
+        bounds[row * (kKept + 1) + i] = mine.bound[i];
+        labels[row * kKept + i] = mine.label[i];
+      }
+      bounds[row * (kKept + 1) + kKept] = x_norm[row] < kTooLarge ? rest : INFINITY;
+    });
+  }
+};
+
+// One warp a row decides its open pairs; a row whose bounds do not suffice gets the whole block.
+template <class T>
+struct Decide {
+  Vectors<T> rows;
+  Vectors<float> centroids;
+  const float* mean;
+  Shape shape;
+  bool l2;
+  const float* bounds;
+  const int32_t* candidates;
+  int32_t* labels;  // (n, groups)
+  float* scores;    // likewise, or null
+
+  struct Choice {
+    double value, score;  // the objective, larger is better; what the caller gets
+    int64_t label;
+    CLUSCOMP_DEVICE void consider(const Choice& other) {
+      if (label < 0 || other.value > value || (other.value == value && other.label < label)) *this = other;
+    }
+  };
+  struct Shared {
+    double part[kThreads];
+    double row_term[kWarps];
+    Choice best[kWarps], found[kWarps];
+    bool open[kWarps];
+  };
+
+  CLUSCOMP_DEVICE void operator()(Block& block) const {
+    Shared& s = *reinterpret_cast<Shared*>(block.shared);
+    const int64_t padded = shape.padded_rows(), first = block.index * kWarps, group = first / padded;
+    const int64_t first_row = first % padded;  // a block has rows of one group: kWarps divides kTile
+    if (first_row >= shape.n) return;
+    block.threads([&](int t) {  // the row's own term, which the bounds leave out
+      s.part[t] = 0;
+      if (first_row + t / 32 < shape.n)
+        s.part[t] = lane_part(rows.at(group, first_row + t / 32), mean + group * shape.d, shape.d, t % 32, l2);
+    });
+    block.threads([&](int t) {
+      if (t % 32 != 0) return;
+      s.row_term[t / 32] = l2 ? 0.5 * fold(s.part + t) : -fold(s.part + t);
+      s.best[t / 32] = {-INFINITY, 0, -1};
+      s.open[t / 32] = false;
+    });
+    for (int i = 0; i <= kKept; ++i) {
+      block.threads([&](int t) {
+        if (t % 32 == 0) s.open[t / 32] = is_open(first + t / 32, first_row + t / 32, i, s.row_term[t / 32], s.best[t / 32]);
+      });
+      if (i == kKept) break;
+      block.threads([&](int t) {
+        if (s.open[t / 32])
+          s.part[t] = compare(group, first_row + t / 32, candidates[(first + t / 32) * kKept + i], t % 32);
+      });
+      block.threads([&](int t) {
+        if (t % 32 == 0 && s.open[t / 32])
+          s.best[t / 32].consider(choice(s.part + t, candidates[(first + t / 32) * kKept + i]));
+      });
+    }
+    for (int row = 0; row < kWarps; ++row)
+      if (s.open[row]) compare_all(block, s, group, first_row + row, row);
+    block.threads([&](int t) {
+      const int64_t row = first_row + t / 32;
+      if (t % 32 != 0 || row >= shape.n) return;
+      labels[row * shape.groups + group] = static_cast<int32_t>(s.best[t / 32].label);
+      if (scores) scores[row * shape.groups + group] = static_cast<float>(s.best[t / 32].score);
+    });
+  }
+
+ private:
+  // Whether the pair of the i-th bound (or, for i = kKept, any pair that was not kept) can still win.
+  CLUSCOMP_DEVICE bool is_open(int64_t vector, int64_t row, int i, double row_term, const Choice& best) const {
+    if (row >= shape.n || (i < kKept && candidates[vector * kKept + i] < 0)) return false;
+    if (i < kKept && best.label < 0) return true;
+    const double limit = best.value + row_term - 0x1p-40 * (fabs(best.value) + fabs(row_term));
+    return !(static_cast<double>(bounds[vector * (kKept + 1) + i]) < limit);
+  }
+  CLUSCOMP_DEVICE double compare(int64_t group, int64_t row, int64_t label, int lane) const {
+    return lane_part(rows.at(group, row), centroids.at(group, label), shape.d, lane, l2);
+  }
+  CLUSCOMP_DEVICE Choice choice(const double* lanes, int64_t label) const {
+    const double score = fold(lanes);
+    return {l2 ? -0.5 * score : score, score, label};
+  }
+  CLUSCOMP_DEVICE void compare_all(Block& block, Shared& s, int64_t group, int64_t row, int slot) const {
+    block.threads([&](int t) {
+      if (t % 32 == 0) s.found[t / 32] = {-INFINITY, 0, -1};
+    });
+    for (int64_t at = 0; at < shape.k; at += kWarps) {
+      block.threads([&](int t) {
+        if (at + t / 32 < shape.k) s.part[t] = compare(group, row, at + t / 32, t % 32);
+      });
+      block.threads([&](int t) {
+        if (t % 32 == 0 && at + t / 32 < shape.k) s.found[t / 32].consider(choice(s.part + t, at + t / 32));
+      });
+    }
+    block.threads([&](int t) {
+      for (int i = 0; t == 0 && i < kWarps; ++i)
+        if (s.found[i].label >= 0) s.best[slot].consider(s.found[i]);
+    });
+  }
+};
+
+}  // namespace cluscomp::cuda
