@@ -42,8 +42,8 @@ class DeviceAssigner:
             self._kernels.prepare(centroids, self._mean, self._l2, self._prepared, stream)
 
     def assign(self, x: Any) -> tuple[Any, Any]:
-        """Labels int32 and scores float32, both (n, groups), of rows x (n, groups * d), checked
-        beforehand.""" import torch
+        """Labels int32, scores float32, both (n, groups), of checked rows x (n, groups * d)."""
+        import torch
 
         n_groups, k, d = self._centroids.shape
         labels = torch.empty((x.shape[0], n_groups), dtype=torch.int32, device=x.device)
@@ -56,8 +56,8 @@ class DeviceAssigner:
         return labels, scores
 
     def blocks(self, x: Any) -> Iterator[tuple[slice, Any]]:
-        """Contiguous, finite blocks of the rows of x that fit the scratch memory; NonFiniteError names a
-        row.""" n_groups, k, d = self._centroids.shape
+        """Contiguous, finite blocks of rows of x that fit the scratch memory; NonFiniteError names a row."""
+        n_groups, k, d = self._centroids.shape
         bytes_a_row = self._kernels.scratch_bytes(1 << 20, k, d, n_groups) >> 20
         rows = max(1, _SCRATCH_BYTES // bytes_a_row)
         for start in range(0, x.shape[0], rows):
