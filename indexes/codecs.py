@@ -72,14 +72,24 @@ class Codec(Protocol):
         """Codes (n, code_width) of float32 rows (n, dim)."""
 
     def scan(
-        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+        self,
+        queries: np.ndarray,
+        lists: ListView,
+        probes: np.ndarray,
+        k: int,
+        metric: str,
+        *,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1."""
+        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1.
+
+        rough: the hits are candidates for a rerank, so a codec may choose them by cheaper, rounded scores.
+        """
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
-    ) -> np.ndarray:
-        """Scores (nq, c) of candidate rows (nq, c) int64; -inf for candidate -1."""
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k of candidate rows (nq, c) int64, of which -1 is none, as `scan` returns them."""
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]: ...
@@ -115,7 +125,14 @@ class FloatCodec:
         return x.astype(np.float16)
 
     def scan(
-        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+        self,
+        queries: np.ndarray,
+        lists: ListView,
+        probes: np.ndarray,
+        k: int,
+        metric: str,
+        *,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         if lists.shadow is not None:
             return search_shadow(lists.shadow, lists.codes, queries, k, metric, lists.skip)
@@ -124,9 +141,9 @@ class FloatCodec:
         )
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
-    ) -> np.ndarray:
-        return native.rescore_rows(queries, codes, candidates, metric)
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return native.rescore_rows(queries, codes, candidates, k, metric)
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
@@ -161,7 +178,14 @@ class ScalarCodec:
         return np.asarray(self.quantizer.encode(x))
 
     def scan(
-        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+        self,
+        queries: np.ndarray,
+        lists: ListView,
+        probes: np.ndarray,
+        k: int,
+        metric: str,
+        *,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         q = self.quantizer
         return native.scan_sq8(
@@ -178,10 +202,10 @@ class ScalarCodec:
         )
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
-    ) -> np.ndarray:
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore_sq8(
-            queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, metric
+            queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, k, metric
         )
 
     @property
@@ -231,7 +255,14 @@ class ProductCodec:
         return native.pq_encode(x, self._packed_codebook(), self.nbits)
 
     def scan(
-        self, queries: np.ndarray, lists: ListView, probes: np.ndarray, k: int, metric: str
+        self,
+        queries: np.ndarray,
+        lists: ListView,
+        probes: np.ndarray,
+        k: int,
+        metric: str,
+        *,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.scan_pq(
             queries,
@@ -246,11 +277,12 @@ class ProductCodec:
             lists.skip,
             lists.coarse,
             self.interleaved,
+            rough and self.interleaved,
         )
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, metric: str
-    ) -> np.ndarray:
+        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError("a product quantizer is not a codec of the rerank stage")
 
     @property

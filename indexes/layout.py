@@ -1,6 +1,5 @@
-"""Storage order of 4-bit codes: within every list, each full run of 32 rows is transposed from [32][bytes]
-to [bytes][32], so that byte shuffles look up 32 rows at once; rows left over at the end of a list stay as
-they are.
+"""Storage order of 4-bit codes: within every list, each run of 32 rows, and what is left over at its end, is
+transposed from [rows][bytes] to [bytes][rows], so that byte shuffles look up 32 rows at once.
 
 The layout takes no room and moves no list; a scan gives the same results as over plain rows, sooner.
 Source of the idea: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough: high-performance nearest

@@ -23,6 +23,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.key import IVF, PartitionSpec
 from cluscomp.indexes.parameters import ArraySpec, Parameters
+from cluscomp.indexes.shadow import Shadow, build_shadow, search_shadow
 
 KMEANS_ITERATIONS = 20
 MAX_POINTS_PER_LIST = 256
@@ -46,6 +47,7 @@ class Ivf:
         self.metric = metric
         self._centroids: np.ndarray | None = None
         self._assigner: Any = None
+        self._shadow: Shadow | None = None
 
     @property
     def centroids(self) -> np.ndarray:
@@ -89,9 +91,9 @@ class Ivf:
             return np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe)).copy()
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
             return self.assign(queries)[:, None].astype(np.int32)
-        whole = np.array([0, self.nlist], dtype=np.int64)
-        only = np.zeros((len(queries), 1), dtype=np.int32)
-        _, lists = native.scan_rows(queries, self.centroids, whole, None, only, nprobe, self.metric, None)
+        if self._shadow is None:
+            self._shadow = build_shadow(self.centroids, self.metric)
+        _, lists = search_shadow(self._shadow, self.centroids, queries, nprobe, self.metric, None)
         return lists.astype(np.int32)
 
     @property
@@ -103,7 +105,7 @@ class Ivf:
 
     def load(self, parameters: Parameters) -> None:
         self._centroids = np.ascontiguousarray(parameters["centroids"], dtype=np.float32)
-        self._assigner = None
+        self._assigner = self._shadow = None
 
     def _assigner_of(self) -> Any:
         if self._assigner is None:  # made when first used: an opened index may never assign

@@ -16,7 +16,7 @@ from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.segment import Segment
 
-QUERY_BLOCK = 256
+QUERY_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,41 @@ def _search_block(
     base = pipeline.base_rows(queries)
     projected = pipeline.project(base)
     if pipeline.refine is None:
-        return _scan(pipeline, segments, projected, k, nprobe)
+        return _scan(pipeline, segments, projected, k, nprobe, rough=False)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe)
-    return _best(_rescore(pipeline, segments, base, candidates.positions), candidates.positions, k)
+    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe, rough=True)
+    return _rescore(pipeline, segments, base, candidates.positions, k)
 
 
-def _scan(pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, nprobe: int) -> Hits:
-    """Best k by the codes; scores are those of the codes."""
+def _scan(
+    pipeline: Pipeline,
+    segments: Sequence[Segment],
+    queries: np.ndarray,
+    k: int,
+    nprobe: int,
+    *,
+    rough: bool,
+) -> Hits:
+    """Best k by the codes; scores are those of the codes, rounded where rough."""
     probes = np.zeros((queries.shape[0], 1), dtype=np.int32)
     coarse = None
     if pipeline.partition is not None:
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
-    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
+    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k, rough) for segment in segments]
+    return _merged(segments, found, k)
+
+
+def _merged(segments: Sequence[Segment], found: Sequence[Hits], k: int) -> Hits:
+    """The best k of the hits of all segments, whose positions then count over all of them."""
+    if len(segments) == 1:
+        return found[0]
     bases = _first_positions(segments)
     positions = [
         np.where(hits.positions >= 0, hits.positions + base, -1)
         for hits, base in zip(found, bases, strict=True)
     ]
     scores = np.concatenate([hits.scores for hits in found], axis=1)
-    if len(segments) == 1:
-        return Hits(scores, positions[0])
     return _best(scores, np.concatenate(positions, axis=1), k)
 
 
@@ -90,27 +103,28 @@ def _scan_segment(
     probes: np.ndarray,
     coarse: np.ndarray | None,
     k: int,
+    rough: bool,
 ) -> Hits:
     scores, positions = pipeline.codec.scan(
-        queries, segment.list_view(coarse), probes, k, pipeline.score_metric
+        queries, segment.list_view(coarse), probes, k, pipeline.score_metric, rough=rough
     )
     segment.check_positions(positions)
     return Hits(scores, positions)
 
 
 def _rescore(
-    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, positions: np.ndarray
-) -> np.ndarray:
-    """Scores (nq, c) of the candidates by the finer codes; -inf where missing."""
+    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, positions: np.ndarray, k: int
+) -> Hits:
+    """Best k of the candidates (nq, c) by the finer codes."""
     assert pipeline.refine is not None
-    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    found = []
     for segment, base in zip(segments, _first_positions(segments), strict=True):
         assert segment.refine is not None
         inside = (positions >= base) & (positions < base + segment.n_rows)
         local = np.where(inside, positions - base, -1)
-        finer = pipeline.refine.rescore(queries, segment.refine, local, pipeline.score_metric)
-        np.copyto(scores, finer, where=inside)
-    return scores
+        hits = pipeline.refine.rescore(queries, segment.refine, local, k, pipeline.score_metric)
+        found.append(Hits(*hits))
+    return _merged(segments, found, k)
 
 
 def _best(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:

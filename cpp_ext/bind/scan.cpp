@@ -52,33 +52,45 @@ Lists lists_of(const Offsets& offsets, const Positions& positions, const Skip& s
   return lists;
 }
 
-nb::tuple run_search(const ScorerFactory& factory, const Lists& lists, const Queries& queries, const Probes& probes,
-                     int64_t k) {
+// search(scores, positions) fills both; runs without the GIL.
+template <class Search>
+nb::tuple run(const Queries& queries, const Probes& probes, int64_t k, Search search) {
   if (k < 1) throw std::invalid_argument("k must be at least 1");
   require_equal(static_cast<int64_t>(probes.shape(0)), static_cast<int64_t>(queries.shape(0)), "rows of probes");
   auto scores = make_array<float>({queries.shape(0), static_cast<size_t>(k)});
   auto positions = make_array<int64_t>({queries.shape(0), static_cast<size_t>(k)});
   {
     nb::gil_scoped_release release;
-    search_lists(factory, lists, queries.data(), static_cast<int64_t>(queries.shape(0)),
-                 static_cast<int64_t>(queries.shape(1)), probes.data(), static_cast<int64_t>(probes.shape(1)), k,
-                 scores.data(), positions.data());
+    search(scores.data(), positions.data());
   }
   return nb::make_tuple(scores, positions);
 }
 
-nb::ndarray<nb::numpy, float> run_rescore(const ScorerFactory& factory, const Queries& queries,
-                                          const In<int64_t, Matrix2>& candidates, int64_t rows) {
+nb::tuple run_search(const ScorerFactory& factory, const Lists& lists, const Queries& queries, const Probes& probes,
+                     int64_t k) {
+  return run(queries, probes, k, [&](float* scores, int64_t* positions) {
+    search_lists(factory, lists, queries.data(), static_cast<int64_t>(queries.shape(0)),
+                 static_cast<int64_t>(queries.shape(1)), probes.data(), static_cast<int64_t>(probes.shape(1)), k,
+                 scores, positions);
+  });
+}
+
+nb::tuple run_rescore(const ScorerFactory& factory, const Queries& queries, const In<int64_t, Matrix2>& candidates,
+                      int64_t k, int64_t rows) {
+  if (k < 1) throw std::invalid_argument("k must be at least 1");
   require_equal(static_cast<int64_t>(candidates.shape(0)), static_cast<int64_t>(queries.shape(0)),
                 "rows of candidates");
   const int64_t* end = candidates.data() + candidates.size();
   if (candidates.size() && *std::max_element(candidates.data(), end) >= rows)
     throw std::invalid_argument("a candidate is not below the number of rows");
-  auto scores = make_array<float>({candidates.shape(0), candidates.shape(1)});
-  nb::gil_scoped_release release;
-  rescore(factory, queries.data(), static_cast<int64_t>(queries.shape(0)), static_cast<int64_t>(queries.shape(1)),
-          candidates.data(), static_cast<int64_t>(candidates.shape(1)), scores.data());
-  return scores;
+  auto scores = make_array<float>({queries.shape(0), static_cast<size_t>(k)});
+  auto positions = make_array<int64_t>({queries.shape(0), static_cast<size_t>(k)});
+  {
+    nb::gil_scoped_release release;
+    rescore(factory, queries.data(), static_cast<int64_t>(queries.shape(0)), static_cast<int64_t>(queries.shape(1)),
+            candidates.data(), static_cast<int64_t>(candidates.shape(1)), k, scores.data(), positions.data());
+  }
+  return nb::make_tuple(scores, positions);
 }
 
 void check_scales(const In<float, Vector1>& vmin, const In<float, Vector1>& vdiff, size_t d) {
@@ -116,7 +128,7 @@ void bind_scan(nb::module_& m) {
   m.def("scan_pq",
         [](Queries queries, Codes codes, const PqCodebook& codebook, Offsets offsets, Positions positions,
            Probes probes, int64_t k, const std::string& metric, Skip skip,
-           std::optional<In<float, Matrix2>> coarse, bool interleaved) {
+           std::optional<In<float, Matrix2>> coarse, bool interleaved, bool rough) {
           require_equal(static_cast<int64_t>(queries.shape(1)), codebook.d(), "columns of queries");
           if (interleaved && codebook.nbits() != 4) throw std::invalid_argument("only 4-bit codes are interleaved");
           require_equal(static_cast<int64_t>(codes.shape(1)), codebook.code_size(), "columns of codes");
@@ -125,13 +137,20 @@ void bind_scan(nb::module_& m) {
                           "rows of coarse");
             require_equal(static_cast<int64_t>(coarse->shape(1)), codebook.d(), "columns of coarse");
           }
-          const auto factory = pq_scorer(codebook, codes.data(), coarse ? coarse->data() : nullptr,
-                                         interleaved ? offsets.data() : nullptr, metric_of(metric));
-          return run_search(factory, lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0))),
-                            queries, probes, k);
+          const Lists view = lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0)));
+          const float* centroids = coarse ? coarse->data() : nullptr;
+          if (!interleaved)
+            return run_search(pq_scorer(codebook, codes.data(), centroids, metric_of(metric)), view, queries, probes, k);
+          const Metric kind = metric_of(metric);
+          return run(queries, probes, k, [&](float* scores, int64_t* found) {
+            search_interleaved(codebook, codes.data(), centroids, kind, view,
+                               static_cast<int64_t>(offsets.shape(0)) - 1, queries.data(),
+                               static_cast<int64_t>(queries.shape(0)), probes.data(),
+                               static_cast<int64_t>(probes.shape(1)), k, rough, scores, found);
+          });
         },
         "queries"_a, "codes"_a, "codebook"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
-        "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false);
+        "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false, "rough"_a = false);
 
   m.def("interleave_codes",
         [](Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
@@ -142,26 +161,26 @@ void bind_scan(nb::module_& m) {
           interleave_codes(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, undo);
         },
         "codes"_a, "offsets"_a, "undo"_a = false,
-        "Transpose each full run of 32 rows of a list, in place: the layout of the 4-bit shuffle scan.");
+        "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle scan.");
 
   m.def("rescore_rows",
-        [](Queries queries, const Rows& rows, In<int64_t, Matrix2> candidates, const std::string& metric) {
+        [](Queries queries, const Rows& rows, In<int64_t, Matrix2> candidates, int64_t k, const std::string& metric) {
           const RowsView view = rows_view(rows);
           require_equal(static_cast<int64_t>(queries.shape(1)), view.d, "columns of queries");
-          return run_rescore(rows_scorer(view, metric_of(metric)), queries, candidates, view.n);
+          return run_rescore(rows_scorer(view, metric_of(metric)), queries, candidates, k, view.n);
         },
-        "queries"_a, "rows"_a, "candidates"_a, "metric"_a);
+        "queries"_a, "rows"_a, "candidates"_a, "k"_a, "metric"_a);
 
   m.def("rescore_sq8",
         [](Queries queries, Codes codes, In<float, Vector1> vmin, In<float, Vector1> vdiff,
-           In<int64_t, Matrix2> candidates, const std::string& metric) {
+           In<int64_t, Matrix2> candidates, int64_t k, const std::string& metric) {
           require_equal(static_cast<int64_t>(queries.shape(1)), static_cast<int64_t>(codes.shape(1)), "columns of queries");
           check_scales(vmin, vdiff, codes.shape(1));
           const auto factory = sq8_scorer(codes.data(), vmin.data(), vdiff.data(),
                                           static_cast<int64_t>(codes.shape(1)), metric_of(metric));
-          return run_rescore(factory, queries, candidates, static_cast<int64_t>(codes.shape(0)));
+          return run_rescore(factory, queries, candidates, k, static_cast<int64_t>(codes.shape(0)));
         },
-        "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "candidates"_a, "metric"_a);
+        "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "candidates"_a, "k"_a, "metric"_a);
 }
 
 }  // namespace cluscomp::bind

@@ -221,21 +221,39 @@ struct Avx2 {
     return (static_cast<uint32_t>(_mm256_movemask_epi8(e)) & 0x55555555u) |
            (static_cast<uint32_t>(_mm256_movemask_epi8(o)) & 0xaaaaaaaau);
   }
-  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+  template <int Q>
+  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+    for (int q = 0; q < Q; ++q) masks[q] = 0;
+    reach_group<Q>(first, bytes, tables, thresholds, masks, sums, 0);
+    if (second != first) reach_group<Q>(second, bytes, tables, thresholds, masks, sums, 32);
+  }
+  template <int Q>
+  static void reach_group(const uint8_t* group, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                          uint64_t* masks, uint16_t* sums, int at) {
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i both = _mm256_setzero_si256(), odd = both;  // sums of 16-bit pairs, and of their high bytes
+    __m256i both[Q], odd[Q];  // sums of 16-bit pairs, and of their high bytes
+    for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm256_setzero_si256();
     for (int64_t j = 0; j < bytes; ++j) {
-      const uint8_t* at = tables + (j / 2) * 128 + (j % 2) * 32;
-      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-      const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 64));
       const __m256i code = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + j * 32));
-      const __m256i a = _mm256_shuffle_epi8(low, _mm256_and_si256(code, nibble));
-      const __m256i b = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(code, 4), nibble));
-      const __m256i v = _mm256_add_epi8(a, b);
-      both = _mm256_add_epi16(both, v);
-      odd = _mm256_add_epi16(odd, _mm256_srli_epi16(v, 8));
+      const __m256i low = _mm256_and_si256(code, nibble), high = _mm256_and_si256(_mm256_srli_epi16(code, 4), nibble);
+      for (int q = 0; q < Q; ++q) {
+        const uint8_t* table = tables[q] + j * 32;
+        const __m256i v = _mm256_add_epi8(_mm256_shuffle_epi8(two_copies(table), low),
+                                          _mm256_shuffle_epi8(two_copies(table + 16), high));
+        both[q] = _mm256_add_epi16(both[q], v);
+        odd[q] = _mm256_add_epi16(odd[q], _mm256_srli_epi16(v, 8));
+      }
     }
-    return reached(_mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8)), odd, threshold);
+    for (int q = 0; q < Q; ++q) {
+      const __m256i even = _mm256_sub_epi16(both[q], _mm256_slli_epi16(odd[q], 8));
+      masks[q] |= static_cast<uint64_t>(reached(even, odd[q], thresholds[q])) << at;
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + q * 64 + at), even);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + q * 64 + at + 16), odd[q]);
+    }
+  }
+  static __m256i two_copies(const uint8_t* p) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
 };
 

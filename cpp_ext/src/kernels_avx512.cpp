@@ -128,30 +128,51 @@ struct Avx512 {
     return _mm512_set1_epi32(word);
   }
 
-  // Two bytes of 32 rows at a time. 16-bit lane i of `even` is the sum of row 2i, of `odd` that of row 2i + 1.
-  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
+  // The lower half of a register is the first group, the upper half the second. 16-bit lane i of `even` is the sum of
+  // row 2i of a group, of `odd` that of row 2i + 1.
+  template <int Q>
+  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
     const __m512i nibble = _mm512_set1_epi8(15);
-    __m512i both = _mm512_setzero_si512(), high_bytes = both;
-    for (int64_t j = 0; j < bytes; j += 2) {
-      const __mmask64 present = j + 1 < bytes ? ~0ull : 0xffffffffull;
-      const __m512i code = _mm512_maskz_loadu_epi8(present, group + j * 32);
-      const __m512i low = _mm512_loadu_si512(tables + j * 64), high = _mm512_loadu_si512(tables + j * 64 + 64);
-      const __m512i a = _mm512_shuffle_epi8(low, _mm512_and_si512(code, nibble));
-      const __m512i b = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble));
-      const __m512i v = _mm512_add_epi8(a, b);
-      both = _mm512_add_epi16(both, v);
-      high_bytes = _mm512_add_epi16(high_bytes, _mm512_srli_epi16(v, 8));
+    __m512i both[Q], odd[Q];  // sums of 16-bit pairs, and of their high bytes
+    for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
+    for (int64_t j = 0; j < bytes; ++j) {
+      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(load256(first + j * 32)), load256(second + j * 32), 1);
+      const __m512i low = _mm512_and_si512(code, nibble), high = _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble);
+      for (int q = 0; q < Q; ++q) {
+        const uint8_t* table = tables[q] + j * 32;
+        const __m512i v = _mm512_add_epi8(_mm512_shuffle_epi8(four_copies(table), low),
+                                          _mm512_shuffle_epi8(four_copies(table + 16), high));
+        both[q] = _mm512_add_epi16(both[q], v);
+        odd[q] = _mm512_add_epi16(odd[q], _mm512_srli_epi16(v, 8));
+      }
     }
-    const __m512i low_bytes = _mm512_sub_epi16(both, _mm512_slli_epi16(high_bytes, 8));
-    const __m256i even = fold(low_bytes), odd = fold(high_bytes);
-    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(threshold));
-    const __m256i e = _mm256_cmpeq_epi16(_mm256_max_epu16(even, limit), even);
-    const __m256i o = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, limit), odd);
-    return (static_cast<uint32_t>(_mm256_movemask_epi8(e)) & 0x55555555u) |
-           (static_cast<uint32_t>(_mm256_movemask_epi8(o)) & 0xaaaaaaaau);
+    for (int q = 0; q < Q; ++q) {
+      const __m512i even = _mm512_sub_epi16(both[q], _mm512_slli_epi16(odd[q], 8));
+      const __m512i limit = _mm512_set1_epi16(static_cast<int16_t>(thresholds[q]));
+      const uint32_t e = _mm512_cmpge_epu16_mask(even, limit), o = _mm512_cmpge_epu16_mask(odd[q], limit);
+      masks[q] = 0;
+      if (!(e | o)) continue;
+      const uint64_t low_rows = spread(e & 0xffff) | spread(o & 0xffff) << 1;
+      const uint64_t high_rows = spread(e >> 16) | spread(o >> 16) << 1;
+      masks[q] = low_rows | high_rows << 32;
+      uint16_t* out = sums + q * 64;
+      store256(out, _mm512_castsi512_si256(even));
+      store256(out + 16, _mm512_castsi512_si256(odd[q]));
+      store256(out + 32, _mm512_extracti64x4_epi64(even, 1));
+      store256(out + 48, _mm512_extracti64x4_epi64(odd[q], 1));
+    }
   }
-  static __m256i fold(__m512i a) {
-    return _mm256_add_epi16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+  static uint64_t spread(uint64_t x) {  // bit i of 16 goes to bit 2i
+    x = (x | x << 8) & 0x00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f;
+    x = (x | x << 2) & 0x33333333;
+    return (x | x << 1) & 0x55555555;
+  }
+  static __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static void store256(void* p, __m256i a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
+  static __m512i four_copies(const uint8_t* p) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
 };
 

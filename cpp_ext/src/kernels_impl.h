@@ -390,6 +390,39 @@ struct Impl {
     }
   }
 
+  static TableScale byte_tables(const float* tables, int64_t m, float sign, float up, uint8_t* out) {
+    const F signs = V::set(sign), minus = V::set(-1.0f);
+    TableScale scale{0, 0, 0};
+    for (int64_t s = 0; s < m; ++s) {
+      const F t = V::mul(V::load(tables + s * 16), signs);
+      const float high = V::reduce_max(t), low = -V::reduce_max(V::mul(t, minus));
+      const float range = (high - low) * (1.000001f / 126);
+      scale.step = range > scale.step ? range : scale.step;
+      scale.low += static_cast<double>(low);
+      scale.magnitude += static_cast<double>(std::fabs(low) > std::fabs(high) ? std::fabs(low) : std::fabs(high));
+    }
+    if (!(scale.step > 0)) scale.step = 1;
+    const F inverse = V::set(1.0f / scale.step), shift = V::set(up);
+    for (int64_t s = 0; s < m; ++s) {
+      const F t = V::mul(V::load(tables + s * 16), signs);
+      const F low = V::set(-V::reduce_max(V::mul(t, minus)));
+      V::store_i8(reinterpret_cast<int8_t*>(out + s * 16), V::round_i(V::fma(V::sub(t, low), inverse, shift)));
+    }
+    if (m % 2) std::memset(out + m * 16, 0, 16);
+    return scale;
+  }
+
+  // One to four queries share a pass over the codes: V::reach<Q> keeps their sums in registers.
+  static void reach_u4(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                       const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums) {
+    switch (queries) {
+      case 1: return V::template reach<1>(first, second, bytes, tables, thresholds, masks, sums);
+      case 2: return V::template reach<2>(first, second, bytes, tables, thresholds, masks, sums);
+      case 3: return V::template reach<3>(first, second, bytes, tables, thresholds, masks, sums);
+      default: return V::template reach<4>(first, second, bytes, tables, thresholds, masks, sums);
+    }
+  }
+
   template <class Acc>
   static constexpr IntFilter int_filter() {
     return {Acc::kRowMax, Acc::kCentroidMax, Acc::kOffset, filter_i8<Acc>};
@@ -398,8 +431,8 @@ struct Impl {
     return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
-            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, table_dot, table_l2, V::reach_u4,
-            TransportImpl<V>::table()};
+            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, table_dot, table_l2, byte_tables,
+            reach_u4, TransportImpl<V>::table()};
   }
 };
 

@@ -188,24 +188,39 @@ struct Neon {
     return vreinterpretq_s8_s32(vdupq_n_s32(word));
   }
 
-  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
-    uint16x8_t sums[4];
-    for (auto& sum : sums) sum = vdupq_n_u16(0);
+  template <int Q>
+  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+    for (int q = 0; q < Q; ++q) {
+      masks[q] = reach_group(first, bytes, tables[q], thresholds[q], sums + q * 64);
+      if (second != first) masks[q] |= reach_group(second, bytes, tables[q], thresholds[q], sums + q * 64 + 32) << 32;
+    }
+  }
+  static uint64_t reach_group(const uint8_t* group, int64_t bytes, const uint8_t* tables, uint16_t threshold,
+                              uint16_t* sums) {
+    uint16x8_t even[2], odd[2];  // of 16 rows each
+    for (int half = 0; half < 2; ++half) even[half] = odd[half] = vdupq_n_u16(0);
     for (int64_t j = 0; j < bytes; ++j) {
-      const uint8_t* at = tables + (j / 2) * 128 + (j % 2) * 32;
-      const uint8x16_t low = vld1q_u8(at), high = vld1q_u8(at + 64);
+      const uint8x16_t low = vld1q_u8(tables + j * 32), high = vld1q_u8(tables + j * 32 + 16);
       for (int half = 0; half < 2; ++half) {
         const uint8x16_t code = vld1q_u8(group + j * 32 + half * 16);
         const uint8x16_t v = vaddq_u8(vqtbl1q_u8(low, vandq_u8(code, vdupq_n_u8(15))),
                                       vqtbl1q_u8(high, vshrq_n_u8(code, 4)));
-        sums[2 * half] = vaddw_u8(sums[2 * half], vget_low_u8(v));
-        sums[2 * half + 1] = vaddw_u8(sums[2 * half + 1], vget_high_u8(v));
+        const uint16x8_t pair = vreinterpretq_u16_u8(v);
+        even[half] = vaddq_u16(even[half], vandq_u16(pair, vdupq_n_u16(255)));
+        odd[half] = vsraq_n_u16(odd[half], pair, 8);
       }
     }
-    const uint16x8_t bit = {1, 2, 4, 8, 16, 32, 64, 128};
-    uint32_t mask = 0;
-    for (int i = 0; i < 4; ++i)
-      mask |= static_cast<uint32_t>(vaddvq_u16(vandq_u16(vcgeq_u16(sums[i], vdupq_n_u16(threshold)), bit))) << (8 * i);
+    const uint16x8_t even_bit = {1, 4, 16, 64, 256, 1024, 4096, 16384};
+    const uint16x8_t limit = vdupq_n_u16(threshold), odd_bit = vshlq_n_u16(even_bit, 1);
+    uint64_t mask = 0;
+    for (int half = 0; half < 2; ++half) {
+      vst1q_u16(sums + half * 8, even[half]);
+      vst1q_u16(sums + 16 + half * 8, odd[half]);
+      const uint16x8_t bits = vorrq_u16(vandq_u16(vcgeq_u16(even[half], limit), even_bit),
+                                        vandq_u16(vcgeq_u16(odd[half], limit), odd_bit));
+      mask |= static_cast<uint64_t>(vaddvq_u16(bits)) << (16 * half);
+    }
     return mask;
   }
 };

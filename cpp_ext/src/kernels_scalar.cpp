@@ -165,18 +165,21 @@ struct Scalar {
   }
   static Four broadcast4(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 
-  static uint32_t reach_u4(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold) {
-    uint32_t mask = 0;
-    for (int r = 0; r < 32; ++r) {
-      int sum = 0;
-      for (int64_t j = 0; j < bytes; ++j) {
-        const uint8_t* low = tables + (j / 2) * 128 + (j % 2) * 32;
-        const uint8_t code = group[j * 32 + r];
-        sum += low[code & 15] + low[64 + (code >> 4)];
+  template <int Q>
+  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+    for (int q = 0; q < Q; ++q) {
+      masks[q] = 0;
+      for (int r = 0; r < 64; ++r) {
+        int sum = 0;
+        for (int64_t j = 0; j < bytes; ++j) {
+          const uint8_t code = (r < 32 ? first : second)[j * 32 + r % 32];
+          sum += tables[q][j * 32 + (code & 15)] + tables[q][j * 32 + 16 + (code >> 4)];
+        }
+        sums[q * 64 + sum_slot(r)] = static_cast<uint16_t>(sum);
+        masks[q] |= static_cast<uint64_t>(sum >= thresholds[q]) << r;
       }
-      mask |= static_cast<uint32_t>(sum >= threshold) << r;
     }
-    return mask;
   }
 };
 

@@ -10,7 +10,9 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold; whole groups of 32
+constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold
+constexpr int64_t kRescoreQueries = 16;
+constexpr int64_t kRowsAhead = 4;  // rows that a rerank asks the memory for before it needs them
 
 struct Range {
   int64_t list, begin, end;
@@ -27,19 +29,11 @@ void keep(const Lists& lists, int64_t row, int64_t n, const float* scores, TopK&
 
 void scan_range(Scorer& scorer, const Lists& lists, const Range& range, TopK& best) {
   float scores[kScanRows];
-  int32_t open[kScanRows];
   scorer.enter_list(range.list);
   for (int64_t row = range.begin; row < range.end; row += kScanRows) {
     const int64_t n = std::min(kScanRows, range.end - row);
-    const int64_t found = best.full() ? scorer.may_reach(row, n, best.threshold(), open) : -1;
-    if (found < 0) {
-      scorer.score(row, n, scores);
-      keep(lists, row, n, scores, best);
-    }
-    for (int64_t i = 0; i < found; ++i) {
-      scorer.score(row + open[i], 1, scores);
-      keep(lists, row + open[i], 1, scores, best);
-    }
+    scorer.score(row, n, scores);
+    keep(lists, row, n, scores, best);
   }
 }
 
@@ -58,7 +52,6 @@ TopK search_split(const ScorerFactory& factory, const Lists& lists, const float*
                   const std::vector<Range>& ranges, int64_t k) {
   int64_t total = 0;
   for (const Range& range : ranges) total += range.end - range.begin;
-  // A cut inside a list falls between blocks, so that interleaved groups stay whole.
   const int64_t wanted = std::max<int64_t>(4 * kScanRows, total / (4 * num_threads()) + 1);
   const int64_t piece_rows = (wanted + kScanRows - 1) / kScanRows * kScanRows;
   std::vector<std::vector<Range>> pieces(1);
@@ -123,15 +116,21 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
 }
 
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
-             int64_t c, float* scores) {
-  parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+             int64_t c, int64_t k, float* scores, int64_t* positions) {
+  parallel_for(nq, kRescoreQueries, [&](int64_t begin, int64_t end) {
     const auto scorer = factory();
+    const int64_t stop = end * c;
     for (int64_t q = begin; q < end; ++q) {
+      TopK best(k);
       scorer->set_query(queries + q * d);
       for (int64_t i = q * c; i < (q + 1) * c; ++i) {
-        scores[i] = -std::numeric_limits<float>::infinity();
-        if (candidates[i] >= 0) scorer->score(candidates[i], 1, scores + i);
+        if (i + kRowsAhead < stop && candidates[i + kRowsAhead] >= 0) scorer->prefetch(candidates[i + kRowsAhead]);
+        if (candidates[i] < 0) continue;
+        float score;
+        scorer->score(candidates[i], 1, &score);
+        if (!(score < best.threshold())) best.push(score, candidates[i]);
       }
+      best.write(scores + q * k, positions + q * k);
     }
   });
 }

@@ -7,11 +7,16 @@
 namespace cluscomp {
 namespace {
 
+void prefetch_bytes(const void* first, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(first) + i);
+}
+
 class RowsScorer : public Scorer {
  public:
   RowsScorer(const RowsView& rows, Metric metric) : rows_(rows), metric_(metric) {}
   void set_query(const float* query) override { query_ = query; }
   int64_t group() const override { return 16; }
+  void prefetch(int64_t row) const override { prefetch_bytes(rows_.row(row), rows_.d * rows_.element_size()); }
   void score(int64_t row, int64_t n, float* out) override {
     for (int64_t i = 0; i < n; ++i) {
       const void* stored = rows_.row(row + i);
@@ -45,6 +50,7 @@ class Sq8Scorer : public Scorer {
     base_ = static_cast<float>(base);
   }
   int64_t group() const override { return 16; }
+  void prefetch(int64_t row) const override { prefetch_bytes(codes_ + row * d_, d_); }
   void score(int64_t row, int64_t n, float* out) override {
     for (int64_t i = 0; i < n; ++i) {
       const uint8_t* code = codes_ + (row + i) * d_;

@@ -39,6 +39,34 @@ struct Results {
   std::vector<double> transport;
 };
 
+// 4-bit codes of d bytes: tables of 2 d sub-spaces, one to four queries over two groups of 32 rows.
+void compare_shuffles(const Kernels& kern, const std::vector<float>& x, int64_t d, Results& out) {
+  std::vector<uint8_t> groups(static_cast<size_t>(64 * d)), tables(static_cast<size_t>(kSharedQueries * d * 32));
+  for (size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<uint8_t>(i * 73 + i / 7);
+  const uint8_t* of_query[kSharedQueries];
+  for (int q = 0; q < kSharedQueries; ++q) {
+    uint8_t* table = tables.data() + q * d * 32;
+    const TableScale scale = kern.byte_tables(x.data() + q * 16, 2 * d - q % 2, q < 2 ? 1.0f : -1.0f,
+                                              q == 3 ? 0.5001f : 0.0f, table);
+    out.sums.insert(out.sums.end(), {static_cast<float>(scale.low), static_cast<float>(scale.magnitude), scale.step});
+    of_query[q] = table;
+  }
+  for (uint8_t entry : tables) out.labels.push_back(entry);
+  uint64_t masks[kSharedQueries];
+  uint16_t sums[kSharedQueries * 64];
+  for (int limit = 0; limit < 254 * d; limit += 97)
+    for (int queries = 1; queries <= kSharedQueries; ++queries) {
+      const auto low = static_cast<uint16_t>(limit);
+      const uint16_t limits[kSharedQueries] = {low, 0, low, low};
+      kern.reach_u4(groups.data(), groups.data() + 32 * d, d, of_query, limits, queries, masks, sums);
+      for (int q = 0; q < queries; ++q) {
+        out.hits.push_back(static_cast<int64_t>(masks[q]));
+        for (int r = 0; r < 64; ++r)
+          if (masks[q] >> r & 1) out.labels.push_back(sums[q * 64 + sum_slot(r)]);
+      }
+    }
+}
+
 Results run(int64_t d, int64_t k) {
   const Kernels& kern = kernels();
   const int64_t n = 150;
@@ -56,13 +84,7 @@ Results run(int64_t d, int64_t k) {
   }
   out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
-  std::vector<uint8_t> group(static_cast<size_t>(32 * d)), tables(static_cast<size_t>((d + 1) / 2 * 128));
-  for (size_t i = 0; i < group.size(); ++i) group[i] = static_cast<uint8_t>(i * 73 + i / 7);
-  for (size_t i = 0; i < tables.size(); ++i) tables[i] = static_cast<uint8_t>((i % 16 * 29 + i / 32 * 5) % 128);
-  for (int i = 0; d % 2 && i < 32; ++i) tables[d / 2 * 128 + 32 + i] = tables[d / 2 * 128 + 96 + i] = 0;
-  for (int limit = 0; limit < 254 * d; limit += 97)
-    out.labels.push_back(static_cast<int32_t>(
-        kern.reach_u4(group.data(), tables.data(), d, static_cast<uint16_t>(limit))));
+  compare_shuffles(kern, x, d, out);
   for (Metric metric : {Metric::l2, Metric::ip})
     for (Filter filter : {Filter::f32, Filter::i8, Filter::i6, Filter::i16}) {
       Assigner assigner(c.data(), k, d, metric, nullptr);
@@ -78,9 +100,10 @@ Results run(int64_t d, int64_t k) {
   std::vector<float> terms(static_cast<size_t>(shadow_term_count(k)));
   const float longest = build_shadow(rows, mean.data(), Metric::ip, values.data(), terms.data());
   std::vector<float> best(static_cast<size_t>(n * 5));
-  out.hits.resize(static_cast<size_t>(n * 5));
+  const size_t before = out.hits.size();
+  out.hits.resize(before + static_cast<size_t>(n * 5));
   search_shadow(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
-                best.data(), out.hits.data());
+                best.data(), out.hits.data() + before);
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   for (Metric metric : {Metric::l2, Metric::ip}) {
     const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);

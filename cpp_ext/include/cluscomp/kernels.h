@@ -16,6 +16,16 @@ namespace cluscomp {
 constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
 constexpr int64_t kGroupRows = 32;        // rows of one interleaved group of 4-bit codes
 constexpr int64_t kMaxFourBitBytes = 256;  // 256 * 254 < 65536
+constexpr int kSharedQueries = 4;          // queries that share one pass over 4-bit codes
+
+// Where Kernels::reach_u4 puts the sum of row r of 64: even rows of a group before odd ones.
+constexpr int sum_slot(int r) { return r / 32 * 32 + r % 2 * 16 + r % 32 / 2; }
+
+// sum of the lows; of the largest magnitudes; one step for all sub-spaces; infinite or NaN where a table is.
+struct TableScale {
+  double low, magnitude;
+  float step;
+};
 
 // A row element is in [-row_max, row_max]; a centroid element in [-centroid_max, centroid_max] is stored plus `offset`
 // in a byte. bounds: x (rows, d4 * 4); panels [p][d4][16][4]; terms [p][4][16] = scale, bias, error, norm;
@@ -84,10 +94,17 @@ struct Kernels {
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
 
-  // 4-bit codes of 32 rows, interleaved [bytes][32]: bit r of the result says whether the sum of the row's table entries
-  // is at least `threshold`. tables [ceil(bytes / 2)][low, high half of a byte][2 bytes][2 copies][16], zero
-  // beyond the last byte; entries at most 127, so that the two of a byte add up in 8 bits; at most kMaxFourBitBytes bytes, so that sums fit 16 bits.
-  uint32_t (*reach_u4)(const uint8_t* group, const uint8_t* tables, int64_t bytes, uint16_t threshold);
+  // Float tables [m][16] of 4-bit codes as bytes of at most 126 in 7 bits: entry = low of its sub-space + step * byte,
+  // where byte = round((sign * entry - low) / step + up); up = 0 is nearest, 0.5001 never below. out
+  // [ceil(m / 2)][low, high half of a byte][16], the half beyond the last code zero.
+  TableScale (*byte_tables)(const float* tables, int64_t m, float sign, float up, uint8_t* out);
+
+  // 4-bit codes of two groups of 32 rows, interleaved [bytes][32], against the byte tables of up to kSharedQueries
+  // queries. `second` may be `first` again where there is one group; bits 32 to 63 then mean nothing.
+  // sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it reaches); bit r
+  // of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes: sums fit 16 bits.
+  void (*reach_u4)(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
+                   const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums);
 
   TransportKernels transport;
 };

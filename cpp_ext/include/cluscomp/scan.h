@@ -17,9 +17,7 @@ class Scorer {
   virtual ~Scorer() = default;
   virtual void set_query(const float* query) = 0;
   virtual void enter_list(int64_t /*list*/) {}
-  // Rows of [row, row + n) that may reach `threshold`, as ascending offsets from `row`; or -1 when that is not known
-  // without scoring them. A cheap upper bound lets most rows be passed over.
-  virtual int64_t may_reach(int64_t /*row*/, int64_t /*n*/, float /*threshold*/, int32_t* /*out*/) { return -1; }
+  virtual void prefetch(int64_t /*row*/) const {}
   virtual void score(int64_t row, int64_t n, float* out) = 0;
   // How many queries may share one pass over the rows; more than 1 pays when rows are wide and scorers small.
   virtual int64_t group() const { return 1; }
@@ -29,14 +27,8 @@ using ScorerFactory = std::function<std::unique_ptr<Scorer>()>;
 ScorerFactory rows_scorer(const RowsView& rows, Metric metric);
 // decode = vmin + (code + 0.5) / 255 * vdiff, as faiss's QT_8bit
 ScorerFactory sq8_scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric);
-// coarse: (lists, d) when codes are residuals to their list's centroid, else null. offsets: (lists + 1) when 4-bit codes
-// are interleaved (see interleave_codes), else null.
-ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, const int64_t* offsets,
-                        Metric metric);
-
-// 4-bit codes for the shuffle scan: within every list, each full run of 32 rows is transposed from [32][bytes] to
-// [bytes][32]; the rows left over at the end of a list stay as they are. In place; `undo` transposes back.
-void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
+// coarse: (lists, d) when codes are residuals to their list's centroid, else null.
+ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric);
 
 struct Lists {
   const int64_t* offsets;  // (n_lists + 1): rows of list l are [offsets[l], offsets[l + 1])
@@ -54,8 +46,18 @@ struct Lists {
 void search_lists(const ScorerFactory& factory, const Lists& lists, const float* queries, int64_t nq, int64_t d,
                   const int32_t* probes, int64_t n_probes, int64_t k, float* scores, int64_t* positions);
 
-// scores (nq, c) of given rows; a candidate of -1 scores -infinity.
+// 4-bit codes for the shuffle scan: within every list, each run of 32 rows, and what is left over at its end, is
+// transposed from [rows][bytes] to [bytes][rows]. In place; `undo` transposes back.
+void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
+
+// `search_lists` over interleaved 4-bit codes. Scores are those of pq_scorer, bit for bit; or, if `rough`, they come
+// from tables rounded to 7 bits, for a rerank to decide. Lists are read once for all queries that probe them.
+void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
+                        const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
+                        int64_t n_probes, int64_t k, bool rough, float* scores, int64_t* positions);
+
+// The best k (nq, k) of given rows, candidates (nq, c) of which -1 is none; missing ones are (-infinity, -1).
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
-             int64_t c, float* scores);
+             int64_t c, int64_t k, float* scores, int64_t* positions);
 
 }  // namespace cluscomp

@@ -1,0 +1,290 @@
+// Search over interleaved 4-bit codes by byte shuffles, 64 rows and up to four queries at a time.
+//
+// Lists are visited in order, each by all queries that probe it, so that its codes are read from memory once. The first
+// probe of every query goes before all others: it sets a threshold that lets most rows of the other lists be passed over.
+// Exact scores: 7-bit tables rounded up bound every row, and rows whose bound reaches the k-th best are summed in float32.
+// Rough scores: low + step * (sum of tables rounded to nearest). Both are a function of row and query alone, and their
+// order is total: no result depends on how queries and lists were cut up.
+//
+// Source of the shuffles: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cluscomp/kernels.h"
+#include "cluscomp/parallel.h"
+#include "cluscomp/scan.h"
+#include "cluscomp/topk.h"
+
+namespace cluscomp {
+namespace {
+
+constexpr int64_t kPairRows = 2 * kGroupRows;
+constexpr int64_t kPieceRows = 512 * kPairRows;  // a longer list is visited in pieces
+constexpr int64_t kMostQueries = 1024;           // of one pass over the lists: bounds the memory for their tables
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Codes {
+  const PqCodebook& book;
+  const uint8_t* codes;
+  const float* coarse;
+  Metric metric;
+  const Lists& lists;
+  int64_t total_rows;
+
+  int64_t bytes() const { return book.code_size(); }
+  // With residual codes <q, c + r> = <q, c> + <q, r>: one table serves all lists. |q - c - r|^2 needs one a list.
+  bool table_per_list() const { return coarse && metric == Metric::l2; }
+  float sign() const { return metric == Metric::ip ? 1.0f : -1.0f; }
+};
+
+// The tables of one query, and for one list where lists have their own.
+class Tables {
+ public:
+  // scratch: for float tables that are not needed afterwards.
+  void fill(const Codes& codes, const float* query, bool rough, std::vector<float>& scratch) {
+    const Kernels& kern = kernels();
+    const int64_t m = codes.book.m();
+    scratch.resize(static_cast<size_t>(m * 16));
+    bytes_.resize(static_cast<size_t>(codes.bytes() * 32));
+    codes.book.tables(query, codes.metric, scratch.data());
+    scale_ = kern.byte_tables(scratch.data(), m, codes.sign(), rough ? 0.0f : 0.5001f, bytes_.data());
+    // float32 sums of m entries are off by at most this much
+    slack_ = scale_.magnitude * static_cast<double>(m + 2) * 0x1p-24;
+    usable_ = std::isfinite(scale_.step) && std::isfinite(scale_.magnitude) && codes.bytes() <= kMaxFourBitBytes;
+    if (!usable_) std::fill(bytes_.begin(), bytes_.end(), uint8_t{0});
+    rough_ = rough && usable_;
+    if (!rough_) floats_ = scratch;
+  }
+  const uint8_t* bytes() const { return bytes_.data(); }
+  bool rough() const { return rough_; }
+
+  // The least sum of bytes with which a row may score `threshold`; 65536 where none can. base: added to every sum.
+  int64_t needed(float threshold, float base) const {
+    if (!usable_ || threshold == -kInfinity) return 0;
+    const double value = static_cast<double>(threshold) - static_cast<double>(base);
+    const double rounding =
+        slack_ + 0x1p-21 * (std::fabs(value) + std::fabs(static_cast<double>(base)) + std::fabs(scale_.low));
+    const double sum = (value - scale_.low - rounding) / static_cast<double>(scale_.step);
+    return sum > 65535 ? 65536 : static_cast<int64_t>(std::max(0.0, std::ceil(sum)));
+  }
+  float rough_score(uint16_t sum, float base) const {
+    return std::fma(scale_.step, static_cast<float>(sum), base + static_cast<float>(scale_.low));
+  }
+  // `code` points at the first byte of a row whose bytes are `stride` apart; sums as pq_scorer does.
+  float exact_score(const Codes& codes, const uint8_t* code, int64_t stride, float base) const {
+    float sum = base;
+    const int64_t m = codes.book.m();
+    for (int64_t j = 0; j < codes.bytes(); ++j) {
+      const float* table = floats_.data() + j * 32;
+      const uint8_t value = code[j * stride];
+      sum += table[value & 15] + (2 * j + 1 < m ? table[16 + (value >> 4)] : 0.0f);
+    }
+    return codes.metric == Metric::ip ? sum : -sum;
+  }
+
+ private:
+  std::vector<float> floats_;   // [m][16], for exact scores
+  std::vector<uint8_t> bytes_;  // the layout of Kernels::reach_u4
+  TableScale scale_{};
+  double slack_ = 0;
+  bool usable_ = false, rough_ = false;
+};
+
+struct Query {
+  const float* values;
+  Tables tables;
+  Reservoir best;
+};
+
+struct Visit {
+  int64_t list, begin, end;  // rows; `begin` is a whole number of pairs after the first row of the list
+  int32_t query;
+};
+
+// Up to four queries at the rows of one visit.
+class Scan {
+ public:
+  Scan(const Codes& codes, bool rough) : codes_(codes), rough_(rough), rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
+
+  void visit(const Visit* visits, int count, std::vector<Query>& queries) {
+    for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q].list);
+    const auto [list, begin, end, first_query] = visits[0];
+    list_end_ = codes_.lists.offsets[list + 1];
+    for (int64_t row = begin; row < end; row += kPairRows) {
+      const uint8_t* first = group(row);
+      const uint8_t* second = row + kGroupRows < end ? group(row + kGroupRows) : first;
+      const int64_t n = std::min(end - row, kPairRows);
+      uint64_t masks[kSharedQueries];
+      kern_.reach_u4(first, second, codes_.bytes(), bytes_, limits_, count, masks, sums_);
+      const uint64_t valid = n == 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
+      for (int q = 0; q < count; ++q)
+        if (masks[q] & valid) keep(q, row, masks[q] & valid);
+    }
+  }
+
+ private:
+  const Kernels& kern_ = kernels();
+  const Codes& codes_;
+  bool rough_;
+  std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
+  std::vector<float> residual_, scratch_;
+  Query* queries_[kSharedQueries];
+  float base_[kSharedQueries];
+  const uint8_t* bytes_[kSharedQueries];
+  uint16_t limits_[kSharedQueries];
+  bool closed_[kSharedQueries];
+  uint16_t sums_[kSharedQueries * 64];
+  int64_t list_end_ = 0;
+
+  void enter(int q, Query& query, int64_t list) {
+    const int64_t d = codes_.book.d();
+    queries_[q] = &query;
+    base_[q] = 0;
+    if (codes_.coarse) {
+      const float* centroid = codes_.coarse + list * d;
+      if (codes_.table_per_list()) {
+        residual_.resize(static_cast<size_t>(d));
+        for (int64_t j = 0; j < d; ++j) residual_[j] = query.values[j] - centroid[j];
+        query.tables.fill(codes_, residual_.data(), rough_, scratch_);
+      } else {
+        base_[q] = kern_.dot(query.values, centroid, RowType::f32, d);
+      }
+    }
+    bytes_[q] = query.tables.bytes();
+    set_limit(q);
+  }
+  void set_limit(int q) {
+    const int64_t needed = queries_[q]->tables.needed(queries_[q]->best.threshold(), base_[q]);
+    closed_[q] = needed > 65535;
+    limits_[q] = static_cast<uint16_t>(std::min<int64_t>(needed, 65535));
+  }
+
+  // The codes of the 32 rows from `row` on as [bytes][32].
+  const uint8_t* group(int64_t row) {
+    const uint8_t* at = codes_.codes + row * codes_.bytes();
+    const int64_t n = list_end_ - row;
+    if (n >= kGroupRows) return at;
+    const uint8_t* stop = codes_.codes + codes_.total_rows * codes_.bytes();
+    for (int64_t j = 0; j < codes_.bytes(); ++j, at += n) {
+      uint8_t* to = rest_.data() + j * kGroupRows;
+      at + kGroupRows <= stop ? std::copy_n(at, kGroupRows, to) : std::copy_n(at, n, to);
+    }
+    return rest_.data();
+  }
+
+  void keep(int q, int64_t first, uint64_t mask) {
+    if (closed_[q]) return;
+    Query& query = *queries_[q];
+    const float before = query.best.threshold();
+    for (; mask; mask &= mask - 1) {
+      const int r = __builtin_ctzll(mask);
+      const int64_t row = first + r;
+      if (codes_.lists.skip && codes_.lists.skip[row]) continue;
+      const float score = query.tables.rough() ? query.tables.rough_score(sums_[q * 64 + sum_slot(r)], base_[q])
+                                               : exact(q, row, first + r / kGroupRows * kGroupRows);
+      if (score >= query.best.threshold()) query.best.push(score, codes_.lists.position(row));
+    }
+    if (query.best.threshold() != before) set_limit(q);
+  }
+  float exact(int q, int64_t row, int64_t group_row) const {
+    const int64_t stride = std::min(kGroupRows, list_end_ - group_row);
+    const uint8_t* code = codes_.codes + group_row * codes_.bytes() + (row - group_row);
+    return queries_[q]->tables.exact_score(codes_, code, stride, base_[q]);
+  }
+};
+
+// Probes [begin, end) of the queries [first, last), list by list.
+std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t first, int64_t last,
+                             int64_t begin, int64_t end) {
+  std::vector<Visit> visits;
+  for (int64_t q = first; q < last; ++q)
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t list = probes[q * n_probes + p];
+      if (list < 0) continue;
+      for (int64_t row = lists.offsets[list]; row < lists.offsets[list + 1]; row += kPieceRows)
+        visits.push_back({list, row, std::min(row + kPieceRows, lists.offsets[list + 1]), static_cast<int32_t>(q - first)});
+    }
+  if (last - first > 1)  // one query keeps the order of its probes: the best list first
+    std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) { return a.begin < b.begin; });
+  return visits;
+}
+
+// Visits [begin, end) of the vector: neighbours at the same rows go together.
+void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size_t end, std::vector<Query>& queries) {
+  while (begin < end) {
+    size_t stop = begin + 1;
+    while (stop < end && stop - begin < kSharedQueries && visits[stop].begin == visits[begin].begin) ++stop;
+    scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries);
+    begin = stop;
+  }
+}
+
+void transpose(const uint8_t* in, int64_t rows, int64_t columns, uint8_t* out) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];
+}
+
+}  // namespace
+
+void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
+                        const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
+                        int64_t n_probes, int64_t k, bool rough, float* scores, int64_t* positions) {
+  const Codes stored{codebook, codes, coarse, metric, lists, lists.offsets[n_lists]};
+  const int64_t d = codebook.d(), threads = num_threads();
+  const auto make = [&](int64_t first, int64_t last) {
+    std::vector<Query> out;
+    std::vector<float> scratch;
+    out.reserve(static_cast<size_t>(last - first));
+    for (int64_t q = first; q < last; ++q) {
+      out.push_back({queries + q * d, {}, Reservoir(k)});
+      if (!stored.table_per_list()) out.back().tables.fill(stored, queries + q * d, rough, scratch);
+    }
+    return out;
+  };
+  if (nq >= threads) {
+    const int64_t grain = std::min(kMostQueries, (nq + threads - 1) / threads);
+    parallel_for(nq, grain, [&](int64_t first, int64_t last) {
+      std::vector<Query> block = make(first, last);
+      Scan scan(stored, rough);
+      const int64_t cut = last - first > 1 ? std::min<int64_t>(1, n_probes) : n_probes;
+      for (const auto& visits : {visits_of(lists, probes, n_probes, first, last, 0, cut),
+                                 visits_of(lists, probes, n_probes, first, last, cut, n_probes)})
+        run_visits(scan, visits, 0, visits.size(), block);
+      for (int64_t q = first; q < last; ++q) block[q - first].best.write(scores + q * k, positions + q * k);
+    });
+    return;
+  }
+  for (int64_t q = 0; q < nq; ++q) {  // few queries: threads share the lists of each
+    const auto visits = visits_of(lists, probes, n_probes, q, q + 1, 0, n_probes);
+    const auto pieces = static_cast<int64_t>(visits.size());
+    std::vector<Query> parts = make(q, q + 1);
+    for (int64_t i = 1; i < threads; ++i) parts.push_back(parts[0]);
+    parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::vector<Query> mine{std::move(parts[i])};
+        Scan scan(stored, rough);
+        for (int64_t v = i; v < pieces; v += threads) run_visits(scan, visits, v, v + 1, mine);
+        parts[i] = std::move(mine[0]);
+      }
+    });
+    for (int64_t i = 1; i < threads; ++i) parts[0].best.merge(parts[i].best);
+    parts[0].best.write(scores + q * k, positions + q * k);
+  }
+}
+
+void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo) {
+  parallel_for(n_lists, 16, [&](int64_t begin, int64_t end) {
+    std::vector<uint8_t> group(static_cast<size_t>(kGroupRows * bytes));
+    for (int64_t list = begin; list < end; ++list)
+      for (int64_t row = offsets[list]; row < offsets[list + 1]; row += kGroupRows) {
+        const int64_t n = std::min(kGroupRows, offsets[list + 1] - row);
+        uint8_t* at = codes + row * bytes;
+        std::copy_n(at, n * bytes, group.data());
+        undo ? transpose(group.data(), bytes, n, at) : transpose(group.data(), n, bytes, at);
+      }
+  });
+}
+
+}  // namespace cluscomp
