@@ -13,15 +13,15 @@ from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.writer import IndexWriter
 
 
-def test_full_groups_are_transposed_and_the_rest_stays(rng):
+def test_groups_are_transposed_and_so_is_the_rest_of_a_list(rng):
     codec = make_codec(PQ(6, 4), 12)
     codes = rng.integers(0, 256, size=(70, 3)).astype("u1")
     stored = codes.copy()
     arrange_codes(codec, stored, np.array([0, 35, 35, 70]))
     np.testing.assert_array_equal(stored[:32].reshape(3, 32), codes[:32].T)
-    np.testing.assert_array_equal(stored[32:35], codes[32:35])
+    np.testing.assert_array_equal(stored[32:35].reshape(3, 3), codes[32:35].T)
     np.testing.assert_array_equal(stored[35:67].reshape(3, 32), codes[35:67].T)
-    np.testing.assert_array_equal(stored[67:], codes[67:])
+    np.testing.assert_array_equal(stored[67:].reshape(3, 3), codes[67:].T)
     np.testing.assert_array_equal(plain_codes(codec, stored, np.array([0, 35, 35, 70])), codes)
 
 
