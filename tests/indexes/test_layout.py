@@ -61,7 +61,7 @@ def test_streamed_equals_added_and_results_have_no_trace_of_it(rng, tmp_path, ke
     np.testing.assert_array_equal(streamed.segments[0].codes, added.segments[0].codes)
     faiss = pytest.importorskip("faiss")
     del faiss
-    added.refine_factor = 90  # every row: candidates are chosen by rounded scores here, by exact ones in faiss
+    added.refine_factor = 90  # every row: faiss chooses candidates by exact scores, we by rounded ones
     copied = added.to_faiss()
     scores, ids = added.search(queries, 10)
     theirs, their_ids = copied.search(queries, 10)
