@@ -131,7 +131,7 @@ float Assigner::threshold(const Best& best, float row_sq, double row_dot) const 
   const double row_term = metric_ == Metric::l2 ? 0.5 * static_cast<double>(row_sq) : -row_dot;
   const double sum_slack = metric_ == Metric::l2 ? static_cast<double>(rounding_slack(d_) * row_sq) : 0.0;
   const double value = best.value + row_term;
-  return static_cast<float>(value - sum_slack - 0x1p-22 * (std::fabs(best.value) + std::fabs(row_term)));
+  return static_cast<float>(value - sum_slack - 0x1p-22 * (std::fabs(best.value) + std::fabs(row_term)) - kVanished);
 }
 
 void Assigner::prepare_row(int64_t r, Scratch& s) const {
@@ -181,7 +181,9 @@ int64_t Assigner::verify_f32(int64_t rows, bool with_scores, Scratch& s) const {
   kern_.top2_f32(s.centred.data(), ld_, static_cast<int>(rows), panels.values.data(), panels.bias.data(), n_panels, d_,
                  s.top, s.position, s.second);
   for (int64_t r = 0; r < rows; ++r) {
-    const float slack = rounding_slack(d_) * (std::sqrt(s.sum_sq[r]) * panels.largest_norm + panels.largest_bias);
+    const float norm = std::sqrt(s.sum_sq[r]) + vanished_norm(d_);
+    const float slack = rounding_slack(d_) * (norm * panels.largest_norm + panels.largest_bias) +
+                        static_cast<float>(kVanished);
     if (s.second[r] < s.top[r] - 3 * slack) {
       s.best[r].label = s.position[r];
       if (!with_scores) continue;

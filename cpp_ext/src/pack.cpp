@@ -26,7 +26,8 @@ Quantized quantize_vector(const Kernels& kern, const float* centred, float large
   const float inverse = zero ? 0.0f : static_cast<float>(levels) / largest;
   float value_sq, error_sq;
   const int32_t sum = kern.quantize(centred, scale, inverse, out, ld, &value_sq, &error_sq);
-  return {scale, std::sqrt(value_sq), std::sqrt(error_sq), sum};
+  const float vanished = vanished_norm(ld);
+  return {scale, std::sqrt(value_sq) + vanished, std::sqrt(error_sq) + vanished, sum};
 }
 
 }  // namespace
@@ -55,7 +56,7 @@ FloatPanels pack_float(const Kernels& kern, const float* points, int64_t k, int6
     for (int64_t c = begin * kLanes; c < std::min(k, end * kLanes); ++c) {
       float sum_sq;
       kern.centre(points + c * ld, mean, centred.data(), ld, &sum_sq);
-      norms[c] = std::sqrt(sum_sq);
+      norms[c] = std::sqrt(sum_sq) + vanished_norm(ld);
       out.bias[c] = static_cast<float>(bias[c]);
       float* panel = out.values.data() + (c / kLanes) * d * kLanes + c % kLanes;
       for (int64_t j = 0; j < d; ++j) panel[j * kLanes] = centred[j];
@@ -86,7 +87,7 @@ void pack_int_panel(const Kernels& kern, const IntFilter& filter, const float* p
     terms[lane] = q.scale;
     terms[kLanes + lane] = static_cast<float>(bias[lane] + slack * std::fabs(bias[lane]));
     terms[2 * kLanes + lane] = q.error_norm * (1 + slack) + q.value_norm * slack;
-    terms[3 * kLanes + lane] = std::sqrt(sum_sq) * (1 + slack);
+    terms[3 * kLanes + lane] = (std::sqrt(sum_sq) + vanished_norm(ld)) * (1 + slack);
     for (int64_t j = 0; j < d; ++j)
       values[(j / 4) * 4 * kLanes + lane * 4 + j % 4] = static_cast<uint8_t>(integers[j] + filter.offset);
   }

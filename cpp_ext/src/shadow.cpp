@@ -57,10 +57,10 @@ float needed_bound(const QueryBlock& block, int64_t q, const ShadowView& shadow,
   if (metric == Metric::ip) {
     const double rounding = slack * static_cast<double>(block.norms[q]) * static_cast<double>(shadow.largest_norm);
     return static_cast<float>(value - block.mean_dot[q] - rounding -
-                              0x1p-22 * (std::fabs(value) + std::fabs(block.mean_dot[q])));
+                              0x1p-22 * (std::fabs(value) + std::fabs(block.mean_dot[q])) - kVanished);
   }
   const double square = static_cast<double>(block.squares[q]);
-  return static_cast<float>(0.5 * (square + value) - (slack + 0x1p-22) * (square + std::fabs(value)));
+  return static_cast<float>(0.5 * (square + value) - (slack + 0x1p-22) * (square + std::fabs(value)) - kVanished);
 }
 
 struct Searcher {

@@ -88,6 +88,17 @@ def test_hard_inputs(level, rng, case, metric, filter_name):
         np.testing.assert_array_equal(labels, np.argmax(value, axis=1))
 
 
+@pytest.mark.parametrize("scale", [1e-18, 1e-20, 1e-21, 1e-22, 1e-24, 1e-30])
+@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16"])
+def test_rows_whose_squares_vanish_in_float32(level, rng, filter_name, scale):
+    """Bounds made of float32 norms lose what such rows differ in; all pairs must then be decided in float64."""
+    x, c = (rows * np.float32(scale) for rows in gaussian(rng, 120, 200, 50))
+    assigner = native.Assigner(c, "l2")
+    assigner.filter = filter_name
+    distance = ((x[:, None].astype("f8") - c[None].astype("f8")) ** 2).sum(-1)
+    np.testing.assert_array_equal(assigner.assign(x)[0], distance.argmin(1))
+
+
 def test_a_filter_that_fails_hands_over_and_stays_right(rng):
     """One dimension 1000 times the others leaves nothing of the rest in 8 bits: nearly all pairs stay open."""
     x, c = gaussian(rng, 2000, 256, 64)
