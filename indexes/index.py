@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import require_finite
-from cluscomp.errors import CorruptIndexError, IncompleteResultsWarning, UsageError
+from cluscomp.errors import CorruptIndexError, IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.checks import as_matrix, json_object, positive, rows_of_dim
 from cluscomp.indexes.folder import FolderWriter
 from cluscomp.indexes.home import Home, write_extra
@@ -134,8 +134,8 @@ class Index:
         """Learn rotation, lists and codebooks from rows x (n, dim), NumPy, torch or memory map; no row is
         added.
 
-        Of more rows than 256 a list and 65536, a random sample is used (settings["training_rows"] says how
-        many). progress(stage, done, total) is called on the way. Keys that learn nothing (Flat, SQfp16) may
+        Of more rows than 256 a list and 65536, a random sample is used (SubsampleWarning and
+        settings["training_rows"] say how many). progress(stage, done, total) is called on the way. Keys that learn nothing (Flat, SQfp16) may
         skip this.
 
         Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
@@ -148,6 +148,12 @@ class Index:
         rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
         sample = sample_rows(rows, training_rows(self.spec), self.seed)
         require_finite(sample)
+        if self.pipeline.needs_training and sample.shape[0] < rows.shape[0]:
+            warnings.warn(
+                f"the index trains on {sample.shape[0]} of {rows.shape[0]} rows, drawn at random",
+                SubsampleWarning,
+                stacklevel=2,
+            )
         self.pipeline.train(sample, progress)
         self.settings["training_rows"] = int(sample.shape[0])
         return self
