@@ -15,11 +15,17 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "assign": "cluscomp.clustering.assign",
     "KMeans": "cluscomp.clustering.kmeans",
+    "KMedoids": "cluscomp.clustering.medoids",
+    "dissimilarities": "cluscomp.clustering.dissimilarities",
     "sinkhorn": "cluscomp.clustering.sinkhorn",
     "sinkhorn_points": "cluscomp.clustering.sinkhorn",
     "BalancedKMeans": "cluscomp.clustering.balanced_kmeans",
     "balanced_assign": "cluscomp.clustering.balanced_assign",
     "balance_report": "cluscomp.clustering.balance_report",
+    "SphericalKMeans": "cluscomp.clustering.spherical",
+    "HierarchicalKMeans": "cluscomp.clustering.hierarchical",
+    "KMeansTree": "cluscomp.clustering.hierarchical_tree",
+    "balanced_sample": "cluscomp.clustering.hierarchical",
     "ProductQuantizer": "cluscomp.quantization.product",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
@@ -37,9 +43,15 @@ if TYPE_CHECKING:
     from cluscomp.clustering.balance_report import balance_report as balance_report
     from cluscomp.clustering.balanced_assign import balanced_assign as balanced_assign
     from cluscomp.clustering.balanced_kmeans import BalancedKMeans as BalancedKMeans
+    from cluscomp.clustering.dissimilarities import dissimilarities as dissimilarities
+    from cluscomp.clustering.hierarchical import HierarchicalKMeans as HierarchicalKMeans
+    from cluscomp.clustering.hierarchical import balanced_sample as balanced_sample
+    from cluscomp.clustering.hierarchical_tree import KMeansTree as KMeansTree
     from cluscomp.clustering.kmeans import KMeans as KMeans
+    from cluscomp.clustering.medoids import KMedoids as KMedoids
     from cluscomp.clustering.sinkhorn import sinkhorn as sinkhorn
     from cluscomp.clustering.sinkhorn import sinkhorn_points as sinkhorn_points
+    from cluscomp.clustering.spherical import SphericalKMeans as SphericalKMeans
     from cluscomp.encoders import load_encoder as load_encoder
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.factory import index_factory as index_factory

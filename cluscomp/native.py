@@ -29,6 +29,10 @@ rescore_sq8 = _core.rescore_sq8
 build_shadow = _core.build_shadow
 search_shadow = _core.search_shadow
 interleave_codes = _core.interleave_codes
+squared_distances = _core.squared_distances
+MedoidSearch = _core.MedoidSearch
+SparseAssigner = _core.SparseAssigner
+sparse_directions = _core.sparse_directions
 
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""

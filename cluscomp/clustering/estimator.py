@@ -69,15 +69,21 @@ class Estimator:
 
         Raises NotTrainedError before fit, DimensionError for another width.
         """
+        self._check_fitted()
+        rows = _checked_rows(x)
+        self._check_width(rows.shape[1])
+        return rows
+
+    def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):
             raise _not_fitted_class()(f"this {type(self).__name__} is not fitted yet; call fit first")
-        rows = _checked_rows(x)
-        if rows.shape[1] != self.n_features_in_:
+
+    def _check_width(self, width: int) -> None:
+        if width != self.n_features_in_:
             raise DimensionError(
-                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting "
+                f"X has {width} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        return rows
 
 
 def _checked_rows(x: Any) -> np.ndarray:

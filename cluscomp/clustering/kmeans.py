@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,30 +92,40 @@ def cluster_rows(
 ) -> KMeansResult:
     """`train_kmeans` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
     checked = check_metric(metric)
-    _check_numbers(
+    check_numbers(
         n_clusters=n_clusters, n_iter=n_iter, n_redo=n_redo, max_points_per_cluster=max_points_per_cluster
     )
-    start = _check_start(init, n_clusters, x.shape[1])
-    mass = _check_weights(sample_weight, x.shape[0])
+    start = check_start(init, n_clusters, x.shape[1])
+    mass = check_weights(sample_weight, x.shape[0])
     rng = np.random.default_rng(seed)
     picked = _subsample(x.shape[0], n_clusters, max_points_per_cluster, mass, rng)
     rows = _training_rows(x, checked, mass, picked)
-    _check_enough_rows(rows, n_clusters)
+    check_enough_rows(rows, n_clusters)
 
     n_runs = 1 if isinstance(start, np.ndarray) else n_redo
     label_all = with_labels and picked is not None
     settle = n_runs > 1 or (with_labels and not label_all)
     ticker = Ticker(progress, rows.x.shape[0] * (n_iter + settle) * n_runs + x.shape[0] * label_all)
-    best: LloydResult | None = None
-    for _ in range(n_runs):
-        centroids = _start_centroids(start, rows, n_clusters, rng)
-        run = lloyd(rows, centroids, n_iter=n_iter, tol=tol, final_assignment=settle, ticker=ticker)
-        if best is None or run.objective < best.objective:
-            best = run
-    assert best is not None  # n_runs >= 1 has been checked
+    best = best_of_runs(
+        rows,
+        lambda: _start_centroids(start, rows, n_clusters, rng),
+        n_runs,
+        n_iter=n_iter,
+        tol=tol,
+        final_assignment=settle,
+        ticker=ticker,
+    )
     result = _with_all_labels(best, x, checked, mass, ticker) if label_all else _from_run(best, with_labels)
     ticker.finish()
     return result
+
+
+def best_of_runs(
+    rows: WeightedRows, start: Callable[[], np.ndarray], n_runs: int, **settings: Any
+) -> LloydResult:
+    """The run of `lloyd` with the smallest objective, each from centroids that `start` draws; n_runs >= 1."""
+    runs = (lloyd(rows, start(), **settings) for _ in range(n_runs))
+    return min(runs, key=lambda run: run.objective)
 
 
 def _from_run(run: LloydResult, with_labels: bool) -> KMeansResult:
@@ -165,8 +176,9 @@ def _training_rows(
     return WeightedRows(take_rows(x, picked), metric, None if mass is None else mass[picked])
 
 
-def _check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
-    n, n_usable = rows.x.shape[0], rows.usable().size
+def check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
+    """Raise TooFewRowsError unless at least n_clusters rows count."""
+    n, n_usable = rows.n, rows.usable().size
     if n_usable >= n_clusters:
         return
     unusable = "weight zero" if rows.metric != "cosine" else "weight or length zero"
@@ -177,7 +189,8 @@ def _check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
     )
 
 
-def _check_numbers(**numbers: int | None) -> None:
+def check_numbers(**numbers: int | None) -> None:
+    """Raise UsageError for the first parameter that is no positive integer."""
     for name, value in numbers.items():
         if value is None and name == "max_points_per_cluster":
             continue
@@ -185,7 +198,8 @@ def _check_numbers(**numbers: int | None) -> None:
             raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
 
 
-def _check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
+def check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
+    """`init` if it names a start; given centroids as (k, d) float32."""
     if isinstance(init, str):
         if init not in STARTS:
             raise UsageError(f"init {init!r} is unknown; pass 'random', 'k-means++' or centroids (k, d)")
@@ -196,7 +210,8 @@ def _check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
     return centroids
 
 
-def _check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
+def check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Weights as (n,) float64, finite and not negative; None stays None."""
     if sample_weight is None:
         return None
     mass = np.array(sample_weight, dtype=np.float64)

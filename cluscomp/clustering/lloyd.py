@@ -34,6 +34,7 @@ class WeightedRows:
 
     def __init__(self, x: np.ndarray, metric: Metric, mass: np.ndarray | None = None) -> None:
         self.x = x
+        self.n = x.shape[0]
         self.metric = metric
         self.mass = mass
         self.norms = None if metric == "l2" else row_norms(x)
@@ -50,8 +51,18 @@ class WeightedRows:
     def usable(self) -> np.ndarray:
         """Indices, ascending, of the rows that count: positive weight and, for cosine, a direction."""
         if self.pull is None:
-            return np.arange(self.x.shape[0])
+            return np.arange(self.n)
         return np.flatnonzero(self.pull > 0)
+
+    def assign(
+        self, centroids: np.ndarray, hints: np.ndarray | None, ticker: Ticker | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n,) int32 and scores (n,) float32; hints: the labels of the last step, if there was one."""
+        return assign_rows(self.x, centroids, self.metric, norms=self.norms, hints=hints, ticker=ticker)
+
+    def update(self, labels: np.ndarray, scores: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+        """Centroids (k, d) float32 of the clusters that `labels` describes."""
+        return update_centroids(self, labels, scores, centroids)
 
     def objective(self, scores: np.ndarray) -> float:
         """Weighted sum of the losses of all rows, in float64 (table in metrics.py)."""
@@ -107,16 +118,14 @@ def lloyd(
     final_assignment: assign once more after the last update, so that labels belong to the centroids returned.
     """
     history: list[float] = []
-    labels = np.full(rows.x.shape[0], -1, dtype=np.int32)
+    labels = np.full(rows.n, -1, dtype=np.int32)
     for step in range(n_iter + final_assignment):
         previous = labels
-        labels, scores = assign_rows(
-            rows.x, centroids, rows.metric, norms=rows.norms, hints=previous if step else None, ticker=ticker
-        )
+        labels, scores = rows.assign(centroids, previous if step else None, ticker)
         history.append(rows.objective(scores))
         if step == n_iter or np.array_equal(labels, previous) or _flat(history, tol):
             return LloydResult(centroids, labels, history[-1], step, True, tuple(history))
-        centroids = update_centroids(rows, labels, scores, centroids)
+        centroids = rows.update(labels, scores, centroids)
     return LloydResult(centroids, labels, history[-1], n_iter, False, tuple(history))
 
 
@@ -148,8 +157,8 @@ def relocate_empty(
     empty = np.flatnonzero(counts == 0)
     if empty.size == 0:
         return
-    donors = _donors(rows, labels, rows.gains(scores), empty.size, counts.size)
-    for cluster, row in zip(empty, donors, strict=False):
+    rows_to_move = donors(rows, labels, rows.gains(scores), empty.size, counts.size)
+    for cluster, row in zip(empty, rows_to_move, strict=False):
         pull = 1.0 if rows.pull is None else rows.pull[row]
         vector = pull * to_float32(rows.x[row]).astype(np.float64)
         sums[cluster] += vector
@@ -158,7 +167,7 @@ def relocate_empty(
         counts[labels[row]] -= pull
 
 
-def _donors(
+def donors(
     rows: WeightedRows, labels: np.ndarray, gains: np.ndarray, wanted: int, n_clusters: int
 ) -> Iterator[int]:
     """Rows by falling gain, ties by row; never the last member of a cluster."""

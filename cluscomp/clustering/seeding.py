@@ -46,10 +46,7 @@ def _distinct_sample(
     rows: WeightedRows, n_clusters: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Different rows (n', d) float32 (cosine: unit rows) in random order, and their total weights (n',)."""
-    usable = rows.usable()
-    limit = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER * n_clusters)
-    if usable.size > limit:
-        usable = np.sort(rng.choice(usable, size=limit, replace=False, shuffle=False))
+    usable = sample_usable(rows, n_clusters, rng)
     sample = to_float32(take_rows(rows.x, usable))
     if rows.metric == "cosine":
         sample = unit_rows(sample).astype(np.float32)
@@ -58,11 +55,24 @@ def _distinct_sample(
     return sample[first], np.bincount(group, weights=mass)
 
 
+def sample_usable(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
+    """Ascending numbers of the rows to start from: all that count, or a sample of them."""
+    usable = rows.usable()
+    limit = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER * n_clusters)
+    if usable.size <= limit:
+        return usable
+    return np.sort(rng.choice(usable, size=limit, replace=False, shuffle=False))
+
+
 def _hash_rows(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """64-bit hash (n,) of each float32 row: multiply-add with random odd numbers, then splitmix64's mixer."""
     odd = rng.integers(0, 1 << 63, size=x.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     words = (x + np.float32(0)).view(np.uint32)  # adding 0 gives -0 and 0 the same bits
-    key: np.ndarray = np.einsum("ij,j->i", words, odd, dtype=np.uint64, casting="same_kind")
+    return mix(np.einsum("ij,j->i", words, odd, dtype=np.uint64, casting="same_kind"))
+
+
+def mix(key: np.ndarray) -> np.ndarray:
+    """The mixer of splitmix64, entry by entry: (n,) uint64 to uint64."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         key = (key ^ (key >> np.uint64(shift))) * np.uint64(factor)
     return key

@@ -63,9 +63,11 @@ nb::ndarray<nb::numpy, T> make_array(std::initializer_list<size_t> shape) {
 
 void bind_assign(nb::module_& module);
 void bind_balanced(nb::module_& module);
+void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);
 void bind_shadow(nb::module_& module);
+void bind_sparse(nb::module_& module);
 void bind_transport(nb::module_& module);
 
 }  // namespace cluscomp::bind

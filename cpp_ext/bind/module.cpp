@@ -24,8 +24,10 @@ NB_MODULE(_core, m) {
   }, "Instruction sets of this machine, slowest first.");
   cluscomp::bind::bind_assign(m);
   cluscomp::bind::bind_balanced(m);
+  cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_scan(m);
   cluscomp::bind::bind_shadow(m);
+  cluscomp::bind::bind_sparse(m);
   cluscomp::bind::bind_transport(m);
 }

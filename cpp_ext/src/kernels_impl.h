@@ -10,6 +10,7 @@
 
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
+#include "sparse_impl.h"
 #include "transport_impl.h"
 
 namespace cluscomp {
@@ -371,6 +372,17 @@ struct Impl {
     return found;
   }
 
+  static int64_t select_below(const float* values, const float* limits, int64_t n, int32_t* positions) {
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i += kLanes) {
+      const int64_t left = n - i;
+      const F value = load<RowType::f32>(values, i, left), limit = load<RowType::f32>(limits, i, left);
+      uint32_t mask = ~V::not_less(value, limit) & 0xffffu;  // what fills up the last load is 0 < 0: not below
+      for (; mask; mask &= mask - 1) positions[found++] = static_cast<int32_t>(i + __builtin_ctz(mask));
+    }
+    return found;
+  }
+
   // ---- PQ tables ----
   static void table_dot(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out) {
     for (int64_t k = 0; k < ksub; k += kLanes) {
@@ -431,8 +443,8 @@ struct Impl {
     return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
-            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, table_dot, table_l2, byte_tables,
-            reach_u4, TransportImpl<V>::table()};
+            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
+            table_dot, table_l2, byte_tables, reach_u4, TransportImpl<V>::table()};
   }
 };
 

@@ -1,5 +1,6 @@
 // Every kernel of every level of this machine against the scalar level, bit for bit. Needs no Python, so it also runs
 // under an emulator: cross-compile it with src/*.cpp (not bind/) for another processor.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -67,6 +68,20 @@ void compare_shuffles(const Kernels& kern, const std::vector<float>& x, int64_t 
     }
 }
 
+void compare_sparse(const Kernels& kern, const std::vector<float>& x, const std::vector<float>& c, int64_t d,
+                    Results& out) {
+  const auto n = static_cast<int64_t>(std::min(x.size(), c.size()));
+  std::vector<int32_t> below(static_cast<size_t>(n)), columns;
+  below.resize(static_cast<size_t>(kern.select_below(x.data(), c.data(), n, below.data())));
+  out.labels.insert(out.labels.end(), below.begin(), below.end());
+  for (int64_t j = 0; j < d; j += 3) columns.push_back(static_cast<int32_t>(j));
+  const auto panels = random_floats(static_cast<size_t>(2 * d * kSparsePanel), 3);
+  std::vector<float> scores(static_cast<size_t>(2 * kSparsePanel));
+  kern.sparse_scores(columns.data(), x.data(), static_cast<int64_t>(columns.size()), panels.data(), 2, d,
+                     scores.data());
+  out.sums.insert(out.sums.end(), scores.begin(), scores.end());
+}
+
 Results run(int64_t d, int64_t k) {
   const Kernels& kern = kernels();
   const int64_t n = 150;
@@ -85,6 +100,7 @@ Results run(int64_t d, int64_t k) {
   out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
   compare_shuffles(kern, x, d, out);
+  compare_sparse(kern, x, c, d, out);
   for (Metric metric : {Metric::l2, Metric::ip})
     for (Filter filter : {Filter::f32, Filter::i8, Filter::i6, Filter::i16}) {
       Assigner assigner(c.data(), k, d, metric, nullptr);

@@ -14,6 +14,7 @@
 namespace cluscomp {
 
 constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
+constexpr int64_t kSparsePanel = 64;  // centroids in one panel for sparse rows: four cache lines a non-zero
 constexpr int64_t kGroupRows = 32;        // rows of one interleaved group of 4-bit codes
 constexpr int64_t kMaxFourBitBytes = 256;  // 256 * 254 < 65536
 constexpr int kSharedQueries = 4;          // queries that share one pass over 4-bit codes
@@ -89,6 +90,13 @@ struct Kernels {
   // multiple of 4.
   void (*top2_i16)(const int32_t* x, int64_t groups, const int32_t* centroids, const int32_t* start, int64_t k,
                    int64_t pairs, int32_t* best, int32_t* second);
+
+  // Positions i (ascending, any n) with values[i] < limits[i]; returns how many. NaN does not pass.
+  int64_t (*select_below)(const float* values, const float* limits, int64_t n, int32_t* positions);
+
+  // out[p * 64 + lane] = sum of values[i] * panels[p][columns[i]][lane] over one sparse row, in order. panels [p][d][64].
+  void (*sparse_scores)(const int32_t* columns, const float* values, int64_t count, const float* panels, int64_t n_panels,
+                        int64_t d, float* out);
 
   // PQ look-up tables for one sub-space: codebook transposed [dsub][ksub], ksub a multiple of 16.
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);

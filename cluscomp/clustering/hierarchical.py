@@ -1,0 +1,242 @@
+"""Hierarchical k-means from below, and balanced samples from a hierarchy: automatic curation of data.
+
+Level 1 clusters the rows, level 2 the centroids of level 1, and so on. Plain k-means spends most centroids
+where rows are dense. Resampling undoes that: the few rows nearest to each centroid are clustered anew, so
+that centroids spread over the support of the data rather than over its density. Drawing the same number of
+rows from every cluster, from the top level down, then gives a sample in which rare concepts have their
+place.
+Source: Vo et al., "Automatic data curation for self-supervised learning: a clustering-based approach", TMLR
+2024 (arXiv 2405.15613).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cluscomp.clustering.assign import assign_rows
+from cluscomp.clustering.blocks import take_rows
+from cluscomp.clustering.estimator import Estimator
+from cluscomp.clustering.kmeans import cluster_rows
+from cluscomp.clustering.metrics import Metric, check_metric
+from cluscomp.errors import DimensionError, UsageError
+
+
+class HierarchicalKMeans(Estimator):
+    """Hierarchical k-means from below, with optional resampling, with the conventions of scikit-learn.
+
+    n_clusters: centroids of each level from the rows upwards, such as (10_000, 1_000, 100); an int is one
+    level.
+    metric: "l2" or "cosine". n_iter: of every k-means, as `KMeans` takes it.
+    init: "k-means++" or "random". Resampling needs the former: random centroids start, and stay, where rows
+    are dense. It takes k passes over up to max(16384, 8 k) rows.
+    n_resampling: how often each level is clustered anew from the rows nearest to its centroids; 0 is plain
+    hierarchical k-means.
+    points_per_cluster: how many rows each centroid then keeps, one number or one a level; None takes a
+    quarter of the mean cluster size of the level, and at least 2.
+    seed: of all random choices.
+
+    After fit: centroids_ (list of (k_t, d) float32, from the rows upwards), parents_ (list of int32 arrays:
+    of each row its level-1 cluster, of each level-1 cluster its level-2 cluster, ...), cluster_centers_ and
+    labels_ (n,) int32 of the top level, n_features_in_.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int | Sequence[int],
+        *,
+        metric: str = "l2",
+        n_iter: int = 20,
+        init: str = "k-means++",
+        n_resampling: int = 0,
+        points_per_cluster: int | Sequence[int] | None = None,
+        seed: int | None = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.n_iter = n_iter
+        self.init = init
+        self.n_resampling = n_resampling
+        self.points_per_cluster = points_per_cluster
+        self.seed = seed
+
+    def fit(self, x: Any, y: Any = None) -> HierarchicalKMeans:
+        """Build the levels on the rows of x (n, d) (as `assign` takes them); y is ignored.
+
+        Raises UsageError (bad parameter, or a level larger than the one below), TooFewRowsError (fewer rows
+        than level-1 clusters) and the errors of `assign`.
+        """
+        rows = self._check_fit_rows(x)
+        metric = self._metric()
+        sizes = _numbers("n_clusters", self.n_clusters)
+        kept = self._kept_points(sizes)
+        if any(a < b for a, b in itertools.pairwise(sizes)):
+            raise UsageError(
+                f"n_clusters={tuple(sizes)} grows, but each level clusters the centroids below it"
+            )
+        base = int(np.random.default_rng(self.seed).integers(1 << 62))
+        self.centroids_: list[np.ndarray] = []
+        self.parents_: list[np.ndarray] = []
+        for level, (size, points) in enumerate(zip(sizes, kept, strict=True)):
+            centroids, labels = self._level(rows, size, points, metric, (base, level))
+            self.centroids_.append(centroids)
+            self.parents_.append(labels)
+            rows = centroids
+        self.cluster_centers_ = self.centroids_[-1]
+        self.labels_ = self._top(self.parents_[0])
+        return self
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Top-level label (n,) int32 of each row of x (n, d): that of its nearest level-1 centroid."""
+        rows = self._check_rows(x)
+        return self._top(assign_rows(rows, self.centroids_[0], self._metric())[0])
+
+    def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
+        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        labels: np.ndarray = self.fit(x).labels_
+        return labels
+
+    def sample(self, n_samples: int, *, seed: int | None = 0) -> np.ndarray:
+        """Row numbers (n_samples,) of a sample balanced over the hierarchy: see `balanced_sample`."""
+        self._check_fitted()
+        return balanced_sample(self.parents_, n_samples, seed=seed)
+
+    def _metric(self) -> Metric:
+        metric = check_metric(self.metric)
+        if metric == "ip":
+            raise UsageError("metric 'ip' has no meaning between centroids; pass 'l2' or 'cosine'")
+        return metric
+
+    def _top(self, labels: np.ndarray) -> np.ndarray:
+        for parents in self.parents_[1:]:
+            labels = parents[labels]
+        return labels
+
+    def _kept_points(self, sizes: list[int]) -> list[int | None]:
+        """Rows kept by a centroid at each level, None where it follows from the mean size."""
+        resampling = self.n_resampling
+        if isinstance(resampling, bool) or not isinstance(resampling, (int, np.integer)) or resampling < 0:
+            raise UsageError(f"n_resampling must be an integer of at least 0, but is {resampling!r}")
+        if self.points_per_cluster is None:
+            return [None] * len(sizes)
+        kept = _numbers("points_per_cluster", self.points_per_cluster)
+        if len(kept) not in (1, len(sizes)):
+            raise UsageError(
+                f"points_per_cluster has {len(kept)} numbers, but n_clusters has {len(sizes)} levels"
+            )
+        return [*kept] if len(kept) == len(sizes) else [kept[0]] * len(sizes)
+
+    def _level(
+        self, rows: np.ndarray, size: int, points: int | None, metric: Metric, seed: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Centroids (size, d) of one level and the labels (n,) of `rows`."""
+        settings: dict[str, Any] = {"metric": metric, "n_iter": self.n_iter, "init": self.init}
+        centroids = cluster_rows(rows, size, seed=seed, **settings).centroids
+        labels, scores = assign_rows(rows, centroids, metric)
+        points = max(2, rows.shape[0] // size // 4) if points is None else points
+        for turn in range(self.n_resampling):
+            near = nearest_members(labels, scores if metric == "l2" else -scores, points)
+            if near.size < size:
+                break
+            centroids = cluster_rows(take_rows(rows, near), size, seed=(*seed, turn), **settings).centroids
+            labels, scores = assign_rows(rows, centroids, metric)
+        return centroids, labels
+
+
+def nearest_members(labels: np.ndarray, loss: np.ndarray, points: int) -> np.ndarray:
+    """Ascending rows that are among the `points` of smallest loss in their cluster; ties: the lowest row."""
+    order = np.lexsort((loss, labels))
+    ordered = labels[order]
+    rank = np.arange(labels.size) - np.searchsorted(ordered, ordered)
+    return np.sort(order[rank < points])
+
+
+def balanced_sample(parents: Sequence[Any], n_samples: int, *, seed: int | None = 0) -> np.ndarray:
+    """Row numbers (n_samples,) int64, ascending, of a sample that is balanced over a hierarchy of clusters.
+
+    parents: of each row its cluster (n,), of each such cluster its parent, and so on upwards; `[labels]`
+    balances over one flat clustering. From the top down every cluster gets the same number of samples; what
+    a small cluster cannot fill is shared by the others, and a remainder goes to clusters drawn at random.
+    Rows of a lowest cluster are drawn without replacement. Source: Vo et al. 2024 (module head).
+    Raises UsageError (n_samples not between 0 and n), DimensionError (a level that does not fit the one
+    below).
+    """
+    levels = [np.asarray(level) for level in parents]
+    n = levels[0].size if levels else 0
+    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)) or not 0 <= n_samples <= n:
+        raise UsageError(f"n_samples must be between 0 and the number of rows, {n}, but is {n_samples!r}")
+    rng = np.random.default_rng(seed)
+    sizes = _rows_below(levels)
+    budget = _shares(sizes[-1], int(n_samples), rng)
+    for level in range(len(levels) - 1, 0, -1):
+        below = np.zeros(sizes[level - 1].size, dtype=np.int64)
+        for members, share in zip(_members(levels[level], budget.size), budget, strict=True):
+            if share:
+                below[members] = _shares(sizes[level - 1][members], int(share), rng)
+        budget = below
+    drawn = [
+        rng.choice(members, size=int(share), replace=False, shuffle=False)
+        for members, share in zip(_members(levels[0], budget.size), budget, strict=True)
+        if share
+    ]
+    return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.int64)
+
+
+def _rows_below(levels: list[np.ndarray]) -> list[np.ndarray]:
+    """Number of rows below each cluster of each level."""
+    sizes: list[np.ndarray] = []
+    weight = np.ones(levels[0].size, dtype=np.int64)
+    for number, level in enumerate(levels):
+        if level.ndim != 1 or level.dtype.kind not in "iu" or (level.size and level.min() < 0):
+            raise DimensionError(f"parents[{number}] must be a vector of cluster numbers from 0")
+        n_clusters = int(level.max(initial=-1)) + 1
+        if number + 1 < len(levels):
+            above = levels[number + 1].size
+            if above < n_clusters:
+                raise DimensionError(
+                    f"parents[{number + 1}] has {above} entries, but there are {n_clusters} clusters below"
+                )
+            n_clusters = above  # the last ones may be empty
+        count = np.zeros(n_clusters, dtype=np.int64)
+        np.add.at(count, level, weight)
+        sizes.append(count)
+        weight = count
+    return sizes
+
+
+def _members(labels: np.ndarray, n_clusters: int) -> list[np.ndarray]:
+    """Ascending members of each cluster."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.searchsorted(labels[order], np.arange(1, n_clusters)))
+
+
+def _shares(sizes: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (k,) int64 adding up to `total`, none above its size, as equal as that allows."""
+    ordered = np.sort(sizes)
+    # Filling all clusters up to the height ordered[i] takes needed[i].
+    needed = np.cumsum(ordered) + ordered * np.arange(sizes.size - 1, -1, -1)
+    full = int(np.searchsorted(needed, total, side="right"))
+    if full == sizes.size:
+        return sizes.copy()
+    spent = int(ordered[:full].sum())
+    height = (total - spent) // (sizes.size - full)
+    shares = np.minimum(sizes, height)
+    open_clusters = np.flatnonzero(sizes > height)
+    extra = rng.choice(open_clusters, size=total - int(shares.sum()), replace=False)
+    shares[extra] += 1
+    return shares
+
+
+def _numbers(name: str, value: Any) -> list[int]:
+    """One positive integer or a sequence of them, as a list."""
+    several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+    values = list(value) if several else [value]
+    for number in values:
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+            raise UsageError(f"{name} must be integers of at least 1, but is {value!r}")
+    if not values:
+        raise UsageError(f"{name} is empty; pass at least one number")
+    return [int(number) for number in values]

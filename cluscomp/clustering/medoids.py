@@ -1,0 +1,207 @@
+"""k-medoids: clusters whose centres are rows of the data, for any dissimilarity.
+
+FasterPAM swaps a medoid for a better row as soon as one is found, until no single swap lowers the sum of
+dissimilarities; the state it keeps per row makes a candidate cost one pass over its row of the matrix.
+Source: Schubert and Rousseeuw, "Fast and eager k-medoids clustering", Information Systems 101 (2021).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import to_float32
+from cluscomp.clustering.assign import assign_rows
+from cluscomp.clustering.blocks import Progress, take_rows
+from cluscomp.clustering.dissimilarities import METRICS, checked_matrix, matrix_of_rows
+from cluscomp.clustering.estimator import Estimator
+from cluscomp.clustering.metrics import Metric
+from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
+
+_VALUES_PER_CALL = 1 << 28  # matrix entries read by one native call: some 0.1 s
+
+
+class KMedoids(Estimator):
+    """k-medoids clustering by FasterPAM (eager swaps), with the conventions of scikit-learn.
+
+    n_clusters: k.
+    metric: "euclidean" (distance), "l2" (squared distance), "cosine" (1 - cosine), or "precomputed" (x is the
+    symmetric (n, n) matrix of dissimilarities, zero on the diagonal; any measure will do).
+    n_iter: most rounds over all rows; it stops after a round without a swap.
+    init: "random" (different rows), or row numbers (k,).
+    seed: of all random choices; the same seed gives the same medoids for any thread count.
+    n_redo: random starts; the one with the smallest inertia is kept.
+    max_points: with more rows than this, medoids are sought among a random sample of this size
+    (SubsampleWarning says so) and all rows are labelled: the matrix takes 4 * max_points**2 bytes. None: no
+    limit. A precomputed matrix is never sampled.
+
+    After fit: medoid_indices_ (k,) int64 ascending, cluster_centers_ (k, d) (those rows; None when
+    precomputed), labels_ (n,) int32 (nearest medoid; ties: the lowest), inertia_ (sum of the dissimilarities
+    from the medoids), n_iter_ (rounds begun), n_swaps_, n_features_in_.
+    Memory: the (n, n) float32 matrix. Time: a few passes over it.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int,
+        *,
+        metric: str = "euclidean",
+        n_iter: int = 100,
+        init: str | np.ndarray = "random",
+        seed: int | None = 0,
+        n_redo: int = 1,
+        max_points: int | None = 20_000,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.n_iter = n_iter
+        self.init = init
+        self.seed = seed
+        self.n_redo = n_redo
+        self.max_points = max_points
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self.metric == "precomputed"
+        return tags
+
+    def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> KMedoids:
+        """Find the medoids of the rows of x (n, d), or of a precomputed matrix (n, n); y is ignored.
+
+        progress(done, total) counts candidates scored; `total` is the limit, an early stop jumps to it.
+        Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (a
+        precomputed matrix that is not symmetric, negative or not zero on the diagonal) and those of `assign`.
+        """
+        rows = self._check_fit_rows(x)
+        self._check_parameters(rows.shape[0])
+        rng = np.random.default_rng(self.seed)
+        picked = self._sample(rows.shape[0], rng)
+        if self.metric == "precomputed":
+            matrix = checked_matrix(rows)
+        else:
+            matrix = matrix_of_rows(rows if picked is None else take_rows(rows, picked), self.metric)
+        search = self._best_search(matrix, picked, rng, progress)
+        found = np.sort(np.asarray(search.medoids, dtype=np.int64))
+        self.n_swaps_ = search.swaps
+        self.n_iter_ = -(-search.scored // matrix.shape[0])
+        self.medoid_indices_ = found if picked is None else picked[found]
+        if self.metric == "precomputed":
+            self.cluster_centers_ = None
+            losses = matrix[found]
+            self.labels_ = losses.argmin(axis=0).astype(np.int32)
+            self.inertia_ = float(losses.min(axis=0).sum(dtype=np.float64))
+        else:
+            self.cluster_centers_ = to_float32(take_rows(rows, self.medoid_indices_))
+            self.labels_, losses = self._nearest(rows)
+            self.inertia_ = float(losses.sum(dtype=np.float64))
+        return self
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Label (n,) int32 of the nearest medoid of each row of x (n, d).
+
+        Precomputed: x is (n, n_fit), the dissimilarities from the rows that were fitted.
+        """
+        rows = self._check_rows(x)
+        if self.metric == "precomputed":
+            nearest: np.ndarray = to_float32(rows[:, self.medoid_indices_]).argmin(axis=1).astype(np.int32)
+            return nearest
+        return self._nearest(rows)[0]
+
+    def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
+        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        labels: np.ndarray = self.fit(x).labels_
+        return labels
+
+    def _nearest(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n,) and dissimilarities (n,) float64 from the nearest medoid."""
+        assert self.cluster_centers_ is not None  # not precomputed
+        kernel: Metric = "cosine" if self.metric == "cosine" else "l2"
+        labels, scores = assign_rows(rows, self.cluster_centers_, kernel)
+        loss = scores.astype(np.float64)
+        if self.metric == "cosine":
+            loss = 1.0 - loss
+        return labels, np.sqrt(loss) if self.metric == "euclidean" else loss
+
+    def _check_parameters(self, n: int) -> None:
+        if self.metric not in METRICS:
+            raise UsageError(f"metric {self.metric!r} is unknown; pass one of {', '.join(METRICS)}")
+        for name in ("n_clusters", "n_iter", "n_redo", "max_points"):
+            value = getattr(self, name)
+            if value is None and name == "max_points":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        if n < self.n_clusters:
+            raise TooFewRowsError(
+                f"n_clusters={self.n_clusters} needs at least {self.n_clusters} rows, but there are {n} "
+                f"(n_samples={n}); pass more rows or a smaller n_clusters"
+            )
+        if self.max_points is not None and self.max_points < self.n_clusters:
+            raise UsageError(
+                f"max_points={self.max_points} is smaller than n_clusters={self.n_clusters}; "
+                "medoids are taken from a sample of max_points rows"
+            )
+
+    def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Ascending rows among which medoids are sought, or None for all; rows given as `init` are kept."""
+        if self.metric == "precomputed" or self.max_points is None or n <= self.max_points:
+            return None
+        warnings.warn(
+            f"medoids are sought among {self.max_points} of {n} rows (max_points={self.max_points}); "
+            f"max_points=None takes all, with a matrix of {4 * n * n} bytes",
+            SubsampleWarning,
+            stacklevel=3,
+        )
+        given = np.empty(0, np.int64) if isinstance(self.init, str) else self._given_rows(n)
+        others = np.setdiff1d(np.arange(n), given)
+        return np.sort(
+            np.concatenate([given, rng.choice(others, self.max_points - given.size, replace=False)])
+        )
+
+    def _given_rows(self, n: int) -> np.ndarray:
+        """Checked `init` as row numbers (k,)."""
+        given = np.asarray(self.init)
+        if given.shape != (self.n_clusters,) or given.dtype.kind not in "iu":
+            raise UsageError(
+                f"init must be 'random' or n_clusters={self.n_clusters} row numbers, but has shape "
+                f"{given.shape} and dtype {given.dtype}"
+            )
+        if given.min() < 0 or given.max() >= n or np.unique(given).size < given.size:
+            raise UsageError(f"init must be different rows in [0, {n}), but is {given.tolist()}")
+        return given.astype(np.int64)
+
+    def _best_search(
+        self,
+        matrix: np.ndarray,
+        picked: np.ndarray | None,
+        rng: np.random.Generator,
+        progress: Progress | None,
+    ) -> Any:
+        """The settled search with the smallest loss among n_redo starts."""
+        n = matrix.shape[0]
+        best = None
+        n_runs = self.n_redo if isinstance(self.init, str) else 1
+        for run in range(n_runs):
+            search = native.MedoidSearch(matrix, self._start(n, picked, rng))
+            total, done, settled = self.n_iter * n, 0, False
+            while not settled and done < total:
+                calls = max(1, _VALUES_PER_CALL // n)
+                settled = search.run(min(calls, total - done), max(1, calls // (4 + self.n_clusters)))
+                done = total if settled else search.scored
+                if progress is not None:
+                    progress(run * total + done, n_runs * total)
+            if best is None or search.loss < best.loss:
+                best = search
+        return best
+
+    def _start(self, n: int, picked: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+        if isinstance(self.init, str):
+            if self.init != "random":
+                raise UsageError(f"init {self.init!r} is unknown; pass 'random' or row numbers (k,)")
+            return np.sort(rng.choice(n, size=self.n_clusters, replace=False))
+        if picked is None:
+            return self._given_rows(n)
+        return np.searchsorted(picked, np.asarray(self.init)).astype(np.int64)
