@@ -145,8 +145,8 @@ def test_refine_reorders_by_finer_codes(make_index, queries, rows, exact) -> Non
 
 
 def test_refine_scores_exactly_k_times_factor_candidates(make_index, queries, rows) -> None:
-    _, candidates = make_index("PQ4x4", "ip").search(queries, 15)
-    scores, ids = make_index("PQ4x4,RFlat", "ip").search(queries, 5, refine_factor=3)
+    _, candidates = make_index("PQ4", "ip").search(queries, 15)
+    scores, ids = make_index("PQ4,RFlat", "ip").search(queries, 5, refine_factor=3)
     true = np.take_along_axis(queries @ rows.T, candidates, 1)
     np.testing.assert_array_equal(ids, np.take_along_axis(candidates, np.argsort(-true, 1), 1)[:, :5])
     np.testing.assert_allclose(scores, -np.sort(-true, 1)[:, :5], rtol=1e-5)
