@@ -69,5 +69,6 @@ void bind_scan(nb::module_& module);
 void bind_shadow(nb::module_& module);
 void bind_sparse(nb::module_& module);
 void bind_transport(nb::module_& module);
+void bind_ward(nb::module_& module);
 
 }  // namespace cluscomp::bind

@@ -30,4 +30,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_shadow(m);
   cluscomp::bind::bind_sparse(m);
   cluscomp::bind::bind_transport(m);
+  cluscomp::bind::bind_ward(m);
 }

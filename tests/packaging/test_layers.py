@@ -13,6 +13,7 @@ RANK = {
     "arrays": 2,
     "clustering": 3,
     "quantization": 4,
+    "multivector": 4,
     "inputs": 5,
     "encoders": 5,
     "indexes": 6,

@@ -32,6 +32,7 @@ cluscomp.ProductQuantizer(dim, m, nbits=8, *, rotation=None, balance="none", n_i
 cluscomp.ProductQuantizer.train(x)
 cluscomp.ProductQuantizer.encode(x)
 cluscomp.ProductQuantizer.decode(codes)
+cluscomp.pool_tokens(vectors, lengths, *, factor=None, max_vectors=None, method="ward", linkage_input="euclidean", renormalize=True, protected=0)
 cluscomp.index_factory(key, dim, metric="ip")
 cluscomp.open_index(path)
 cluscomp.indexes.index.Index.train(x)

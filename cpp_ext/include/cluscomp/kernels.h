@@ -10,6 +10,7 @@
 
 #include "cluscomp/rows.h"
 #include "cluscomp/transport_kernels.h"
+#include "cluscomp/ward_kernels.h"
 
 namespace cluscomp {
 
@@ -115,6 +116,7 @@ struct Kernels {
                    const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums);
 
   TransportKernels transport;
+  WardKernels ward;
 };
 
 extern const Kernels kernels_scalar;

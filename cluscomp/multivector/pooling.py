@@ -1,0 +1,166 @@
+"""Token pooling: fewer vectors a document, each the mean of a group of its token vectors.
+
+Source: Clavie, Chaffin and Adams, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance
+Impact via Token Pooling", arXiv 2409.14683 (2024).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import to_float32
+from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.clustering.ward import LinkageInput, check_linkage_input, ward_merges
+from cluscomp.errors import UsageError
+from cluscomp.multivector.budgets import Budget
+from cluscomp.multivector.grouping import Method, check_method, kmeans_groups, sequential_groups
+from cluscomp.multivector.ragged import Ragged, as_ragged
+
+_MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
+
+
+def pool_tokens(
+    vectors: Any,
+    lengths: Any,
+    *,
+    factor: float | None = None,
+    max_vectors: int | None = None,
+    method: str = "ward",
+    linkage_input: str = "euclidean",
+    renormalize: bool = True,
+    protected: int = 0,
+    height: float | None = None,
+    total_vectors: int | None = None,
+    total_bytes: int | None = None,
+    bytes_per_vector: float | None = None,
+    seed: int = 0,
+    return_labels: bool = False,
+    progress: Progress | None = None,
+) -> Any:
+    """Replace the token vectors of each document by the means of fewer groups.
+
+    vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,
+    float32, float16 or bfloat16. lengths: (n_docs,) tokens of each document, adding up to N; a document with
+    0 tokens keeps 0 vectors.
+
+    One budget: factor = a document keeps floor(n / factor) of its n unprotected vectors, at least 1;
+    max_vectors = kept by a document at most, protected ones included; height = Ward distance up to which
+    vectors are merged; total_vectors = kept by all documents together, spent where merging would lose most
+    (the sum of squared distances to the means); total_bytes = the same in bytes, with bytes_per_vector bytes
+    for a vector (4 d unless given). The last three need method "ward".
+
+    method: "ward" (agglomerative), "kmeans", or "sequential" (runs of neighbours as equal as possible).
+    linkage_input: what Ward works on. "euclidean" is Ward's criterion. "cosine_condensed" hands 1 - cosine to
+    it as if it were a distance, as sentence-transformers and PyLate do, and "cosine_square" takes the rows of
+    the square matrix of 1 - cosine for points, as stanford-futuredata/ColBERT does; the three give different
+    groups. renormalize: scale all results to length 1, also vectors that stay alone; a group whose mean is
+    zero gets its first vector. Without it results are plain means. protected: this many first tokens of each
+    document stay as they are, in front. seed: of k-means.
+
+    Returns pooled (N', d) float32 and lengths' (n_docs,) int64, never more than the budget allows: exact
+    duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of their
+    first tokens. With return_labels also labels (N,) int64: the row of `pooled` that each token went to.
+    Raises DimensionError, DTypeError, NonFiniteError, UsageError (no budget or two, unknown names, a total
+    that is below one vector a document: InfeasibleError).
+    """
+    ragged = as_ragged(vectors, lengths)
+    total = _total(total_vectors, total_bytes, bytes_per_vector, ragged.dim)
+    budget = Budget(factor, max_vectors, height, total)
+    grouping = check_method(method)
+    linkage = check_linkage_input(linkage_input)
+    if budget.needs_merges and grouping != "ward":
+        raise UsageError(f"a budget by height or in total needs method 'ward', not {method!r}")
+    if protected < 0:
+        raise UsageError(f"protected is {protected}, at least 0 is needed")
+    ticker = Ticker(progress, 2 * len(ragged))
+    labels, kept = _group(ragged, budget, grouping, linkage, int(protected), seed, ticker)
+    pooled = _means(ragged, labels, kept, renormalize, ticker)
+    ticker.finish()
+    return (pooled, kept, labels) if return_labels else (pooled, kept)
+
+
+def _total(
+    vectors: int | None, total_bytes: int | None, bytes_per_vector: float | None, dim: int
+) -> int | None:
+    """The total budget in vectors."""
+    if total_bytes is None:
+        if bytes_per_vector is not None:
+            raise UsageError("bytes_per_vector belongs to total_bytes, which is not given")
+        return vectors
+    if vectors is not None:
+        raise UsageError("total_vectors and total_bytes are both given; pass one of them")
+    size = 4 * dim if bytes_per_vector is None else bytes_per_vector
+    if not size > 0:
+        raise UsageError(f"bytes_per_vector is {size}, more than 0 is needed")
+    return int(total_bytes // size)
+
+
+def _group(
+    ragged: Ragged,
+    budget: Budget,
+    method: Method,
+    linkage: LinkageInput,
+    protected: int,
+    seed: int,
+    ticker: Ticker,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the result for each token (N,) int64, and vectors kept by each document (n_docs,) int64."""
+    alone = np.minimum(ragged.lengths, protected)
+    starts, stops = ragged.offsets[:-1] + alone, ragged.offsets[1:]
+    sizes = stops - starts
+    if method == "ward":
+        merges = ward_merges(ragged.rows, starts, stops, linkage, ticker.advance)
+        within, found = merges.cut(budget.counts(sizes, alone, merges))
+    else:
+        counts = budget.counts(sizes, alone, None)
+        if method == "kmeans":
+            within, found = kmeans_groups(
+                ragged.rows, starts, stops, counts, seed=seed, advance=ticker.advance
+            )
+        else:
+            within, found = sequential_groups(starts, stops, counts, ragged.rows.shape[0]), counts
+    kept = alone + found
+    return _rows_of(ragged, within, alone, kept), kept
+
+
+def _rows_of(ragged: Ragged, within: np.ndarray, alone: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Labels within documents (-1: protected) as rows of the result."""
+    lengths = ragged.lengths
+    position = np.arange(within.shape[0]) - np.repeat(ragged.offsets[:-1], lengths)
+    local = np.where(within < 0, position, within + np.repeat(alone, lengths))
+    labels: np.ndarray = local + np.repeat(np.cumsum(kept) - kept, lengths)
+    return labels
+
+
+def _means(
+    ragged: Ragged, labels: np.ndarray, kept: np.ndarray, renormalize: bool, ticker: Ticker
+) -> np.ndarray:
+    """Means (N', d) float32 of the rows with equal labels, which ascend with the documents."""
+    pooled = np.empty((int(kept.sum()), ragged.dim), dtype=np.float32)
+    ends = np.cumsum(kept)
+    for documents in ragged.blocks(_MEAN_ROWS):
+        first = int(ends[documents.start] - kept[documents.start])
+        last = int(ends[documents.stop - 1])
+        tokens = slice(int(ragged.offsets[documents.start]), int(ragged.offsets[documents.stop]))
+        local = (labels[tokens] - first).astype(np.int32)
+        pooled[first:last] = _block_means(ragged.rows[tokens], local, last - first, renormalize)
+        ticker.advance(documents.stop - documents.start)
+    return pooled
+
+
+def _block_means(rows: np.ndarray, labels: np.ndarray, k: int, renormalize: bool) -> np.ndarray:
+    """Means of k groups in float64, none of which is empty."""
+    sums, counts = np.zeros((k, rows.shape[1])), np.zeros(k)
+    native.accumulate(rows, labels, None, sums, counts)
+    if not renormalize:
+        sums /= counts[:, None]
+        return sums
+    norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))
+    for group in np.flatnonzero(norms == 0):
+        sums[group] = to_float32(rows[np.flatnonzero(labels == group)[:1]])[0]
+        norms[group] = np.sqrt(sums[group] @ sums[group]) or 1.0
+    sums /= norms[:, None]
+    return sums
