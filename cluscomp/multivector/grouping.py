@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.kmeans import cluster_rows
 from cluscomp.errors import UnknownKeyError
 
@@ -64,8 +65,9 @@ def kmeans_groups(
 def _kmeans_labels(rows: np.ndarray, k: int, seed: tuple[int, int]) -> np.ndarray:
     if k >= rows.shape[0]:
         return np.arange(rows.shape[0], dtype=np.int32)
-    result = cluster_rows(rows, k, n_iter=_KMEANS_STEPS, init="k-means++", seed=seed, with_labels=True)
-    return by_first_appearance(result.labels)
+    found = cluster_rows(rows, k, n_iter=_KMEANS_STEPS, init="k-means++", seed=seed)
+    labels, _ = assign_rows(rows, found.centroids, "l2")
+    return by_first_appearance(labels)
 
 
 def by_first_appearance(labels: np.ndarray) -> np.ndarray:
