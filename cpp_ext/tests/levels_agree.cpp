@@ -127,8 +127,8 @@ Results run(int64_t d, int64_t k) {
         weight(stable), mass(static_cast<size_t>(n), 0.01), column(shift.size(), 0.0);
     costs.sweep(0, n, {1.5, shift.data(), k + 1}, mass.data(), 1.0, {stable.data(), weight.data()}, column.data());
     costs.column_max(0, n, {1.5, shift.data(), k + 1}, {stable.data(), weight.data()}, shift.data());
-    for (const auto& values : {stable, weight, column, shift})
-      out.transport.insert(out.transport.end(), values.begin(), values.end());
+    for (const auto& part : {stable, weight, column, shift})
+      out.transport.insert(out.transport.end(), part.begin(), part.end());
   }
   return out;
 }
