@@ -25,6 +25,7 @@ _PUBLIC = {
     "SphericalKMeans": "cluscomp.clustering.spherical",
     "HierarchicalKMeans": "cluscomp.clustering.hierarchical",
     "KMeansTree": "cluscomp.clustering.hierarchical_tree",
+    "Ward": "cluscomp.clustering.ward_estimator",
     "balanced_sample": "cluscomp.clustering.hierarchical",
     "ProductQuantizer": "cluscomp.quantization.product",
     "index_factory": "cluscomp.indexes.factory",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from cluscomp.clustering.sinkhorn import sinkhorn as sinkhorn
     from cluscomp.clustering.sinkhorn import sinkhorn_points as sinkhorn_points
     from cluscomp.clustering.spherical import SphericalKMeans as SphericalKMeans
+    from cluscomp.clustering.ward_estimator import Ward as Ward
     from cluscomp.encoders import load_encoder as load_encoder
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.factory import index_factory as index_factory

@@ -32,6 +32,7 @@ interleave_codes = _core.interleave_codes
 squared_distances = _core.squared_distances
 MedoidSearch = _core.MedoidSearch
 SparseAssigner = _core.SparseAssigner
+row_distances = _core.row_distances
 sparse_directions = _core.sparse_directions
 ward_merges = _core.ward_merges
 cut_merges = _core.cut_merges

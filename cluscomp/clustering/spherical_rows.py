@@ -73,7 +73,7 @@ class SparseRows(WeightedRows):
             self._others = np.full(self.n, np.inf, dtype=np.float32)
         else:
             labels = hints.copy()
-            moved = _movements(self._centroids, centroids)
+            moved = native.row_distances(self._centroids, centroids)
         scores = np.empty(self.n, dtype=np.float32)
         self.rows_scored = 0
         assigner = native.SparseAssigner(centroids)
@@ -129,11 +129,6 @@ class SparseRows(WeightedRows):
             last = min(max(last, first + 1), first + step, self.n)
             yield slice(first, last)
             first = last
-
-
-def _movements(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Euclidean distance (k,) float64 between each centroid and its successor."""
-    return np.array([np.linalg.norm(b.astype(np.float64) - a) for a, b in zip(old, new, strict=True)])
 
 
 def _checked_csr(x: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

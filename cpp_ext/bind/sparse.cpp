@@ -65,6 +65,20 @@ void bind_sparse(nb::module_& m) {
            "start"_a, "columns"_a, "values"_a, "norms"_a, "moved"_a.none(), "labels"_a, "scores"_a, "others"_a.none(),
            "Writes labels, scores and bounds on the other scores; returns how many rows were scored in full.");
 
+  m.def("row_distances",
+        [](In<float, Matrix2> a, In<float, Matrix2> b) {
+          const auto n = static_cast<int64_t>(a.shape(0)), d = static_cast<int64_t>(a.shape(1));
+          require_equal(static_cast<int64_t>(b.shape(0)), n, "rows of b");
+          require_equal(static_cast<int64_t>(b.shape(1)), d, "columns of b");
+          auto out = make_array<double>({a.shape(0)});
+          {
+            nb::gil_scoped_release release;
+            row_distances(a.data(), b.data(), n, d, out.data());
+          }
+          return out;
+        },
+        "a"_a, "b"_a, "Euclidean distance (n,) float64 between rows of the same number.");
+
   m.def("sparse_directions",
         [](Starts start, Columns columns, Values values, In<int32_t, Vector1> labels, In<double, Vector1> weights,
            Out<float, Matrix2> centroids) {

@@ -11,7 +11,8 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kPiece = 64;  // rows that one thread takes at a time
+constexpr int64_t kPieceScores = 1 << 18;  // scores that one thread holds: 1 MiB
+constexpr int64_t kStrip = 256;  // columns of a panel packed at a time: 64 KiB
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 float round_up(double value) {
@@ -40,15 +41,26 @@ struct Movement {
 
 SparseAssigner::SparseAssigner(const float* centroids, int64_t k, int64_t d)
     : centroids_(centroids), k_(k), d_(d), panels_((k + kSparsePanel - 1) / kSparsePanel) {
-  packed_.assign(static_cast<size_t>(panels_ * d * kSparsePanel), 0.0f);
+  packed_.reset(new float[static_cast<size_t>(panels_ * d * kSparsePanel + kLanes)]);
+  while (reinterpret_cast<uintptr_t>(packed_.get() + aligned_) % 64) ++aligned_;
+  const int64_t strips = (d + kStrip - 1) / kStrip;
+  parallel_for(panels_ * strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t panel = at / strips, j0 = at % strips * kStrip, j1 = std::min(d, j0 + kStrip);
+      const int64_t lanes = std::min(kSparsePanel, k - panel * kSparsePanel);
+      const float* from = centroids + panel * kSparsePanel * d;
+      float* to = packed_.get() + aligned_ + panel * d * kSparsePanel;
+      for (int64_t j = j0; j < j1; ++j) {
+        float* values = to + j * kSparsePanel;
+        for (int64_t lane = 0; lane < lanes; ++lane) values[lane] = from[lane * d + j];
+        std::fill(values + lanes, values + kSparsePanel, 0.0f);
+      }
+    }
+  });
   std::vector<double> lengths(static_cast<size_t>(k));
   parallel_for(k, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      const float* from = centroids + c * d;
-      float* to = packed_.data() + (c / kSparsePanel) * d * kSparsePanel + c % kSparsePanel;
-      for (int64_t j = 0; j < d; ++j) to[j * kSparsePanel] = from[j];
-      lengths[c] = std::sqrt(kernels().dot_f64(from, from, d));
-    }
+    for (int64_t c = begin; c < end; ++c)
+      lengths[c] = std::sqrt(kernels().dot_f64(centroids + c * d, centroids + c * d, d));
   });
   for (double length : lengths) longest_ = std::max(longest_, length);
 }
@@ -61,10 +73,9 @@ double SparseAssigner::exact(const SparseRows& x, int64_t row, int64_t c) const 
   return sum;
 }
 
-void SparseAssigner::score_row(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open,
+void SparseAssigner::decide(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open,
                                int32_t* label, float* score, float* other) const {
-  const int64_t begin = x.start[row], count = x.start[row + 1] - begin, padded = panels_ * kSparsePanel;
-  kernels().sparse_scores(x.columns + begin, x.values + begin, count, packed_.data(), panels_, d_, work);
+  const int64_t count = x.start[row + 1] - x.start[row], padded = panels_ * kSparsePanel;
   for (int64_t c = k_; c < padded; ++c) work[c] = kNothing;
   // A sum of m rounded products is off by at most m u / (1 - m u) times the sum of magnitudes, u = 2^-24; twice that is
   // taken, and the smallest normal number per term for what underflows.
@@ -98,33 +109,51 @@ void SparseAssigner::score_row(const SparseRows& x, int64_t row, double norm, fl
   *other = round_up(std::max(second, rest + error));
 }
 
+bool SparseAssigner::settled(const SparseRows& x, int64_t row, double norm, double moved, int32_t label, float* score,
+                             float* other) const {
+  const double own = exact(x, row, label), terms = static_cast<double>(x.start[row + 1] - x.start[row]);
+  *other = round_up(static_cast<double>(*other) + norm * moved * (1 + 0x1p-20));
+  if (!(own - terms * norm * longest_ * 0x1p-50 > static_cast<double>(*other))) return false;
+  *score = static_cast<float>(own);
+  return true;
+}
+
 int64_t SparseAssigner::assign(const SparseRows& x, const double* norms, const double* moved, int32_t* labels,
                                float* scores, float* others) const {
   std::atomic<int64_t> total{0};
   const bool carry = moved && others;
-  const Movement movement(moved ? moved : norms, carry ? k_ : 0);
-  parallel_for(x.n, kPiece, [&](int64_t begin, int64_t end) {
+  const Movement movement(moved, carry ? k_ : 0);
+  const int64_t padded = panels_ * kSparsePanel, piece = std::clamp<int64_t>(kPieceScores / padded, 16, 1024);
+  parallel_for(x.n, piece, [&](int64_t begin, int64_t end) {
     static thread_local std::vector<float> work;
     static thread_local std::vector<int32_t> open;
-    work.resize(static_cast<size_t>(panels_ * kSparsePanel));
-    open.resize(work.size());
-    int64_t scored = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      if (carry) {
-        const double own = exact(x, i, labels[i]);
-        others[i] = round_up(static_cast<double>(others[i]) + norms[i] * movement.without(labels[i]) * (1 + 0x1p-20));
-        const double terms = static_cast<double>(x.start[i + 1] - x.start[i]);
-        if (own - terms * norms[i] * longest_ * 0x1p-50 > static_cast<double>(others[i])) {
-          scores[i] = static_cast<float>(own);
-          continue;
-        }
-      }
-      score_row(x, i, norms[i], work.data(), open.data(), labels + i, scores + i, others ? others + i : nullptr);
-      ++scored;
+    std::vector<int64_t> rows;
+    for (int64_t i = begin; i < end; ++i)
+      if (!carry || !settled(x, i, norms[i], movement.without(labels[i]), labels[i], scores + i, others + i))
+        rows.push_back(i);
+    const auto n_rows = static_cast<int64_t>(rows.size());
+    work.resize(static_cast<size_t>(n_rows * padded));
+    open.resize(static_cast<size_t>(padded));
+    // A panel at a time: what the rows share of it stays in the cache.
+    for (int64_t p = 0; p < panels_; ++p)
+      for (int64_t r = 0; r < n_rows; ++r)
+        kernels().sparse_scores(x.columns + x.start[rows[r]], x.values + x.start[rows[r]],
+                                x.start[rows[r] + 1] - x.start[rows[r]], packed_.get() + aligned_ + p * d_ * kSparsePanel,
+                                work.data() + r * padded + p * kSparsePanel);
+    for (int64_t r = 0; r < n_rows; ++r) {
+      const int64_t i = rows[r];
+      decide(x, i, norms[i], work.data() + r * padded, open.data(), labels + i, scores + i,
+             others ? others + i : nullptr);
     }
-    total.fetch_add(scored);
+    total.fetch_add(n_rows);
   });
   return total.load();
+}
+
+void row_distances(const float* a, const float* b, int64_t n, int64_t d, double* out) {
+  parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = std::sqrt(kernels().l2_f64(a + i * d, b + i * d, d));
+  });
 }
 
 void sparse_directions(const SparseRows& x, const int32_t* labels, const double* weights, float* centroids, int64_t k) {

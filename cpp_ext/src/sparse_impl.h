@@ -6,26 +6,28 @@
 namespace cluscomp {
 namespace {
 
+constexpr int64_t kAhead = 6;  // non-zeros whose centroid values are asked for early: they lie anywhere in memory
+
 template <class V>
-void sparse_scores(const int32_t* columns, const float* values, int64_t count, const float* panels, int64_t n_panels,
-                   int64_t d, float* out) {
+void sparse_scores(const int32_t* columns, const float* values, int64_t count, const float* panel, float* out) {
   using F = typename V::F;
-  for (int64_t p = 0; p < n_panels; ++p) {
-    const float* panel = panels + p * d * kSparsePanel;
-    F a0 = V::zero(), a1 = V::zero(), a2 = V::zero(), a3 = V::zero();
-    for (int64_t i = 0; i < count; ++i) {
-      const float* at = panel + static_cast<int64_t>(columns[i]) * kSparsePanel;
-      const F v = V::set(values[i]);
-      a0 = V::fma(v, V::load(at), a0);
-      a1 = V::fma(v, V::load(at + 16), a1);
-      a2 = V::fma(v, V::load(at + 32), a2);
-      a3 = V::fma(v, V::load(at + 48), a3);
+  F a0 = V::zero(), a1 = V::zero(), a2 = V::zero(), a3 = V::zero();
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      const float* next = panel + static_cast<int64_t>(columns[i + kAhead]) * kSparsePanel;
+      for (int64_t line = 0; line < kSparsePanel; line += 16) __builtin_prefetch(next + line);
     }
-    V::store(out + p * kSparsePanel, a0);
-    V::store(out + p * kSparsePanel + 16, a1);
-    V::store(out + p * kSparsePanel + 32, a2);
-    V::store(out + p * kSparsePanel + 48, a3);
+    const float* at = panel + static_cast<int64_t>(columns[i]) * kSparsePanel;
+    const F v = V::set(values[i]);
+    a0 = V::fma(v, V::load(at), a0);
+    a1 = V::fma(v, V::load(at + 16), a1);
+    a2 = V::fma(v, V::load(at + 32), a2);
+    a3 = V::fma(v, V::load(at + 48), a3);
   }
+  V::store(out, a0);
+  V::store(out + 16, a1);
+  V::store(out + 32, a2);
+  V::store(out + 48, a3);
 }
 
 }  // namespace

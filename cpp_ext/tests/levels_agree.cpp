@@ -75,10 +75,9 @@ void compare_sparse(const Kernels& kern, const std::vector<float>& x, const std:
   below.resize(static_cast<size_t>(kern.select_below(x.data(), c.data(), n, below.data())));
   out.labels.insert(out.labels.end(), below.begin(), below.end());
   for (int64_t j = 0; j < d; j += 3) columns.push_back(static_cast<int32_t>(j));
-  const auto panels = random_floats(static_cast<size_t>(2 * d * kSparsePanel), 3);
-  std::vector<float> scores(static_cast<size_t>(2 * kSparsePanel));
-  kern.sparse_scores(columns.data(), x.data(), static_cast<int64_t>(columns.size()), panels.data(), 2, d,
-                     scores.data());
+  const auto panel = random_floats(static_cast<size_t>(d * kSparsePanel), 3);
+  std::vector<float> scores(static_cast<size_t>(kSparsePanel));
+  kern.sparse_scores(columns.data(), x.data(), static_cast<int64_t>(columns.size()), panel.data(), scores.data());
   out.sums.insert(out.sums.end(), scores.begin(), scores.end());
 }
 

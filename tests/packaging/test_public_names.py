@@ -26,6 +26,7 @@ cluscomp.SphericalKMeans(n_clusters, *, n_iter=20, init="random", seed=0, n_redo
 cluscomp.KMedoids(n_clusters, *, metric="euclidean", n_iter=100, init="random", seed=0, n_redo=1, max_points=20_000)
 cluscomp.HierarchicalKMeans(n_clusters, *, metric="l2", n_resampling=0, points_per_cluster=None, seed=0)
 cluscomp.KMeansTree(branching=16, *, leaf_size=64, balance="exact", max_ratio=1.5, metric="l2", beam=1, seed=0)
+cluscomp.Ward(n_clusters=2, *, distance_threshold=None)
 cluscomp.balanced_sample(parents, n_samples, *, seed=0)
 cluscomp.dissimilarities(x, *, metric="euclidean")
 cluscomp.ProductQuantizer(dim, m, nbits=8, *, rotation=None, balance="none", n_iter=25, seed=0)

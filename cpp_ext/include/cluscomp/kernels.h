@@ -95,9 +95,8 @@ struct Kernels {
   // Positions i (ascending, any n) with values[i] < limits[i]; returns how many. NaN does not pass.
   int64_t (*select_below)(const float* values, const float* limits, int64_t n, int32_t* positions);
 
-  // out[p * 64 + lane] = sum of values[i] * panels[p][columns[i]][lane] over one sparse row, in order. panels [p][d][64].
-  void (*sparse_scores)(const int32_t* columns, const float* values, int64_t count, const float* panels, int64_t n_panels,
-                        int64_t d, float* out);
+  // out[lane] = sum of values[i] * panel[columns[i]][lane] over one sparse row, in order. panel [d][64].
+  void (*sparse_scores)(const int32_t* columns, const float* values, int64_t count, const float* panel, float* out);
 
   // PQ look-up tables for one sub-space: codebook transposed [dsub][ksub], ksub a multiple of 16.
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 namespace cluscomp {
 
@@ -34,12 +34,18 @@ class SparseAssigner {
   const float* centroids_;
   int64_t k_, d_, panels_;
   double longest_ = 0;
-  std::vector<float> packed_;  // [panel of 64][d][64], zero-padded
+  int64_t aligned_ = 0;              // where packed_ meets a cache line
+  std::unique_ptr<float[]> packed_;  // from there on: [panel of 64][d][64], zero-padded
 
   double exact(const SparseRows& x, int64_t row, int64_t c) const;
-  void score_row(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open, int32_t* label,
-                 float* score, float* other) const;
+  bool settled(const SparseRows& x, int64_t row, double norm, double moved, int32_t label, float* score,
+               float* other) const;
+  void decide(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open, int32_t* label, float* score,
+              float* other) const;
 };
+
+// out (n): Euclidean distance of row i of a (n, d) from row i of b, in float64.
+void row_distances(const float* a, const float* b, int64_t n, int64_t d, double* out);
 
 // centroids (k, d): the sum of weight * row over each cluster, scaled to length one; rows in order, sums in float64. A
 // cluster whose sum is zero keeps what is there. Labels must be in [0, k).
