@@ -33,6 +33,8 @@ _PUBLIC = {
     "build_index": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
+    "fde_encode": "cluscomp.multivector.fde",
+    "maxsim": "cluscomp.multivector.maxsim",
     "pool_tokens": "cluscomp.multivector.pooling",
     "set_num_threads": "cluscomp.native",
     "get_num_threads": "cluscomp.native",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.index import open_index as open_index
     from cluscomp.lora.merge import merge_adapters as merge_adapters
+    from cluscomp.multivector.fde import fde_encode as fde_encode
+    from cluscomp.multivector.maxsim import maxsim as maxsim
     from cluscomp.multivector.pooling import pool_tokens as pool_tokens
     from cluscomp.native import get_num_threads as get_num_threads
     from cluscomp.native import set_num_threads as set_num_threads

@@ -18,6 +18,8 @@ RIVALS = {
     "torch": "pip install 'cluscomp[encode]'",
     "scann": "pip install scann",
     "pot": "pip install pot",
+    "scipy": "pip install scipy",
+    "numpy": "pip install cluscomp",
 }
 """Name and how to get it."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from cluscomp import native
-from cluscomp.bench import assign, flat, kmeans, pq_encode, pq_train, rivals, scan, sinkhorn
+from cluscomp.bench import assign, flat, kmeans, maxsim, pool, pq_encode, pq_train, rivals, scan, sinkhorn
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
 from cluscomp.bench.machine import Peak, best_of, describe_machine, measure_peak
@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,
     "flat": flat,
     "kmeans": kmeans,
+    "maxsim": maxsim,
+    "pool": pool,
     "pq-encode": pq_encode,
     "pq-train": pq_train,
     "scan": scan,

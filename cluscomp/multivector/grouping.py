@@ -7,11 +7,13 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cluscomp.arrays import to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.kmeans import cluster_rows
+from cluscomp.clustering.medoids import KMedoids
 from cluscomp.errors import UnknownKeyError
 
-Method = Literal["ward", "kmeans", "sequential"]
+Method = Literal["ward", "kmeans", "kmedoids", "sequential"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _KMEANS_STEPS = 20
@@ -38,7 +40,8 @@ def sequential_groups(starts: np.ndarray, stops: np.ndarray, counts: np.ndarray,
     return labels
 
 
-def kmeans_groups(
+def clustered_groups(
+    method: Method,
     rows: np.ndarray,
     starts: np.ndarray,
     stops: np.ndarray,
@@ -47,27 +50,33 @@ def kmeans_groups(
     seed: int,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """k-means (20 steps from k-means++) on the rows of each document by itself.
+    """Cluster the rows of each document by itself into counts[i] groups.
 
+    method: "kmeans" (20 steps from k-means++) or "kmedoids" (FasterPAM on Euclidean distances).
     Returns labels (n,) int32, numbered by first appearance, -1 outside all documents, and the number of
     groups (n_docs,) int64; it is below counts[i] where fewer rows are distinct.
     """
     labels = np.full(rows.shape[0], -1, dtype=np.int32)
     found = np.zeros(starts.shape[0], dtype=np.int64)
+    cluster = _kmeans if method == "kmeans" else _kmedoids
     for i, (start, stop, k) in enumerate(zip(starts, stops, counts, strict=True)):
-        if stop > start:
-            labels[start:stop] = _kmeans_labels(rows[start:stop], int(k), (seed, i))
-            found[i] = labels[start:stop].max() + 1
+        n = int(stop - start)
+        if n > 0:
+            alone = int(k) >= n
+            own = np.arange(n) if alone else by_first_appearance(cluster(rows[start:stop], int(k), seed))
+            labels[start:stop] = own
+            found[i] = own.max() + 1
         advance(1)
     return labels, found
 
 
-def _kmeans_labels(rows: np.ndarray, k: int, seed: tuple[int, int]) -> np.ndarray:
-    if k >= rows.shape[0]:
-        return np.arange(rows.shape[0], dtype=np.int32)
+def _kmeans(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
     found = cluster_rows(rows, k, n_iter=_KMEANS_STEPS, init="k-means++", seed=seed)
-    labels, _ = assign_rows(rows, found.centroids, "l2")
-    return by_first_appearance(labels)
+    return assign_rows(rows, found.centroids, "l2")[0]
+
+
+def _kmedoids(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
+    return KMedoids(k, seed=seed, max_points=None).fit_predict(to_float32(rows))
 
 
 def by_first_appearance(labels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.ward import LinkageInput, check_linkage_input, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
-from cluscomp.multivector.grouping import Method, check_method, kmeans_groups, sequential_groups
+from cluscomp.multivector.grouping import Method, check_method, clustered_groups, sequential_groups
 from cluscomp.multivector.ragged import Ragged, as_ragged
 
 _MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
@@ -52,13 +52,16 @@ def pool_tokens(
     (the sum of squared distances to the means); total_bytes = the same in bytes, with bytes_per_vector bytes
     for a vector (4 d unless given). The last three need method "ward".
 
-    method: "ward" (agglomerative), "kmeans", or "sequential" (runs of neighbours as equal as possible).
+    method: how to group. "ward" (agglomerative), "kmeans", "kmedoids" (FasterPAM), or "sequential" (runs of
+    neighbours as equal in length as possible).
     linkage_input: what Ward works on. "euclidean" is Ward's criterion. "cosine_condensed" hands 1 - cosine to
     it as if it were a distance, as sentence-transformers and PyLate do, and "cosine_square" takes the rows of
     the square matrix of 1 - cosine for points, as stanford-futuredata/ColBERT does; the three give different
-    groups. renormalize: scale all results to length 1, also vectors that stay alone; a group whose mean is
-    zero gets its first vector. Without it results are plain means. protected: this many first tokens of each
-    document stay as they are, in front. seed: of k-means.
+    groups.
+    renormalize: scale all results to length 1, also vectors that stay alone; a group whose mean is zero gets
+    its first vector. Without it results are plain means.
+    protected: this many first tokens of each document stay by themselves, in front. seed: of k-means and
+    k-medoids.
 
     Returns pooled (N', d) float32 and lengths' (n_docs,) int64, never more than the budget allows: exact
     duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of their
@@ -116,12 +119,12 @@ def _group(
         within, found = merges.cut(budget.counts(sizes, alone, merges))
     else:
         counts = budget.counts(sizes, alone, None)
-        if method == "kmeans":
-            within, found = kmeans_groups(
-                ragged.rows, starts, stops, counts, seed=seed, advance=ticker.advance
-            )
-        else:
+        if method == "sequential":
             within, found = sequential_groups(starts, stops, counts, ragged.rows.shape[0]), counts
+        else:
+            within, found = clustered_groups(
+                method, ragged.rows, starts, stops, counts, seed=seed, advance=ticker.advance
+            )
     kept = alone + found
     return _rows_of(ragged, within, alone, kept), kept
 
