@@ -14,7 +14,7 @@ constexpr int64_t kTile = 16;      // rows and columns of one block of the matri
 constexpr int64_t kWidth = 64;     // products summed in float32 before float64 takes over
 constexpr int64_t kAlone = 1024;   // a run of so many rows shares its own work among threads
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Relative to the largest squared norm. Sums of 64 products in float32 are off by less than a tenth of it.
+// Relative to the largest squared norm. Sums of 64 products in float32 are off by less than a fifth of it.
 constexpr double kTolerance = 32 * 0x1p-24;
 
 void for_tiles(int64_t n, const std::function<void(int64_t, int64_t)>& body) {

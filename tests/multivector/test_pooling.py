@@ -150,6 +150,7 @@ def test_a_total_is_spent_where_it_saves_most(rng):
 
 
 def test_a_total_takes_the_lowest_heights_of_all_documents(rng):
+    pytest.importorskip("scipy")
     lengths = [9, 0, 1, 14, 6]
     x = documents(rng, lengths)
     for protected in (0, 2):
