@@ -12,17 +12,15 @@ typical values", JASA 1969.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from cluscomp.errors import UsageError
-from cluscomp.eval.metrics import evaluate_per_query
+from cluscomp.eval.metrics import Run, evaluate_per_query
 from cluscomp.eval.qrels import Qrels
 
-Run = Mapping[str, Mapping[str, float]]
 EXACT_QUERIES = 13  # so many queries have 8192 subsets: all of them are tried
 MIN_RESAMPLES = 1000
 _BLOCK_BYTES = 1 << 23

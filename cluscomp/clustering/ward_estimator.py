@@ -9,6 +9,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers
+from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
 from cluscomp.clustering.ward import ward_merges
 from cluscomp.errors import TooFewRowsError, UsageError
@@ -91,7 +92,4 @@ def _labels_after(children: np.ndarray, n: int) -> np.ndarray:
         if np.array_equal(above, parent):
             break
         parent = above
-    _, first, label = np.unique(parent[:n], return_index=True, return_inverse=True)
-    rank = np.empty(first.size, dtype=np.int32)
-    rank[np.argsort(first)] = np.arange(first.size)
-    return rank[label]
+    return by_first_appearance(parent[:n])

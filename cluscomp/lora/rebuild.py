@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.clustering.kmeans import KMeans
+from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.errors import UsageError
 
 CLUSTERINGS = ("kmeans",)
@@ -70,10 +71,7 @@ def cluster(units: np.ndarray, k: int, method: Method) -> np.ndarray:
         found = KMeans(k, init="k-means++", seed=method.seed).fit_predict(units)
     else:
         raise UsageError(f"clustering is {method.clustering!r}; valid are {', '.join(CLUSTERINGS)}")
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-    place = np.argsort(np.argsort(first))
-    labels: np.ndarray = place[inverse]
-    return labels
+    return by_first_appearance(found)
 
 
 def _means(units: np.ndarray, labels: np.ndarray, restore_norms: bool) -> np.ndarray:

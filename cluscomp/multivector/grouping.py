@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from cluscomp.arrays import to_float32
-from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.kmeans import cluster_rows
+from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.clustering.medoids import KMedoids
 from cluscomp.errors import UnknownKeyError
 
@@ -71,17 +71,10 @@ def clustered_groups(
 
 
 def _kmeans(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
-    found = cluster_rows(rows, k, n_iter=_KMEANS_STEPS, init="k-means++", seed=seed)
-    return assign_rows(rows, found.centroids, "l2")[0]
+    labels = cluster_rows(rows, k, n_iter=_KMEANS_STEPS, init="k-means++", seed=seed, with_labels=True).labels
+    assert labels is not None  # with_labels was set
+    return labels
 
 
 def _kmedoids(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
     return KMedoids(k, seed=seed, max_points=None).fit_predict(to_float32(rows))
-
-
-def by_first_appearance(labels: np.ndarray) -> np.ndarray:
-    """The same partition with labels 0, 1, ... in the order in which they appear."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(first.shape[0], dtype=np.int32)
-    rank[np.argsort(first)] = np.arange(first.shape[0], dtype=np.int32)
-    return rank[inverse]
