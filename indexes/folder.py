@@ -24,7 +24,7 @@ import numpy as np
 from cluscomp.errors import CluscompError, DiskFullError, IndexFolderError, OutputExistsError, UsageError
 from cluscomp.indexes.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.parameters import ArraySpec
-from cluscomp.indexes.swap import exchange, lock_folder, remove_stale
+from cluscomp.indexes.swap import lock_folder, put_in_place, remove_stale
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
@@ -135,13 +135,8 @@ class FolderWriter:
         with self.create(MANIFEST_NAME) as file:
             file.write(manifest.to_bytes())
         with self.disk_errors():
-            _sync_folder(self.folder)
             check_target(self.target, self.if_exists)
-            if self.target.exists() and any(self.target.iterdir()):
-                exchange(self.folder, self.target)
-            else:
-                os.rename(self.folder, self.target)
-            _sync_folder(self.target.parent)
+            put_in_place(self.folder, self.target)
         self.abort()  # after an exchange, the old index lies under the temporary name
 
     def abort(self) -> None:
@@ -231,13 +226,3 @@ def _disk_error(exc: OSError, target: Path, needed: int) -> CluscompError:
 
 def _existing(path: Path) -> Path:
     return next(parent for parent in [path, *path.parents] if parent.exists())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

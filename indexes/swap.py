@@ -31,6 +31,29 @@ def exchange(new: Path, old: Path) -> None:
     os.rename(aside, new)
 
 
+def put_in_place(folder: Path, target: Path) -> None:
+    """Let the finished `folder` stand at `target`, on disk; what stood there has the name `folder` then, if
+    anything did.
+    """
+    sync_folder(folder)
+    if target.exists() and any(target.iterdir()):
+        exchange(folder, target)
+    else:
+        os.rename(folder, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the entries of a folder to disk."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _exchange_atomically(new: Path, old: Path) -> bool:
     """True if done. A kernel or file system without the call is no error: the caller has another way."""
     if os.name != "posix":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cluscomp.errors import DiskFullError, InputError, OutputExistsError, UsageError
-from cluscomp.indexes.swap import exchange, lock_folder, remove_stale
+from cluscomp.indexes.swap import lock_folder, put_in_place, remove_stale
 
 REPORT_NAME = "cluscomp_merge.json"
 IF_EXISTS = ("fail", "replace")
@@ -50,10 +50,7 @@ def new_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
         lock = lock_folder(folder)
         try:
             yield folder
-            if target.exists() and any(target.iterdir()):
-                exchange(folder, target)
-            else:
-                os.rename(folder, target)
+            put_in_place(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # after an exchange, what stood there before
             lock.close()
