@@ -16,14 +16,16 @@ from cluscomp.indexes.ids import INT, TEXT
 from cluscomp.indexes.parameters import DTYPES
 
 FORMAT = "cluscomp-index"
-FORMAT_VERSION = 1
-MIN_READER_VERSION = 1
+FORMAT_VERSION = 2
+MIN_READER_VERSION = 2
 # format_version counts layouts of the folder, min_reader_version is the oldest reader of the features in use.
+# 2: the rows of 4-bit codes left over at the end of a list are transposed too (layout.py).
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_BYTES = 2**62
 MAX_DIM = 2**24
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
+FOUR_BIT_KEY = re.compile(r"PQ\d+x4(?:,|$)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,7 +53,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Contents of manifest.json, format version 1."""
+    """Contents of manifest.json."""
 
     created_by: str
     key: str
@@ -120,6 +122,11 @@ def _check_version(reader: _Reader, where: str) -> None:
             f"{where} has format version {version} and needs a reader of version {oldest_reader}, but "
             f"this cluscomp reads version {FORMAT_VERSION}; upgrade it (pip install -U cluscomp) or "
             "rebuild the index"
+        )
+    if version < 2 and FOUR_BIT_KEY.search(reader.text("key")):
+        raise CorruptIndexError(
+            f"{where} has format version 1, whose 4-bit codes stand in another order than version "
+            f"{FORMAT_VERSION} reads; rebuild the index"
         )
 
 

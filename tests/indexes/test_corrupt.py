@@ -90,7 +90,7 @@ def test_altered_header(saved: Path) -> None:
 @pytest.mark.parametrize("field", ["format_version", "min_reader_version"])
 def test_newer_format_names_both_versions(saved: Path, field: str) -> None:
     edit(saved, **{field: 7})
-    with pytest.raises(NewerFormatError, match=r"version 7.*reads version 1; upgrade"):
+    with pytest.raises(NewerFormatError, match=r"version 7.*reads version 2; upgrade"):
         open_index(saved)
 
 
@@ -416,3 +416,18 @@ def test_errors_of_a_folder_are_one_family() -> None:
     for kind in (CorruptIndexError, ForeignFileError, IndexMissingError, NewerFormatError):
         assert issubclass(kind, IndexFolderError)
         assert kind.exit_code == 5
+
+
+@pytest.mark.parametrize(("key", "opens"), [("SQ8", True), ("IVF2,PQ4x4", False), ("PQ4x4,RFlat", False)])
+def test_format_version_1_had_another_order_of_4_bit_codes(rng, tmp_path, key, opens):
+    rows = rng.normal(size=(300, 8)).astype("f4")
+    index_factory(key, 8).train(rows).add(rows).save(tmp_path / "i")
+    file = tmp_path / "i" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["format_version"] = manifest["min_reader_version"] = 1
+    file.write_text(json.dumps(manifest))
+    if opens:
+        assert len(open_index(tmp_path / "i")) == 300
+    else:
+        with pytest.raises(CorruptIndexError, match="version 1.*rebuild"):
+            open_index(tmp_path / "i")
