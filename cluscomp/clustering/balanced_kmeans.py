@@ -12,7 +12,7 @@ from cluscomp.clustering.balance_report import balance_report
 from cluscomp.clustering.balance_solver import Solution, find_items
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
 from cluscomp.clustering.estimator import Estimator
-from cluscomp.clustering.kmeans import cluster_rows
+from cluscomp.clustering.kmeans import check_enough_rows, cluster_rows
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
 from cluscomp.clustering.metrics import Metric, check_metric
 from cluscomp.clustering.seeding import random_start
@@ -132,6 +132,7 @@ class BalancedKMeans(Estimator):
 
     def _fit_balanced(self, x: np.ndarray, metric: Metric) -> None:
         rows = WeightedRows(x, metric)
+        check_enough_rows(rows, int(self.n_clusters))
         bounds, hard = self._bounds(x.shape[0]), self.balance != "soft"
         items = find_items(x, metric, int(bounds.high.min()))
         centroids = random_start(rows, int(self.n_clusters), np.random.default_rng(self.seed))

@@ -186,3 +186,9 @@ def test_report_by_hand():
     assert report["max_over_mean"] == pytest.approx(5.4) and report["above_4x_mean"] == 1
     assert report["expected_scan"] == pytest.approx((81 + 1) / 10 / (10 / 6))
     assert report["cv"] == pytest.approx(np.std([9, 1, 0, 0, 0, 0]) / (10 / 6))
+
+
+@pytest.mark.parametrize("balance", ["none", "soft", "cap", "exact"])
+def test_rows_without_a_direction_are_no_start(balance):
+    with pytest.raises(TooFewRowsError, match="length zero"):
+        cc.BalancedKMeans(2, metric="cosine", balance=balance).fit(np.zeros((10, 4), "f4"))
