@@ -72,7 +72,9 @@ def ward_merges(
     distance; "cosine_square" = Euclidean distances between the rows of the matrix of 1 - cosine.
     advance(runs) is called after each block. Raises InfeasibleError for a run of more than MAX_ROWS rows.
 
-    Merges equal scipy's where distances are not equal up to float64 rounding; ties go as scipy's do.
+    Merges equal scipy's where distances are not equal up to float64 rounding; ties go as scipy's do. Float32
+    products decide where distances differ by more than a tolerance, float64 elsewhere; the tolerance is five
+    times the largest error that was measured, not a proven bound.
     """
     sizes = stops - starts
     longest = int(sizes.max(initial=0))

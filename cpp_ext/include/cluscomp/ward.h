@@ -2,7 +2,7 @@
 //
 // Nearest-neighbour chain on a float64 matrix of squared distances, O(n^2) time and 8 n^2 bytes a run, with the rules of
 // scipy.cluster.hierarchy.linkage(..., "ward") for ties. Distances come from float32 products first; where two of them
-// are too close for a decision to be certain, all distances of that run are taken anew in float64.
+// are closer than a measured tolerance (ward_distances.cpp), all distances of that run are taken anew in float64.
 #pragma once
 
 #include "cluscomp/rows.h"
