@@ -22,9 +22,9 @@ from typing import BinaryIO
 import numpy as np
 
 from cluscomp.errors import CluscompError, DiskFullError, IndexFolderError, OutputExistsError, UsageError
+from cluscomp.folders import lock_folder, put_in_place, remove_stale
 from cluscomp.indexes.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.parameters import ArraySpec
-from cluscomp.indexes.swap import lock_folder, put_in_place, remove_stale
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import DimensionError, InputError, UsageError
+from cluscomp.folders import new_file, new_folder, write_json
 from cluscomp.lora.adapter import DTYPES, PREFIX, WEIGHTS_NAME, Adapter, Module, open_adapter
 from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
-from cluscomp.lora.folder import REPORT_NAME, check_output, new_file, new_folder, write_json
+from cluscomp.lora.folder import REPORT_NAME, check_output
 from cluscomp.lora.rebuild import CLUSTERINGS, Method, rebuild
 from cluscomp.lora.report import MergeReport, ModuleReport, module_report
 from cluscomp.lora.safetensors_file import TensorWriter

@@ -37,11 +37,11 @@ class LinearTransform:
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray:
         """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""
-        return _product(rows, self._matrix64.T)
+        return multiply_rows(rows, self._matrix64.T)
 
     def inverse(self, y: Any) -> np.ndarray:
         """Map rows y (n, d_out) back to (n, d_in) float32: exact for a rotation, the projection otherwise."""
-        return _product(as_rows(y, name="y", dim=self.d_out, min_rows=0), self._matrix64)
+        return multiply_rows(as_rows(y, name="y", dim=self.d_out, min_rows=0), self._matrix64)
 
     def to_state(self) -> dict[str, Any]:
         """Settings (JSON values) and arrays that `from_state` rebuilds the transform from."""
@@ -53,7 +53,11 @@ class LinearTransform:
         return cls(state["arrays"]["matrix"])
 
 
-def _product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def multiply_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """x @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.
+
+    Summed in float64 and rounded once, so that a row's result does not depend on its block.
+    """
     out = np.empty((x.shape[0], matrix.shape[1]), dtype=np.float32)
     for block in iter_blocks(x.shape[0], block_rows(*matrix.shape)):
         out[block] = to_float32(x[block]).astype(np.float64) @ matrix

@@ -9,6 +9,7 @@ from pathlib import Path
 # A room may import the rooms of lower rank, and itself. Rooms of one rank do not know each other.
 RANK = {
     "errors": 0,
+    "folders": 1,
     "native": 1,
     "arrays": 2,
     "clustering": 3,

@@ -1,16 +1,65 @@
-"""Exchanging two folders in one step, and finding the remains of killed writers."""
+"""Folders that appear all at once: written as a sibling, flushed, then renamed or exchanged in one step."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import json
 import os
+import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
+
+from cluscomp.errors import CluscompError, DiskFullError, InputError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # macOS sys/stdio.h
+
+
+@contextmanager
+def new_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
+    """A folder in the making that stands at `target` when left without an error, and else is removed.
+
+    What stands at `target` is replaced: the caller checks beforehand whether it may be. needed_bytes: room to
+    ask for. Raises DiskFullError, InputError (the place cannot be written to).
+    """
+    target = target.absolute()
+    prefix = f".{target.name}.cluscomp-partial-"
+    folder = target.parent / (prefix + secrets.token_hex(8))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(target.parent, prefix)
+        _require_free(target, needed_bytes)
+        folder.mkdir()
+        lock = lock_folder(folder)
+        try:
+            yield folder
+            put_in_place(folder, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # after an exchange, what stood there before
+            lock.close()
+    except OSError as exc:
+        raise _disk_error(exc, target) from exc
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is on disk when left."""
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A new JSON file that is on disk when this returns."""
+    with new_file(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
 
 
 def exchange(new: Path, old: Path) -> None:
@@ -112,3 +161,20 @@ def _try_lock(folder: Path) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+def _require_free(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise DiskFullError(
+            errno.ENOSPC,
+            f"{target} needs {needed} bytes, but the device has {free} bytes free; write elsewhere",
+        )
+
+
+def _disk_error(exc: OSError, target: Path) -> Exception:
+    if isinstance(exc, CluscompError):
+        return exc
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(errno.ENOSPC, f"the device of {target} is full; nothing was changed")
+    return InputError(f"cannot write {target}: {exc.strerror or exc}; nothing was changed")

@@ -1,0 +1,252 @@
+"""A product quantizer that was trained for ranking, and the folder it lives in.
+
+Documents are encoded with one set of centroids and scored with another, because training may go on for the
+scores after the codes have been fixed (JPQ); the two are equal where it did not. Queries may pass an adapter
+first. All of it is data: whoever trained the codec, with a text model or on vectors alone, writes the same
+folder, and an index needs nothing else.
+
+    codes of x      nearest document centroid of each part of R x
+    score of q, x   <R (W q + b), query centroids of the codes of x>      (ip, cosine)
+
+Sources: Zhan et al., RepCONC (WSDM 2022) and JPQ (CIKM 2021).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import as_rows, iter_blocks, require_finite, to_float32
+from cluscomp.clustering.blocks import block_rows
+from cluscomp.errors import (
+    DimensionError,
+    UsageError,
+)
+from cluscomp.folders import new_file, new_folder, write_json
+from cluscomp.quantization.codes import CODE_BITS, code_size
+from cluscomp.quantization.learned_folder import (
+    ADAPTER,
+    ARRAYS_NAME,
+    FORMAT,
+    REQUIRED,
+    SETTINGS_NAME,
+    VERSION,
+    check_codec_target,
+    read_arrays,
+    read_settings,
+)
+from cluscomp.quantization.linear import multiply_rows
+from cluscomp.quantization.scalar import check_codes
+
+METRICS = ("ip", "l2", "cosine")
+ORTHONORMAL_ERROR = 1e-3
+
+
+class LearnedCodec:
+    """Rotation, two sets of centroids and an optional query adapter; kept as float32 copies.
+
+    rotation: R (d_out, d), d_out <= d; orthonormal rows where the metric is l2, any where it is ip or cosine.
+    document_centroids: (m, 2**nbits, d_out / m), for encoding. query_centroids: same shape, for scoring;
+    None: the same. adapter_weight, adapter_bias: W (d, d) and b (d,), or both None. metric: "ip", "cosine"
+    (whoever uses the codec normalises rows and queries before all else) or "l2" (no adapter). kind: what made
+    it, such as "repconc" or "frozen". provenance: JSON values on how it was made.
+
+    Attributes: those, and dim, d_out, m, nbits, code_size (bytes a row).
+    Raises DimensionError, DTypeError, NonFiniteError, UsageError.
+    """
+
+    def __init__(
+        self,
+        rotation: Any,
+        document_centroids: Any,
+        query_centroids: Any = None,
+        *,
+        adapter_weight: Any = None,
+        adapter_bias: Any = None,
+        metric: str = "ip",
+        kind: str = "frozen",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.rotation = _matrix("rotation", rotation)
+        self.d_out, self.dim = self.rotation.shape
+        self.document_centroids = _codebooks("document_centroids", document_centroids, self.d_out)
+        self.query_centroids = self.document_centroids
+        if query_centroids is not None:
+            self.query_centroids = _codebooks("query_centroids", query_centroids, self.d_out)
+        self.m, n_centroids, _ = self.document_centroids.shape
+        self.nbits = n_centroids.bit_length() - 1
+        self.code_size = code_size(self.m, self.nbits)
+        self.adapter_weight, self.adapter_bias = _adapter(adapter_weight, adapter_bias, self.dim)
+        self.metric, self.kind = metric, kind
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self._check()
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether queries pass an adapter."""
+        return self.adapter_weight is not None
+
+    @property
+    def is_orthonormal(self) -> bool:
+        """Whether the rotation keeps lengths and angles of what it keeps."""
+        r = self.rotation.astype(np.float64)
+        return float(np.abs(r @ r.T - np.eye(self.d_out)).max()) <= ORTHONORMAL_ERROR
+
+    def rotate_documents(self, x: Any) -> np.ndarray:
+        """R x (n, d_out) float32 of the rows x (n, d)."""
+        return multiply_rows(as_rows(x, dim=self.dim, min_rows=0), self.rotation.T)
+
+    def rotate_queries(self, queries: Any) -> np.ndarray:
+        """R (W q + b) (n, d_out) float32 of the queries (n, d), or R q without adapter."""
+        q = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
+        if self.adapter_weight is None or self.adapter_bias is None:
+            return multiply_rows(q, self.rotation.T)
+        adapted = multiply_rows(q, self.adapter_weight.T) + self.adapter_bias
+        return multiply_rows(adapted, self.rotation.T)
+
+    def encode(self, x: Any) -> np.ndarray:
+        """Codes (n, code_size) uint8 of the rows x (n, d), bit-packed as codes.py describes."""
+        x = as_rows(x, dim=self.dim, min_rows=0)
+        codebook = native.PqCodebook(self.document_centroids, self.nbits)
+        codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
+        for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
+            codes[block] = native.pq_encode(self.rotate_documents(x[block]), codebook, self.nbits)
+        return codes
+
+    def decode(self, codes: Any) -> np.ndarray:
+        """What a score sees of rows with these codes (n, code_size): (n, d_out) float32, in rotated space."""
+        return native.pq_decode(check_codes(codes, self.code_size), self.query_centroids, self.nbits)
+
+    # ---- disk ----
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays under their names in the file."""
+        found = {
+            "rotation": self.rotation,
+            "document_centroids": self.document_centroids,
+            "query_centroids": self.query_centroids,
+        }
+        if self.adapter_weight is not None and self.adapter_bias is not None:
+            found |= dict(zip(ADAPTER, (self.adapter_weight, self.adapter_bias), strict=True))
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """What codec.json says."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "dim": self.dim,
+            "m": self.m,
+            "nbits": self.nbits,
+            "metric": self.metric,
+            "kind": self.kind,
+            "provenance": self.provenance,
+        }
+
+    def save(self, folder: str | os.PathLike[str], *, if_exists: str = "fail") -> None:
+        """Write the folder, all or nothing.
+
+        if_exists: "fail", or "replace", which replaces a codec folder and nothing else.
+        Raises OutputExistsError, DiskFullError, InputError (the place cannot be written to), UsageError.
+        """
+        target = Path(folder)
+        check_codec_target(target, if_exists)
+        needed = sum(array.nbytes for array in self.arrays().values())
+        with new_folder(target, needed) as draft:
+            self.write_into(draft)
+
+    def write_into(self, folder: Path) -> None:
+        """Write the two files into a folder that exists, for a caller who makes the folder all or nothing."""
+        from safetensors.numpy import save
+
+        with new_file(folder / ARRAYS_NAME) as file:
+            file.write(save(self.arrays()))
+        write_json(folder / SETTINGS_NAME, self.settings())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> LearnedCodec:
+        """Read a codec folder; every array is checked against codec.json before it is used.
+
+        Raises MissingInputError (no folder, a file missing), MalformedFileError (truncated, another tool's
+        file or git-LFS pointer), NewerFormatError, DimensionError, DTypeError, NonFiniteError.
+        """
+        path = Path(folder)
+        settings = read_settings(path)
+        arrays = read_arrays(path / ARRAYS_NAME)
+        codec = cls(
+            *(arrays[name] for name in REQUIRED),
+            adapter_weight=arrays.get(ADAPTER[0]),
+            adapter_bias=arrays.get(ADAPTER[1]),
+            metric=settings["metric"],
+            kind=settings["kind"],
+            provenance=settings["provenance"],
+        )
+        for name in ("dim", "m", "nbits"):
+            if settings[name] != getattr(codec, name):
+                raise DimensionError(
+                    f"{path / SETTINGS_NAME} says {name}={settings[name]}, but the arrays in {ARRAYS_NAME} "
+                    f"have {name}={getattr(codec, name)}; the folder mixes two codecs: train it again"
+                )
+        return codec
+
+    def __repr__(self) -> str:
+        return (
+            f"LearnedCodec({self.kind}, dim={self.dim}, m={self.m}, nbits={self.nbits}, "
+            f"metric={self.metric!r}, adapter={self.has_adapter})"
+        )
+
+    def _check(self) -> None:
+        if self.metric not in METRICS:
+            raise UsageError(f"metric {self.metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
+        if not isinstance(self.kind, str) or not self.kind:
+            raise UsageError(f"kind must be a text such as 'repconc' or 'frozen', but is {self.kind!r}")
+        if self.query_centroids.shape != self.document_centroids.shape:
+            raise DimensionError(
+                f"query_centroids have shape {self.query_centroids.shape}, but document_centroids "
+                f"{self.document_centroids.shape}; the codes of the one must fit the other"
+            )
+        if self.metric == "l2" and (self.has_adapter or not self.is_orthonormal):
+            fault = "a query adapter" if self.has_adapter else "a rotation without orthonormal rows"
+            raise UsageError(f"{fault} would change distances, so the metric l2 cannot have it; use ip")
+
+
+def _matrix(name: str, values: Any) -> np.ndarray:
+    rows = np.array(to_float32(as_rows(values, name=name)))
+    if rows.shape[0] > rows.shape[1]:
+        raise DimensionError(
+            f"{name} maps {rows.shape[1]} to {rows.shape[0]} dimensions; it must not raise their number"
+        )
+    return rows
+
+
+def _codebooks(name: str, values: Any, d_out: int) -> np.ndarray:
+    books = np.array(values, dtype=np.float32, order="C")
+    counts = tuple(1 << bits for bits in CODE_BITS)
+    if books.ndim != 3 or books.shape[1] not in counts or books.shape[0] * books.shape[2] != d_out:
+        raise DimensionError(
+            f"{name} have shape {books.shape}, but (m, 16, 64 or 256, {d_out} / m) is needed for a rotation "
+            f"to {d_out} dimensions"
+        )
+    require_finite(books.reshape(-1, books.shape[2]), name=name)
+    return books
+
+
+def _adapter(weight: Any, bias: Any, dim: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if weight is None and bias is None:
+        return None, None
+    if weight is None or bias is None:
+        raise UsageError("a query adapter needs both adapter_weight (d, d) and adapter_bias (d,)")
+    matrix = np.array(to_float32(as_rows(weight, name="adapter_weight", dim=dim)))
+    vector = np.array(bias, dtype=np.float32)
+    if matrix.shape[0] != dim or vector.shape != (dim,):
+        raise DimensionError(
+            f"adapter_weight has shape {matrix.shape} and adapter_bias {vector.shape}, but "
+            f"({dim}, {dim}) and ({dim},) are needed"
+        )
+    require_finite(vector[None, :], name="adapter_bias")
+    return matrix, vector
