@@ -22,6 +22,7 @@ RANK = {
     "lora": 7,
     "demo": 8,
     "bench": 8,
+    "training": 8,
     "cli": 9,
     "__main__": 10,
 }

@@ -1,0 +1,1 @@
+"""Training encoders together with the codec of their vectors (imports torch inside)."""

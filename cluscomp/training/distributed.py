@@ -1,0 +1,86 @@
+"""Several processes: reductions, and a gather that gradients pass through.
+
+Everything works the same in one process without torch.distributed. Processes are started by `torchrun` or
+`accelerate launch`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from cluscomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def start_processes(device: str) -> None:
+    """Join the group of processes that the launcher's variables describe; nothing without a launcher."""
+    import torch.distributed as dist
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+
+
+def is_spread() -> bool:
+    """Whether there are several processes."""
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Number of this process, and how many there are."""
+    import torch.distributed as dist
+
+    return (dist.get_rank(), dist.get_world_size()) if is_spread() else (0, 1)
+
+
+def all_reduce(values: Tensor, op: str) -> Tensor:
+    """Elementwise "sum" or "max" over all processes, as a new tensor without gradient."""
+    import torch.distributed as dist
+
+    if not is_spread():
+        return values
+    ops: dict[str, Any] = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
+    if op not in ops:
+        raise UsageError(f"op {op!r} is unknown; pass 'sum' or 'max'")
+    total = values.detach().clone()
+    dist.all_reduce(total, op=ops[op])
+    return total
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, in the order of ranks; every process must bring as many.
+
+    With autograd, as one large batch in one process: the gradient of a row is the sum of those that all
+    processes give it ("differentiable cross-device sampling", MoPQ, Xiao et al., EMNLP 2021).
+    """
+    if not is_spread():
+        return rows
+    import torch
+    from torch.distributed.nn.functional import all_gather
+
+    gathered: list[Tensor] = list(all_gather(rows))  # type: ignore[no-untyped-call]
+    return torch.cat(gathered)
+
+
+def average_gradients(parameters: list[Tensor]) -> None:
+    """Replace the gradients by their means over all processes (zeros where a process has none)."""
+    if not is_spread():
+        return
+    import torch
+
+    _, size = rank_and_size()
+    for parameter in parameters:
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad = all_reduce(gradient, "sum") / size
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    import torch.distributed as dist
+
+    if is_spread():
+        dist.barrier()
