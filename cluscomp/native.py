@@ -176,17 +176,15 @@ def scan_pq(
     skip: np.ndarray | None = None,
     coarse: np.ndarray | None = None,
     interleaved: bool = False,
-    rough: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k of the probed lists by asymmetric distance (Jegou et al. 2011), as `scan_rows` returns them.
 
     coarse: (n_lists, d) float32 when codes are residuals to the centroid of their list.
     interleaved: 4-bit codes went through `interleave_codes`; results are the same, sooner.
-    rough: with interleaved codes only; scores come from tables rounded to 7 bits, for a rerank to decide.
     """
     codebook = _codebook(codebooks, nbits)
     return _core.scan_pq(
-        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved, rough
+        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved
     )
 
 

@@ -78,13 +78,8 @@ class Codec(Protocol):
         probes: np.ndarray,
         k: int,
         metric: str,
-        *,
-        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1.
-
-        rough: the hits are candidates for a rerank, so a codec may choose them by cheaper, rounded scores.
-        """
+        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1."""
 
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
@@ -131,8 +126,6 @@ class FloatCodec:
         probes: np.ndarray,
         k: int,
         metric: str,
-        *,
-        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         if lists.shadow is not None:
             return search_shadow(lists.shadow, lists.codes, queries, k, metric, lists.skip)
@@ -184,8 +177,6 @@ class ScalarCodec:
         probes: np.ndarray,
         k: int,
         metric: str,
-        *,
-        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         q = self.quantizer
         return native.scan_sq8(
@@ -261,8 +252,6 @@ class ProductCodec:
         probes: np.ndarray,
         k: int,
         metric: str,
-        *,
-        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.scan_pq(
             queries,
@@ -277,7 +266,6 @@ class ProductCodec:
             lists.skip,
             lists.coarse,
             self.interleaved,
-            rough and self.interleaved,
         )
 
     def rescore(

@@ -10,8 +10,7 @@
 | ids other than 0 .. n-1  | IndexIDMap2                                                                     |
 
 faiss reports POSITIVE squared distances for l2, smallest first; our scores are their negatives. Equal scores
-may come in another order. Deleted rows are left out. Candidates of a rerank over 4-bit codes are chosen by
-rounded scores here and by exact ones there: at the edge of the candidates a row may differ.
+may come in another order. Deleted rows are left out.
 """
 
 from __future__ import annotations

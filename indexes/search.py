@@ -58,9 +58,9 @@ def _search_block(
     base = pipeline.base_rows(queries)
     projected = pipeline.project(base)
     if pipeline.refine is None:
-        return _scan(pipeline, segments, projected, k, nprobe, rough=False)
+        return _scan(pipeline, segments, projected, k, nprobe)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe, rough=True)
+    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe)
     return _rescore(pipeline, segments, base, candidates.positions, k)
 
 
@@ -70,16 +70,14 @@ def _scan(
     queries: np.ndarray,
     k: int,
     nprobe: int,
-    *,
-    rough: bool,
 ) -> Hits:
-    """Best k by the codes; scores are those of the codes, rounded where rough."""
+    """Best k by the codes; scores are those of the codes."""
     probes = np.zeros((queries.shape[0], 1), dtype=np.int32)
     coarse = None
     if pipeline.partition is not None:
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
-    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k, rough) for segment in segments]
+    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
     return _merged(segments, found, k)
 
 
@@ -103,10 +101,9 @@ def _scan_segment(
     probes: np.ndarray,
     coarse: np.ndarray | None,
     k: int,
-    rough: bool,
 ) -> Hits:
     scores, positions = pipeline.codec.scan(
-        queries, segment.list_view(coarse), probes, k, pipeline.score_metric, rough=rough
+        queries, segment.list_view(coarse), probes, k, pipeline.score_metric
     )
     segment.check_positions(positions)
     return Hits(scores, positions)

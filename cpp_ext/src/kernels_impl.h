@@ -403,7 +403,7 @@ struct Impl {
     }
   }
 
-  static TableScale byte_tables(const float* tables, int64_t m, float sign, float up, uint8_t* out) {
+  static TableScale byte_tables(const float* tables, int64_t m, float sign, uint8_t* out) {
     const F signs = V::set(sign), minus = V::set(-1.0f);
     TableScale scale{0, 0, 0};
     for (int64_t s = 0; s < m; ++s) {
@@ -415,11 +415,11 @@ struct Impl {
       scale.magnitude += static_cast<double>(std::fabs(low) > std::fabs(high) ? std::fabs(low) : std::fabs(high));
     }
     if (!(scale.step > 0)) scale.step = 1;
-    const F inverse = V::set(1.0f / scale.step), shift = V::set(up);
+    const F inverse = V::set(1.0f / scale.step), up = V::set(0.5001f);
     for (int64_t s = 0; s < m; ++s) {
       const F t = V::mul(V::load(tables + s * 16), signs);
       const F low = V::set(-V::reduce_max(V::mul(t, minus)));
-      V::store_i8(reinterpret_cast<int8_t*>(out + s * 16), V::round_i(V::fma(V::sub(t, low), inverse, shift)));
+      V::store_i8(reinterpret_cast<int8_t*>(out + s * 16), V::round_i(V::fma(V::sub(t, low), inverse, up)));
     }
     if (m % 2) std::memset(out + m * 16, 0, 16);
     return scale;

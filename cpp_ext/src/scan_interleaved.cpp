@@ -1,10 +1,10 @@
 // Search over interleaved 4-bit codes by byte shuffles, 64 rows and up to four queries at a time.
 //
-// Lists are visited in order, each by all queries that probe it, so that its codes are read from memory once. The first
-// probe of every query goes before all others: it sets a threshold that lets most rows of the other lists be passed over.
-// Exact scores: 7-bit tables rounded up bound every row, and rows whose bound reaches the k-th best are summed in float32.
-// Rough scores: low + step * (sum of tables rounded to nearest). Both are a function of row and query alone, and their
-// order is total: no result depends on how queries and lists were cut up.
+// Lists are visited in order, each by all of some queries that probe it, so that its codes are read from memory once. The
+// first probe of every query goes before all others: its threshold lets most rows of the other lists be passed over.
+// 7-bit tables rounded up bound every row; rows whose bound reaches the k-th best wait, and are then summed in float32,
+// the k of the highest bounds first, after which few others still reach. A score is a function of row and query alone, and
+// the order of hits is total: no result depends on how queries and lists were cut up.
 //
 // Source of the shuffles: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015.
 #include <algorithm>
@@ -22,7 +22,9 @@ namespace {
 
 constexpr int64_t kPairRows = 2 * kGroupRows;
 constexpr int64_t kPieceRows = 512 * kPairRows;  // a longer list is visited in pieces
-constexpr int64_t kMostQueries = 1024;           // of one pass over the lists: bounds the memory for their tables
+constexpr int kTogether = 4;                     // rows that are summed in float32 side by side
+constexpr int64_t kMostQueries = 64;             // of one pass over the lists, so that caches hold their tables
+constexpr size_t kMostWaiting = 256;             // and 2 k: rows that wait for float32 at most
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct Codes {
@@ -42,23 +44,18 @@ struct Codes {
 // The tables of one query, and for one list where lists have their own.
 class Tables {
  public:
-  // scratch: for float tables that are not needed afterwards.
-  void fill(const Codes& codes, const float* query, bool rough, std::vector<float>& scratch) {
-    const Kernels& kern = kernels();
+  void fill(const Codes& codes, const float* query) {
     const int64_t m = codes.book.m();
-    scratch.resize(static_cast<size_t>(m * 16));
+    floats_.resize(static_cast<size_t>(codes.bytes() * 32));  // beyond the last code: zero
     bytes_.resize(static_cast<size_t>(codes.bytes() * 32));
-    codes.book.tables(query, codes.metric, scratch.data());
-    scale_ = kern.byte_tables(scratch.data(), m, codes.sign(), rough ? 0.0f : 0.5001f, bytes_.data());
+    codes.book.tables(query, codes.metric, floats_.data());
+    scale_ = kernels().byte_tables(floats_.data(), m, codes.sign(), bytes_.data());
     // float32 sums of m entries are off by at most this much
     slack_ = scale_.magnitude * static_cast<double>(m + 2) * 0x1p-24;
     usable_ = std::isfinite(scale_.step) && std::isfinite(scale_.magnitude) && codes.bytes() <= kMaxFourBitBytes;
     if (!usable_) std::fill(bytes_.begin(), bytes_.end(), uint8_t{0});
-    rough_ = rough && usable_;
-    if (!rough_) floats_ = scratch;
   }
   const uint8_t* bytes() const { return bytes_.data(); }
-  bool rough() const { return rough_; }
 
   // The least sum of bytes with which a row may score `threshold`; 65536 where none can. base: added to every sum.
   int64_t needed(float threshold, float base) const {
@@ -69,33 +66,32 @@ class Tables {
     const double sum = (value - scale_.low - rounding) / static_cast<double>(scale_.step);
     return sum > 65535 ? 65536 : static_cast<int64_t>(std::max(0.0, std::ceil(sum)));
   }
-  float rough_score(uint16_t sum, float base) const {
-    return std::fma(scale_.step, static_cast<float>(sum), base + static_cast<float>(scale_.low));
-  }
-  // `code` points at the first byte of a row whose bytes are `stride` apart; sums as pq_scorer does.
-  float exact_score(const Codes& codes, const uint8_t* code, int64_t stride, float base) const {
-    float sum = base;
-    const int64_t m = codes.book.m();
-    for (int64_t j = 0; j < codes.bytes(); ++j) {
-      const float* table = floats_.data() + j * 32;
-      const uint8_t value = code[j * stride];
-      sum += table[value & 15] + (2 * j + 1 < m ? table[16 + (value >> 4)] : 0.0f);
-    }
-    return codes.metric == Metric::ip ? sum : -sum;
+  // Scores of kTogether rows, so that the additions of one do not wait for those of another; sums as pq_scorer does.
+  // at[i] points at the first byte of a row whose bytes are stride[i] apart.
+  void exact_scores(const Codes& codes, const uint8_t* const* at, const int64_t* stride, float base, float* out) const {
+    float sum[kTogether];
+    std::fill_n(sum, kTogether, base);
+    const float* table = floats_.data();
+    for (int64_t j = 0; j < codes.bytes(); ++j, table += 32)
+      for (int i = 0; i < kTogether; ++i) {
+        const uint8_t value = at[i][j * stride[i]];
+        sum[i] += table[value & 15] + table[16 + (value >> 4)];
+      }
+    for (int i = 0; i < kTogether; ++i) out[i] = codes.metric == Metric::ip ? sum[i] : -sum[i];
   }
 
  private:
-  std::vector<float> floats_;   // [m][16], for exact scores
+  std::vector<float> floats_;   // [bytes][2][16], for exact scores
   std::vector<uint8_t> bytes_;  // the layout of Kernels::reach_u4
   TableScale scale_{};
   double slack_ = 0;
-  bool usable_ = false, rough_ = false;
+  bool usable_ = false;
 };
 
 struct Query {
   const float* values;
   Tables tables;
-  Reservoir best;
+  TopK best;
 };
 
 struct Visit {
@@ -103,14 +99,22 @@ struct Visit {
   int32_t query;
 };
 
+// A row whose bound reached the threshold, and its sum of bytes.
+struct Waiting {
+  int64_t row;
+  uint16_t sum;
+};
+
 // Up to four queries at the rows of one visit.
 class Scan {
  public:
-  Scan(const Codes& codes, bool rough) : codes_(codes), rough_(rough), rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
+  Scan(const Codes& codes, int64_t k)
+      : codes_(codes), k_(static_cast<size_t>(k)), rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
   void visit(const Visit* visits, int count, std::vector<Query>& queries) {
     for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q].list);
     const auto [list, begin, end, first_query] = visits[0];
+    list_begin_ = codes_.lists.offsets[list];
     list_end_ = codes_.lists.offsets[list + 1];
     for (int64_t row = begin; row < end; row += kPairRows) {
       const uint8_t* first = group(row);
@@ -122,21 +126,23 @@ class Scan {
       for (int q = 0; q < count; ++q)
         if (masks[q] & valid) keep(q, row, masks[q] & valid);
     }
+    for (int q = 0; q < count; ++q) settle(q);
   }
 
  private:
   const Kernels& kern_ = kernels();
   const Codes& codes_;
-  bool rough_;
+  size_t k_;
   std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
-  std::vector<float> residual_, scratch_;
+  std::vector<float> residual_;
+  std::vector<Waiting> waiting_[kSharedQueries];
   Query* queries_[kSharedQueries];
   float base_[kSharedQueries];
   const uint8_t* bytes_[kSharedQueries];
   uint16_t limits_[kSharedQueries];
   bool closed_[kSharedQueries];
   uint16_t sums_[kSharedQueries * 64];
-  int64_t list_end_ = 0;
+  int64_t list_begin_ = 0, list_end_ = 0;
 
   void enter(int q, Query& query, int64_t list) {
     const int64_t d = codes_.book.d();
@@ -147,7 +153,7 @@ class Scan {
       if (codes_.table_per_list()) {
         residual_.resize(static_cast<size_t>(d));
         for (int64_t j = 0; j < d; ++j) residual_[j] = query.values[j] - centroid[j];
-        query.tables.fill(codes_, residual_.data(), rough_, scratch_);
+        query.tables.fill(codes_, residual_.data());
       } else {
         base_[q] = kern_.dot(query.values, centroid, RowType::f32, d);
       }
@@ -176,22 +182,50 @@ class Scan {
 
   void keep(int q, int64_t first, uint64_t mask) {
     if (closed_[q]) return;
-    Query& query = *queries_[q];
-    const float before = query.best.threshold();
     for (; mask; mask &= mask - 1) {
       const int r = __builtin_ctzll(mask);
-      const int64_t row = first + r;
-      if (codes_.lists.skip && codes_.lists.skip[row]) continue;
-      const float score = query.tables.rough() ? query.tables.rough_score(sums_[q * 64 + sum_slot(r)], base_[q])
-                                               : exact(q, row, first + r / kGroupRows * kGroupRows);
-      if (score >= query.best.threshold()) query.best.push(score, codes_.lists.position(row));
+      if (codes_.lists.skip && codes_.lists.skip[first + r]) continue;
+      waiting_[q].push_back({first + r, sums_[q * 64 + sum_slot(r)]});
+    }
+    if (waiting_[q].size() >= 2 * k_ + kMostWaiting) settle(q);
+  }
+  void settle(int q) {
+    std::vector<Waiting>& rows = waiting_[q];
+    const size_t sure = std::min(k_, rows.size());
+    if (sure < rows.size())
+      std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(sure), rows.end(),
+                       [](const Waiting& a, const Waiting& b) { return a.sum > b.sum; });
+    score(q, rows.data(), sure);
+    const Waiting* next = rows.data() + sure;
+    const Waiting* const end = rows.data() + rows.size();
+    while (next < end && !closed_[q]) {
+      Waiting still[kTogether];
+      size_t n = 0;
+      for (; next < end && n < kTogether; ++next)
+        if (next->sum >= limits_[q]) still[n++] = *next;
+      score(q, still, n);
+    }
+    rows.clear();
+  }
+  void score(int q, const Waiting* rows, size_t count) {
+    Query& query = *queries_[q];
+    const float before = query.best.threshold();
+    for (size_t i = 0; i < count; i += kTogether) {
+      const int n = static_cast<int>(std::min<size_t>(kTogether, count - i));
+      const uint8_t* at[kTogether];
+      int64_t stride[kTogether];
+      float scores[kTogether];
+      for (int j = 0; j < kTogether; ++j) {  // where rows are lacking, the last one again
+        const int64_t row = rows[i + static_cast<size_t>(std::min(j, n - 1))].row;
+        const int64_t group_row = row - (row - list_begin_) % kGroupRows;
+        stride[j] = std::min(kGroupRows, list_end_ - group_row);
+        at[j] = codes_.codes + group_row * codes_.bytes() + (row - group_row);
+      }
+      query.tables.exact_scores(codes_, at, stride, base_[q], scores);
+      for (int j = 0; j < n; ++j)
+        if (scores[j] >= query.best.threshold()) query.best.push(scores[j], codes_.lists.position(rows[i + j].row));
     }
     if (query.best.threshold() != before) set_limit(q);
-  }
-  float exact(int q, int64_t row, int64_t group_row) const {
-    const int64_t stride = std::min(kGroupRows, list_end_ - group_row);
-    const uint8_t* code = codes_.codes + group_row * codes_.bytes() + (row - group_row);
-    return queries_[q]->tables.exact_score(codes_, code, stride, base_[q]);
   }
 };
 
@@ -230,16 +264,15 @@ void transpose(const uint8_t* in, int64_t rows, int64_t columns, uint8_t* out) {
 
 void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
                         const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
-                        int64_t n_probes, int64_t k, bool rough, float* scores, int64_t* positions) {
+                        int64_t n_probes, int64_t k, float* scores, int64_t* positions) {
   const Codes stored{codebook, codes, coarse, metric, lists, lists.offsets[n_lists]};
   const int64_t d = codebook.d(), threads = num_threads();
   const auto make = [&](int64_t first, int64_t last) {
     std::vector<Query> out;
-    std::vector<float> scratch;
     out.reserve(static_cast<size_t>(last - first));
     for (int64_t q = first; q < last; ++q) {
-      out.push_back({queries + q * d, {}, Reservoir(k)});
-      if (!stored.table_per_list()) out.back().tables.fill(stored, queries + q * d, rough, scratch);
+      out.push_back({queries + q * d, {}, TopK(k)});
+      if (!stored.table_per_list()) out.back().tables.fill(stored, queries + q * d);
     }
     return out;
   };
@@ -247,7 +280,7 @@ void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const 
     const int64_t grain = std::min(kMostQueries, (nq + threads - 1) / threads);
     parallel_for(nq, grain, [&](int64_t first, int64_t last) {
       std::vector<Query> block = make(first, last);
-      Scan scan(stored, rough);
+      Scan scan(stored, k);
       const int64_t cut = last - first > 1 ? std::min<int64_t>(1, n_probes) : n_probes;
       for (const auto& visits : {visits_of(lists, probes, n_probes, first, last, 0, cut),
                                  visits_of(lists, probes, n_probes, first, last, cut, n_probes)})
@@ -264,7 +297,7 @@ void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const 
     parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         std::vector<Query> mine{std::move(parts[i])};
-        Scan scan(stored, rough);
+        Scan scan(stored, k);
         for (int64_t v = i; v < pieces; v += threads) run_visits(scan, visits, v, v + 1, mine);
         parts[i] = std::move(mine[0]);
       }

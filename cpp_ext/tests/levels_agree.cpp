@@ -49,8 +49,7 @@ void compare_shuffles(const Kernels& kern, const std::vector<float>& x, int64_t 
   const uint8_t* of_query[kSharedQueries];
   for (int q = 0; q < kSharedQueries; ++q) {
     uint8_t* table = tables.data() + q * d * 32;
-    const TableScale scale = kern.byte_tables(x.data() + q * 16, 2 * d - q % 2, q < 2 ? 1.0f : -1.0f,
-                                              q == 3 ? 0.5001f : 0.0f, table);
+    const TableScale scale = kern.byte_tables(x.data() + q * 16, 2 * d - q % 2, q < 2 ? 1.0f : -1.0f, table);
     out.sums.insert(out.sums.end(), {static_cast<float>(scale.low), static_cast<float>(scale.magnitude), scale.step});
     of_query[q] = table;
   }

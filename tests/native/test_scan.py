@@ -126,50 +126,6 @@ def test_the_shuffle_scan_equals_the_plain_scan_bit_for_bit(level, rng, threads,
     np.testing.assert_array_equal(shuffled, codes)
 
 
-@pytest.mark.parametrize("metric,residual", [("ip", False), ("ip", True), ("l2", False), ("l2", True)])
-def test_rough_scores_are_those_of_tables_rounded_to_7_bits(level, rng, threads, metric, residual):
-    m, n, k = 9, 700, 30
-    books = rng.normal(size=(m, 16, 2)).astype("f4")
-    codes = native.pq_encode(rng.normal(size=(n, m * 2)).astype("f4"), books, 4)
-    offsets = np.array([0, 33, 400, 700], "i8")
-    coarse = rng.normal(size=(3, m * 2)).astype("f4") if residual else None
-    queries = rng.normal(size=(6, m * 2)).astype("f4")
-    probes = np.array([[0, 1, 2], [2, 0, 1], [1, -1, -1], [1, 2, 0], [0, -1, -1], [2, 1, -1]], "i4")
-    shuffled = codes.copy()
-    native.interleave_codes(shuffled, offsets)
-    call = (books, 4, offsets, None, probes, k, metric, None, coarse)
-    exact_scores, _ = native.scan_pq(queries, codes, *call)
-    found = []
-    for count in (1, 4):
-        native.set_num_threads(count)
-        found.append(native.scan_pq(queries, shuffled, *call, interleaved=True, rough=True))
-        for q in range(len(queries)):  # one query alone finds the same
-            one = native.scan_pq(
-                queries[q : q + 1], shuffled, *call[:4], probes[q : q + 1], *call[5:], True, True
-            )
-            np.testing.assert_array_equal(one[0][0], found[0][0][q])
-            np.testing.assert_array_equal(one[1][0], found[0][1][q])
-    scores, rows = found[0]
-    np.testing.assert_array_equal(found[1][0], scores)
-    np.testing.assert_array_equal(found[1][1], rows)
-    decoded = native.pq_decode(codes, books, 4)
-    if residual:
-        decoded = decoded + np.repeat(coarse, np.diff(offsets), axis=0)
-    steps = 0.0  # the largest range of a table, in 126 parts: half a part is the error of one entry
-    for q in queries:
-        for base in coarse if residual else [np.zeros(m * 2)]:
-            parts = (q - base if metric == "l2" and residual else q).reshape(m, 1, 2)
-            table = (parts * books).sum(2) if metric == "ip" else ((parts - books) ** 2).sum(2)
-            steps = max(steps, float(np.ptp(table, axis=1).max()) / 126)
-    real = score_matrix(queries, decoded, metric)
-    for q in range(len(queries)):
-        hit = rows[q] >= 0
-        np.testing.assert_allclose(scores[q][hit], real[q][rows[q][hit]], atol=0.51 * m * steps + 1e-3)
-        np.testing.assert_allclose(scores[q][hit], exact_scores[q][hit], atol=0.51 * m * steps + 1e-3)
-        np.testing.assert_array_equal(hit, np.isfinite(exact_scores[q]))
-    assert len(np.unique(rows[0])) == k
-
-
 @pytest.mark.parametrize("n,k", [(1, 1), (10, 10), (700, 300), (3000, 5)])
 def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
     rows = rng.integers(-1, 2, size=(n, 4)).astype("f4")  # many exact ties

@@ -103,9 +103,9 @@ struct Kernels {
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
 
   // Float tables [m][16] of 4-bit codes as bytes of at most 126 in 7 bits: entry = low of its sub-space + step * byte,
-  // where byte = round((sign * entry - low) / step + up); up = 0 is nearest, 0.5001 never below. out
+  // where byte = round((sign * entry - low) / step + 0.5001): never below the entry. out
   // [ceil(m / 2)][low, high half of a byte][16], the half beyond the last code zero.
-  TableScale (*byte_tables)(const float* tables, int64_t m, float sign, float up, uint8_t* out);
+  TableScale (*byte_tables)(const float* tables, int64_t m, float sign, uint8_t* out);
 
   // 4-bit codes of two groups of 32 rows, interleaved [bytes][32], against the byte tables of up to kSharedQueries
   // queries. `second` may be `first` again where there is one group; bits 32 to 63 then mean nothing.

@@ -50,11 +50,11 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
 // transposed from [rows][bytes] to [bytes][rows]. In place; `undo` transposes back.
 void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
 
-// `search_lists` over interleaved 4-bit codes. Scores are those of pq_scorer, bit for bit; or, if `rough`, they come
-// from tables rounded to 7 bits, for a rerank to decide. Lists are read once for all queries that probe them.
+// `search_lists` over interleaved 4-bit codes. Scores are those of pq_scorer, bit for bit. Lists are read once for all
+// queries that probe them.
 void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
                         const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
-                        int64_t n_probes, int64_t k, bool rough, float* scores, int64_t* positions);
+                        int64_t n_probes, int64_t k, float* scores, int64_t* positions);
 
 // The best k (nq, k) of given rows, candidates (nq, c) of which -1 is none; missing ones are (-infinity, -1).
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,

@@ -56,43 +56,4 @@ class TopK {
   std::vector<Hit> hits_;
 };
 
-// The same k hits for many pushes: a buffer that is cut back to the best k whenever it is full.
-class Reservoir {
- public:
-  explicit Reservoir(int64_t k) : k_(static_cast<size_t>(k)), room_(2 * k_ + 64) {}
-
-  // No hit with a lower score can enter any more.
-  float threshold() const { return threshold_; }
-  void push(float score, int64_t position) {
-    hits_.push_back({score, position});
-    if (hits_.size() == room_ || (hits_.size() == k_ && threshold_ == -std::numeric_limits<float>::infinity())) cut();
-  }
-  void merge(const Reservoir& other) {
-    for (const Hit& hit : other.hits_) push(hit.score, hit.position);
-  }
-  // Writes k entries, best first; missing ones are (-infinity, -1).
-  void write(float* scores, int64_t* positions) {
-    cut();
-    std::sort(hits_.begin(), hits_.end(), earlier);
-    for (size_t i = 0; i < k_; ++i) {
-      const bool found = i < hits_.size();
-      scores[i] = found ? hits_[i].score : -std::numeric_limits<float>::infinity();
-      positions[i] = found ? hits_[i].position : -1;
-    }
-  }
-
- private:
-  static bool earlier(const Hit& a, const Hit& b) { return a.before(b); }
-  void cut() {
-    if (hits_.size() < k_) return;
-    const auto last = hits_.begin() + static_cast<std::ptrdiff_t>(k_) - 1;
-    std::nth_element(hits_.begin(), last, hits_.end(), earlier);
-    threshold_ = last->score;
-    hits_.resize(k_);
-  }
-  size_t k_, room_;
-  float threshold_ = -std::numeric_limits<float>::infinity();
-  std::vector<Hit> hits_;
-};
-
 }  // namespace cluscomp
