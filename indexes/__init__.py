@@ -2,7 +2,7 @@
 
 key.py            what a key means            index.py        Index, open_index
 transforms.py     rotation, PCA               factory.py      index_factory
-partitions.py     IVF                         search.py       probe, scan, merge, rerank
+partitions.py     IVF, BIVF                   search.py       probe, scan, merge, rerank
 codecs.py         float, int8, PQ             segment.py      what one add leaves behind
 pipeline.py       the trained stages          ids.py          permanent ids
 manifest.py       manifest.json               opening.py      reading a folder

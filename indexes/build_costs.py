@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluscomp.clustering.balance_solver import solver_bytes
+from cluscomp.indexes.balanced_ivf import BALANCE_ITERATIONS
 from cluscomp.indexes.build_rates import DISK_BYTES_PER_SECOND, Rates
 from cluscomp.indexes.folder import COPY_BYTES
-from cluscomp.indexes.key import OPQ, PCA, PQ, IndexSpec, L2Norm
+from cluscomp.indexes.key import BIVF, OPQ, PCA, PQ, IndexSpec, L2Norm
 from cluscomp.indexes.sizes import (
     code_row_bytes,
     grouping_memory,
@@ -21,6 +23,9 @@ APPLY_ROWS = 16_384
 START_ROWS, START_ROWS_PER_LIST = 16_384, 8
 # Iterations as the trainers make them (partitions.py, codecs.py, transforms.py), for time only.
 IVF_STEPS, PQ_STEPS, OPQ_STEPS = 21, 26, 145
+BALANCE_STEPS = 3 * (BALANCE_ITERATIONS + 1)  # a step within bounds costs about three plain ones
+# Lists that rows would choose next, as numbers and costs (balanced_ivf.py).
+PREFERENCE_BYTES = 12 << 20
 # Largest single read of a random sample from a file (rowfile.py).
 SAMPLE_READ_BYTES = 8 << 20
 MIN_GROUP_BYTES = 16 << 20
@@ -172,7 +177,11 @@ def _train(shape: Shape) -> StageCost:
         start = min(rows, max(START_ROWS, START_ROWS_PER_LIST * nlist))
         seeding = start * dim * (8 if shape.metric == "l2" else 20)
         peak = max(peak, held + 40 * rows + 24 * nlist * dim + seeding)
-        seconds += rows * nlist * dim * IVF_STEPS / shape.rates.assign
+        steps = IVF_STEPS
+        if isinstance(shape.spec.partition, BIVF):
+            peak = max(peak, held + 40 * rows + 24 * nlist * dim + solver_bytes(rows, nlist))
+            steps += BALANCE_STEPS
+        seconds += rows * nlist * dim * steps / shape.rates.assign
     peak = max(peak, held + _codec_train_bytes(shape, part, rows))
     if isinstance(shape.spec.codec, PQ):
         seconds += part * dim * 2**shape.spec.codec.nbits * PQ_STEPS / shape.rates.codebook
@@ -217,8 +226,12 @@ def _add(shape: Shape) -> StageCost:
     if isinstance(shape.spec.codec, PQ):
         operations += dim * 2**shape.spec.codec.nbits / shape.rates.codebook
     row += 2 * shape.code_width
+    extra = 0
+    if isinstance(shape.spec.partition, BIVF):
+        row += 12 * dim if shape.metric != "l2" else 0  # unit rows
+        extra = PREFERENCE_BYTES
     disk = shape.n * shape.code_width + temporary_bytes(shape.spec, shape.dim, shape.n)
-    memory = shape.block_rows * row + _id_memory(shape) + parameter_bytes(shape)
+    memory = shape.block_rows * row + extra + _id_memory(shape) + parameter_bytes(shape)
     seconds = shape.n * operations + (shape.n * _row_bytes(shape) + disk) / DISK_BYTES_PER_SECOND
     return StageCost("add", shape.n, memory, disk, seconds)
 

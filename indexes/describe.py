@@ -9,6 +9,7 @@ import numpy as np
 from cluscomp.indexes.folder import HEADER_BYTES
 from cluscomp.indexes.manifest import FORMAT_VERSION, FileEntry
 from cluscomp.indexes.saving import StoredArray, stored_arrays
+from cluscomp.indexes.segment import list_sizes
 from cluscomp.indexes.sizes import file_part
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def list_balance(index: Index) -> dict[str, Any] | None:
     """
     if index.spec.partition is None or not index.segments:
         return None
-    counts = np.sum([np.diff(segment.offsets) for segment in index.segments], axis=0).astype(np.float64)
+    counts = list_sizes(index.segments, index.spec.nlist).astype(np.float64)
     mean = counts.mean()
     return {
         "nlist": int(counts.size),

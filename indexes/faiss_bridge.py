@@ -5,6 +5,7 @@
 | cosine, leading L2norm   | IndexPreTransform with NormalizationTransform, around everything else           |
 | OPQ, PCA, RR             | IndexPreTransform with a LinearTransform                                        |
 | IVF                      | IndexIVF* over IndexFlatIP / IndexFlatL2 with our centroids                     |
+| BIVF                     | the same, prices being one more dimension of the centroids (IndexPreTransform)  |
 | Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms       |
 | RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes      |
 | ids other than 0 .. n-1  | IndexIDMap2                                                                     |
@@ -22,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp.errors import EmptyInputError, UsageError, require
+from cluscomp.indexes.balanced_ivf import BalancedIvf
 from cluscomp.indexes.codecs import Codec
 from cluscomp.indexes.id_lookup import live_rows
 from cluscomp.indexes.ids import TEXT
+from cluscomp.indexes.ivf import Ivf
 from cluscomp.indexes.key import PQ, SQ8, Flat, SQfp16
 from cluscomp.indexes.layout import plain_codes
-from cluscomp.indexes.partitions import Ivf
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.transforms import NormalizeStep, Step
 
@@ -180,9 +182,28 @@ def _ivf_product(faiss: ModuleType, codec: Any, partition: Ivf, metric: str) -> 
 
 
 def _quantizer(faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+    if isinstance(partition, BalancedIvf):
+        return _priced_quantizer(faiss, partition)
     quantizer = faiss.IndexFlat(partition.dim, _metric(faiss, metric))
     quantizer.add(partition.centroids)
     return quantizer
+
+
+def _priced_quantizer(faiss: ModuleType, partition: BalancedIvf) -> Any:
+    """Cost + price as a plain distance or inner product of rows that have one more value, 0 or 1."""
+    dim, prices = partition.dim, partition.prices.astype(np.float64)
+    if partition.metric == "l2":  # |x - c|^2 + 2 p
+        more = np.sqrt(2 * (prices - prices.min()))
+        flat, chain = faiss.IndexFlatL2(dim + 1), [faiss.RemapDimensionsTransform(dim, dim + 1, False)]
+    else:  # <x / |x|, c> - p
+        more = -prices
+        widen = faiss.LinearTransform(dim, dim + 1, True)
+        faiss.copy_array_to_vector(np.eye(dim + 1, dim, dtype=np.float32).reshape(-1), widen.A)
+        faiss.copy_array_to_vector(np.eye(1, dim + 1, dim, dtype=np.float32).reshape(-1), widen.b)
+        widen.is_trained = widen.is_orthonormal = True
+        flat, chain = faiss.IndexFlatIP(dim + 1), [faiss.NormalizationTransform(dim, 2.0), widen]
+    flat.add(np.hstack([partition.centroids, more[:, None]]).astype(np.float32))
+    return _pre_transform(faiss, dim, chain, flat)
 
 
 def _scalar_type(faiss: ModuleType, codec: Codec) -> Any:

@@ -24,7 +24,7 @@ from cluscomp.indexes.partitions import default_nprobe
 from cluscomp.indexes.pipeline import Pipeline, StageProgress, sample_rows, training_rows
 from cluscomp.indexes.saving import new_bytes, segment_entry, source_files, stored_arrays, write_stored
 from cluscomp.indexes.search import search_segments, take_ids
-from cluscomp.indexes.segment import Segment, encode_segment
+from cluscomp.indexes.segment import Segment, encode_segment, list_sizes
 
 DEFAULT_REFINE_FACTOR = 4
 
@@ -170,7 +170,8 @@ class Index:
         self.pipeline.require_trained()
         rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
-        self._append(encode_segment(self.pipeline, rows, column))
+        sizes = list_sizes(self._segments, self.spec.nlist)
+        self._append(encode_segment(self.pipeline, rows, column, sizes))
         return self
 
     def delete(self, ids: Any) -> int:

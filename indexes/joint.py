@@ -13,8 +13,8 @@ import numpy as np
 
 from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.codecs import Codec
+from cluscomp.indexes.ivf import Ivf
 from cluscomp.indexes.key import OPQ, PQ
-from cluscomp.indexes.partitions import Ivf
 from cluscomp.indexes.transforms import OPQ_ITERATIONS, Step
 
 
@@ -49,4 +49,4 @@ def train_jointly(
     step.load({"matrix": rotation.matrix})
     codec.load({"codebooks": codebooks})
     if partition is not None:
-        partition.load({"centroids": step.apply(partition.centroids)})
+        partition.load(partition.parameters() | {"centroids": step.apply(partition.centroids)})

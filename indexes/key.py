@@ -2,7 +2,7 @@
 
     key       := [transform ","]... [partition ","] codec ["," refine]
     transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
-    partition := "IVF" n
+    partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
     codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "PQ" m ["x" nbits]
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
 
@@ -26,6 +26,7 @@ from cluscomp.errors import UnknownKeyError, UsageError
 
 MAX_KEY_LENGTH = 4096
 PQ_NBITS = (4, 6, 8)
+DEFAULT_CAP = 1.5
 
 
 class TransformSpec:
@@ -107,6 +108,17 @@ class IVF(PartitionSpec):
 
     def __str__(self) -> str:
         return f"IVF{self.nlist}"
+
+
+@dataclass(frozen=True)
+class BIVF(PartitionSpec):
+    """Balanced lists: of n rows, none holds more than ceil(cap * n / nlist) (balanced_ivf.py)."""
+
+    nlist: int
+    cap: float = DEFAULT_CAP
+
+    def __str__(self) -> str:
+        return f"BIVF{self.nlist}" if self.cap == DEFAULT_CAP else f"BIVF{self.nlist}(cap={self.cap:g})"
 
 
 @dataclass(frozen=True)
@@ -205,10 +217,23 @@ class Form:
         found = re.fullmatch(self.pattern, token)
         if found is None:
             return None
-        return self.build(*(int(group) if group else None for group in found.groups()))
+        return self.build(*(_number(group) if group else None for group in found.groups()))
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
 
 
 _N = r"([1-9]\d{0,8})"
+
+
+def _bivf(nlist: int, cap: float | None) -> BIVF:
+    if cap is not None and cap < 1:
+        raise UsageError(
+            f"BIVF{nlist}(cap={cap:g}): lists of at most {cap:g} times the mean cannot hold all rows; "
+            "the cap must be at least 1"
+        )
+    return BIVF(nlist, cap or DEFAULT_CAP)
 
 
 def _pq(m: int, nbits: int | None) -> PQ:
@@ -225,6 +250,7 @@ FORMS = (
     Form("transform", rf"RR{_N}?", "RR", RandomRotation),
     Form("transform", r"L2norm", "L2norm", L2Norm),
     Form("partition", rf"IVF{_N}", "IVF1024", IVF),
+    Form("partition", rf"BIVF{_N}(?:\(cap=(\d{{1,3}}(?:\.\d{{1,3}})?)\))?", "BIVF1024", _bivf),
     Form("codec", r"Flat", "Flat", Flat),
     Form("codec", r"Flat\(noshadow\)", "Flat(noshadow)", lambda: Flat(shadow=False)),
     Form("codec", r"SQfp16", "SQfp16", SQfp16),
@@ -239,8 +265,8 @@ FORMS = (
 STAGES = ("transform", "partition", "codec", "refine")
 GRAMMAR = (
     "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; "
-    "partition "
-    "IVFn; codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, PQm, PQmx4, PQmx6; "
+    "partitions IVFn, BIVFn[(cap=1.5)]; "
+    "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, PQm, PQmx4, PQmx6; "
     "refine RFlat, Refine(SQfp16), Refine(SQ8)"
 )
 

@@ -20,6 +20,7 @@ from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.codecs import Codec, make_codec
+from cluscomp.indexes.ivf import Intake
 from cluscomp.indexes.joint import is_joint, train_jointly
 from cluscomp.indexes.key import IndexSpec, L2Norm
 from cluscomp.indexes.parameters import ArraySpec, Parameters
@@ -147,11 +148,18 @@ class Pipeline:
             base = step.apply(base)
         return np.ascontiguousarray(base)
 
-    def encode(self, rows: np.ndarray) -> EncodedRows:
-        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype."""
+    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake | None:
+        """What chooses the lists of n_new new rows beside the rows that are there, `sizes` in each list.
+
+        n_new: None where it is not known. Returns None without partition.
+        """
+        return None if self.partition is None else self.partition.intake(sizes, n_new)
+
+    def encode(self, rows: np.ndarray, intake: Intake | None) -> EncodedRows:
+        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; intake: see there."""
         base = self.base_rows(rows)
         projected = self.project(base)
-        labels = None if self.partition is None else self.partition.assign(projected)
+        labels = None if intake is None else intake.assign(projected)
         if labels is not None and self.partition is not None and self.codec.by_residual:
             projected = self.partition.residuals(projected, labels)
         refine = None if self.refine is None else self.refine.encode(base)

@@ -7,7 +7,7 @@ for the rerank and ids are stored by position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.codecs import ListView
 from cluscomp.indexes.ids import IdColumn
+from cluscomp.indexes.ivf import Intake
 from cluscomp.indexes.layout import arrange_codes
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
@@ -105,8 +106,16 @@ def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
     return specs | (shadow_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_shadow else {})
 
 
-def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segment:
+def list_sizes(segments: Sequence[Segment], nlist: int) -> np.ndarray:
+    """Rows (nlist,) int64 in each list over all segments, deleted ones included, since a scan reads them."""
+    counts = [np.diff(segment.offsets) for segment in segments]
+    return np.sum(counts, axis=0) if counts else np.zeros(nlist, dtype=np.int64)
+
+
+def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, sizes: np.ndarray) -> Segment:
     """Encode rows (n, dim) of kernel dtype, block by block, into a segment in memory.
+
+    sizes: (nlist,) rows that lie in the lists already.
 
     Raises NonFiniteError naming the id of the first row with NaN or infinity.
     """
@@ -115,8 +124,9 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segme
     codes = np.empty(specs["codes"].shape, specs["codes"].dtype)
     refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
     labels = np.empty(n, dtype=np.int32)
+    intake = pipeline.intake(sizes, n)
     for block in iter_blocks(n, BLOCK_ROWS):
-        encoded = encode_block(pipeline, rows[block], ids, block.start)
+        encoded = encode_block(pipeline, rows[block], ids, block.start, intake)
         codes[block] = encoded.codes
         if refine is not None:
             refine[block] = encoded.refine
@@ -134,10 +144,12 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn) -> Segme
     return Segment(codes, offsets, order.astype(position_dtype(n)), refine, ids)
 
 
-def encode_block(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int) -> EncodedRows:
+def encode_block(
+    pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, intake: Intake | None
+) -> EncodedRows:
     """Check and encode one block, whose first row has position `first` in the column `ids`."""
     bad = native.first_nonfinite_row(rows)
     if bad >= 0:
         name = ids.take(np.array([first + bad])).tolist()
         require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad)
-    return pipeline.encode(rows)
+    return pipeline.encode(rows, intake)

@@ -103,7 +103,7 @@ class IndexWriter:
         try:
             with self._writer.disk_errors():
                 for part in iter_blocks(block.shape[0], BLOCK_ROWS):
-                    self._write(encode_block(self._pipeline, block[part], column, part.start))
+                    self._write(encode_block(self._pipeline, block[part], column, part.start, self._intake))
                 self._ids.append(column)
         except BaseException:
             self.abort()  # a part of the block may be in the files
@@ -170,6 +170,7 @@ class IndexWriter:
                 folder / segment_file(0, "refine"), refine.code_dtype, (refine.code_width,)
             )
         self._counts = np.zeros(pipeline.spec.nlist, dtype=np.int64)
+        self._intake = pipeline.intake(self._counts, self.n_rows)
         self._ids = IdStream(folder)
 
     def _streams(self) -> list[Any]:

@@ -139,6 +139,11 @@ def solve(
     return Solution(items.labels(allotment.units()), allotment.prices, allotment.paths)
 
 
+def solver_bytes(n: int, k: int) -> int:
+    """Memory that `solve` takes beyond the rows: lists, and about 150 bytes a row for prices and flow."""
+    return n * (8 * _list_length(n, k) + 150) + 64 * k
+
+
 def _list_length(n: int, k: int) -> int:
     if n * k <= _LIST_ENTRIES:
         return k

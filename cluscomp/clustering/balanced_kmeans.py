@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.balance_report import balance_report
 from cluscomp.clustering.balance_solver import Solution, find_items
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
+from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_enough_rows, cluster_rows
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
@@ -134,20 +136,48 @@ class BalancedKMeans(Estimator):
         rows = WeightedRows(x, metric)
         check_enough_rows(rows, int(self.n_clusters))
         bounds, hard = self._bounds(x.shape[0]), self.balance != "soft"
-        items = find_items(x, metric, int(bounds.high.min()))
-        centroids = random_start(rows, int(self.n_clusters), np.random.default_rng(self.seed))
-        nothing = np.zeros(x.shape[0], dtype=np.float32)  # no gains: an empty cluster stays where it was
-        found = bounds.solve(items, centroids, hard=hard, polish=False)
-        for step in range(self.n_iter):
-            before = found
-            centroids = update_centroids(rows, found.labels, nothing, centroids)
-            last = step + 1 == self.n_iter
-            found = bounds.solve(items, centroids, prices=found.prices, hard=hard, polish=last)
-            self.n_iter_ = step + 1
-            if np.array_equal(found.labels, before.labels):
-                break
+        start = random_start(rows, int(self.n_clusters), np.random.default_rng(self.seed))
+        result = balanced_lloyd(rows, start, bounds, n_iter=self.n_iter, hard=hard)
+        centroids, found = result.centroids, result.found
         self.cluster_centers_, self.labels_, self.prices_ = centroids, found.labels, found.prices
+        self.n_iter_ = result.n_iter
         if not hard:  # the same labels as `predict` gives
             self.labels_ = priced_labels(x, centroids, metric, found.prices)
         self.inertia_ = total_cost(x, centroids, self.labels_, metric)
         self.gap_ = duality_gap(x, centroids, found, bounds, metric) if hard else None
+
+
+@dataclass(frozen=True)
+class BalancedResult:
+    """centroids: (k, d) float32. found: labels and prices for them. n_iter: updates made."""
+
+    centroids: np.ndarray
+    found: Solution
+    n_iter: int
+
+
+def balanced_lloyd(
+    rows: WeightedRows,
+    centroids: np.ndarray,
+    bounds: Bounds,
+    *,
+    n_iter: int,
+    hard: bool = True,
+    ticker: Ticker | None = None,
+) -> BalancedResult:
+    """At most n_iter updates from `centroids` (k, d) float32, each after an assignment within the bounds.
+
+    hard=False: prices alone, so that sizes are only about equal. ticker: advances by the rows of each step.
+    """
+    items = find_items(rows.x, rows.metric, int(bounds.high.min()))
+    nothing = np.zeros(rows.n, dtype=np.float32)  # no gains: an empty cluster stays where it was
+    found = bounds.solve(items, centroids, hard=hard, polish=False, ticker=ticker)
+    for step in range(1, n_iter + 1):
+        before = found
+        centroids = update_centroids(rows, found.labels, nothing, centroids)
+        found = bounds.solve(
+            items, centroids, prices=found.prices, hard=hard, polish=step == n_iter, ticker=ticker
+        )
+        if np.array_equal(found.labels, before.labels):
+            break
+    return BalancedResult(centroids, found, step)

@@ -8,6 +8,7 @@
 #include "arrays.h"
 #include "cluscomp/candidates.h"
 #include "cluscomp/allotment.h"
+#include "cluscomp/intake.h"
 
 namespace cluscomp::bind {
 
@@ -157,11 +158,29 @@ void bind_allotment(nb::module_& m) {
       .def_prop_ro("sizes", [](const Allotment& self) { return self.sizes(); });
 }
 
+void bind_intake(nb::module_& m) {
+  m.def("list_quota", &list_quota, "milli"_a, "rows"_a, "k"_a,
+        "The most rows of each of k lists that hold `rows` together: ceil(milli * rows / (1000 * k)).");
+  m.def("place_in_order",
+        [](In<int32_t, Matrix2> preferences, int64_t first, int64_t announced, int64_t milli,
+           Out<int64_t, Vector1> sizes, Out<int32_t, Vector1> labels) {
+          const int64_t n = rows_of(preferences), k = static_cast<int64_t>(sizes.shape(0));
+          require_equal(static_cast<int64_t>(labels.shape(0)), n, "length of labels");
+          check_range(preferences.data(), static_cast<int64_t>(preferences.size()), k, "list");
+          return place_in_order(preferences.data(), n, static_cast<int64_t>(preferences.shape(1)), first, announced,
+                                milli, k, sizes.data(), labels.data());
+        },
+        "preferences"_a, "first"_a, "announced"_a, "milli"_a, "sizes"_a, "labels"_a,
+        "Give rows the first of their lists (n, length) that has room, in order; sizes and labels are written. Returns "
+        "how many rows stand before the first without room.");
+}
+
 }  // namespace
 
 void bind_balanced(nb::module_& m) {
   bind_candidates(m);
   bind_allotment(m);
+  bind_intake(m);
 }
 
 }  // namespace cluscomp::bind

@@ -27,7 +27,7 @@ def test_vectors_become_an_index(index, vectors):
 
 
 @pytest.mark.parametrize(
-    "key", ["SQ8", "PQ4x4", "IVF4,Flat", "OPQ4,IVF4,PQ4x4", "PCA8,SQfp16", "IVF4,SQ8,RFlat"]
+    "key", ["SQ8", "PQ4x4", "IVF4,Flat", "OPQ4,IVF4,PQ4x4", "PCA8,SQfp16", "IVF4,SQ8,RFlat", "BIVF4,SQ8"]
 )
 def test_keys_with_training(invoke, vectors, tmp_path, key):
     result = invoke("build-index", "--embeddings", vectors, "--index-key", key, "--output", tmp_path / "i")

@@ -38,6 +38,10 @@ ALL_KEYS = (
     "PQ4x4,Refine(SQ8)",
     "L2norm,IVF8,PQ4,Refine(SQfp16)",
     "PCA8,IVF8,SQ8,RFlat",
+    "BIVF8,Flat",
+    "BIVF8(cap=1),SQ8",
+    "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
+    "PCA8,BIVF8,PQ4,Refine(SQ8)",
 )
 METRICS = ("ip", "l2", "cosine")
 

@@ -37,7 +37,7 @@ class ToyEncoder:
     encode_queries = encode_documents
 
 
-@pytest.mark.parametrize("key", ["Flat", "SQ8", "IVF8,Flat", "OPQ4,IVF8,PQ4x4"])
+@pytest.mark.parametrize("key", ["Flat", "SQ8", "IVF8,Flat", "OPQ4,IVF8,PQ4x4", "BIVF8(cap=1.1),SQ8"])
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
 def test_equals_the_index_made_in_memory(rows, tmp_path, key, metric):
     build_index(rows, index_key=key, metric=metric, output=tmp_path / "i", seed=4)

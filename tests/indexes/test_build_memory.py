@@ -48,7 +48,7 @@ def check(report, peak, limit):
 
 
 # rows x 384 float32: 184 MB of vectors under a limit below that
-@pytest.mark.parametrize("key", ["Flat", "IVF64,SQ8", "PCA32,PQ8x4"])
+@pytest.mark.parametrize("key", ["Flat", "IVF64,SQ8", "BIVF64(cap=1),SQ8", "PCA32,PQ8x4"])
 def test_vectors_larger_than_the_limit(tmp_path, key):
     write_vectors(tmp_path / "x.npy", 120_000, 384)
     report, peak = build(tmp_path, "--index-key", key, "--max-memory", "182M")

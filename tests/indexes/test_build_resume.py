@@ -14,7 +14,7 @@ import pytest
 from cluscomp import errors
 from cluscomp.indexes.build import build_index
 
-KEY = "OPQ4,IVF8,PQ4x4,RFlat"
+KEY = "OPQ4,BIVF8(cap=1.1),PQ4x4,RFlat"
 # Builds from vectors or texts and kills itself, as kill -9 does, when STAGE reports DONE of its units.
 SCRIPT = """
 import json, os, signal, sys
@@ -38,7 +38,7 @@ def progress(name, done, total):
 
 texts = kind != "vectors"
 source = folder + ("/corpus.jsonl" if texts else "/x.npy")
-report = build_index(source, index_key=sys.argv[0] and "OPQ4,IVF8,PQ4x4,RFlat", output=folder + "/out", progress=progress,
+report = build_index(source, index_key=sys.argv[0] and "OPQ4,BIVF8(cap=1.1),PQ4x4,RFlat", output=folder + "/out", progress=progress,
                      encoder=Encoder() if texts else None, store_texts=texts, cache=kind == "cached",
                      if_exists="resume", seed=3)
 print(json.dumps({"resumed": report.resumed, "encoded": sum(calls)}))

@@ -21,6 +21,10 @@ from cluscomp.indexes.key import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRot
         ("PQ48x8", "PQ48"),
         ("PQ48x4", "PQ48x4"),
         ("IVF1024,Flat", "IVF1024,Flat"),
+        ("BIVF1024,Flat", "BIVF1024,Flat"),
+        ("BIVF64(cap=1.50),SQ8", "BIVF64,SQ8"),
+        ("BIVF64(cap=1.0),SQ8", "BIVF64(cap=1),SQ8"),
+        ("OPQ48,BIVF64(cap=1.125),PQ48", "OPQ48,BIVF64(cap=1.125),PQ48"),
         ("IVF1024,SQ8,RFlat", "IVF1024,SQ8,RFlat"),
         ("IVF64,PQ8x6,Refine(Flat)", "IVF64,PQ8x6,RFlat"),
         ("IVF64,PQ8,RSQfp16", "IVF64,PQ8,Refine(SQfp16)"),
@@ -61,6 +65,8 @@ def test_no_partition_is_one_list() -> None:
         ("IVFF64,PQ48", "IVF64,PQ48"),
         ("IVF64,PQQ48", "IVF64,PQ48"),
         ("ivf64,pq48", "IVF64,PQ48"),
+        ("bivf64,PQ48", "BIVF64,PQ48"),
+        ("BIVF64(1.5),PQ48", "BIVF64,PQ48"),
         ("OPQ48,IVF64,PQ48,RFlatt", "OPQ48,IVF64,PQ48,RFlat"),
         ("SQ16", "SQfp16"),
         ("SQfp32", "SQfp16"),
@@ -75,7 +81,7 @@ def test_unknown_key_names_nearest_and_all_forms(key: str, nearest: str) -> None
         parse_key(key)
     message = str(caught.value)
     assert f"did you mean {nearest!r}" in message
-    for form in ("OPQm[_d]", "PCAd", "IVFn", "SQ8", "SQfp16", "PQm", "RFlat", "Refine(SQfp16)"):
+    for form in ("OPQm[_d]", "PCAd", "IVFn", "BIVFn", "SQ8", "SQfp16", "PQm", "RFlat", "Refine(SQfp16)"):
         assert form in message
     parse_key(nearest)
 
@@ -88,10 +94,18 @@ def test_wrong_order_or_number_of_parts(key: str) -> None:
         parse_key(key)
 
 
-@pytest.mark.parametrize("key", ["PQ0", "IVF0,Flat", "PQ-4", "PQ4x0", "PCA0,Flat", "PQ99999999999999999999"])
+@pytest.mark.parametrize(
+    "key", ["PQ0", "IVF0,Flat", "PQ-4", "PQ4x0", "PCA0,Flat", "BIVF0,Flat", "PQ99999999999999999999"]
+)
 def test_impossible_numbers(key: str) -> None:
     with pytest.raises(UnknownKeyError):
         parse_key(key)
+
+
+@pytest.mark.parametrize("cap", ["0", "0.999"])
+def test_a_cap_below_one_is_refused(cap: str) -> None:
+    with pytest.raises(UsageError, match=f"cap={cap}.*at least 1"):
+        parse_key(f"BIVF8(cap={cap}),Flat")
 
 
 def test_bits_of_a_code_are_named() -> None:
@@ -114,7 +128,7 @@ def test_key_must_be_a_text_of_sane_length() -> None:
             parse_key(key)  # type: ignore[arg-type]
 
 
-@given(st.text(alphabet="IVFPQOCARSflatxnorm2_0123456789,()", max_size=30))
+@given(st.text(alphabet="BIVFPQOCARSflatxnormcp2_0123456789,().=", max_size=30))
 def test_any_text_parses_or_is_refused(key: str) -> None:
     try:
         spec = parse_key(key)

@@ -54,7 +54,9 @@ def test_train_rows_are_obeyed(rows):
     assert plan_build(rows, index_key="Flat", train_rows=7000).train_rows == 0  # learns nothing
 
 
-@pytest.mark.parametrize("key", ["Flat", "SQ8", "PQ8", "OPQ8_32,IVF64,PQ8", "PCA16,IVF8,SQfp16,RFlat"])
+@pytest.mark.parametrize(
+    "key", ["Flat", "SQ8", "PQ8", "OPQ8_32,IVF64,PQ8", "PCA16,IVF8,SQfp16,RFlat", "BIVF64,SQ8"]
+)
 @pytest.mark.parametrize("ids", [None, "int", "text"])
 def test_bytes_of_the_folder(rows, tmp_path, key, ids):
     rows = rows[:1000]

@@ -46,7 +46,9 @@ IDS = {
 
 
 @pytest.mark.parametrize("kind", IDS)
-@pytest.mark.parametrize("key", ["Flat", "SQ8,RFlat", "IVF8,PQ4x4", "OPQ4,IVF8,PQ4,Refine(SQfp16)"])
+@pytest.mark.parametrize(
+    "key", ["Flat", "SQ8,RFlat", "IVF8,PQ4x4", "OPQ4,IVF8,PQ4,Refine(SQfp16)", "BIVF8(cap=1),PQ4x4"]
+)
 def test_streamed_folder_equals_the_saved_one(trained, rows, tmp_path, key: str, kind: str) -> None:
     trained(key).add(rows, IDS[kind]).save(tmp_path / "saved")
     stream(trained(key), tmp_path / "streamed", rows, IDS[kind], n_rows=600, max_block_bytes=900)
