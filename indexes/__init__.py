@@ -9,6 +9,8 @@ manifest.py       manifest.json               opening.py      reading a folder
 folder.py         writing a folder            saving.py       which arrays a folder holds
 writer.py         builds larger than memory   sizes.py        bytes before they are written
 describe.py       bytes by part, balance      faiss_bridge.py the same index in faiss
+pool_key.py       the pool of a key           multivector/    documents of several vectors
+base.py           what both indexes are       stored.py       what both kinds of segment are
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 | Flat   | 4 d                 | no      | the rows                                        |
 | SQfp16 | 2 d                 | no      | the rows                                        |
 | SQ8    | d                   | yes     | the rows                                        |
+| SQ4    | ceil(d / 2)         | yes     | residuals to the list's centroid                |
 | PQ     | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC)       |
 
 Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", 2011.
@@ -24,7 +25,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError, NotTrainedError
-from cluscomp.indexes.key import PQ, SQ8, CodecSpec, Flat, SQfp16
+from cluscomp.indexes.key import PQ, SQ4, SQ8, CodecSpec, Flat, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.shadow import Shadow, search_shadow
 
@@ -70,6 +71,9 @@ class Codec(Protocol):
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Codes (n, code_width) of float32 rows (n, dim)."""
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
 
     def scan(
         self,
@@ -118,6 +122,9 @@ class FloatCodec:
                 f"value {largest:g} does not fit float16 (largest 65504); scale the rows, or use Flat or SQ8"
             )
         return x.astype(np.float16)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return codes.astype(np.float32, copy=False)
 
     def scan(
         self,
@@ -169,6 +176,9 @@ class ScalarCodec:
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.quantizer.encode(x))
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self.quantizer.decode(codes)
 
     def scan(
         self,
@@ -243,7 +253,10 @@ class ProductCodec:
         self.load({"codebooks": quantizer.train(x, progress=progress).centroids})
 
     def encode(self, x: np.ndarray) -> np.ndarray:
-        return native.pq_encode(x, self._packed_codebook(), self.nbits)
+        return native.pq_encode(x, self.packed_codebook(), self.nbits)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return native.pq_decode(codes, self.packed_codebook(), self.nbits)
 
     def scan(
         self,
@@ -256,7 +269,7 @@ class ProductCodec:
         return native.scan_pq(
             queries,
             lists.codes,
-            self._packed_codebook(),
+            self.packed_codebook(),
             self.nbits,
             lists.offsets,
             lists.positions,
@@ -284,16 +297,31 @@ class ProductCodec:
         self._codebooks = np.ascontiguousarray(parameters["codebooks"], dtype=np.float32)
         self._packed = None
 
-    def _packed_codebook(self) -> native.PqCodebook:
+    def packed_codebook(self) -> native.PqCodebook:
+        """Codebooks laid out for the kernels."""
         if self._packed is None:  # packing reads all codewords: once, when first used
             self._packed = native.PqCodebook(self.codebooks, self.nbits)
         return self._packed
+
+
+class FourBitCodec(ProductCodec):
+    """Half a byte a value: every dimension is a sub-space of 16 levels, packed and scanned as 4-bit codes."""
+
+    def __init__(self, spec: SQ4, dim: int) -> None:
+        super().__init__(PQ(dim, 4), dim)
+        self.spec = spec
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        from cluscomp.quantization.scalar4 import train_levels
+
+        self.load({"codebooks": train_levels(x, progress)[:, :, None]})
 
 
 CODECS: dict[type, Callable[..., Codec]] = {
     Flat: FloatCodec,
     SQfp16: FloatCodec,
     SQ8: ScalarCodec,
+    SQ4: FourBitCodec,
     PQ: ProductCodec,
 }
 

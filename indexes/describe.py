@@ -13,24 +13,25 @@ from cluscomp.indexes.segment import list_sizes
 from cluscomp.indexes.sizes import file_part
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.base import StoredIndex
 
 PARTS = (
-    "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
-    "centroids", "codebooks", "rotation", "manifest", "other",
+    "codes", "shadow", "refine", "positions", "list_offsets", "list_numbers", "doc_offsets", "ids",
+    "tombstones", "centroids", "codebooks", "rotation", "manifest", "other",
 )  # fmt: skip
 _ANY_CHECKSUM = "0" * 64
 
 
-def folder_bytes(index: Index) -> dict[str, int]:
+def folder_bytes(index: StoredIndex) -> dict[str, int]:
     """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the
     folder.
 
-    codes: rows as the codec stores them. shadow: 8-bit codes beside float rows (shadow.py). refine: finer
-    codes of the rerank. positions, list_offsets: which row stands where in the lists. ids: nothing for
-    consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training learned.
-    manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file counts
-    with its header of 128 bytes.
+    codes: rows as the codec stores them. list_numbers, doc_offsets: of a multi-vector index, the list of each
+    vector and where the vectors of each document begin. shadow: 8-bit codes beside float rows (shadow.py).
+    refine: finer codes of the rerank. positions, list_offsets: which row stands where in the lists. ids:
+    nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training
+    learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
+    counts with its header of 128 bytes.
     """
     sizes = dict.fromkeys(PARTS, 0)
     arrays = stored_arrays(index.pipeline, index.segments)
@@ -41,12 +42,12 @@ def folder_bytes(index: Index) -> dict[str, int]:
     return sizes | {"total": sum(sizes.values())}
 
 
-def other_files(index: Index) -> dict[str, int]:
+def other_files(index: StoredIndex) -> dict[str, int]:
     """Bytes of each file that was stored with the index and is not an array."""
     return {name: index.extra_file(name).stat().st_size for name in index.extra_files}
 
 
-def describe(index: Index) -> dict[str, Any]:
+def describe(index: StoredIndex) -> dict[str, Any]:
     """All facts about an index as JSON values."""
     sizes = folder_bytes(index)
     n_live = len(index)
@@ -67,6 +68,7 @@ def describe(index: Index) -> dict[str, Any]:
         "refine_code_size": 0 if refine is None else refine.code_width * np.dtype(refine.code_dtype).itemsize,
         "bytes": sizes,
         "bytes_per_row": round(sizes["total"] / n_live, 2) if n_live else None,
+        "vectors": None if index.spec.pool is None else document_facts(index, sizes),
         "other_files": other_files(index),
         "settings": dict(index.settings),
         "search_defaults": _search_defaults(index),
@@ -74,7 +76,30 @@ def describe(index: Index) -> dict[str, Any]:
     }
 
 
-def _search_defaults(index: Index) -> dict[str, int]:
+DOCUMENT_PARTS = ("codes", "refine", "list_numbers", "doc_offsets", "ids", "tombstones")
+TRAINED_PARTS = ("centroids", "codebooks", "rotation")
+
+
+def document_facts(index: Any, sizes: dict[str, int]) -> dict[str, Any]:
+    """What the documents of a multi-vector index take: deleted ones are stored, and count.
+
+    bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation, centroids and
+    codebooks, whose size does not depend on the number of documents.
+    """
+    n = max(1, sum(segment.n_rows for segment in index.segments))
+    per_document = {
+        "vectors_per_document": index.n_vectors,
+        "code_bytes_per_document": index.n_vectors * index.code_size,
+        "bytes_per_document": sum(sizes[part] for part in DOCUMENT_PARTS),
+    }
+    return {
+        "n_vectors": index.n_vectors,
+        **{name: round(total / n, 2) for name, total in per_document.items()},
+        "trained_bytes": sum(sizes[part] for part in TRAINED_PARTS),
+    }
+
+
+def _search_defaults(index: StoredIndex) -> dict[str, int]:
     """Parameters of `search` that have an effect for this key, with their defaults."""
     defaults = {}
     if index.spec.partition is not None:
@@ -84,7 +109,7 @@ def _search_defaults(index: Index) -> dict[str, int]:
     return defaults
 
 
-def list_balance(index: Index) -> dict[str, Any] | None:
+def list_balance(index: StoredIndex) -> dict[str, Any] | None:
     """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
 
     cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when
@@ -107,7 +132,7 @@ def list_balance(index: Index) -> dict[str, Any] | None:
     }
 
 
-def _manifest_bytes(index: Index, arrays: list[StoredArray]) -> int:
+def _manifest_bytes(index: StoredIndex, arrays: list[StoredArray]) -> int:
     """Size of manifest.json: of the file if the index is as opened, else of what `save` would write."""
     home = index.home
     if home is not None and home.says(index.manifest(home.manifest.files, home.manifest.extra_files)):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cluscomp.indexes.checks import integer
-from cluscomp.indexes.index import Index
+from cluscomp.indexes.index import index_class
 from cluscomp.indexes.key import parse_key
 from cluscomp.indexes.manifest import MAX_DIM
 
 
-def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Index:
-    """Make an empty index.
+def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Any:
+    """Make an empty index: an `Index`, or a `MultiVectorIndex` for keys with a pool, such as
+    "Pool16,IVF1024,PQ96".
 
     key: such as "Flat", "SQ8", "OPQ48,IVF1024,PQ48" or "IVF256,PQ24x4,RFlat" (grammar: key.py). dim: of the
     vectors. metric: "ip" (inner product), "l2" or "cosine". seed: of all random choices of training; the same
@@ -18,6 +21,7 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
     Raises UnknownKeyError (key or metric; names the nearest known key), UsageError (the key does not fit the
     dim).
     """
-    return Index(
-        parse_key(key), integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
+    spec = parse_key(key)
+    return index_class(spec)(
+        spec, integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
     )

@@ -7,6 +7,7 @@
 | IVF                      | IndexIVF* over IndexFlatIP / IndexFlatL2 with our centroids                     |
 | BIVF                     | the same, prices being one more dimension of the centroids (IndexPreTransform)  |
 | Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms       |
+| SQ4                      | IndexPQ or IndexIVFPQ with a sub-space of 4 bits for each dimension             |
 | RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes      |
 | ids other than 0 .. n-1  | IndexIDMap2                                                                     |
 
@@ -28,7 +29,7 @@ from cluscomp.indexes.codecs import Codec
 from cluscomp.indexes.id_lookup import live_rows
 from cluscomp.indexes.ids import TEXT
 from cluscomp.indexes.ivf import Ivf
-from cluscomp.indexes.key import PQ, SQ8, Flat, SQfp16
+from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, SQfp16
 from cluscomp.indexes.layout import plain_codes
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.transforms import NormalizeStep, Step
@@ -218,11 +219,18 @@ def _set_ranges(faiss: ModuleType, scalar: Any, codec: Codec) -> None:
     scalar.is_trained = True
 
 
-PLAIN_FORMS: dict[type, Callable[..., Any]] = {Flat: _flat, SQfp16: _scalar, SQ8: _scalar, PQ: _product}
+PLAIN_FORMS: dict[type, Callable[..., Any]] = {
+    Flat: _flat,
+    SQfp16: _scalar,
+    SQ8: _scalar,
+    SQ4: _product,
+    PQ: _product,
+}
 IVF_FORMS: dict[type, Callable[..., Any]] = {
     Flat: _ivf_flat,
     SQfp16: _ivf_scalar,
     SQ8: _ivf_scalar,
+    SQ4: _ivf_product,
     PQ: _ivf_product,
 }
 

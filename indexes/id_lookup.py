@@ -9,24 +9,24 @@ import numpy as np
 
 from cluscomp.errors import DTypeError, DuplicateIdError, InputError
 from cluscomp.indexes.ids import MAX_ID, TEXT, IdColumn, IntIds, RangeIds, make_ids
-from cluscomp.indexes.segment import Segment
+from cluscomp.indexes.stored import StoredSegment
 
 
-def live_rows(segment: Segment) -> np.ndarray:
+def live_rows(segment: StoredSegment) -> np.ndarray:
     """Positions of the rows of a segment that are not deleted, ascending."""
     if segment.deleted is None:
         return np.arange(segment.n_rows, dtype=np.int64)
     return np.flatnonzero(segment.deleted == 0)
 
 
-def live_ids(segments: Sequence[Segment]) -> np.ndarray:
+def live_ids(segments: Sequence[StoredSegment]) -> np.ndarray:
     """All ids that can be found, in order of adding: int64, or object array of str."""
     if not segments:
         return np.empty(0, dtype=np.int64)
     return np.concatenate([segment.ids.take(live_rows(segment)) for segment in segments])
 
 
-def live_matches(segment: Segment, wanted: IdColumn) -> np.ndarray:
+def live_matches(segment: StoredSegment, wanted: IdColumn) -> np.ndarray:
     """Position in the segment (len(wanted),) of each wanted id, -1 where it is not there or deleted."""
     rows = segment.ids.find(wanted)
     if segment.deleted is not None:
@@ -34,7 +34,7 @@ def live_matches(segment: Segment, wanted: IdColumn) -> np.ndarray:
     return rows
 
 
-def new_ids(segments: Sequence[Segment], kind: str | None, next_id: int, ids: Any, n: int) -> IdColumn:
+def new_ids(segments: Sequence[StoredSegment], kind: str | None, next_id: int, ids: Any, n: int) -> IdColumn:
     """Ids for n new rows. kind: of the ids in the index, None for an empty one. ids: None numbers from
     next_id.
 
@@ -55,7 +55,7 @@ def new_ids(segments: Sequence[Segment], kind: str | None, next_id: int, ids: An
     return column
 
 
-def find_all(segments: Sequence[Segment], wanted: IdColumn) -> list[np.ndarray]:
+def find_all(segments: Sequence[StoredSegment], wanted: IdColumn) -> list[np.ndarray]:
     """Per segment, the positions of the wanted ids that it holds; InputError if one is in no segment."""
     found = [live_matches(segment, wanted) for segment in segments]
     missing = np.ones(len(wanted), dtype=bool)

@@ -1,9 +1,10 @@
 """The grammar of index keys.
 
-    key       := [transform ","]... [partition ","] codec ["," refine]
+    key       := [pool ","] [transform ","]... [partition ","] codec ["," refine]
+    pool      := "Pool" n | "Pool(" setting ["," setting]... ")"
     transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
     partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
-    codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "PQ" m ["x" nbits]
+    codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" m ["x" nbits]
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
 
 Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluscomp.errors import UnknownKeyError, UsageError
+from cluscomp.indexes.pool_key import POOL_GRAMMAR, Pool, parse_pool
 
 MAX_KEY_LENGTH = 4096
 PQ_NBITS = (4, 6, 8)
@@ -150,6 +152,14 @@ class SQ8(CodecSpec):
 
 
 @dataclass(frozen=True)
+class SQ4(CodecSpec):
+    """Half a byte a value: the nearest of 16 levels learned for its dimension."""
+
+    def __str__(self) -> str:
+        return "SQ4"
+
+
+@dataclass(frozen=True)
 class PQ(CodecSpec):
     """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids."""
 
@@ -166,16 +176,17 @@ class PQ(CodecSpec):
 @dataclass(frozen=True)
 class IndexSpec:
     """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or
-    None.
+    None. pool: of a multi-vector index, whose rows are documents; None where a row is one vector.
     """
 
     transforms: tuple[TransformSpec, ...]
     partition: PartitionSpec | None
     codec: CodecSpec
     refine: CodecSpec | None = None
+    pool: Pool | None = None
 
     def __str__(self) -> str:
-        stages: list[object] = [*self.transforms]
+        stages: list[object] = [*self.transforms] if self.pool is None else [self.pool, *self.transforms]
         if self.partition is not None:
             stages.append(self.partition)
         stages.append(self.codec)
@@ -196,7 +207,12 @@ class IndexSpec:
     @property
     def has_shadow(self) -> bool:
         """Whether 8-bit codes beside float rows make the exact search faster (shadow.py)."""
-        return self.partition is None and isinstance(self.codec, Flat | SQfp16) and self.codec.shadow
+        return (
+            self.pool is None
+            and self.partition is None
+            and isinstance(self.codec, Flat | SQfp16)
+            and self.codec.shadow
+        )
 
     @property
     def nlist(self) -> int:
@@ -224,6 +240,15 @@ def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
+@dataclass(frozen=True)
+class TextForm(Form):
+    """A form whose `build` takes its groups as they are written."""
+
+    def match(self, token: str) -> object | None:
+        found = re.fullmatch(self.pattern, token)
+        return None if found is None else self.build(*found.groups())
+
+
 _N = r"([1-9]\d{0,8})"
 
 
@@ -245,6 +270,8 @@ def _pq(m: int, nbits: int | None) -> PQ:
 
 
 FORMS = (
+    Form("pool", rf"Pool{_N}", "Pool16", Pool),
+    TextForm("pool", r"Pool\((.*)\)", "Pool(f=4)", parse_pool),
     Form("transform", rf"OPQ{_N}(?:_{_N})?", "OPQ48", OPQ),
     Form("transform", rf"PCA{_N}", "PCA64", PCA),
     Form("transform", rf"RR{_N}?", "RR", RandomRotation),
@@ -256,17 +283,18 @@ FORMS = (
     Form("codec", r"SQfp16", "SQfp16", SQfp16),
     Form("codec", r"SQfp16\(shadow\)", "SQfp16(shadow)", lambda: SQfp16(shadow=True)),
     Form("codec", r"SQ8", "SQ8", SQ8),
+    Form("codec", r"SQ4", "SQ4", SQ4),
     Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
     Form("codec", rf"PQ{_N}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
     Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
     Form("refine", r"RSQfp16|Refine\(SQfp16\)", "Refine(SQfp16)", SQfp16),
     Form("refine", r"RSQ8|Refine\(SQ8\)", "Refine(SQ8)", SQ8),
 )
-STAGES = ("transform", "partition", "codec", "refine")
+STAGES = ("pool", "transform", "partition", "codec", "refine")
 GRAMMAR = (
-    "a key reads [transform,...][partition,]codec[,refine]: transforms OPQm[_d], PCAd, RR[d], L2norm; "
-    "partitions IVFn, BIVFn[(cap=1.5)]; "
-    "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, PQm, PQmx4, PQmx6; "
+    f"a key reads [pool,][transform,...][partition,]codec[,refine]: {POOL_GRAMMAR}; "
+    "transforms OPQm[_d], PCAd, RR[d], L2norm; partitions IVFn, BIVFn[(cap=1.5)]; "
+    "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6; "
     "refine RFlat, Refine(SQfp16), Refine(SQ8)"
 )
 
@@ -309,7 +337,10 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
             f"write {str(codec).partition('(')[0]!r}"
         )
     transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))
-    return IndexSpec(transforms, partition, codec, refine)  # type: ignore[arg-type]
+    pool = parts["pool"][0] if parts["pool"] else None
+    if pool is not None:  # a shadow serves the search of single vectors
+        codec = {Flat(shadow=False): Flat(), SQfp16(shadow=True): SQfp16()}.get(codec, codec)  # type: ignore[call-overload]
+    return IndexSpec(transforms, partition, codec, refine, pool)  # type: ignore[arg-type]
 
 
 def _split(key: str) -> list[str]:

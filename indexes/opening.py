@@ -13,6 +13,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,14 +38,16 @@ from cluscomp.indexes.manifest import (
     SegmentEntry,
     parse_manifest,
 )
+from cluscomp.indexes.multivector.segment import DOCUMENT_ARRAYS, DocumentSegment, document_arrays
 from cluscomp.indexes.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.pipeline import Pipeline, Stage
 from cluscomp.indexes.saving import SourceFile, file_identity, segment_file
 from cluscomp.indexes.segment import Segment, segment_arrays
 from cluscomp.indexes.shadow import SHADOW_ARRAYS, Shadow
+from cluscomp.indexes.stored import StoredSegment
 
 SEGMENT_ARRAYS = (
-    "codes", "offsets", "positions", *SHADOW_ARRAYS, "refine", "ids", "ids_text", "ids_offsets", "deleted",
+    *DOCUMENT_ARRAYS, "offsets", "positions", *SHADOW_ARRAYS, "ids", "ids_text", "ids_offsets", "deleted",
 )  # fmt: skip
 
 
@@ -55,7 +58,7 @@ class OpenedFolder:
     path: Path
     manifest: Manifest
     pipeline: Pipeline
-    segments: tuple[Segment, ...]
+    segments: tuple[StoredSegment, ...]
     extra_files: dict[str, SourceFile]
 
 
@@ -137,7 +140,7 @@ def _expected_arrays(pipeline: Pipeline, manifest: Manifest) -> dict[str, ArrayS
     for stage_name, stage in pipeline.stages().items():
         expected |= {f"{stage_name}.{name}.npy": spec for name, spec in stage.parameter_specs.items()}
     for number, segment in enumerate(manifest.segments):
-        arrays: dict[str, ArraySpec | None] = dict(segment_arrays(pipeline, segment.rows))
+        arrays: dict[str, ArraySpec | None] = dict(_row_arrays(pipeline, number, segment, manifest))
         if segment.ids == INT:
             arrays["ids"] = ArraySpec("<i8", (segment.rows,))
         if segment.ids == TEXT:
@@ -148,6 +151,16 @@ def _expected_arrays(pipeline: Pipeline, manifest: Manifest) -> dict[str, ArrayS
             arrays = {name: spec for name, spec in arrays.items() if name not in SHADOW_ARRAYS}  # older index
         expected |= {segment_file(number, name): spec for name, spec in arrays.items()}
     return expected
+
+
+def _row_arrays(
+    pipeline: Pipeline, number: int, segment: SegmentEntry, manifest: Manifest
+) -> dict[str, ArraySpec]:
+    """Arrays of the rows of a segment; the listing says how many vectors documents have together."""
+    if pipeline.spec.pool is None:
+        return segment_arrays(pipeline, segment.rows)
+    codes = manifest.files.get(segment_file(number, "codes"))
+    return document_arrays(pipeline, segment.rows, codes.shape[0] if codes and codes.shape else 0)
 
 
 def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manifest: Manifest) -> None:
@@ -227,30 +240,40 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Map
         ) from exc
 
 
-def _segment(number: int, entry: SegmentEntry, pipeline: Pipeline, files: dict[str, _Mapped]) -> Segment:
+def _segment(
+    number: int, entry: SegmentEntry, pipeline: Pipeline, files: dict[str, _Mapped]
+) -> StoredSegment:
     own = {
         name: files[segment_file(number, name)]
         for name in SEGMENT_ARRAYS
         if segment_file(number, name) in files
     }
     arrays = {name: mapped.array for name, mapped in own.items()}
-    offsets = np.array(arrays.get("offsets", [0, entry.rows]), dtype=np.int64)
-    if offsets[0] != 0 or offsets[-1] != entry.rows or (np.diff(offsets) < 0).any():
-        raise CorruptIndexError(
-            f"{segment_file(number, 'offsets')}: list offsets run from {offsets[0]} to {offsets[-1]}, but "
-            f"must rise from 0 "
-            f"to {entry.rows}; the index is damaged; restore a copy or rebuild it"
-        )
+    common: dict[str, Any] = {
+        "codes": arrays["codes"],
+        "refine": arrays.get("refine"),
+        "ids": _ids(entry, arrays),
+        "deleted": _deleted_mask(number, entry, arrays.get("deleted")),
+        "files": {name: mapped.source for name, mapped in own.items() if name != "deleted"},
+    }
+    if pipeline.spec.pool is not None:
+        offsets = _offsets(number, "doc_offsets", arrays["doc_offsets"], arrays["codes"].shape[0])
+        return DocumentSegment(doc_offsets=offsets, lists=arrays.get("lists"), **common)
+    offsets = _offsets(number, "offsets", arrays.get("offsets", [0, entry.rows]), entry.rows)
     return Segment(
-        codes=arrays["codes"],
-        offsets=offsets,
-        positions=arrays.get("positions"),
-        refine=arrays.get("refine"),
-        ids=_ids(entry, arrays),
-        deleted=_deleted_mask(number, entry, arrays.get("deleted")),
-        files={name: mapped.source for name, mapped in own.items() if name != "deleted"},
-        shadow=_shadow(number, arrays),
+        offsets=offsets, positions=arrays.get("positions"), shadow=_shadow(number, arrays), **common
     )
+
+
+def _offsets(number: int, name: str, values: Any, total: int) -> np.ndarray:
+    """Offsets in memory, checked: kernels use them as addresses."""
+    offsets = np.array(values, dtype=np.int64)
+    if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any():
+        raise CorruptIndexError(
+            f"{segment_file(number, name)}: offsets run from {offsets[0]} to {offsets[-1]}, but must rise "
+            f"from 0 to {total}; the index is damaged; restore a copy or rebuild it"
+        )
+    return offsets
 
 
 def _shadow(number: int, arrays: dict[str, np.ndarray]) -> Shadow | None:

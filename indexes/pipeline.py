@@ -83,6 +83,12 @@ class Pipeline:
         """Codes are residuals to the centroid of their list."""
         return self.partition is not None and self.codec.by_residual
 
+    @property
+    def decodes_to_unit(self) -> bool:
+        """Codes of a multi-vector index stand for vectors of length one."""
+        pool, dims = self.spec.pool, self.spec.stage_dims(self.dim)
+        return pool is not None and (self.normalizes or not pool.keeps_all) and len(set(dims)) == 1
+
     def stages(self) -> dict[str, Stage]:
         """Stages by the name under which their arrays are saved."""
         named: dict[str, Stage] = {f"transform{i}": step for i, step in enumerate(self.steps)}
@@ -122,20 +128,20 @@ class Pipeline:
         rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
         for step in self.steps[:-1] if joint else self.steps:
-            step.train(_at_most(rows, MIN_TRAINING_SAMPLE), next(seeds), _part(progress, step.spec))
+            step.train(_at_most(rows, MIN_TRAINING_SAMPLE), next(seeds), part_progress(progress, step.spec))
             rows = _apply(step, rows)
         if self.partition is not None:
-            self.partition.train(rows, next(seeds), _part(progress, self.partition.spec))
+            self.partition.train(rows, next(seeds), part_progress(progress, self.partition.spec))
         rows = _at_most(rows, MIN_TRAINING_SAMPLE)
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
         if joint:
-            step, ticks = self.steps[-1], _part(progress, self.steps[-1].spec)
+            step, ticks = self.steps[-1], part_progress(progress, self.steps[-1].spec)
             train_jointly(step, self.partition, self.codec, rows, next(seeds), ticks)
         else:
-            self.codec.train(rows, next(seeds), _part(progress, self.codec.spec))
+            self.codec.train(rows, next(seeds), part_progress(progress, self.codec.spec))
         if self.refine is not None:
-            self.refine.train(base, next(seeds), _part(progress, self.refine.spec))
+            self.refine.train(base, next(seeds), part_progress(progress, self.refine.spec))
 
     def base_rows(self, rows: np.ndarray) -> np.ndarray:
         """float32 rows, normalised where the index normalises."""
@@ -186,7 +192,7 @@ def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
     return np.asarray(rows[np.sort(picked)])
 
 
-def _part(progress: StageProgress | None, spec: object) -> Progress | None:
+def part_progress(progress: StageProgress | None, spec: object) -> Progress | None:
     """Progress of one stage under the name of its key part."""
     return None if progress is None else lambda done, total: progress(str(spec), done, total)
 

@@ -13,7 +13,7 @@ from cluscomp.indexes.folder import HEADER_BYTES, FolderWriter
 from cluscomp.indexes.ids import IdColumn, RangeIds
 from cluscomp.indexes.manifest import FileEntry, SegmentEntry
 from cluscomp.indexes.pipeline import Pipeline
-from cluscomp.indexes.segment import Segment
+from cluscomp.indexes.stored import StoredSegment
 
 ID_DTYPES = {"ids": "<i8", "ids_text": "|u1", "ids_offsets": "<i8"}
 
@@ -77,23 +77,16 @@ def segment_file(number: int, name: str) -> str:
     return f"segment{number}.{name}.npy"
 
 
-def segment_stored(number: int, segment: Segment) -> Iterator[StoredArray]:
-    """Arrays of one segment: codes, offsets, positions, shadow, refine, ids, deleted."""
-    arrays: dict[str, np.ndarray | None] = {"codes": segment.codes, "refine": segment.refine}
-    if segment.positions is not None:
-        arrays |= {"offsets": segment.offsets, "positions": segment.positions}
-    if segment.shadow is not None:
-        arrays |= segment.shadow.arrays()
-    arrays |= segment.ids.arrays()
-    for name, array in arrays.items():
-        if array is not None:
-            source = segment.files.get(name)
-            yield StoredArray(segment_file(number, name), array, array.dtype.str, source)
+def segment_stored(number: int, segment: StoredSegment) -> Iterator[StoredArray]:
+    """Arrays of one segment: what it stores of its rows, ids, deleted."""
+    for name, array in (segment.arrays() | segment.ids.arrays()).items():
+        source = segment.files.get(name)
+        yield StoredArray(segment_file(number, name), array, array.dtype.str, source)
     if segment.deleted is not None:
         yield StoredArray(segment_file(number, "deleted"), np.flatnonzero(segment.deleted), "<i8")
 
 
-def stored_arrays(pipeline: Pipeline, segments: Sequence[Segment]) -> list[StoredArray]:
+def stored_arrays(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> list[StoredArray]:
     """All arrays of an index in the order in which they are written."""
     found = list(parameter_arrays(pipeline))
     for number, segment in enumerate(segments):

@@ -15,6 +15,7 @@ import numpy as np
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.segment import Segment
+from cluscomp.indexes.stored import StoredSegment
 
 QUERY_BLOCK = 1024
 
@@ -85,13 +86,13 @@ def _merged(segments: Sequence[Segment], found: Sequence[Hits], k: int) -> Hits:
     """The best k of the hits of all segments, whose positions then count over all of them."""
     if len(segments) == 1:
         return found[0]
-    bases = _first_positions(segments)
+    bases = first_positions(segments)
     positions = [
         np.where(hits.positions >= 0, hits.positions + base, -1)
         for hits, base in zip(found, bases, strict=True)
     ]
     scores = np.concatenate([hits.scores for hits in found], axis=1)
-    return _best(scores, np.concatenate(positions, axis=1), k)
+    return best_hits(scores, np.concatenate(positions, axis=1), k)
 
 
 def _scan_segment(
@@ -115,7 +116,7 @@ def _rescore(
     """Best k of the candidates (nq, c) by the finer codes."""
     assert pipeline.refine is not None
     found = []
-    for segment, base in zip(segments, _first_positions(segments), strict=True):
+    for segment, base in zip(segments, first_positions(segments), strict=True):
         assert segment.refine is not None
         inside = (positions >= base) & (positions < base + segment.n_rows)
         local = np.where(inside, positions - base, -1)
@@ -124,19 +125,19 @@ def _rescore(
     return _merged(segments, found, k)
 
 
-def _best(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
+def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
     """The k best columns of each row, by score descending, then position ascending, missing ones last."""
     keys = np.where(positions < 0, np.iinfo(np.int64).max, positions)
     order = np.lexsort((keys, -scores), axis=1)[:, :k]
     return Hits(np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1))
 
 
-def _first_positions(segments: Sequence[Segment]) -> list[int]:
+def first_positions(segments: Sequence[StoredSegment]) -> list[int]:
     """Position of the first row of each segment, counted over all of them."""
     return list(accumulate((segment.n_rows for segment in segments), initial=0))[: len(segments)]
 
 
-def take_ids(segments: Sequence[Segment], positions: np.ndarray, kind: str) -> np.ndarray:
+def take_ids(segments: Sequence[StoredSegment], positions: np.ndarray, kind: str) -> np.ndarray:
     """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where
     missing.
     """
@@ -145,7 +146,7 @@ def take_ids(segments: Sequence[Segment], positions: np.ndarray, kind: str) -> n
         if kind == "int64"
         else np.full(positions.shape, None, dtype=object)
     )
-    for segment, base in zip(segments, _first_positions(segments), strict=True):
+    for segment, base in zip(segments, first_positions(segments), strict=True):
         inside = (positions >= base) & (positions < base + segment.n_rows)
         ids[inside] = segment.ids.take(positions[inside] - base)
     return ids

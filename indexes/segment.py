@@ -8,7 +8,7 @@ for the rerank and ids are stored by position.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,12 +24,13 @@ from cluscomp.indexes.layout import arrange_codes
 from cluscomp.indexes.parameters import ArraySpec
 from cluscomp.indexes.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
 from cluscomp.indexes.shadow import Shadow, build_shadow, shadow_arrays
+from cluscomp.indexes.stored import StoredSegment
 
 INT32_ROWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(StoredSegment):
     """Rows added together.
 
     codes: (n, width) in the order of layout.py. offsets: (nlist + 1,) int64 rows of each list.
@@ -48,20 +49,18 @@ class Segment:
     files: Mapping[str, Any] = field(default_factory=dict)
     shadow: Shadow | None = None
 
-    @property
-    def n_rows(self) -> int:
-        """Rows stored, deleted ones included."""
-        return int(self.codes.shape[0])
+    def arrays(self) -> dict[str, np.ndarray]:
+        """codes, refine, offsets and positions, shadow."""
+        arrays = {"codes": self.codes, "refine": self.refine, "positions": self.positions}
+        if self.positions is not None:
+            arrays["offsets"] = self.offsets
+        if self.shadow is not None:
+            arrays |= self.shadow.arrays()
+        return {name: array for name, array in arrays.items() if array is not None}
 
-    @property
-    def n_deleted(self) -> int:
-        return 0 if self.deleted is None else int(self.deleted.sum(dtype=np.int64))
-
-    def with_deleted(self, positions: np.ndarray) -> Segment:
-        """The segment with more rows marked as deleted; a search on the old one is not disturbed."""
-        mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
-        mask[positions] = 1
-        return replace(self, deleted=mask)
+    def list_sizes(self, nlist: int) -> np.ndarray:
+        """Rows (nlist,) of each list, deleted ones included."""
+        return np.diff(self.offsets)
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
@@ -106,9 +105,11 @@ def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
     return specs | (shadow_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_shadow else {})
 
 
-def list_sizes(segments: Sequence[Segment], nlist: int) -> np.ndarray:
-    """Rows (nlist,) int64 in each list over all segments, deleted ones included, since a scan reads them."""
-    counts = [np.diff(segment.offsets) for segment in segments]
+def list_sizes(segments: Sequence[Any], nlist: int) -> np.ndarray:
+    """Rows, or vectors of documents, (nlist,) int64 in each list over all segments, deleted ones included,
+    since a scan reads them.
+    """
+    counts = [segment.list_sizes(nlist) for segment in segments]
     return np.sum(counts, axis=0) if counts else np.zeros(nlist, dtype=np.int64)
 
 

@@ -103,6 +103,8 @@ SEGMENT_PARTS = {
     "codes": "codes",
     "offsets": "list_offsets",
     "positions": "positions",
+    "doc_offsets": "doc_offsets",
+    "lists": "list_numbers",
     "refine": "refine",
     "shadow_values": "shadow",
     "shadow_terms": "shadow",

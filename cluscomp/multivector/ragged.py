@@ -41,6 +41,11 @@ class Ragged:
         offsets = self.offsets[documents.start : documents.stop + 1]
         return Ragged(self.rows[offsets[0] : offsets[-1]], offsets - offsets[0])
 
+    def take(self, documents: np.ndarray) -> Ragged:
+        """Documents by number, as copies; only their rows are read from a memory map."""
+        rows, offsets = rows_of_documents(self.offsets, documents)
+        return Ragged(np.asarray(self.rows[rows]), offsets)
+
     def blocks(self, max_rows: int) -> Iterator[slice]:
         """Slices of documents, in order, with at most `max_rows` rows each, but always one document."""
         return document_blocks(self.lengths, max_rows)
@@ -85,6 +90,14 @@ def offsets_of(lengths: Any, total: int, *, name: str = "vectors") -> np.ndarray
             f"lengths add up to {int(offsets[-1])}, but {name} has {total} rows; give one length a document"
         )
     return offsets
+
+
+def rows_of_documents(offsets: np.ndarray, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (N,) int64 of the rows of some documents, and the offsets (n + 1,) of those in them."""
+    starts, lengths = offsets[documents], offsets[documents + 1] - offsets[documents]
+    ends = np.zeros(documents.shape[0] + 1, dtype=np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return np.arange(ends[-1]) + np.repeat(starts - ends[:-1], lengths), ends
 
 
 def document_blocks(costs: np.ndarray, limit: float) -> Iterator[slice]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.indexes import parse_key
 from cluscomp.indexes.key import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRotation, SQfp16
+from cluscomp.indexes.pool_key import Pool
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,12 @@ from cluscomp.indexes.key import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRot
         ("PCA64,L2norm,RR,Flat", "PCA64,L2norm,RR,Flat"),
         ("RR32,Flat", "RR32,Flat"),
         (" IVF8 , Flat ", "IVF8,Flat"),
+        ("IVF64,SQ4,RFlat", "IVF64,SQ4,RFlat"),
+        ("Pool16,IVF1024,PQ96", "Pool16,IVF1024,PQ96"),
+        ("Pool(n=16),OPQ48,IVF1024,PQ48", "Pool16,OPQ48,IVF1024,PQ48"),
+        ("Pool( f=2.5, protected=1 ,method=kmeans),SQ4", "Pool(f=2.5,method=kmeans,protected=1),SQ4"),
+        ("Pool(bytes=768),PQ48,RSQ8", "Pool(bytes=768),PQ48,Refine(SQ8)"),
+        ("Pool16,Flat(noshadow)", "Pool16,Flat"),
     ],
 )
 def test_canonical_spelling(key: str, canonical: str) -> None:
@@ -135,3 +142,35 @@ def test_any_text_parses_or_is_refused(key: str) -> None:
     except UsageError:
         return
     assert parse_key(str(spec)) == spec
+
+
+def test_pools() -> None:
+    assert parse_key("Pool16,Flat").pool == Pool(n=16)
+    assert parse_key("Pool(f=1),Flat").pool.keeps_all
+    assert parse_key("Flat").pool is None
+    assert Pool(bytes=768).fitted(96) == Pool(n=8)
+    assert Pool(f=4).fitted(96) == Pool(f=4)
+    with pytest.raises(UsageError, match="96 bytes; allow at least 96"):
+        Pool(bytes=95).fitted(96)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("Pool16", "did you mean 'Pool16,Flat'"),
+        ("Pool0,Flat", "no known part"),
+        ("Flat,Pool16", "wrong place"),
+        ("Pool4,Pool4,Flat", "wrong place"),
+        ("Pool(),Flat", "no setting"),
+        ("Pool(n=4,n=5),Flat", "stands twice"),
+        ("Pool(f=0.5),Flat", "factor from 1"),
+        ("Pool(f=1e3),Flat", "no factor"),
+        ("Pool(n=0),Flat", "no whole number"),
+        ("Pool(n=4,f=2),Flat", "one of n, f and bytes"),
+        ("Pool(protected=1),Flat", "one of n, f and bytes"),
+        ("Pool(n=4,method=median),Flat", "method 'median' is unknown; known are: ward"),
+    ],
+)
+def test_pools_that_make_no_sense(key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_key(key)

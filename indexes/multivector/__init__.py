@@ -1,0 +1,6 @@
+"""Late interaction: an index whose rows are documents of several vectors.
+
+index.py     MultiVectorIndex                 segment.py   what one add leaves behind
+pooling.py   token vectors to fewer ones      search.py    candidates, MaxSim over codes, rerank
+queries.py   the forms in which queries come
+"""

@@ -1,0 +1,152 @@
+"""The index of documents that are several vectors each: train, add, search."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import SubsampleWarning, UsageError
+from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.checks import positive
+from cluscomp.indexes.id_lookup import new_ids
+from cluscomp.indexes.ids import INT, RangeIds
+from cluscomp.indexes.key import IndexSpec
+from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
+from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
+from cluscomp.indexes.multivector.search import search_documents
+from cluscomp.indexes.multivector.segment import encode_documents, require_finite_documents
+from cluscomp.indexes.pipeline import StageProgress, part_progress, sample_rows, training_rows
+from cluscomp.indexes.search import take_ids
+from cluscomp.indexes.segment import list_sizes
+from cluscomp.multivector import Ragged
+
+
+class MultiVectorIndex(StoredIndex):
+    """A searchable, compressed collection of documents, each of several vectors, under permanent ids.
+
+    Made by `index_factory` or `open_index` for keys that begin with a pool: "Pool16,IVF1024,PQ96". Documents
+    and queries are ragged: x (N, d) with the vectors of all documents below each other and lengths (n,), the
+    number of vectors of each; or without lengths a list of (n_i, d) arrays, or one array (n, vectors, d). A
+    score is MaxSim: the sum over the vectors of a query of the largest inner product (metric "ip") or cosine
+    with any vector of the document. Threads may search at the same time, also while one other adds or
+    deletes.
+    """
+
+    def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
+        if metric == "l2":
+            raise UsageError(
+                f"index key {str(spec)!r}: documents of several vectors are compared by MaxSim, the sum of "
+                "largest inner products; valid metrics are 'ip' and 'cosine'"
+            )
+        super().__init__(fitted_spec(spec, dim), dim, metric, seed=seed)
+        assert self.spec.pool is not None
+        self.pool = self.spec.pool
+
+    # ---- what it is ----
+
+    @property
+    def n_vectors(self) -> int:
+        """Vectors stored, those of deleted documents included."""
+        return sum(segment.n_vectors for segment in self._segments)
+
+    # ---- train, add ----
+
+    def train(
+        self, x: Any, *, lengths: Any = None, progress: StageProgress | None = None
+    ) -> MultiVectorIndex:
+        """Learn rotation, lists and codebooks from the token vectors of documents; none is added.
+
+        Documents are pooled first; where more vectors result than training looks at (256 a list, at least
+        65536), documents drawn at random are: SubsampleWarning says so. progress(stage, done, total).
+        Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
+        """
+        self._require_empty()
+        documents = ragged_of_dim(x, lengths, self.dim, "vectors", check_finite=False)
+        sample = self._sample(documents)
+        if self.pipeline.needs_training and len(sample) < len(documents):
+            warnings.warn(
+                f"the index trains on {len(sample)} of {len(documents)} documents, drawn at random",
+                SubsampleWarning,
+                stacklevel=2,
+            )
+        require_finite_documents(sample, RangeIds(0, len(sample)))
+        return self.train_pooled(self.pool_documents(sample, part_progress(progress, self.pool)), progress)
+
+    def train_pooled(self, documents: Ragged, progress: StageProgress | None = None) -> MultiVectorIndex:
+        """`train` with vectors that `pool_documents` returned."""
+        self._require_empty()
+        rows = sample_rows(documents.rows, training_rows(self.spec), self.seed)
+        self.pipeline.train(rows, progress)
+        self.settings["training_rows"] = int(rows.shape[0])
+        return self
+
+    def pool_documents(self, documents: Ragged, progress: Progress | None = None) -> Ragged:
+        """The vectors that would be stored for the token vectors of documents (finite, of kernel dtype)."""
+        return pooled(self.pool, documents, self.seed, progress)
+
+    def add(self, x: Any, *, lengths: Any = None, ids: Any = None) -> MultiVectorIndex:
+        """Pool and store documents under permanent ids: all of them, or none if an error is raised.
+
+        ids: one a document, as `Index.add` takes them. Token vectors are read in blocks, so x may be a memory
+        map. Raises DimensionError, NonFiniteError and InputError (no vectors) naming the id,
+        DuplicateIdError, DTypeError, NotTrainedError.
+        """
+        self.pipeline.require_trained()
+        documents = ragged_of_dim(x, lengths, self.dim, "vectors", check_finite=False)
+        column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
+        require_finite_documents(documents, column)
+        sizes = list_sizes(self._segments, self.spec.nlist)
+        self._append(encode_documents(self.pipeline, self.pool_documents(documents), column, sizes))
+        return self
+
+    # ---- search ----
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        lengths: Any = None,
+        refine_factor: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best documents for each query.
+
+        queries: ragged, as documents are; (t, dim) without lengths is one query of t vectors. k: at most
+        len(index). refine_factor: the rerank scores k * refine_factor candidates with the finer codes.
+
+        Returns scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal
+        scores are ordered by time of adding. Raises DimensionError, NonFiniteError, DTypeError, InputError (a
+        query without vectors), UsageError.
+        """
+        segments = self._segments
+        asked = ragged_of_dim(queries, lengths, self.dim, "queries")
+        require_query_vectors(asked)
+        k = self._checked_k(k, segments)
+        factor = self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor)
+        self.pipeline.require_trained()
+        hits = search_documents(self.pipeline, segments, asked, k, refine_factor=factor)
+        return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
+
+    # ---- inside ----
+
+    def _require_empty(self) -> None:
+        if self._segments:
+            raise UsageError(
+                f"the index holds {len(self)} documents, whose codes another training would make "
+                "meaningless; train a new index and add the documents to it"
+            )
+
+    def _sample(self, documents: Ragged) -> Ragged:
+        """Documents, drawn at random, that leave about as many vectors as training looks at."""
+        limit = training_rows(self.spec)
+        kept = documents.lengths if self.pool.f is None else documents.lengths // max(1, int(self.pool.f))
+        if self.pool.n is not None:
+            kept = np.minimum(kept, self.pool.n)
+        if int(kept.sum()) <= limit:
+            return documents
+        order = np.random.default_rng(self.seed).permutation(len(documents))
+        n = int(np.searchsorted(np.cumsum(kept[order]), limit)) + 1
+        return documents.take(np.sort(order[:n]))

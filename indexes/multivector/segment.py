@@ -1,0 +1,143 @@
+"""Segments of a multi-vector index: what one `add` leaves behind, by document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.errors import CorruptIndexError, InputError
+from cluscomp.indexes.ids import IdColumn
+from cluscomp.indexes.ivf import Intake
+from cluscomp.indexes.parameters import ArraySpec
+from cluscomp.indexes.pipeline import BLOCK_ROWS, Pipeline
+from cluscomp.indexes.stored import StoredSegment
+from cluscomp.multivector import Ragged
+
+UINT16_LISTS = 2**16
+DOCUMENT_ARRAYS = ("codes", "lists", "doc_offsets", "refine")
+
+
+@dataclass(frozen=True)
+class DocumentSegment(StoredSegment):
+    """Documents added together; vectors stand document by document, in order of adding.
+
+    codes: (N, width) of all vectors. doc_offsets: (n + 1,) int64; document i has vectors doc_offsets[i] to
+    doc_offsets[i + 1]. lists: (N,) uint16 or int32 list of each vector, None without partition. refine:
+    (N, width) finer codes, or None.
+    """
+
+    codes: np.ndarray
+    doc_offsets: np.ndarray
+    lists: np.ndarray | None
+    refine: np.ndarray | None
+    ids: IdColumn
+    deleted: np.ndarray | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_vectors(self) -> int:
+        """Vectors stored, those of deleted documents included."""
+        return int(self.codes.shape[0])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """codes, doc_offsets, and lists and refine where there are any."""
+        named = ((name, getattr(self, name)) for name in DOCUMENT_ARRAYS)
+        return {name: array for name, array in named if array is not None}
+
+    def list_sizes(self, nlist: int) -> np.ndarray:
+        """Vectors (nlist,) of each list, those of deleted documents included."""
+        self.check_lists(nlist)
+        lists = np.zeros(0, dtype=np.int64) if self.lists is None else self.lists
+        return np.bincount(lists, minlength=nlist)
+
+    def check_lists(self, nlist: int) -> None:
+        """Raise CorruptIndexError for a list that does not exist: lists in a file are not trusted."""
+        if self.lists is not None and self._largest_list >= nlist:
+            raise CorruptIndexError(
+                f"a vector is in list {self._largest_list}, but the index has {nlist} lists: the index is "
+                "damaged; restore a copy or rebuild it"
+            )
+
+    @cached_property
+    def _largest_list(self) -> int:
+        assert self.lists is not None
+        low, high = int(self.lists.min(initial=0)), int(self.lists.max(initial=0))
+        return high if low >= 0 else 2**31
+
+
+def list_dtype(nlist: int) -> str:
+    """uint16 while it suffices: lists are 2 of the bytes that each vector costs."""
+    return "<u2" if nlist <= UINT16_LISTS else "<i4"
+
+
+def document_arrays(pipeline: Pipeline, n_documents: int, n_vectors: int) -> dict[str, ArraySpec]:
+    """dtype and shape of the arrays of a segment, without ids and deletions."""
+    codec, refine = pipeline.codec, pipeline.refine
+    specs = {
+        "codes": ArraySpec(codec.code_dtype, (n_vectors, codec.code_width)),
+        "doc_offsets": ArraySpec("<i8", (n_documents + 1,)),
+    }
+    if pipeline.partition is not None:
+        specs["lists"] = ArraySpec(list_dtype(pipeline.partition.nlist), (n_vectors,))
+    if refine is not None:
+        specs["refine"] = ArraySpec(refine.code_dtype, (n_vectors, refine.code_width))
+    return specs
+
+
+def encode_documents(
+    pipeline: Pipeline, documents: Ragged, ids: IdColumn, sizes: np.ndarray
+) -> DocumentSegment:
+    """Encode pooled documents, block by block, into a segment in memory. All values are finite.
+
+    sizes: (nlist,) vectors that lie in the lists already.
+    Raises InputError naming the id of a document without vectors.
+    """
+    require_vectors(documents, ids)
+    specs = document_arrays(pipeline, len(documents), documents.rows.shape[0])
+    arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
+    arrays["doc_offsets"][:] = documents.offsets
+    intake = pipeline.intake(sizes, documents.rows.shape[0])
+    for block in iter_blocks(documents.rows.shape[0], BLOCK_ROWS):
+        for name, values in encode_vectors(pipeline, documents.rows[block], intake).items():
+            arrays[name][block] = values
+    return DocumentSegment(
+        arrays["codes"], arrays["doc_offsets"], arrays.get("lists"), arrays.get("refine"), ids
+    )
+
+
+def encode_vectors(pipeline: Pipeline, rows: np.ndarray, intake: Intake | None) -> dict[str, np.ndarray]:
+    """Codes, lists and finer codes, as they are stored, of a block of rows (n, dim) of kernel dtype."""
+    encoded = pipeline.encode(rows, intake)
+    arrays = {"codes": encoded.codes}
+    if encoded.labels is not None:
+        arrays["lists"] = encoded.labels.astype(list_dtype(pipeline.spec.nlist))
+    if encoded.refine is not None:
+        arrays["refine"] = encoded.refine
+    return arrays
+
+
+def require_vectors(documents: Ragged, ids: IdColumn) -> None:
+    """Raise InputError naming the first document that has no vectors: no query could find it."""
+    empty = np.flatnonzero(documents.lengths == 0)
+    if empty.size:
+        name = ids.take(empty[:1]).tolist()[0]
+        raise InputError(
+            f"document {empty[0]} (id {name!r}) has 0 vectors ({empty.size} of {len(documents)} documents "
+            "have none); leave out empty documents"
+        )
+
+
+def require_finite_documents(documents: Ragged, ids: IdColumn) -> None:
+    """Raise NonFiniteError naming the document with the first vector that holds NaN or infinity."""
+    from cluscomp import native
+
+    bad = native.first_nonfinite_row(documents.rows) if documents.rows.shape[0] else -1
+    if bad >= 0:
+        document = int(np.searchsorted(documents.offsets, bad, side="right")) - 1
+        name = ids.take(np.array([document])).tolist()
+        require_finite(documents.rows[bad : bad + 1], name="vectors", ids=name, first_row=bad)

@@ -1,0 +1,113 @@
+"""The part of a key that says how the token vectors of a document become fewer: "Pool16", "Pool(f=4)" ...
+
+    pool    := "Pool" n | "Pool(" setting ["," setting]... ")"
+    setting := "n=" vectors | "f=" factor | "bytes=" code bytes a document | "method=" name
+               | "protected=" tokens
+
+One of n, f and bytes stands in every pool. `bytes` is replaced by n when the dim of the vectors is known, by
+as many vectors as their codes leave room for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from cluscomp.errors import UnknownKeyError, UsageError
+
+METHODS = ("ward", "kmeans", "kmedoids", "sequential")
+POOL_GRAMMAR = "pool Pooln, Pool(f=4), Pool(bytes=768), also with method=NAME and protected=n"
+_BUDGETS = ("n", "f", "bytes")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How many vectors a document keeps, and how they are found (multivector/pooling.py).
+
+    n: at most. f: one for so many tokens, rounded down; Pool(f=1) keeps all of them as they are. bytes: as
+    many as have codes of so many bytes together. protected: first tokens that stay by themselves.
+    """
+
+    n: int | None = None
+    f: float | None = None
+    bytes: int | None = None
+    method: str = "ward"
+    protected: int = 0
+
+    def __post_init__(self) -> None:
+        given = [name for name in _BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise UsageError(
+                f"a pool needs one of n, f and bytes, but has {' and '.join(given) or 'none'}; write Pool16, "
+                "Pool(f=4) or Pool(bytes=768)"
+            )
+        if self.f is not None and not 1 <= self.f <= 1e6:
+            raise UsageError(f"Pool(f={self.f:g}): a factor from 1 to 1000000 is needed")
+        if self.method not in METHODS:
+            raise UnknownKeyError(
+                f"pooling method {self.method!r} is unknown; known are: {', '.join(METHODS)}"
+            )
+
+    def __str__(self) -> str:
+        if self.n is not None and self == Pool(n=self.n):
+            return f"Pool{self.n}"
+        settings = [
+            f"{name}={getattr(self, name):.12g}" for name in _BUDGETS if getattr(self, name) is not None
+        ]
+        settings += [f"method={self.method}"] * (self.method != "ward")
+        settings += [f"protected={self.protected}"] * (self.protected > 0)
+        return f"Pool({','.join(settings)})"
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether vectors are stored as they come, neither grouped nor normalised."""
+        return self.f == 1
+
+    def fitted(self, code_bytes: int) -> Pool:
+        """The pool with `bytes` replaced by the number of vectors whose codes of code_bytes fit."""
+        if self.bytes is None:
+            return self
+        if self.bytes < code_bytes:
+            raise UsageError(
+                f"{self}: the code of one vector has {code_bytes} bytes; allow at least {code_bytes}, or use "
+                "smaller codes"
+            )
+        return replace(self, n=self.bytes // code_bytes, bytes=None)
+
+
+def parse_pool(text: str) -> Pool:
+    """The pool of the settings between the parentheses of "Pool(...)".
+
+    Raises UnknownKeyError (a setting that does not exist), UsageError (a number that makes no sense).
+    """
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in (*_BUDGETS, "method", "protected") or not value or name in values:
+            raise UnknownKeyError(
+                f"Pool({text}): {part.strip()!r} is no setting or stands twice; {POOL_GRAMMAR}"
+            )
+        values[name] = value
+    return Pool(
+        n=_whole(values, "n", text),
+        f=_factor(values, text),
+        bytes=_whole(values, "bytes", text),
+        method=values.get("method", "ward"),
+        protected=_whole(values, "protected", text) or 0,
+    )
+
+
+def _whole(values: dict[str, str], name: str, text: str) -> int | None:
+    if name not in values:
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,8}", values[name]) and (name, values[name]) != ("protected", "0"):
+        raise UsageError(f"Pool({text}): {name}={values[name]} is no whole number from 1 to 999999999")
+    return int(values[name])
+
+
+def _factor(values: dict[str, str], text: str) -> float | None:
+    if "f" not in values:
+        return None
+    if not re.fullmatch(r"\d{1,7}(\.\d{1,6})?", values["f"]):
+        raise UsageError(f"Pool({text}): f={values['f']} is no factor such as 4 or 2.5")
+    return float(values["f"])
