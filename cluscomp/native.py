@@ -40,6 +40,7 @@ ward_merges = _core.ward_merges
 cut_merges = _core.cut_merges
 linkage_matrix = _core.linkage_matrix
 maxsim = _core.maxsim
+Documents = _core.Documents
 
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""

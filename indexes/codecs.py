@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -75,6 +75,9 @@ class Codec(Protocol):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
 
+    def decoder(self) -> dict[str, Any]:
+        """What `native.Documents` needs beside the codes to decode them."""
+
     def scan(
         self,
         queries: np.ndarray,
@@ -125,6 +128,9 @@ class FloatCodec:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return codes.astype(np.float32, copy=False)
+
+    def decoder(self) -> dict[str, Any]:
+        return {}
 
     def scan(
         self,
@@ -179,6 +185,9 @@ class ScalarCodec:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return self.quantizer.decode(codes)
+
+    def decoder(self) -> dict[str, Any]:
+        return {"vmin": self.quantizer.vmin, "vdiff": self.quantizer.vdiff}
 
     def scan(
         self,
@@ -257,6 +266,9 @@ class ProductCodec:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return native.pq_decode(codes, self.packed_codebook(), self.nbits)
+
+    def decoder(self) -> dict[str, Any]:
+        return {"codebook": self.packed_codebook()}
 
     def scan(
         self,

@@ -79,10 +79,10 @@ def _scan(
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
     found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
-    return _merged(segments, found, k)
+    return merged_hits(segments, found, k)
 
 
-def _merged(segments: Sequence[Segment], found: Sequence[Hits], k: int) -> Hits:
+def merged_hits(segments: Sequence[StoredSegment], found: Sequence[Hits], k: int) -> Hits:
     """The best k of the hits of all segments, whose positions then count over all of them."""
     if len(segments) == 1:
         return found[0]
@@ -122,7 +122,7 @@ def _rescore(
         local = np.where(inside, positions - base, -1)
         hits = pipeline.refine.rescore(queries, segment.refine, local, k, pipeline.score_metric)
         found.append(Hits(*hits))
-    return _merged(segments, found, k)
+    return merged_hits(segments, found, k)
 
 
 def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:

@@ -32,4 +32,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_transport(m);
   cluscomp::bind::bind_ward(m);
   cluscomp::bind::bind_maxsim(m);
+  cluscomp::bind::bind_documents(m);
 }

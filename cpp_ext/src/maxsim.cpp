@@ -7,6 +7,7 @@
 #include "cluscomp/kernels.h"
 #include "cluscomp/pack.h"
 #include "cluscomp/parallel.h"
+#include "query_panels.h"
 
 namespace cluscomp {
 namespace {
@@ -15,15 +16,11 @@ constexpr int64_t kRows = 64;    // vectors of a document scored at a time
 constexpr int64_t kPanels = 8;   // of 16 query vectors each
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
-struct Panels {
-  std::vector<float> values;  // [panels][d][16]; the vectors of all queries follow each other, filled up with zeros
-  std::vector<float> zeros;
-  int64_t count;
-};
+}  // namespace
 
-Panels pack_queries(const RowsView& queries) {
+QueryPanels pack_queries(const RowsView& queries) {
   const int64_t count = round_up(queries.n, kLanes) / kLanes, d = queries.d;
-  Panels panels{std::vector<float>(static_cast<size_t>(count * d * kLanes), 0.0f),
+  QueryPanels panels{std::vector<float>(static_cast<size_t>(count * d * kLanes), 0.0f),
                 std::vector<float>(static_cast<size_t>(count * kLanes), 0.0f), count};
   parallel_for(count, 4, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(d));
@@ -36,10 +33,9 @@ Panels pack_queries(const RowsView& queries) {
   return panels;
 }
 
-// best[i] = largest inner product of query vector i with any of the n rows.
-void largest_products(const Kernels& kern, const Panels& panels, const float* rows, int64_t n, int64_t d, float* best) {
+void largest_products(const Kernels& kern, const QueryPanels& panels, const float* rows, int64_t n, int64_t d, float* best) {
   alignas(64) float products[kRows * kPanels * kLanes];
-  std::fill(best, best + panels.count * kLanes, kNone);
+  std::fill(best, best + panels.lanes(), kNone);
   for (int64_t p = 0; p < panels.count; p += kPanels) {
     const int64_t width = std::min(kPanels, panels.count - p), lanes = width * kLanes;
     float* own = best + p * kLanes;
@@ -53,16 +49,14 @@ void largest_products(const Kernels& kern, const Panels& panels, const float* ro
   }
 }
 
-}  // namespace
-
 void maxsim(const RowsView& queries, const int64_t* query_offsets, int64_t n_queries, const RowsView& docs,
             const int64_t* doc_offsets, int64_t n_docs, float* scores) {
   const Kernels& kern = kernels();
-  const Panels panels = pack_queries(queries);
+  const QueryPanels panels = pack_queries(queries);
   const int64_t d = docs.d;
   parallel_for(n_docs, 1, [&](int64_t begin, int64_t end) {
     thread_local std::vector<float> rows, best;
-    best.resize(static_cast<size_t>(panels.count * kLanes));
+    best.resize(static_cast<size_t>(panels.lanes()));
     for (int64_t doc = begin; doc < end; ++doc) {
       const int64_t first = doc_offsets[doc], n = doc_offsets[doc + 1] - first;
       const float* values = static_cast<const float*>(docs.row(first));

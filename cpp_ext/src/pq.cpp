@@ -48,14 +48,27 @@ void PqCodebook::encode(const RowsView& x, uint8_t* codes) const {
   });
 }
 
+// dsub > 0: the length of a codeword, known to the compiler.
+template <int dsub>
+void PqCodebook::decode_row(const uint8_t* row, float* out) const {
+  const int64_t width = dsub ? dsub : dsub_, entries = ksub() * width;
+  const float* book = codebooks_.data();
+  for (int64_t s = 0; s < m_; ++s, book += entries, out += width)
+    std::memcpy(out, book + unpack_code(row, s, nbits_) * width, static_cast<size_t>(width) * sizeof(float));
+}
+
 void PqCodebook::decode(const uint8_t* codes, int64_t n, float* out) const {
-  const int64_t bytes = code_size();
   parallel_for(n, kEncodeRows, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t s = 0; s < m_; ++s) {
-        const int64_t code = unpack_code(codes + i * bytes, s, nbits_);
-        std::copy_n(codebooks_.data() + (s * ksub() + code) * dsub_, dsub_, out + i * d() + s * dsub_);
+    for (int64_t i = begin; i < end; ++i) {
+      const uint8_t* row = codes + i * code_size();
+      switch (dsub_) {
+        case 1: decode_row<1>(row, out + i * d()); break;
+        case 4: decode_row<4>(row, out + i * d()); break;
+        case 8: decode_row<8>(row, out + i * d()); break;
+        case 16: decode_row<16>(row, out + i * d()); break;
+        default: decode_row<0>(row, out + i * d());
       }
+    }
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cluscomp/assign.h"
+#include "cluscomp/documents.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
 #include "cluscomp/shadow.h"
@@ -97,6 +98,29 @@ void compare_tokens(const RowsView& x, const RowsView& queries, Results& out) {
   maxsim(queries, query_offsets, 1, x, offsets, 2, out.scores.data() + out.scores.size() - 2);
 }
 
+// The rows as documents of three vectors in lists: the best of some candidates, whose vectors are scaled to length 1.
+void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
+  std::vector<int64_t> offsets;
+  for (int64_t i = 0; i <= x.n; i += 3) offsets.push_back(i);
+  std::vector<uint16_t> numbers;
+  for (int64_t i = 0; i < x.n; ++i) numbers.push_back(static_cast<uint16_t>(i * 7 % lists.n));
+  Documents documents;
+  documents.decode = rows_decoder(x);
+  documents.d = x.d;
+  documents.n = static_cast<int64_t>(offsets.size()) - 1;
+  documents.offsets = offsets.data();
+  documents.lists = numbers.data();
+  documents.coarse = static_cast<const float*>(lists.data);
+  documents.nlist = lists.n;
+  documents.residual = documents.unit = true;
+  const int64_t query_offsets[] = {0, 11};
+  const size_t scored = out.scores.size(), found = out.hits.size();
+  out.scores.resize(scored + 10);
+  out.hits.resize(found + 10);
+  search_documents(documents, documents.coarse, query_offsets, 1, {10, 20, lists.n / 2}, out.scores.data() + scored,
+                   out.hits.data() + found);
+}
+
 Results run(int64_t d, int64_t k) {
   const Kernels& kern = kernels();
   const int64_t n = 150;
@@ -137,6 +161,7 @@ Results run(int64_t d, int64_t k) {
                 best.data(), out.hits.data() + before);
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
+  compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);
   for (Metric metric : {Metric::l2, Metric::ip}) {
     const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);
     std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0),

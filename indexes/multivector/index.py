@@ -16,12 +16,14 @@ from cluscomp.indexes.ids import INT, RangeIds
 from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
-from cluscomp.indexes.multivector.search import search_documents
+from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import encode_documents, require_finite_documents
 from cluscomp.indexes.pipeline import StageProgress, part_progress, sample_rows, training_rows
 from cluscomp.indexes.search import take_ids
 from cluscomp.indexes.segment import list_sizes
 from cluscomp.multivector import Ragged
+
+DEFAULT_CANDIDATES = 256
 
 
 class MultiVectorIndex(StoredIndex):
@@ -51,6 +53,24 @@ class MultiVectorIndex(StoredIndex):
     def n_vectors(self) -> int:
         """Vectors stored, those of deleted documents included."""
         return sum(segment.n_vectors for segment in self._segments)
+
+    @property
+    def nprobe(self) -> int:
+        """Lists of a query vector that count in the choice of candidates: all until set. Saved."""
+        return int(self.settings.get("nprobe", self.spec.nlist))
+
+    @nprobe.setter
+    def nprobe(self, value: int) -> None:
+        self.settings["nprobe"] = self._checked_nprobe(value)
+
+    @property
+    def candidates(self) -> int:
+        """Documents whose codes a search scores; 256 until set. Saved."""
+        return int(self.settings.get("candidates", DEFAULT_CANDIDATES))
+
+    @candidates.setter
+    def candidates(self, value: int) -> None:
+        self.settings["candidates"] = positive("candidates", value)
 
     # ---- train, add ----
 
@@ -110,12 +130,18 @@ class MultiVectorIndex(StoredIndex):
         k: int,
         *,
         lengths: Any = None,
+        nprobe: int | None = None,
+        candidates: int | None = None,
         refine_factor: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best documents for each query.
 
         queries: ragged, as documents are; (t, dim) without lengths is one query of t vectors. k: at most
-        len(index). refine_factor: the rerank scores k * refine_factor candidates with the finer codes.
+        len(index).
+        With lists (IVF, BIVF), documents are first compared by the centroids of their vectors' lists, and the
+        `candidates` best are scored (default: `index.candidates`; at least k). nprobe: the lists of a query
+        vector that count in this; all others count as the worst of them (default: all). Without lists every
+        document is scored. refine_factor: the rerank scores k * refine_factor hits with the finer codes.
 
         Returns scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal
         scores are ordered by time of adding. Raises DimensionError, NonFiniteError, DTypeError, InputError (a
@@ -125,9 +151,13 @@ class MultiVectorIndex(StoredIndex):
         asked = ragged_of_dim(queries, lengths, self.dim, "queries")
         require_query_vectors(asked)
         k = self._checked_k(k, segments)
-        factor = self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor)
+        effort = Effort(
+            self.candidates if candidates is None else positive("candidates", candidates),
+            self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
+            self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor),
+        )
         self.pipeline.require_trained()
-        hits = search_documents(self.pipeline, segments, asked, k, refine_factor=factor)
+        hits = search_documents(self.pipeline, segments, asked, k, effort)
         return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
 
     # ---- inside ----

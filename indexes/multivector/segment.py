@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.ids import IdColumn
@@ -54,6 +55,36 @@ class DocumentSegment(StoredSegment):
         self.check_lists(nlist)
         lists = np.zeros(0, dtype=np.int64) if self.lists is None else self.lists
         return np.bincount(lists, minlength=nlist)
+
+    def searchable(self, pipeline: Pipeline) -> native.Documents:
+        """The documents as kernels read them; made when first used. pipeline: the trained one of the
+        index.
+        """
+        self.check_lists(pipeline.spec.nlist)
+        made = self.__dict__.get("_searchable")
+        if made is None:
+            partition = pipeline.partition
+            made = native.Documents(
+                self.codes,
+                self.doc_offsets,
+                **pipeline.codec.decoder(),
+                lists=self.lists,
+                coarse=None if partition is None else partition.centroids,
+                residual=pipeline.uses_residuals,
+                unit=pipeline.decodes_to_unit,
+                skip=self.deleted,
+            )
+            self.__dict__["_searchable"] = made  # threads may do this at the same time, to the same end
+        return made
+
+    def refined(self, pipeline: Pipeline) -> native.Documents:
+        """The documents in the finer codes of the rerank."""
+        made = self.__dict__.get("_refined")
+        if made is None:
+            assert pipeline.refine is not None
+            made = native.Documents(self.refine, self.doc_offsets, **pipeline.refine.decoder())
+            self.__dict__["_refined"] = made
+        return made
 
     def check_lists(self, nlist: int) -> None:
         """Raise CorruptIndexError for a list that does not exist: lists in a file are not trusted."""
@@ -134,8 +165,6 @@ def require_vectors(documents: Ragged, ids: IdColumn) -> None:
 
 def require_finite_documents(documents: Ragged, ids: IdColumn) -> None:
     """Raise NonFiniteError naming the document with the first vector that holds NaN or infinity."""
-    from cluscomp import native
-
     bad = native.first_nonfinite_row(documents.rows) if documents.rows.shape[0] else -1
     if bad >= 0:
         document = int(np.searchsorted(documents.offsets, bad, side="right")) - 1

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "cluscomp/documents_kernels.h"
 #include "cluscomp/rows.h"
 #include "cluscomp/transport_kernels.h"
 #include "cluscomp/ward_kernels.h"
@@ -116,6 +117,7 @@ struct Kernels {
 
   TransportKernels transport;
   WardKernels ward;
+  DocumentKernels documents;
 };
 
 extern const Kernels kernels_scalar;

@@ -29,6 +29,9 @@ class PqCodebook {
   int64_t code_size() const { return (m_ * nbits_ + 7) / 8; }
 
  private:
+  template <int dsub>
+  void decode_row(const uint8_t* row, float* out) const;
+
   int64_t m_, dsub_;
   int nbits_;
   std::vector<float> codebooks_, transposed_;  // (m, ksub, dsub) and (m, dsub, ksub)

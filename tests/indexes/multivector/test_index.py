@@ -19,12 +19,11 @@ from cluscomp.errors import (
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.multivector import search as search_module
 from cluscomp.indexes.multivector.index import MultiVectorIndex
-from cluscomp.indexes.multivector.search import decode_vectors
 
 
 def decoded(index: MultiVectorIndex) -> tuple[np.ndarray, np.ndarray]:
     """Vectors and lengths that the codes of all segments stand for, behind the transforms."""
-    parts = [decode_vectors(index.pipeline, s, slice(0, s.n_vectors)) for s in index.segments]
+    parts = [s.searchable(index.pipeline).vectors(0, s.n_vectors) for s in index.segments]
     return np.concatenate(parts), np.concatenate([np.diff(s.doc_offsets) for s in index.segments])
 
 
@@ -45,7 +44,7 @@ def plain_maxsim(queries, query_lengths, x, lengths) -> np.ndarray:
 
 def everything(index) -> dict[str, int]:
     """Search settings with which nothing is left out."""
-    return {"refine_factor": len(index)}
+    return {"refine_factor": len(index), "candidates": len(index)}
 
 
 def test_scores_are_those_of_the_decoded_vectors(key, make_documents, questions):
@@ -88,6 +87,8 @@ def test_a_document_finds_itself(key, make_documents, documents):
 
 
 def test_segments_and_deletion_change_no_other_document(key, make_documents, documents, questions):
+    if "BIVF" in key:
+        pytest.skip("where a row goes depends on how full its lists were")
     x, lengths = documents
     q, query_lengths = questions
     names = [f"doc {i}" for i in range(150)]
@@ -205,7 +206,7 @@ def test_scores_do_not_depend_on_blocks(make_documents, questions, monkeypatch):
     q, lengths = questions
     index = make_documents("Pool4,PQ12")
     want = index.search(q, 30, lengths=lengths)
-    monkeypatch.setattr(search_module, "BLOCK_VECTORS", 7)
+    monkeypatch.setattr(search_module, "QUERY_BLOCK", 2)
     for got, expected in zip(index.search(q, 30, lengths=lengths), want, strict=True):
         np.testing.assert_array_equal(got, expected)
 

@@ -1,0 +1,56 @@
+// Search among documents of several compressed vectors: candidates by the lists of their vectors, MaxSim of what the codes
+// of the candidates stand for.
+#pragma once
+
+#include <functional>
+
+#include "cluscomp/pq.h"
+#include "cluscomp/rows.h"
+
+namespace cluscomp {
+
+// Writes what n stored rows from `first` on stand for as float32 (n, d).
+using RowDecoder = std::function<void(int64_t first, int64_t n, float* out)>;
+RowDecoder rows_decoder(const RowsView& rows);
+// vmin + (code + 0.5) / 255 * vdiff in each of d dimensions.
+RowDecoder sq8_decoder(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d);
+RowDecoder pq_decoder(const PqCodebook& codebook, const uint8_t* codes);
+
+// n documents; document i has the vectors offsets[i] to offsets[i + 1]. lists: of each vector, uint16 or, where wide, int32
+// numbers below nlist, or null. coarse: (nlist, d) centroids. residual: a vector is its decoded row plus its centroid.
+// unit: it is then scaled to length 1 (a zero vector stays). skip: (n) bytes, 1 = left out, or null.
+struct Documents {
+  RowDecoder decode;
+  int64_t d = 0, n = 0;
+  const int64_t* offsets = nullptr;
+  const void* lists = nullptr;
+  bool wide = false;
+  const float* coarse = nullptr;
+  int64_t nlist = 0;
+  bool residual = false, unit = false;
+  const uint8_t* skip = nullptr;
+
+  int64_t list(int64_t vector) const {
+    return wide ? static_cast<const int32_t*>(lists)[vector] : static_cast<const uint16_t*>(lists)[vector];
+  }
+  // Vectors [begin, end) as float32 (end - begin, d). Sums and squares as in kernels.h, each operation rounded once.
+  void vectors(int64_t begin, int64_t end, float* out) const;
+};
+
+struct DocumentSearch {
+  int64_t k;
+  int64_t candidates;  // documents that are scored; all of them where that is at least n or there are no lists
+  int64_t nprobe;      // lists of a query vector that count; the score of the others counts as that of the worst of these
+};
+
+// Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity, -1.
+// queries (Q, d) float32; query_offsets (nq + 1) cut them into queries. A score is the sum over query vectors, in float64 and
+// in order, of the largest float32 inner product; it does not depend on what else is searched, nor on threads.
+void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                      const DocumentSearch& search, float* scores, int64_t* positions);
+
+// Scores (nq, c) of some documents of each query, chosen by number (nq, c); -infinity where the number is -1.
+void score_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                     const int64_t* chosen, int64_t c, float* scores);
+
+}  // namespace cluscomp

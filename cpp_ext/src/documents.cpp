@@ -1,0 +1,179 @@
+#include "cluscomp/documents.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "cluscomp/kernels.h"
+#include "cluscomp/pack.h"
+#include "cluscomp/parallel.h"
+#include "cluscomp/topk.h"
+#include "list_scores.h"
+#include "query_panels.h"
+
+namespace cluscomp {
+namespace {
+
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+constexpr int64_t kBlockDocuments = 2048;  // whose scores with all queries of a call are held at once
+constexpr int64_t kScanDocuments = 4096;   // one piece of the scan of list numbers
+
+// MaxSim of one document with every query.
+void score_document(const Kernels& kern, const Documents& documents, const QueryPanels& panels,
+                    const int64_t* query_offsets, int64_t nq, int64_t document, float* scores, int64_t stride) {
+  thread_local std::vector<float> rows, best;
+  const int64_t begin = documents.offsets[document], n = documents.offsets[document + 1] - begin;
+  rows.resize(static_cast<size_t>(n * documents.d));
+  best.resize(static_cast<size_t>(panels.lanes()));
+  documents.vectors(begin, begin + n, rows.data());
+  largest_products(kern, panels, rows.data(), n, documents.d, best.data());
+  for (int64_t q = 0; q < nq; ++q) {
+    double sum = 0;
+    for (int64_t i = query_offsets[q]; i < query_offsets[q + 1]; ++i) sum += static_cast<double>(best[i]);
+    scores[q * stride] = static_cast<float>(sum);
+  }
+}
+
+RowsView rows_of(const float* queries, int64_t begin, int64_t end, int64_t d) {
+  return {queries + begin * d, RowType::f32, end - begin, d, d};
+}
+
+void search_all(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq, int64_t k,
+                float* scores, int64_t* positions) {
+  const Kernels& kern = kernels();
+  const QueryPanels panels = pack_queries(rows_of(queries, 0, query_offsets[nq], documents.d));
+  std::vector<TopK> best(static_cast<size_t>(nq), TopK(k));
+  std::vector<float> block(static_cast<size_t>(nq * kBlockDocuments));
+  for (int64_t first = 0; first < documents.n; first += kBlockDocuments) {
+    const int64_t count = std::min(kBlockDocuments, documents.n - first);
+    parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        if (!documents.skip || !documents.skip[first + i])
+          score_document(kern, documents, panels, query_offsets, nq, first + i, block.data() + i, kBlockDocuments);
+    });
+    parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t q = begin; q < end; ++q)
+        for (int64_t i = 0; i < count; ++i)
+          if (!documents.skip || !documents.skip[first + i]) best[q].push(block[q * kBlockDocuments + i], first + i);
+    });
+  }
+  for (int64_t q = 0; q < nq; ++q) best[q].write(scores + q * k, positions + q * k);
+}
+
+// The `wanted` documents with the largest sums, equal ones by position, ascending. largest: no sum is above it.
+std::vector<int64_t> choose(const std::vector<uint32_t>& sums, const uint8_t* skip, int64_t wanted, uint32_t largest) {
+  std::vector<int64_t> counts(static_cast<size_t>(largest) + 1, 0), chosen;
+  const auto n = static_cast<int64_t>(sums.size());
+  for (int64_t i = 0; i < n; ++i)
+    if (!skip || !skip[i]) ++counts[sums[i]];
+  int64_t above = 0;
+  auto last = static_cast<int64_t>(largest);  // sums above it are chosen, and the first of those equal to it
+  while (last > 0 && above + counts[last] < wanted) above += counts[last--];
+  int64_t equal = wanted - above;
+  for (int64_t i = 0; i < n; ++i) {
+    if ((skip && skip[i]) || sums[i] < static_cast<uint32_t>(last)) continue;
+    if (sums[i] == static_cast<uint32_t>(last) && equal-- <= 0) continue;
+    chosen.push_back(i);
+  }
+  return chosen;
+}
+
+std::vector<int64_t> candidates_of(const Documents& documents, const QueryPanels& panels, int64_t query_vectors,
+                                   const DocumentSearch& search) {
+  const Kernels& kern = kernels();
+  const ListScores table(kern, documents.coarse, documents.nlist, documents.d, panels, query_vectors, search.nprobe);
+  std::vector<uint32_t> sums(static_cast<size_t>(documents.n), 0);
+  parallel_for(documents.n, kScanDocuments, [&](int64_t begin, int64_t end) {
+    for (int64_t b = 0; b < table.blocks(); ++b) {
+      if (documents.wide) {
+        kern.documents.list_maxima_i32(table.block(b), static_cast<const int32_t*>(documents.lists),
+                                       documents.offsets + begin, end - begin, sums.data() + begin);
+      } else {
+        kern.documents.list_maxima_u16(table.block(b), static_cast<const uint16_t*>(documents.lists),
+                                       documents.offsets + begin, end - begin, sums.data() + begin);
+      }
+    }
+  });
+  return choose(sums, documents.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
+}
+
+}  // namespace
+
+void Documents::vectors(int64_t begin, int64_t end, float* out) const {
+  const Kernels& kern = kernels();
+  decode(begin, end - begin, out);
+  for (int64_t i = begin; i < end; ++i, out += d) {
+    if (residual) {
+      const float* centroid = coarse + list(i) * d;
+      for (int64_t j = 0; j < d; ++j) out[j] += centroid[j];
+    }
+    if (unit) {
+      const float length = std::sqrt(kern.dot(out, out, RowType::f32, d));
+      if (length > 0) {
+        const float inverse = 1.0f / length;
+        for (int64_t j = 0; j < d; ++j) out[j] *= inverse;
+      }
+    }
+  }
+}
+
+void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                      const DocumentSearch& search, float* scores, int64_t* positions) {
+  if (!documents.lists || search.candidates >= documents.n)
+    return search_all(documents, queries, query_offsets, nq, search.k, scores, positions);
+  const Kernels& kern = kernels();
+  parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t q = begin; q < end; ++q) {
+      const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
+      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.d));
+      const std::vector<int64_t> chosen = candidates_of(documents, panels, own[1], search);
+      std::vector<float> found(chosen.size());
+      parallel_for(static_cast<int64_t>(chosen.size()), 8, [&](int64_t from, int64_t to) {
+        for (int64_t i = from; i < to; ++i)
+          score_document(kern, documents, panels, own, 1, chosen[i], found.data() + i, 1);
+      });
+      TopK best(search.k);
+      for (size_t i = 0; i < chosen.size(); ++i) best.push(found[i], chosen[i]);
+      best.write(scores + q * search.k, positions + q * search.k);
+    }
+  });
+}
+
+void score_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                     const int64_t* chosen, int64_t c, float* scores) {
+  const Kernels& kern = kernels();
+  std::fill(scores, scores + nq * c, kNone);
+  parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t q = begin; q < end; ++q) {
+      const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
+      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.d));
+      for (int64_t i = 0; i < c; ++i)
+        if (chosen[q * c + i] >= 0)
+          score_document(kern, documents, panels, own, 1, chosen[q * c + i], scores + q * c + i, 1);
+    }
+  });
+}
+
+// ---- decoders ----
+
+RowDecoder rows_decoder(const RowsView& rows) {
+  return [rows](int64_t first, int64_t n, float* out) { load_rows(rows, first, first + n, out, rows.d); };
+}
+
+RowDecoder sq8_decoder(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d) {
+  return [=](int64_t first, int64_t n, float* out) {
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < d; ++j)
+        out[i * d + j] = vmin[j] + (static_cast<float>(codes[(first + i) * d + j]) + 0.5f) / 255.0f * vdiff[j];
+  };
+}
+
+RowDecoder pq_decoder(const PqCodebook& codebook, const uint8_t* codes) {
+  return [&codebook, codes](int64_t first, int64_t n, float* out) {
+    codebook.decode(codes + first * codebook.code_size(), n, out);
+  };
+}
+
+}  // namespace cluscomp

@@ -1,0 +1,29 @@
+// Scores of query vectors with the centroids of all lists, as bytes.
+#pragma once
+
+#include <vector>
+
+#include "cluscomp/documents_kernels.h"
+#include "query_panels.h"
+
+namespace cluscomp {
+
+// Tables [lists][32] for each 32 vectors of one query, filled up with zeros. An entry is round((score - lowest) / step) with
+// the lowest score of all and the step that makes the largest 255, so that entries of different vectors can be added. Where
+// nprobe is below nlist, entries below the nprobe-th largest of their vector are raised to it, and this is taken off all.
+class ListScores {
+ public:
+  ListScores(const Kernels& kern, const float* coarse, int64_t nlist, int64_t d, const QueryPanels& panels,
+             int64_t query_vectors, int64_t nprobe);
+
+  int64_t blocks() const { return blocks_; }
+  const uint8_t* block(int64_t b) const { return bytes_.data() + b * nlist_ * kTableLanes; }
+
+ private:
+  int64_t nlist_, blocks_;
+  std::vector<uint8_t> bytes_;
+
+  void floor(int64_t query_vectors, int64_t nprobe);
+};
+
+}  // namespace cluscomp
