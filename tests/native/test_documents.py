@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,7 @@ def maxsim(made: dict[str, Any], query: int, rows: np.ndarray) -> np.ndarray:
     products = q @ rows.T
     offsets = made["offsets"]
     return np.array(
-        [
-            products[:, a:b].max(axis=1).sum() if b > a else -np.inf
-            for a, b in zip(offsets, offsets[1:], strict=False)
-        ]
+        [products[:, a:b].max(axis=1).sum() if b > a else -np.inf for a, b in itertools.pairwise(offsets)]
     )
 
 
