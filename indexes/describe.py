@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cluscomp.indexes.base import StoredIndex
 
 PARTS = (
-    "codes", "shadow", "refine", "positions", "list_offsets", "list_numbers", "doc_offsets", "ids",
-    "tombstones", "centroids", "codebooks", "rotation", "manifest", "other",
+    "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
+    "centroids", "codebooks", "rotation", "manifest", "other",
 )  # fmt: skip
 _ANY_CHECKSUM = "0" * 64
 
@@ -33,7 +33,7 @@ def folder_bytes(index: StoredIndex) -> dict[str, int]:
     learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
     counts with its header of 128 bytes.
     """
-    sizes = dict.fromkeys(PARTS, 0)
+    sizes = dict.fromkeys(PARTS if index.spec.pool is None else (*PARTS, "list_numbers", "doc_offsets"), 0)
     arrays = stored_arrays(index.pipeline, index.segments)
     for stored in arrays:
         sizes[file_part(stored.name)] += stored.file_bytes
@@ -68,7 +68,7 @@ def describe(index: StoredIndex) -> dict[str, Any]:
         "refine_code_size": 0 if refine is None else refine.code_width * np.dtype(refine.code_dtype).itemsize,
         "bytes": sizes,
         "bytes_per_row": round(sizes["total"] / n_live, 2) if n_live else None,
-        "vectors": None if index.spec.pool is None else document_facts(index, sizes),
+        **({} if index.spec.pool is None else {"vectors": document_facts(index, sizes)}),
         "other_files": other_files(index),
         "settings": dict(index.settings),
         "search_defaults": _search_defaults(index),
@@ -99,11 +99,13 @@ def document_facts(index: Any, sizes: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _search_defaults(index: StoredIndex) -> dict[str, int]:
+def _search_defaults(index: Any) -> dict[str, int]:
     """Parameters of `search` that have an effect for this key, with their defaults."""
     defaults = {}
     if index.spec.partition is not None:
         defaults["nprobe"] = index.nprobe
+        if index.spec.pool is not None:
+            defaults["candidates"] = index.candidates
     if index.spec.refine is not None:
         defaults["refine_factor"] = index.refine_factor
     return defaults

@@ -11,13 +11,13 @@ from cluscomp.clustering.blocks import Progress, Ticker
 
 LEVELS = 16
 SAMPLE_ROWS = 16_384
-_STEPS = 50
+_STEPS = 200
 
 
 def train_levels(x: np.ndarray, progress: Progress | None = None) -> np.ndarray:
     """Levels (d, 16) float32, ascending, of float32 rows x (n, d); n >= 1.
 
-    From equally full cells, Lloyd's steps until nothing moves, 50 at most: a level is the mean of the values
+    From equally full cells, Lloyd's steps until nothing moves, 200 at most: a level is the mean of the values
     nearest to it. Means come from prefix sums of the sorted values, so a step costs 15 binary searches.
     A component with fewer than 16 values has levels twice.
     """
