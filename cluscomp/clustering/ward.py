@@ -21,7 +21,7 @@ LinkageInput = Literal["euclidean", "cosine_condensed", "cosine_square"]
 LINKAGE_INPUTS: tuple[LinkageInput, ...] = get_args(LinkageInput)
 
 MAX_ROWS = 16_384
-"""Longest run that is clustered at once: its distances take 8 n^2 bytes, 2 GiB."""
+"""Longest run that is clustered at once: its distances take up to 8 n^2 bytes, 2 GiB."""
 
 _PRODUCTS_PER_BLOCK = 1 << 33  # multiply-adds of one native call: about 0.1-0.3 s on two cores
 
@@ -72,9 +72,11 @@ def ward_merges(
     distance; "cosine_square" = Euclidean distances between the rows of the matrix of 1 - cosine.
     advance(runs) is called after each block. Raises InfeasibleError for a run of more than MAX_ROWS rows.
 
-    Merges equal scipy's where distances are not equal up to float64 rounding; ties go as scipy's do. Float32
-    products decide where distances differ by more than a tolerance, float64 elsewhere; the tolerance is five
-    times the largest error that was measured, not a proven bound.
+    Merges equal scipy's where heights are not equal up to float64 rounding. Points ("euclidean" and
+    "cosine_square") are rounded to 16 bits; where the bounds that follow leave more than one pair that may be
+    the cheapest, float64 decides. "cosine_condensed" has no points: float32 products decide where distances
+    differ by more than a tolerance, float64 elsewhere; that tolerance is five times the largest error that was
+    measured, not a proven bound.
     """
     sizes = stops - starts
     longest = int(sizes.max(initial=0))

@@ -11,7 +11,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kGramRows = 4;
   struct F { __m256 lo, hi; };
   struct D { __m256d lo, hi; };
   struct I { __m256i lo, hi; };
@@ -37,6 +37,7 @@ struct Avx2 {
   static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
   static F sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
   static F mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+  static F div(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
   static F fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
   static F abs(F a) {
     const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
@@ -142,6 +143,11 @@ struct Avx2 {
   static I dot_i16(I acc, I a, I b) {
     return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, b.lo)),
             _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, b.hi))};
+  }
+  // Additions in place: GCC moves every sum to another register and back where intrinsics leave it the choice.
+  static void add_dot_i16(I& acc, I a, I b) {
+    asm("vpaddd %1, %0, %0" : "+x"(acc.lo) : "x"(_mm256_madd_epi16(a.lo, b.lo)));
+    asm("vpaddd %1, %0, %0" : "+x"(acc.hi) : "x"(_mm256_madd_epi16(a.hi, b.hi)));
   }
   // (a & ~255) | number; number is below 256, so the low byte can be taken from it.
   static I number_i(I a, I number) {

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx512 {
-  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4;
+  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kGramRows = 8;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;
@@ -24,6 +24,7 @@ struct Avx512 {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F abs(F a) { return _mm512_abs_ps(a); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
@@ -88,6 +89,7 @@ struct Avx512 {
   static I max_i(I a, I b) { return _mm512_max_epi32(a, b); }
   static I min_i(I a, I b) { return _mm512_min_epi32(a, b); }
   static I pair_i16(I low, I high) { return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16)); }
+  static void add_dot_i16(I& acc, I a, I b) { acc = dot_i16(acc, a, b); }
   static I dot_i16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
   static I number_i(I a, I number) {  // (a & ~255) | number
     return _mm512_ternarylogic_epi32(a, number, _mm512_set1_epi32(~255), 0xec);

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Neon {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kGramRows = 4;
   struct F { float32x4_t v[4]; };
   struct M { uint32x4_t v[4]; };
   struct D { float64x2_t v[4]; };
@@ -41,6 +41,7 @@ struct Neon {
   static F add(const F& a, const F& b) { return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); }); }
   static F sub(const F& a, const F& b) { return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); }); }
   static F mul(const F& a, const F& b) { return each<F>([&](int i) { return vmulq_f32(a.v[i], b.v[i]); }); }
+  static F div(const F& a, const F& b) { return each<F>([&](int i) { return vdivq_f32(a.v[i], b.v[i]); }); }
   static F fma(const F& a, const F& b, const F& c) {
     return each<F>([&](int i) { return vfmaq_f32(c.v[i], a.v[i], b.v[i]); });
   }
@@ -150,6 +151,7 @@ struct Neon {
   static I pair_i16(const I& low, const I& high) {
     return each<I>([&](int i) { return vsliq_n_s32(low.v[i], high.v[i], 16); });
   }
+  static void add_dot_i16(I& acc, const I& a, const I& b) { acc = dot_i16(acc, a, b); }
   static I dot_i16(const I& acc, const I& a, const I& b) {
     return each<I>([&](int i) {
       const int16x8_t x = vreinterpretq_s16_s32(a.v[i]), y = vreinterpretq_s16_s32(b.v[i]);

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1;
+  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kGramRows = 4;
   struct F { float v[16]; };
   struct M { bool v[16]; };
   struct D { double v[8]; };
@@ -33,6 +33,7 @@ struct Scalar {
   static F add(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] + b.v[i]; }); }
   static F sub(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] - b.v[i]; }); }
   static F mul(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] * b.v[i]; }); }
+  static F div(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] / b.v[i]; }); }
   static F fma(const F& a, const F& b, const F& c) {
     return each<F>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
   }
@@ -133,6 +134,7 @@ struct Scalar {
       return static_cast<int32_t>((static_cast<uint32_t>(low.v[i]) & 0xffffu) | static_cast<uint32_t>(high.v[i]) << 16);
     });
   }
+  static void add_dot_i16(I& acc, const I& a, const I& b) { acc = dot_i16(acc, a, b); }
   static I dot_i16(const I& acc, const I& a, const I& b) {
     return each<I>([&](int i) {
       return acc.v[i] + static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);

@@ -9,6 +9,7 @@
 
 #include "cluscomp/parallel.h"
 #include "ward_distances.h"
+#include "ward_gram.h"
 
 namespace cluscomp {
 namespace {
@@ -100,13 +101,27 @@ class Chain {
   }
 };
 
-// Whether float64 was needed.
+// Whether all distances were taken in float64.
 bool merge_run(const RowsView& x, int64_t begin, int64_t end, WardInput input, int32_t* merges, double* heights) {
+  thread_local GramWard gram;
   thread_local SquareDistances distances;
-  std::vector<Merge> found;
+  const bool large = end - begin > (1 << 10);  // a long run does not keep its memory
+  if (input == WardInput::euclidean && gram.run(x, begin, end, merges, heights)) {
+    if (large) gram = {};
+    return false;
+  }
   WardDistances source(x, begin, end, input);
-  source.fast(distances);
-  const bool certain = Chain(kernels().ward, distances).run(found);
+  if (input == WardInput::cosine_square && gram.run(source.rows(), 0, end - begin, merges, heights)) {
+    if (large) gram = {};
+    return false;
+  }
+  if (large) gram = {};
+  std::vector<Merge> found;
+  bool certain = false;
+  if (input == WardInput::cosine_condensed) {
+    source.fast(distances);
+    certain = Chain(kernels().ward, distances).run(found);
+  }
   if (!certain) {
     source.exact(distances);
     Chain(kernels().ward, distances).run(found);
@@ -116,7 +131,7 @@ bool merge_run(const RowsView& x, int64_t begin, int64_t end, WardInput input, i
     *merges++ = merge.b;
     *heights++ = std::sqrt(merge.square);
   }
-  if (distances.values.size() > (size_t{1} << 20)) distances = {};  // a long run does not keep its memory
+  if (large) distances = {};
   return !certain;
 }
 

@@ -14,7 +14,7 @@ constexpr int64_t kTile = 16;      // rows and columns of one block of the matri
 constexpr int64_t kWidth = 64;     // products summed in float32 before float64 takes over
 constexpr int64_t kAlone = 1024;   // a run of so many rows shares its own work among threads
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Relative to the largest squared norm. Sums of 64 products in float32 are off by less than a fifth of it.
+// Of cosines. Sums of 64 products in float32 are off by less than a fifth of it.
 constexpr double kTolerance = 32 * 0x1p-24;
 
 void for_tiles(int64_t n, const std::function<void(int64_t, int64_t)>& body) {
@@ -101,31 +101,17 @@ void WardDistances::replace_by_cosines() {
   d_ = n_;
 }
 
-// A common offset would cancel in norm + norm - 2 product, so the mean is taken away first.
-std::vector<float> WardDistances::centred() const {
-  std::vector<double> mean(static_cast<size_t>(d_), 0.0);
-  for (int64_t i = 0; i < n_; ++i) kern_.add_f64(mean.data(), rows_.data() + i * d_, 1.0 / static_cast<double>(n_), d_);
-  std::vector<float> shift(mean.begin(), mean.end()), out(rows_.size());
-  for (int64_t i = 0; i < n_; ++i)
-    for (int64_t j = 0; j < d_; ++j) out[i * d_ + j] = rows_[i * d_ + j] - shift[j];
-  return out;
-}
-
 void WardDistances::fast(SquareDistances& out) {
-  const bool cosine = input_ == WardInput::cosine_condensed;
   out.resize(n_);
-  products(kern_, cosine ? rows_.data() : centred().data(), d_, out);
+  products(kern_, rows_.data(), d_, out);
   std::vector<double> norms(static_cast<size_t>(out.ld), 0.0);
-  for (int64_t i = 0; i < n_; ++i) norms[i] = out.row(i)[i];
-  const double largest = n_ ? *std::max_element(norms.begin(), norms.end()) : 0;
-  if (cosine)
-    for (double& norm : norms) norm = inverse_norm(norm);
+  for (int64_t i = 0; i < n_; ++i) norms[i] = inverse_norm(out.row(i)[i]);
   for (int64_t i = 0; i < n_; ++i) {
     const int64_t at = i / kTile * kTile;
-    (cosine ? kern_.ward.cosines : kern_.ward.squares)(out.row(i) + at, norms.data() + at, norms[i], out.ld - at);
+    kern_.ward.cosines(out.row(i) + at, norms.data() + at, norms[i], out.ld - at);
   }
   mirror(out);
-  out.tolerance = kTolerance * (cosine ? 1.0 : largest);
+  out.tolerance = kTolerance;
 }
 
 void WardDistances::exact(SquareDistances& out) {

@@ -21,8 +21,9 @@ struct SquareDistances {
 class WardDistances {
  public:
   WardDistances(const RowsView& x, int64_t begin, int64_t end, WardInput input);
-  void fast(SquareDistances& out);   // float32 products
+  void fast(SquareDistances& out);   // cosine_condensed only: float32 products
   void exact(SquareDistances& out);  // float64 throughout
+  RowsView rows() const { return {rows_.data(), RowType::f32, n_, d_, d_}; }
 
  private:
   const Kernels& kern_;
@@ -31,7 +32,6 @@ class WardDistances {
   std::vector<float> rows_;  // (n, d) as given; for cosine_square (n, n): 1 - cosine
 
   void replace_by_cosines();
-  std::vector<float> centred() const;
 };
 
 }  // namespace cluscomp

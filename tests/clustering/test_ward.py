@@ -63,7 +63,38 @@ def test_linkage_is_scipys(level, rng, n, d, linkage_input):
     got, want = ward_linkage(x, linkage_input=linkage_input), scipy_tree(x, linkage_input)
     np.testing.assert_array_equal(got[:, [0, 1, 3]], want[:, [0, 1, 3]])
     largest = want[:, 2].max() ** 2
-    np.testing.assert_allclose(got[:, 2] ** 2, want[:, 2] ** 2, rtol=2e-5, atol=1e-7 * largest + 1e-15)
+    if linkage_input == "euclidean":  # the others start from cosines in float32
+        np.testing.assert_allclose(got[:, 2] ** 2, want[:, 2] ** 2, rtol=1e-10, atol=1e-13 * largest)
+    else:
+        np.testing.assert_allclose(got[:, 2] ** 2, want[:, 2] ** 2, rtol=2e-5, atol=1e-7 * largest + 1e-15)
+
+
+def decided_otherwise(x):
+    """Whether 16-bit bounds were no use for these rows, so that all distances were taken in float64."""
+    starts, stops = runs(len(x))
+    return native.ward_merges(x, starts, stops, "euclidean")[2]
+
+
+@pytest.mark.parametrize("apart,expected", [(0.3, 0), (0.02, 0), (1e-6, 1)])
+def test_close_rows_are_compared_in_float64(level, rng, apart, expected):
+    """Rounding to 16 bits cannot tell rows apart that differ by 1e-5 of their length."""
+    scipy = pytest.importorskip("scipy.cluster.hierarchy")
+    centres = rng.normal(size=(4, 24))
+    x = (centres[rng.integers(0, 4, 150)] + apart * rng.normal(size=(150, 24))).astype("f4")
+    assert decided_otherwise(x) == expected
+    got, want = ward_linkage(x), scipy.linkage(x.astype("f8"), "ward")
+    np.testing.assert_array_equal(got[:, [0, 1, 3]], want[:, [0, 1, 3]])
+    np.testing.assert_allclose(got[:, 2], want[:, 2], rtol=1e-8)
+
+
+def test_pairs_that_rounding_cannot_order(level):
+    """Pairs at 2 and at 2 - 2**-20: the second is nearer, and 16 bits do not see it."""
+    x = np.zeros((8, 16), "f4")
+    x[:, 0] = [0, 2, 100, 102 - 2**-17, 200, 202, 300, 302 - 2**-15]
+    merges = ward_linkage(x)
+    np.testing.assert_array_equal(merges[:2, :2], [[6, 7], [2, 3]])
+    np.testing.assert_array_equal(merges[:4, 2], [2 - 2**-15, 2 - 2**-17, 2, 2])
+    assert decided_otherwise(x) == 0
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 20, 30])

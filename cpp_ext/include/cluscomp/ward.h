@@ -1,8 +1,10 @@
 // Agglomerative clustering by Ward's method of many short runs of rows (the tokens of documents), one run a thread.
 //
-// Nearest-neighbour chain on a float64 matrix of squared distances, O(n^2) time and 8 n^2 bytes a run, with the rules of
-// scipy.cluster.hierarchy.linkage(..., "ward") for ties. Distances come from float32 products first; where two of them
-// are closer than a measured tolerance (ward_distances.cpp), all distances of that run are taken anew in float64.
+// Merges are those of float64 arithmetic, by ascending height; among pairs of equal height any may come first, as in
+// scipy.cluster.hierarchy.linkage(..., "ward"). Points go through ward_gram.h (4 n^2 bytes a run). cosine_condensed has no
+// points behind it and takes a nearest-neighbour chain on a float64 matrix of squared distances (8 n^2 bytes), whose
+// distances come from float32 products first; where two of them are closer than a measured tolerance
+// (ward_distances.cpp), all distances of that run are taken anew in float64.
 #pragma once
 
 #include "cluscomp/rows.h"
