@@ -36,6 +36,7 @@ from cluscomp.indexes.build_stages import (
 from cluscomp.indexes.build_work import IF_EXISTS, IfExists, WorkFolder, first_difference, work_path
 from cluscomp.indexes.folder import check_target
 from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.learned import resolve
 from cluscomp.indexes.manifest import MANIFEST_NAME
 from cluscomp.indexes.pipeline import METRICS
 from cluscomp.indexes.plan import BuildPlan
@@ -164,7 +165,7 @@ def _request(
     ):
         if value is not None and value < least:
             raise errors.UsageError(f"{name} is {value}, but must be at least {least}")
-    return Request(parse_key(index_key), metric, seed, train_rows, store_texts, max_memory, cache)
+    return Request(resolve(parse_key(index_key)), metric, seed, train_rows, store_texts, max_memory, cache)
 
 
 def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from cluscomp.clustering.balance_solver import solver_bytes
 from cluscomp.indexes.balanced_ivf import BALANCE_ITERATIONS
 from cluscomp.indexes.build_rates import DISK_BYTES_PER_SECOND, Rates
 from cluscomp.indexes.folder import COPY_BYTES
-from cluscomp.indexes.key import BIVF, OPQ, PCA, PQ, IndexSpec, L2Norm
+from cluscomp.indexes.key import BIVF, OPQ, PCA, PQ, IndexSpec, RepCONC
 from cluscomp.indexes.sizes import (
     code_row_bytes,
     grouping_memory,
@@ -66,8 +66,7 @@ class Shape:
     @property
     def normalizes(self) -> bool:
         """Rows are scaled to length one."""
-        leading = bool(self.spec.transforms) and isinstance(self.spec.transforms[0], L2Norm)
-        return self.metric == "cosine" or leading
+        return self.metric == "cosine" or self.spec.has_leading_norm
 
     @property
     def dims(self) -> tuple[int, ...]:
@@ -223,7 +222,7 @@ def _add(shape: Shape) -> StageCost:
     if shape.spec.partition is not None:
         row += 8 * dim + 16
         operations += dim * shape.spec.nlist / shape.rates.assign
-    if isinstance(shape.spec.codec, PQ):
+    if isinstance(shape.spec.codec, PQ | RepCONC):
         operations += dim * 2**shape.spec.codec.nbits / shape.rates.codebook
     row += 2 * shape.code_width
     extra = 0

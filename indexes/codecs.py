@@ -25,7 +25,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError, NotTrainedError
-from cluscomp.indexes.key import PQ, SQ4, SQ8, CodecSpec, Flat, SQfp16
+from cluscomp.indexes.key import PQ, SQ4, SQ8, CodecSpec, Flat, RepCONC, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.shadow import Shadow, search_shadow
 
@@ -239,7 +239,7 @@ class ProductCodec:
     needs_training = True
     code_dtype = "|u1"
 
-    def __init__(self, spec: PQ, dim: int) -> None:
+    def __init__(self, spec: PQ | RepCONC, dim: int) -> None:
         self.spec: CodecSpec = spec
         self.dim = dim
         self.m, self.nbits = spec.m, spec.nbits
@@ -329,12 +329,63 @@ class FourBitCodec(ProductCodec):
         self.load({"codebooks": train_levels(x, progress)[:, :, None]})
 
 
+class LearnedProductCodec(ProductCodec):
+    """Codes of one set of learned centroids, scored with another; `codebooks` are those of the scores.
+
+    Codes are those of the rows also behind lists, and nothing is ever trained.
+    """
+
+    by_residual = False
+    needs_training = False
+
+    def __init__(self, spec: RepCONC, dim: int) -> None:
+        super().__init__(spec, dim)
+        self._two_sets = spec.known().two_sets
+        self._document: np.ndarray | None = None
+        self._packed_document: native.PqCodebook | None = None
+        if spec.source is not None:
+            self.load(
+                {
+                    "document_centroids": spec.source.document_centroids,
+                    "query_centroids": spec.source.query_centroids,
+                }
+            )
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Nothing to learn."""
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        if self._packed_document is None:
+            if self._document is None:
+                raise NotTrainedError(f"{self.spec} has not been loaded")
+            self._packed_document = native.PqCodebook(self._document, self.nbits)
+        return native.pq_encode(x, self._packed_document, self.nbits)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        centroids = ArraySpec("<f4", (self.m, 2**self.nbits, self.dim // self.m))
+        names = ("document_centroids", "query_centroids")[: 1 + self._two_sets]
+        return dict.fromkeys(names, centroids)
+
+    def parameters(self) -> Parameters:
+        if self._document is None:
+            return {}
+        arrays = {"document_centroids": self._document, "query_centroids": self.codebooks}
+        return {name: arrays[name] for name in self.parameter_specs}
+
+    def load(self, parameters: Parameters) -> None:
+        self._document = np.ascontiguousarray(parameters["document_centroids"], dtype=np.float32)
+        self._packed_document = None
+        super().load({"codebooks": parameters.get("query_centroids", self._document)})
+
+
 CODECS: dict[type, Callable[..., Codec]] = {
     Flat: FloatCodec,
     SQfp16: FloatCodec,
     SQ8: ScalarCodec,
     SQ4: FourBitCodec,
     PQ: ProductCodec,
+    RepCONC: LearnedProductCodec,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from cluscomp.indexes.checks import integer
 from cluscomp.indexes.index import index_class
 from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.learned import resolve
 from cluscomp.indexes.manifest import MAX_DIM
 
 
@@ -19,9 +20,9 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> A
     seed, rows and version give the same index, bit for bit, for any number of threads.
 
     Raises UnknownKeyError (key or metric; names the nearest known key), UsageError (the key does not fit the
-    dim).
+    dim), and for RepCONC(folder) what `LearnedCodec.load` does.
     """
-    spec = parse_key(key)
+    spec = resolve(parse_key(key))
     return index_class(spec)(
         spec, integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
     )

@@ -8,11 +8,13 @@
 | BIVF                     | the same, prices being one more dimension of the centroids (IndexPreTransform)  |
 | Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms       |
 | SQ4                      | IndexPQ or IndexIVFPQ with a sub-space of 4 bits for each dimension             |
+| RepCONC(folder)          | LinearTransform (what queries pass), IndexPQ or IndexIVFPQ without residuals    |
 | RFlat, Refine(...)       | IndexRefine over an IndexFlat or IndexScalarQuantizer with our finer codes      |
 | ids other than 0 .. n-1  | IndexIDMap2                                                                     |
 
 faiss reports POSITIVE squared distances for l2, smallest first; our scores are their negatives. Equal scores
-may come in another order. Deleted rows are left out.
+may come in another order. Deleted rows are left out. An index of a learned codec is for searching: rows that
+faiss adds would pass the query adapter and the centroids of the scores.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ from cluscomp.indexes.codecs import Codec
 from cluscomp.indexes.id_lookup import live_rows
 from cluscomp.indexes.ids import TEXT
 from cluscomp.indexes.ivf import Ivf
-from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, SQfp16
+from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
 from cluscomp.indexes.layout import plain_codes
+from cluscomp.indexes.learned import LearnedStep
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.transforms import NormalizeStep, Step
 
@@ -175,10 +178,11 @@ def _ivf_product(faiss: ModuleType, codec: Any, partition: Ivf, metric: str) -> 
         codec.nbits,
         _metric(faiss, metric),
     )
-    product.by_residual = True
+    product.by_residual = codec.by_residual
     faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
     product.is_trained = True
-    product.precompute_table()
+    if product.by_residual:
+        product.precompute_table()
     return product
 
 
@@ -225,6 +229,7 @@ PLAIN_FORMS: dict[type, Callable[..., Any]] = {
     SQ8: _scalar,
     SQ4: _product,
     PQ: _product,
+    RepCONC: _product,
 }
 IVF_FORMS: dict[type, Callable[..., Any]] = {
     Flat: _ivf_flat,
@@ -232,6 +237,7 @@ IVF_FORMS: dict[type, Callable[..., Any]] = {
     SQ8: _ivf_scalar,
     SQ4: _ivf_product,
     PQ: _ivf_product,
+    RepCONC: _ivf_product,
 }
 
 
@@ -245,10 +251,24 @@ def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:
 def _transform(faiss: ModuleType, step: Step) -> Any:
     if isinstance(step, NormalizeStep):
         return faiss.NormalizationTransform(step.dim_in, 2.0)
+    if isinstance(step, LearnedStep):
+        return _query_map(faiss, step)
     linear = faiss.LinearTransform(step.dim_in, step.dim_out, False)
     faiss.copy_array_to_vector(step.parameters()["matrix"].reshape(-1), linear.A)
     linear.is_trained = True
     linear.is_orthonormal = True
+    return linear
+
+
+def _query_map(faiss: ModuleType, step: LearnedStep) -> Any:
+    """What queries pass. faiss has one map for rows and queries, and the rows are encoded already."""
+    matrix, shift = step.query_map.matrix, step.query_map.shift
+    linear = faiss.LinearTransform(step.dim_in, step.dim_out, shift is not None)
+    faiss.copy_array_to_vector(matrix.reshape(-1), linear.A)
+    if shift is not None:
+        faiss.copy_array_to_vector(shift, linear.b)
+    linear.is_trained = True
+    linear.set_is_orthonormal()
     return linear
 
 

@@ -5,6 +5,7 @@
     transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
     partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
     codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" m ["x" nbits]
+               | "RepCONC(" folder ")"
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
 
 Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
@@ -21,7 +22,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.indexes.pool_key import POOL_GRAMMAR, Pool, parse_pool
@@ -32,11 +34,32 @@ DEFAULT_CAP = 1.5
 
 
 class TransformSpec:
-    """A step that maps rows of dim d_in to rows of dim `output_dim(d_in)` before they are partitioned."""
+    """A step that maps rows of dim d_in to rows of dim `output_dim(d_in)` before they are partitioned.
+
+    hidden: it belongs to the codec, and the key does not name it.
+    """
+
+    hidden = False
 
     def output_dim(self, dim: int) -> int:
         """Dimension after the step; raises UsageError where the step cannot take rows of this dim."""
         return dim
+
+
+@dataclass(frozen=True)
+class LearnedShape:
+    """Shape of a learned codec's arrays. metric: that it was trained for, None where the index says it.
+
+    two_sets: scoring has centroids of its own. adapter: queries pass one.
+    """
+
+    dim: int
+    d_out: int
+    m: int
+    nbits: int
+    two_sets: bool
+    adapter: bool
+    metric: str | None = None
 
 
 class PartitionSpec:
@@ -50,6 +73,9 @@ class CodecSpec:
 
     def check_dim(self, dim: int) -> None:
         """Raise UsageError where rows of this dim cannot be stored in this form."""
+
+    def check_metric(self, metric: str) -> None:
+        """Raise UsageError where this form cannot score by this metric."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +200,50 @@ class PQ(CodecSpec):
 
 
 @dataclass(frozen=True)
+class RepCONC(CodecSpec):
+    """A learned codec (quantization/learned.py): from `folder` when an index is made, and then in the index.
+
+    shape: of its arrays, which the key does not say; learned.py finds it, and adds the rotation. source: the
+    codec (LearnedCodec) where it was just read.
+    """
+
+    folder: str
+    shape: LearnedShape | None = None
+    source: Any = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"RepCONC({self.folder})"
+
+    @property
+    def m(self) -> int:
+        """Sub-vectors."""
+        return self.known().m
+
+    @property
+    def nbits(self) -> int:
+        """Bits a code."""
+        return self.known().nbits
+
+    def known(self) -> LearnedShape:
+        """The shape; UsageError where nobody has looked for it."""
+        if self.shape is None:
+            raise UsageError(f"{self} is a name only; make the index with index_factory or build_index")
+        return self.shape
+
+    def check_dim(self, dim: int) -> None:
+        if dim != self.known().d_out:
+            raise UsageError(f"{self} encodes {self.known().d_out} dimensions, but gets {dim}")
+
+    def check_metric(self, metric: str) -> None:
+        trained = self.known().metric
+        if trained is not None and (trained == "l2") != (metric == "l2"):
+            raise UsageError(
+                f"{self} was trained for the metric {trained!r}, but the index has {metric!r}; "
+                f"make the index with metric {trained!r}, or train another codec"
+            )
+
+
+@dataclass(frozen=True)
 class IndexSpec:
     """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or
     None. pool: of a multi-vector index, whose rows are documents; None where a row is one vector.
@@ -186,7 +256,8 @@ class IndexSpec:
     pool: Pool | None = None
 
     def __str__(self) -> str:
-        stages: list[object] = [*self.transforms] if self.pool is None else [self.pool, *self.transforms]
+        stages: list[object] = [] if self.pool is None else [self.pool]
+        stages += [transform for transform in self.transforms if not transform.hidden]
         if self.partition is not None:
             stages.append(self.partition)
         stages.append(self.codec)
@@ -205,6 +276,11 @@ class IndexSpec:
         return tuple(dims)
 
     @property
+    def has_leading_norm(self) -> bool:
+        """Rows are normalised before all else, for the rerank too."""
+        return bool(self.transforms) and isinstance(self.transforms[0], L2Norm)
+
+    @property
     def has_shadow(self) -> bool:
         """Whether 8-bit codes beside float rows make the exact search faster (shadow.py)."""
         return (
@@ -218,6 +294,10 @@ class IndexSpec:
     def nlist(self) -> int:
         """Number of lists; an index without partition is one list."""
         return 1 if self.partition is None else self.partition.nlist
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
 
 
 @dataclass(frozen=True)
@@ -234,10 +314,6 @@ class Form:
         if found is None:
             return None
         return self.build(*(_number(group) if group else None for group in found.groups()))
-
-
-def _number(text: str) -> int | float:
-    return int(text) if text.isdigit() else float(text)
 
 
 @dataclass(frozen=True)
@@ -286,6 +362,7 @@ FORMS = (
     Form("codec", r"SQ4", "SQ4", SQ4),
     Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
     Form("codec", rf"PQ{_N}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
+    TextForm("codec", r"RepCONC\(([^()]+)\)", "RepCONC(folder)", RepCONC),
     Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
     Form("refine", r"RSQfp16|Refine\(SQfp16\)", "Refine(SQfp16)", SQfp16),
     Form("refine", r"RSQ8|Refine\(SQ8\)", "Refine(SQ8)", SQ8),
@@ -294,7 +371,8 @@ STAGES = ("pool", "transform", "partition", "codec", "refine")
 GRAMMAR = (
     f"a key reads [pool,][transform,...][partition,]codec[,refine]: {POOL_GRAMMAR}; "
     "transforms OPQm[_d], PCAd, RR[d], L2norm; partitions IVFn, BIVFn[(cap=1.5)]; "
-    "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6; "
+    "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6, "
+    "RepCONC(folder); "
     "refine RFlat, Refine(SQfp16), Refine(SQ8)"
 )
 

@@ -30,6 +30,7 @@ from cluscomp.indexes.folder import COPY_BYTES, HEADER_BYTES, npy_header
 from cluscomp.indexes.foreign import describe_file, describe_folder, is_lfs_pointer, read_head
 from cluscomp.indexes.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.learned import bind
 from cluscomp.indexes.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -118,7 +119,8 @@ def _not_a_folder(path: Path) -> CluscompError:
 
 def _open(path: Path, manifest: Manifest) -> OpenedFolder:
     try:
-        pipeline = Pipeline(parse_key(manifest.key), manifest.dim, manifest.metric, manifest.seed)
+        spec = bind(parse_key(manifest.key), manifest.files, str(path / MANIFEST_NAME))
+        pipeline = Pipeline(spec, manifest.dim, manifest.metric, manifest.seed)
     except UsageError as exc:
         raise CorruptIndexError(
             f"{path / MANIFEST_NAME} names a key that this version cannot open ({exc}); "

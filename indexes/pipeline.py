@@ -22,7 +22,7 @@ from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.codecs import Codec, make_codec
 from cluscomp.indexes.ivf import Intake
 from cluscomp.indexes.joint import is_joint, train_jointly
-from cluscomp.indexes.key import IndexSpec, L2Norm
+from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.partitions import MAX_POINTS_PER_LIST, make_partition
 from cluscomp.indexes.transforms import Step, make_transform
@@ -66,13 +66,13 @@ class Pipeline:
             raise UnknownKeyError(f"metric {metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
         self.spec, self.dim, self.metric, self.seed = spec, dim, metric, seed
         dims = spec.stage_dims(dim)
-        leading_norm = bool(spec.transforms) and isinstance(spec.transforms[0], L2Norm)
-        self.normalizes = metric == "cosine" or leading_norm
+        spec.codec.check_metric(metric)
+        self.normalizes = metric == "cosine" or spec.has_leading_norm
         self.score_metric = "l2" if metric == "l2" else "ip"
         self.steps: list[Step] = [
             make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)
         ]
-        if leading_norm:
+        if spec.has_leading_norm:
             del self.steps[0]
         self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
         self.codec: Codec = make_codec(spec.codec, dims[-1])
@@ -152,6 +152,12 @@ class Pipeline:
         """Base rows through the transforms."""
         for step in self.steps:
             base = step.apply(base)
+        return np.ascontiguousarray(base)
+
+    def project_queries(self, base: np.ndarray) -> np.ndarray:
+        """`project` for queries, which a learned codec maps otherwise than rows."""
+        for step in self.steps:
+            base = step.apply_queries(base)
         return np.ascontiguousarray(base)
 
     def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake | None:

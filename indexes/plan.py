@@ -18,7 +18,7 @@ from cluscomp.indexes.build_memory import available_bytes, resident_bytes
 from cluscomp.indexes.build_rates import Rates, measure_rates
 from cluscomp.indexes.build_texts import text_costs
 from cluscomp.indexes.folder import require_free
-from cluscomp.indexes.key import PQ, IndexSpec
+from cluscomp.indexes.key import PQ, IndexSpec, RepCONC
 from cluscomp.indexes.pipeline import Pipeline, training_rows
 from cluscomp.indexes.sizes import code_row_bytes
 
@@ -205,7 +205,7 @@ def make_plan(
 
 
 def _rates(spec: IndexSpec, dim: int) -> Rates:
-    if not isinstance(spec.codec, PQ):
+    if not isinstance(spec.codec, PQ | RepCONC):
         return measure_rates(dim, dim, 256)
     return measure_rates(dim, spec.stage_dims(dim)[-1] // spec.codec.m, 2**spec.codec.nbits)
 

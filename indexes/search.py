@@ -57,7 +57,7 @@ def _search_block(
     refine_factor: int,
 ) -> Hits:
     base = pipeline.base_rows(queries)
-    projected = pipeline.project(base)
+    projected = pipeline.project_queries(base)
     if pipeline.refine is None:
         return _scan(pipeline, segments, projected, k, nprobe)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)

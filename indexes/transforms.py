@@ -15,6 +15,7 @@ from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.key import OPQ, PCA, PQ, CodecSpec, L2Norm, RandomRotation, TransformSpec
+from cluscomp.indexes.learned import LearnedRotation, LearnedStep
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 
 OPQ_ITERATIONS = 10
@@ -35,6 +36,9 @@ class Step(Protocol):
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Map float32 rows (n, dim_in) to float32 rows (n, dim_out), each row by itself."""
+
+    def apply_queries(self, queries: np.ndarray) -> np.ndarray:
+        """`apply` for queries: the same for all steps but a learned one."""
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]: ...
@@ -58,6 +62,8 @@ class NormalizeStep:
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x)
+
+    apply_queries = apply
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
@@ -90,6 +96,8 @@ class LinearStep:
         if self._linear is None:
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
         return self._linear.apply(x)
+
+    apply_queries = apply
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
@@ -145,11 +153,12 @@ MATRICES: dict[type, Callable[..., np.ndarray]] = {
     RandomRotation: _random_matrix,
     OPQ: _opq_matrix,
 }
-TRANSFORMS: dict[type, Callable[[TransformSpec, int, CodecSpec], Step]] = {
+TRANSFORMS: dict[type, Callable[..., Step]] = {
     L2Norm: NormalizeStep,
     PCA: LinearStep,
     RandomRotation: LinearStep,
     OPQ: LinearStep,
+    LearnedRotation: LearnedStep,
 }
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,27 @@ from cluscomp.quantization.scalar import check_codes
 
 METRICS = ("ip", "l2", "cosine")
 ORTHONORMAL_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class QueryMap:
+    """What queries pass: q -> A q + b, with rotation and adapter in one matrix. b is None without adapter."""
+
+    matrix: np.ndarray
+    shift: np.ndarray | None
+
+    @classmethod
+    def of(cls, rotation: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> QueryMap:
+        """A = R W (d_out, d) and R b (d_out,), rounded once to float32; A = R without adapter."""
+        if weight is None or bias is None:
+            return cls(rotation, None)
+        r = rotation.astype(np.float64)
+        return cls((r @ weight).astype(np.float32), (r @ bias).astype(np.float32))
+
+    def apply(self, queries: np.ndarray) -> np.ndarray:
+        """Queries (n, d) of kernel dtype -> (n, d_out) float32."""
+        mapped = multiply_rows(queries, self.matrix.T)
+        return mapped if self.shift is None else mapped + self.shift
 
 
 class LearnedCodec:
@@ -103,11 +125,8 @@ class LearnedCodec:
 
     def rotate_queries(self, queries: Any) -> np.ndarray:
         """R (W q + b) (n, d_out) float32 of the queries (n, d), or R q without adapter."""
-        q = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
-        if self.adapter_weight is None or self.adapter_bias is None:
-            return multiply_rows(q, self.rotation.T)
-        adapted = multiply_rows(q, self.adapter_weight.T) + self.adapter_bias
-        return multiply_rows(adapted, self.rotation.T)
+        rows = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
+        return QueryMap.of(self.rotation, self.adapter_weight, self.adapter_bias).apply(rows)
 
     def encode(self, x: Any) -> np.ndarray:
         """Codes (n, code_size) uint8 of the rows x (n, d), bit-packed as codes.py describes."""

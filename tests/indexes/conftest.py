@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cluscomp.indexes import Index, index_factory
+from cluscomp.quantization import LearnedCodec, ProductQuantizer
 
 DIM = 16
 
@@ -44,6 +45,9 @@ ALL_KEYS = (
     "BIVF8(cap=1),SQ8",
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "PCA8,BIVF8,PQ4,Refine(SQ8)",
+    "RepCONC(learned)",
+    "L2norm,RepCONC(learned-x4),RFlat",
+    "IVF8,RepCONC(learned)",
 )
 METRICS = ("ip", "l2", "cosine")
 
@@ -62,12 +66,47 @@ def queries() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def trained(rows: np.ndarray) -> Callable[..., Index]:
+def learned_codec(rows: np.ndarray) -> Callable[..., LearnedCodec]:
+    """learned_codec(metric, nbits) -> codec with centroids of its own for the scores and, but for l2, an adapter."""
+
+    def make(metric: str = "ip", nbits: int = 8) -> LearnedCodec:
+        quantizer = ProductQuantizer(DIM, 4, nbits, rotation="opq", n_iter=4).train(rows)
+        assert quantizer.rotation_ is not None
+        rng = np.random.default_rng(9)
+        adapter = {
+            "adapter_weight": np.eye(DIM) + 0.02 * rng.standard_normal((DIM, DIM)),
+            "adapter_bias": 0.02 * rng.standard_normal(DIM),
+        }
+        return LearnedCodec(
+            quantizer.rotation_.matrix,
+            quantizer.centroids,
+            quantizer.centroids + np.float32(0.01),
+            metric=metric,
+            **({} if metric == "l2" else adapter),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def with_folders(
+    learned_codec: Callable[..., LearnedCodec], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], str]:
+    """with_folders(key, metric) -> the key with the folder of a codec where it says "learned"."""
+    base = tmp_path_factory.mktemp("codecs")
+    for metric in METRICS:
+        learned_codec(metric).save(base / metric / "learned")
+        learned_codec(metric, 4).save(base / metric / "learned-x4")
+    return lambda key, metric: key.replace("(learned", f"({base / metric}/learned")
+
+
+@pytest.fixture(scope="session")
+def trained(rows: np.ndarray, with_folders: Callable[[str, str], str]) -> Callable[..., Index]:
     """trained(key, metric) -> index trained on `rows`, without rows; training happens once a key."""
     states: dict[tuple[str, str], dict[str, Any]] = {}
 
     def make(key: str, metric: str = "ip") -> Index:
-        index = index_factory(key, DIM, metric, seed=3)
+        index = index_factory(with_folders(key, metric), DIM, metric, seed=3)
         if (key, metric) not in states:
             index.train(rows)
             states[key, metric] = {

@@ -108,8 +108,8 @@ def test_balance_of_lists_by_hand(trained) -> None:
 
 
 def test_sizes_known_beforehand_are_exact(make_index, any_key: str, tmp_path) -> None:
-    spec = parse_key(any_key)
     index = make_index(any_key)
+    spec = index.spec
     parts = index.nbytes()
     predicted: dict[str, int] = {}
     for sizes in (segment_bytes(spec, 16, 600), trained_bytes(spec, 16)):
