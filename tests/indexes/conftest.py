@@ -46,7 +46,7 @@ ALL_KEYS = (
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "PCA8,BIVF8,PQ4,Refine(SQ8)",
     "RepCONC(learned)",
-    "L2norm,RepCONC(learned-x4),RFlat",
+    "RepCONC(learned-x4),RFlat",
     "IVF8,RepCONC(learned)",
 )
 METRICS = ("ip", "l2", "cosine")
@@ -70,7 +70,8 @@ def learned_codec(rows: np.ndarray) -> Callable[..., LearnedCodec]:
     """learned_codec(metric, nbits) -> codec with centroids of its own for the scores and, but for l2, an adapter."""
 
     def make(metric: str = "ip", nbits: int = 8) -> LearnedCodec:
-        quantizer = ProductQuantizer(DIM, 4, nbits, rotation="opq", n_iter=4).train(rows)
+        x = unit(rows) if metric == "cosine" else rows
+        quantizer = ProductQuantizer(DIM, 4, nbits, rotation="opq", n_iter=4).train(x)
         assert quantizer.rotation_ is not None
         rng = np.random.default_rng(9)
         adapter = {
