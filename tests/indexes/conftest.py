@@ -48,6 +48,7 @@ ALL_KEYS = (
     "RepCONC(learned)",
     "RepCONC(learned-x4),RFlat",
     "IVF8,RepCONC(learned)",
+    "BIVF8,RepCONC(learned),RFlat",
 )
 METRICS = ("ip", "l2", "cosine")
 
