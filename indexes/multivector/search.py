@@ -50,7 +50,7 @@ def _search_block(
     pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, k: int, effort: Effort
 ) -> Hits:
     base = pipeline.base_rows(queries.rows)
-    projected = Ragged(pipeline.project(base), queries.offsets)
+    projected = Ragged(pipeline.project_queries(base), queries.offsets)
     if pipeline.refine is None:
         return _scan(pipeline, segments, projected, k, effort)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
