@@ -14,6 +14,7 @@ import numpy as np
 
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
 
+_KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 _NORMALIZE_VALUES = 1 << 20  # float64 values held at a time by normalize_rows: 8 MB
 
 
@@ -100,10 +101,10 @@ def _to_numpy(x: Any, name: str) -> np.ndarray:
         array = np.asarray(x)
     except ValueError as exc:
         raise DimensionError(f"{name} is not a rectangular matrix: {exc}") from exc
+    if array.dtype in _KERNEL_DTYPES:  # native byte order only; first, because one query a call is usual
+        return array
     if array.dtype.name == "bfloat16":  # ml_dtypes, as JAX and safetensors use it
         return array.view(np.uint16)
-    if array.dtype in (np.float32, np.float16) and array.dtype.isnative:
-        return array
     if array.dtype.kind in "fiub" and array.dtype != np.longdouble:
         return array.astype(np.float32)
     raise DTypeError(

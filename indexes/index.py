@@ -125,9 +125,9 @@ class Index(StoredIndex):
     # ---- inside ----
 
     def _warn_if_incomplete(self, positions: np.ndarray, k: int, nprobe: int) -> None:
-        found = (positions >= 0).sum(axis=1)
-        short = found[found < k]
-        if short.size:
+        if positions[:, -1].min(initial=0) < 0:  # missing hits come last
+            found = (positions >= 0).sum(axis=1)
+            short = found[found < k]
             warnings.warn(
                 f"{short.size} of {len(found)} queries found fewer than k={k} rows (fewest: {short.min()}), "
                 f"because nprobe={nprobe} of {self.spec.nlist} lists hold no more; missing hits have id "

@@ -77,6 +77,7 @@ class Pipeline:
         self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
         self.codec: Codec = make_codec(spec.codec, dims[-1])
         self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
+        self._was_trained = False
 
     @property
     def uses_residuals(self) -> bool:
@@ -113,7 +114,10 @@ class Pipeline:
 
     def require_trained(self) -> None:
         """Raise NotTrainedError if a stage still has to learn."""
-        if not self.is_trained:
+        if self._was_trained:  # nothing unlearns; looking at all parameters takes a while of a single query
+            return
+        self._was_trained = self.is_trained
+        if not self._was_trained:
             raise NotTrainedError(
                 f"the index {str(self.spec)!r} has not been trained; call index.train(x) before"
             )

@@ -40,6 +40,8 @@ def search_segments(
     refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
+    if queries.shape[0] <= QUERY_BLOCK:
+        return _search_block(pipeline, segments, queries, k, nprobe, refine_factor)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
     positions = np.empty((queries.shape[0], k), dtype=np.int64)
     for block in iter_blocks(queries.shape[0], QUERY_BLOCK):
@@ -73,9 +75,9 @@ def _scan(
     nprobe: int,
 ) -> Hits:
     """Best k by the codes; scores are those of the codes."""
-    probes = np.zeros((queries.shape[0], 1), dtype=np.int32)
-    coarse = None
-    if pipeline.partition is not None:
+    if pipeline.partition is None:
+        probes, coarse = np.zeros((queries.shape[0], 1), dtype=np.int32), None
+    else:
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
     found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
@@ -118,8 +120,10 @@ def _rescore(
     found = []
     for segment, base in zip(segments, first_positions(segments), strict=True):
         assert segment.refine is not None
-        inside = (positions >= base) & (positions < base + segment.n_rows)
-        local = np.where(inside, positions - base, -1)
+        local = positions
+        if len(segments) > 1:
+            inside = (positions >= base) & (positions < base + segment.n_rows)
+            local = np.where(inside, positions - base, -1)
         hits = pipeline.refine.rescore(queries, segment.refine, local, k, pipeline.score_metric)
         found.append(Hits(*hits))
     return merged_hits(segments, found, k)
@@ -141,6 +145,8 @@ def take_ids(segments: Sequence[StoredSegment], positions: np.ndarray, kind: str
     """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where
     missing.
     """
+    if len(segments) == 1 and positions.min(initial=0) >= 0:
+        return segments[0].ids.take(positions)
     ids = (
         np.full(positions.shape, -1, dtype=np.int64)
         if kind == "int64"
