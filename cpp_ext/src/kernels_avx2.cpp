@@ -21,9 +21,9 @@ struct Avx2 {
   static F set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
   static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
   static F load_part(const float* p, int n) {
-    alignas(32) float part[16] = {};
-    std::memcpy(part, p, static_cast<size_t>(n) * 4);
-    return load(part);
+    static constexpr int32_t kTaken[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    const auto mask = [&](int from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kTaken + from - n)); };
+    return {_mm256_maskload_ps(p, mask(16)), n > 8 ? _mm256_maskload_ps(p + 8, mask(24)) : _mm256_setzero_ps()};
   }
   static void store(float* p, F a) {
     _mm256_storeu_ps(p, a.lo);
