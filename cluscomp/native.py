@@ -121,6 +121,7 @@ class Assigner:
 
     def __init__(self, centroids: np.ndarray, metric: str = "l2", bias: np.ndarray | None = None) -> None:
         self._native = _core.Assigner(centroids, metric, bias)
+        self.k, self.dim = centroids.shape
         self.pairs_decided = 0
         self._lock = threading.Lock()
 

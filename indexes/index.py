@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import require_finite
+from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.checks import as_matrix, positive, rows_of_dim
@@ -64,11 +65,12 @@ class Index(StoredIndex):
         self.settings["training_rows"] = int(sample.shape[0])
         return self
 
-    def add(self, x: Any, ids: Any = None) -> Index:
+    def add(self, x: Any, ids: Any = None, *, progress: Progress | None = None) -> Index:
         """Add rows x (n, dim) under permanent ids: all of them, or none if an error is raised.
 
         ids: n integers (int64, not -1) or n texts, different from each other and from the ids in the index;
         the first add decides the kind. None numbers on from the largest integer id so far, starting at 0.
+        progress(done, total) counts rows.
 
         Raises DimensionError (dim, count of ids), NonFiniteError (naming the id), DuplicateIdError,
         DTypeError, InputError (a value that the codec cannot hold), NotTrainedError.
@@ -77,7 +79,7 @@ class Index(StoredIndex):
         rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
         sizes = list_sizes(self._segments, self.spec.nlist)
-        self._append(encode_segment(self.pipeline, rows, column, sizes))
+        self._append(encode_segment(self.pipeline, rows, column, sizes, progress))
         return self
 
     # ---- search ----

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp import native
+from cluscomp.clustering.assign import run_assigner
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.key import PartitionSpec
@@ -56,7 +57,7 @@ class Ivf:
         """Learn centroids from float32 rows (n, dim); raises TooFewRowsError for fewer rows than lists."""
         centroids = self._kmeans(x, seed, progress)
         if self.metric == "ip":
-            _, scores = native.Assigner(centroids, "ip").assign(x)
+            _, scores = run_assigner(native.Assigner(centroids, "ip"), x)
             centroids *= common_scale(scores)
         self.load({"centroids": centroids})
 
@@ -77,8 +78,7 @@ class Ivf:
 
     def assign(self, x: np.ndarray) -> np.ndarray:
         """List (n,) int32 of each float32 row."""
-        labels, _ = self._assigner_of().assign(x)
-        return np.asarray(labels)
+        return run_assigner(self._assigner_of(), x, with_scores=False)[0]
 
     def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake:
         """Where new rows go. sizes: (nlist,) rows stored so far. n_new: how many will come, if known."""

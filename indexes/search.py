@@ -17,7 +17,8 @@ from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.stored import StoredSegment
 
-QUERY_BLOCK = 1024
+_MIN_QUERIES, _MAX_QUERIES = 16, 1024
+_PRODUCTS_PER_BLOCK = 1 << 35  # by 8-bit codes: about a second on two cores
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,22 @@ def search_segments(
     refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
-    if queries.shape[0] <= QUERY_BLOCK:
+    at_once = _queries_at_once(pipeline, segments, nprobe)
+    if queries.shape[0] <= at_once:
         return _search_block(pipeline, segments, queries, k, nprobe, refine_factor)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
     positions = np.empty((queries.shape[0], k), dtype=np.int64)
-    for block in iter_blocks(queries.shape[0], QUERY_BLOCK):
+    for block in iter_blocks(queries.shape[0], at_once):
         hits = _search_block(pipeline, segments, queries[block], k, nprobe, refine_factor)
         scores[block], positions[block] = hits.scores, hits.positions
     return Hits(scores, positions)
+
+
+def _queries_at_once(pipeline: Pipeline, segments: Sequence[Segment], nprobe: int) -> int:
+    """Queries of one native call: Ctrl-C is answered between calls, so they depend on the rows to read."""
+    nlist = pipeline.spec.nlist
+    products = sum(segment.n_rows for segment in segments) * pipeline.codec.dim * min(nprobe, nlist) // nlist
+    return max(_MIN_QUERIES, min(_MAX_QUERIES, _PRODUCTS_PER_BLOCK // max(1, products)))
 
 
 def _search_block(

@@ -16,6 +16,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.codecs import ListView
 from cluscomp.indexes.ids import IdColumn
@@ -113,10 +114,16 @@ def list_sizes(segments: Sequence[Any], nlist: int) -> np.ndarray:
     return np.sum(counts, axis=0) if counts else np.zeros(nlist, dtype=np.int64)
 
 
-def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, sizes: np.ndarray) -> Segment:
+def encode_segment(
+    pipeline: Pipeline,
+    rows: np.ndarray,
+    ids: IdColumn,
+    sizes: np.ndarray,
+    progress: Progress | None = None,
+) -> Segment:
     """Encode rows (n, dim) of kernel dtype, block by block, into a segment in memory.
 
-    sizes: (nlist,) rows that lie in the lists already.
+    sizes: (nlist,) rows that lie in the lists already. progress(done, total) counts rows.
 
     Raises NonFiniteError naming the id of the first row with NaN or infinity.
     """
@@ -126,6 +133,7 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, sizes: n
     refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
     labels = np.empty(n, dtype=np.int32)
     intake = pipeline.intake(sizes, n)
+    ticker = Ticker(progress, n)
     for block in iter_blocks(n, BLOCK_ROWS):
         encoded = encode_block(pipeline, rows[block], ids, block.start, intake)
         codes[block] = encoded.codes
@@ -133,6 +141,7 @@ def encode_segment(pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, sizes: n
             refine[block] = encoded.refine
         if encoded.labels is not None:
             labels[block] = encoded.labels
+        ticker.advance(block.stop - block.start)
     if pipeline.partition is None:
         offsets = np.array([0, n], dtype=np.int64)
         arrange_codes(pipeline.codec, codes, offsets)

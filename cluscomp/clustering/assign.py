@@ -48,6 +48,26 @@ def assign(
     return (labels, scores) if return_scores else labels
 
 
+def run_assigner(
+    assigner: native.Assigner,
+    x: np.ndarray,
+    *,
+    hints: np.ndarray | None = None,
+    ticker: Ticker | None = None,
+    with_scores: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Assigner.assign` in blocks, between which Ctrl-C and progress are answered."""
+    n = x.shape[0]
+    labels = np.empty(n, dtype=np.int32)
+    scores = np.empty(n if with_scores else 0, dtype=np.float32)
+    for block in iter_blocks(n, block_rows(assigner.dim, assigner.k)):
+        likely = None if hints is None else hints[block]
+        labels[block], scores[block] = assigner.assign(x[block], likely, with_scores=with_scores)
+        if ticker is not None:
+            ticker.advance(block.stop - block.start)
+    return labels, scores
+
+
 def assign_rows(
     x: np.ndarray,
     centroids: np.ndarray,
@@ -68,15 +88,8 @@ def assign_rows(
         # Scaling a row does not change which centroid wins, so rows are not normalised, only their scores.
         centroids = unit_rows(centroids).astype(np.float32)
         norms = row_norms(x) if norms is None and with_scores else norms
-    n, dim = x.shape
-    labels = np.empty(n, dtype=np.int32)
-    scores = np.empty(n if with_scores else 0, dtype=np.float32)
     assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric))
-    for block in iter_blocks(n, block_rows(dim, centroids.shape[0])):
-        likely = None if hints is None else hints[block]
-        labels[block], scores[block] = assigner.assign(x[block], likely, with_scores=with_scores)
-        if ticker is not None:
-            ticker.advance(block.stop - block.start)
+    labels, scores = run_assigner(assigner, x, hints=hints, ticker=ticker, with_scores=with_scores)
     if metric == "cosine" and norms is not None and with_scores:
         np.divide(scores, norms, out=scores, where=norms > 0, casting="same_kind")
     return labels, scores

@@ -358,3 +358,34 @@ def test_train_reports_progress_by_key_part(rows) -> None:
     index_factory("OPQ4,IVF8,PQ4x4,RFlat", 16).train(rows, progress=lambda *call: calls.append(call))
     assert {stage for stage, _, _ in calls} == {"OPQ4", "IVF8"}
     assert all(0 <= done <= total for _, done, total in calls)
+
+
+def test_long_searches_and_adds_come_up_for_air(monkeypatch, rows) -> None:
+    """Ctrl-C is answered between native calls: few queries a call where many rows are read, same results."""
+    from cluscomp.indexes import search, segment
+
+    whole = index_factory("IVF8,PQ4x4,RFlat", 16, "ip", seed=1).train(rows).add(rows)
+    expected = whole.search(rows[:100], 5, nprobe=3)
+    calls: list[int] = []
+    scan = type(whole.pipeline.codec).scan
+
+    def counted(codec, queries, *rest):
+        calls.append(len(queries))
+        return scan(codec, queries, *rest)
+
+    monkeypatch.setattr(type(whole.pipeline.codec), "scan", counted)
+    monkeypatch.setattr(search, "_PRODUCTS_PER_BLOCK", 1)
+    monkeypatch.setattr(segment, "BLOCK_ROWS", 100)
+    found = whole.search(rows[:100], 5, nprobe=3)
+    assert max(calls) == 16 and sum(calls) == 100
+    for mine, want in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, want)
+
+    def stop(done: int, total: int) -> None:
+        assert total == 600
+        if done == 200:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole.add(rows, progress=stop)
+    assert len(whole) == 600
