@@ -44,7 +44,7 @@ class Size:
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """65 536 rows and 25 k-means steps; OPQ: a quarter and 5 outer steps, since faiss takes very long there."""
+    """65 536 rows and 25 k-means steps; OPQ: a quarter and 5 outer steps, as faiss takes very long there."""
     m = settings.pick(48, 12)
     pq = Size(settings.rows(65_536, 1_024), m, settings.pick(25, 2))
     opq = Size(settings.rows(16_384, 1_024), m, settings.pick(5, 2))
