@@ -181,6 +181,8 @@ def _ivf_product(faiss: ModuleType, codec: Any, partition: Ivf, metric: str) -> 
     product.by_residual = codec.by_residual
     faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
     product.is_trained = True
+    if isinstance(partition, BalancedIvf):  # faiss would take the prices for a part of the distance
+        product.use_precomputed_table = -1
     if product.by_residual:
         product.precompute_table()
     return product

@@ -42,6 +42,7 @@ ALL_KEYS = (
     "L2norm,IVF8,PQ4,Refine(SQfp16)",
     "PCA8,IVF8,SQ8,RFlat",
     "BIVF8,Flat",
+    "BIVF8,PQ4",
     "BIVF8(cap=1),SQ8",
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "PCA8,BIVF8,PQ4,Refine(SQ8)",

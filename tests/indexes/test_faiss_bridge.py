@@ -43,7 +43,6 @@ def test_same_results(trained, any_key: str, any_metric: str, rows, queries) -> 
 @pytest.mark.parametrize("key", ["Flat", "IVF8,PQ4", "OPQ4,IVF8,PQ4x4,RFlat", "L2norm,SQ8", "BIVF8,PQ4"])
 def test_faiss_writes_and_reads_it(make_index, queries, tmp_path, key: str) -> None:
     index = make_index(key, "cosine")
-    index.refine_factor = 60  # as above
     faiss.write_index(index.to_faiss(), str(tmp_path / "index.faiss"))
     assert_equal(index, faiss.read_index(str(tmp_path / "index.faiss")), queries)
 
