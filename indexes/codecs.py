@@ -8,6 +8,9 @@
 | SQ4    | ceil(d / 2)         | yes     | residuals to the list's centroid                |
 | PQ     | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC)       |
 
+For the metrics ip and cosine, PQ keeps scores rather than rows: codes and codebooks are those of the
+score-aware loss (quantization/score_aware.py), for l2 the nearest.
+
 Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", 2011.
 
 A codec has the attributes of `Codec`. To add one: a spec and a form in key.py, a class here with the native
@@ -23,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Progress
+from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import InputError, NotTrainedError
 from cluscomp.indexes.key import PQ, SQ4, SQ8, CodecSpec, Flat, RepCONC, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
@@ -269,6 +272,20 @@ class ProductCodec:
 
     def decoder(self) -> dict[str, Any]:
         return {"codebook": self.packed_codebook()}
+
+    def refine_for_scores(self, x: np.ndarray, whole: np.ndarray, progress: Progress | None = None) -> None:
+        """Move the trained codebooks so that inner products of `whole`, of which x is to be coded, are kept."""
+        from cluscomp.quantization.score_aware import ITERATIONS, refine_score_aware
+
+        ticker = Ticker(progress, ITERATIONS * x.shape[0] * self.m)
+        self.load({"codebooks": refine_score_aware(x, whole, self.codebooks, ticker=ticker)})
+        ticker.finish()
+
+    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Codes (n, code_width) of rows x under the score-aware loss (quantization/score_aware.py)."""
+        from cluscomp.quantization.score_aware import encode_score_aware
+
+        return encode_score_aware(x, whole, self._packed_codebook())
 
     def scan(
         self,

@@ -19,10 +19,10 @@ import numpy as np
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UnknownKeyError
-from cluscomp.indexes.codecs import Codec, make_codec
+from cluscomp.indexes.codecs import Codec, ProductCodec, make_codec
 from cluscomp.indexes.ivf import Intake
 from cluscomp.indexes.joint import is_joint, train_jointly
-from cluscomp.indexes.key import IndexSpec
+from cluscomp.indexes.key import PQ, IndexSpec
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.partitions import MAX_POINTS_PER_LIST, make_partition
 from cluscomp.indexes.transforms import Step, make_transform
@@ -76,6 +76,9 @@ class Pipeline:
             del self.steps[0]
         self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
         self.codec: Codec = make_codec(spec.codec, dims[-1])
+        # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py).
+        by_scores = self.score_metric == "ip" and type(spec.codec) is PQ
+        self.score_codec = self.codec if by_scores and isinstance(self.codec, ProductCodec) else None
         self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
         self._was_trained = False
 
@@ -136,7 +139,7 @@ class Pipeline:
             rows = _apply(step, rows)
         if self.partition is not None:
             self.partition.train(rows, next(seeds), part_progress(progress, self.partition.spec))
-        rows = _at_most(rows, MIN_TRAINING_SAMPLE)
+        rows = whole = _at_most(rows, MIN_TRAINING_SAMPLE)
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
         if joint:
@@ -144,6 +147,9 @@ class Pipeline:
             train_jointly(step, self.partition, self.codec, rows, next(seeds), ticks)
         else:
             self.codec.train(rows, next(seeds), part_progress(progress, self.codec.spec))
+        if self.score_codec is not None:
+            rows, whole = (_apply(self.steps[-1], r) if joint else r for r in (rows, whole))
+            self.score_codec.refine_for_scores(rows, whole, part_progress(progress, self.codec.spec))
         if self.refine is not None:
             self.refine.train(base, next(seeds), part_progress(progress, self.refine.spec))
 
@@ -174,12 +180,14 @@ class Pipeline:
     def encode(self, rows: np.ndarray, intake: Intake | None) -> EncodedRows:
         """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; intake: see there."""
         base = self.base_rows(rows)
-        projected = self.project(base)
+        rows = projected = self.project(base)
         labels = None if intake is None else intake.assign(projected)
         if labels is not None and self.partition is not None and self.codec.by_residual:
-            projected = self.partition.residuals(projected, labels)
+            rows = self.partition.residuals(projected, labels)
         refine = None if self.refine is None else self.refine.encode(base)
-        return EncodedRows(labels, self.codec.encode(projected), refine)
+        scores = self.score_codec
+        codes = self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
+        return EncodedRows(labels, codes, refine)
 
     def _seeds(self) -> Iterator[int]:
         """One seed a stage, so that adding a stage before another does not make two stages share draws."""

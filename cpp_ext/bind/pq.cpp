@@ -27,6 +27,18 @@ void bind_pq(nb::module_& m) {
              return codes;
            },
            "x"_a, "Codes (n, code_size) of the nearest codewords.")
+      .def("encode_score_aware",
+           [](const PqCodebook& self, In<float, Matrix2> x, In<float, Matrix2> whole, float weight, int passes) {
+             const auto n = static_cast<int64_t>(x.shape(0));
+             require_equal(static_cast<int64_t>(x.shape(1)), self.d(), "columns of x");
+             require_equal(static_cast<int64_t>(whole.shape(0)), n, "rows of whole");
+             require_equal(static_cast<int64_t>(whole.shape(1)), self.d(), "columns of whole");
+             auto codes = make_array<uint8_t>({x.shape(0), static_cast<size_t>(self.code_size())});
+             nb::gil_scoped_release release;
+             self.encode_score_aware(x.data(), whole.data(), n, weight, passes, codes.data());
+             return codes;
+           },
+           "x"_a, "whole"_a, "weight"_a, "passes"_a, "Codes (n, code_size) that keep the scores of the rows `whole`.")
       .def("decode",
            [](const PqCodebook& self, In<uint8_t, Matrix2> codes) {
              require_equal(static_cast<int64_t>(codes.shape(1)), self.code_size(), "columns of codes");

@@ -11,6 +11,7 @@
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
 #include "documents_impl.h"
+#include "score_aware_impl.h"
 #include "sparse_impl.h"
 #include "transport_impl.h"
 #include "ward_impl.h"
@@ -446,8 +447,8 @@ struct Impl {
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
             Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
-            table_dot, table_l2, byte_tables, reach_u4, TransportImpl<V>::table(), WardImpl<V>::table(),
-            DocumentsImpl::table()};
+            table_dot, table_l2, ScoreAware<V>::choose, byte_tables, reach_u4, TransportImpl<V>::table(),
+            WardImpl<V>::table(), DocumentsImpl::table()};
   }
 };
 

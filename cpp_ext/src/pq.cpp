@@ -10,13 +10,6 @@ namespace {
 
 constexpr int64_t kEncodeRows = 512;  // rows of one piece of work
 
-void pack_code(uint8_t* row, int64_t j, int nbits, uint32_t code) {
-  const int64_t bit = j * nbits;
-  const uint32_t word = code << (bit % 8);
-  row[bit / 8] = static_cast<uint8_t>(row[bit / 8] | word);
-  if (word > 255) row[bit / 8 + 1] = static_cast<uint8_t>(row[bit / 8 + 1] | (word >> 8));
-}
-
 }  // namespace
 
 PqCodebook::PqCodebook(const float* codebooks, int64_t m, int64_t dsub, int nbits)

@@ -10,6 +10,7 @@
 #include "cluscomp/documents.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
+#include "cluscomp/pq.h"
 #include "cluscomp/shadow.h"
 #include "cluscomp/transport.h"
 #include "cluscomp/ward.h"
@@ -121,6 +122,17 @@ void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
                    out.hits.data() + found);
 }
 
+// Score-aware codes of rows as they are and as residuals of others: d groups of one dimension, 16 codewords each.
+void compare_codes(const std::vector<float>& x, const std::vector<float>& whole, int64_t n, int64_t d, Results& out) {
+  const auto words = random_floats(static_cast<size_t>(d * 16), 4);
+  const PqCodebook codebook(words.data(), d, 1, 4);
+  std::vector<uint8_t> codes(static_cast<size_t>(n * codebook.code_size()));
+  for (const float* of : {x.data(), whole.data()}) {
+    codebook.encode_score_aware(x.data(), of, n, 2.0f, 2, codes.data());
+    out.labels.insert(out.labels.end(), codes.begin(), codes.end());
+  }
+}
+
 Results run(int64_t d, int64_t k) {
   const Kernels& kern = kernels();
   const int64_t n = 150;
@@ -140,6 +152,7 @@ Results run(int64_t d, int64_t k) {
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
   compare_shuffles(kern, x, d, out);
   compare_sparse(kern, x, c, d, out);
+  compare_codes(x, random_floats(x.size(), 5), n, d, out);
   for (Metric metric : {Metric::l2, Metric::ip})
     for (Filter filter : {Filter::f32, Filter::i8, Filter::i6, Filter::i16}) {
       Assigner assigner(c.data(), k, d, metric, nullptr);

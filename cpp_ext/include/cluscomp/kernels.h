@@ -103,6 +103,12 @@ struct Kernels {
   void (*table_dot)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
   void (*table_l2)(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out);
 
+  // One group of a score-aware code (pq.h): of ksub codewords [dsub][ksub], ksub a multiple of 16, the one with the
+  // smallest norms[k] - 2 <x, c_k> + weight * (along - <u, c_k>)^2, the lowest on ties; *inner gets its <u, c>.
+  // -1 where no cost is finite; *inner then stays.
+  int32_t (*score_aware)(const float* x, const float* u, const float* codebook_t, const float* norms, float along,
+                         float weight, int64_t dsub, int64_t ksub, float* inner);
+
   // Float tables [m][16] of 4-bit codes as bytes of at most 126 in 7 bits: entry = low of its sub-space + step * byte,
   // where byte = round((sign * entry - low) / step + 0.5001): never below the entry. out
   // [ceil(m / 2)][low, high half of a byte][16], the half beyond the last code zero.

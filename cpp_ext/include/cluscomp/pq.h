@@ -18,6 +18,12 @@ class PqCodebook {
 
   // codes (n, code_size): nearest codeword of every sub-space in l2, as float64 decides it, lowest index on ties.
   void encode(const RowsView& x, uint8_t* codes) const;
+  // Codes of x (n, d) for scores: they lower |e|^2 + weight * <e, u>^2, where e = x - decoded and u is the direction of
+  // whole[i] (x itself, or what x is the residual of), from the nearest codewords on by coordinate descent, at most
+  // `passes` over all groups. Guo et al., "Accelerating large-scale inference with anisotropic vector quantization",
+  // ICML 2020.
+  void encode_score_aware(const float* x, const float* whole, int64_t n, float weight, int passes,
+                          uint8_t* codes) const;
   void decode(const uint8_t* codes, int64_t n, float* out) const;
   // tables (m, 2^nbits): inner products or squared distances of the query's parts with the codewords.
   void tables(const float* query, Metric metric, float* out) const;
@@ -31,6 +37,7 @@ class PqCodebook {
  private:
   template <int dsub>
   void decode_row(const uint8_t* row, float* out) const;
+  void improve(const float* x, const float* u, const float* norms, float weight, int passes, uint8_t* codes) const;
 
   int64_t m_, dsub_;
   int nbits_;
@@ -46,6 +53,14 @@ inline uint32_t unpack_code(const uint8_t* row, int64_t j, int nbits) {
   uint32_t word = row[bit / 8];
   if (bit % 8 + nbits > 8) word |= static_cast<uint32_t>(row[bit / 8 + 1]) << 8;
   return (word >> (bit % 8)) & ((1u << nbits) - 1u);
+}
+
+// Writes code j of a packed row whose bits are still zero.
+inline void pack_code(uint8_t* row, int64_t j, int nbits, uint32_t code) {
+  const int64_t bit = j * nbits;
+  const uint32_t word = code << (bit % 8);
+  row[bit / 8] = static_cast<uint8_t>(row[bit / 8] | word);
+  if (word > 255) row[bit / 8 + 1] = static_cast<uint8_t>(row[bit / 8 + 1] | (word >> 8));
 }
 
 }  // namespace cluscomp
