@@ -274,7 +274,7 @@ class ProductCodec:
         return {"codebook": self.packed_codebook()}
 
     def refine_for_scores(self, x: np.ndarray, whole: np.ndarray, progress: Progress | None = None) -> None:
-        """Move the trained codebooks so that inner products of `whole`, of which x is to be coded, are kept."""
+        """Move the trained codebooks so that coding x keeps the inner products of the rows `whole`."""
         from cluscomp.quantization.score_aware import ITERATIONS, refine_score_aware
 
         ticker = Ticker(progress, ITERATIONS * x.shape[0] * self.m)
@@ -285,7 +285,7 @@ class ProductCodec:
         """Codes (n, code_width) of rows x under the score-aware loss (quantization/score_aware.py)."""
         from cluscomp.quantization.score_aware import encode_score_aware
 
-        return encode_score_aware(x, whole, self._packed_codebook())
+        return encode_score_aware(x, whole, self.packed_codebook())
 
     def scan(
         self,

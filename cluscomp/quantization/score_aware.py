@@ -5,8 +5,9 @@ e = x - decoded along x costs more than the rest:
 
     loss = |e|^2 + WEIGHT <e, x/|x|>^2
 
-WEIGHT + 1 is eta of the source, which derives it from a score threshold. On MiniLM vectors of SciFact a weight
-of 1 to 3 gives the smallest error of the scores of the 100 best documents (24 and 48 bytes); 0 is k-means.
+WEIGHT + 1 is eta of the source, which derives it from a score threshold. On MiniLM vectors of SciFact a
+weight of 1 to 3 gives the smallest error of the scores of the 100 best documents (24 and 48 bytes); 0 is
+k-means.
 Encoding is coordinate descent over the groups from the nearest centroids on; a codebook's best centroids
 given all codes solve one small linear system each.
 Source: Guo et al., "Accelerating large-scale inference with anisotropic vector quantization", ICML 2020.
@@ -23,11 +24,11 @@ from cluscomp.quantization.codebooks import group
 from cluscomp.quantization.codes import unpack_codes
 
 WEIGHT = 2.0
-ITERATIONS = 4
+ITERATIONS = 6
 WIDEST_GROUP = 64
 """Dimensions of a group up to which its codebook is refined: the systems grow with their square."""
 
-_PASSES = 2  # over all groups in one encoding; few rows need more
+_PASSES = 3  # over all groups in one encoding; few rows change in a fourth
 _BLOCK_VALUES = 1 << 22  # float32 of one block of products
 
 

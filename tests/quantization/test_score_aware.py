@@ -45,7 +45,7 @@ def case(rng):
 def test_codes_are_those_of_plain_descent(level, case) -> None:
     x, whole, books = case
     got = reference.unpack_codes(encode_score_aware(x, whole, native.PqCodebook(books, 4)), 4, 4)
-    np.testing.assert_array_equal(got, by_descent(x, whole, books, 2))
+    np.testing.assert_array_equal(got, by_descent(x, whole, books, 3))
     assert (got != by_descent(x, whole, books, 0)).any()
 
 
