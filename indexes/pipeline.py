@@ -76,8 +76,9 @@ class Pipeline:
             del self.steps[0]
         self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
         self.codec: Codec = make_codec(spec.codec, dims[-1])
-        # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py).
-        by_scores = self.score_metric == "ip" and type(spec.codec) is PQ
+        # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py),
+        # unless what they stand for is scaled to length one: then only the error across a row counts.
+        by_scores = self.score_metric == "ip" and type(spec.codec) is PQ and not self.decodes_to_unit
         self.score_codec = self.codec if by_scores and isinstance(self.codec, ProductCodec) else None
         self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
         self._was_trained = False

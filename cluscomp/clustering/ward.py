@@ -75,8 +75,8 @@ def ward_merges(
     Merges equal scipy's where heights are not equal up to float64 rounding. Points ("euclidean" and
     "cosine_square") are rounded to 16 bits; where the bounds that follow leave more than one pair that may be
     the cheapest, float64 decides. "cosine_condensed" has no points: float32 products decide where distances
-    differ by more than a tolerance, float64 elsewhere; that tolerance is five times the largest error that was
-    measured, not a proven bound.
+    differ by more than a tolerance, float64 elsewhere; that tolerance is five times the largest error that
+    was measured, not a proven bound.
     """
     sizes = stops - starts
     longest = int(sizes.max(initial=0))
