@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluscomp.errors import InputError, MissingInputError
+from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus
 from cluscomp.inputs.queries import iter_queries
@@ -21,6 +22,7 @@ def load_beir(
 ) -> tuple[Corpus, dict[str, str], dict[str, dict[str, int]]]:
     """Load a collection as BEIR's GenericDataLoader does, from a folder in the layout of BEIR or MS MARCO.
 
+    folder: or a hub id such as "BeIR/scifact", which is downloaded at its first use (hub.py).
     split: of MS MARCO "dev.small" (its official MRR@10 is evaluate's "mrr@10" on it), "dev" or "train".
     Returns corpus {doc id: {"title", "text"}} (empty documents included), queries {query id: text} in the
     order of their judgements and restricted to those that have some in the split, and qrels {query id: {doc
@@ -28,7 +30,7 @@ def load_beir(
     Raises MissingInputError (for a split: with the splits that exist), InputError when a judged query is
     missing in queries.jsonl, and the errors of `iter_corpus`, `iter_queries` and `read_qrels`.
     """
-    folder = Path(folder)
+    folder = dataset_folder(folder)
     qrels = read_qrels(split_file(folder, split))
     queries = _judged_queries(folder, qrels, split)
     corpus = {doc.id: {"title": doc.title, "text": doc.text} for doc in iter_corpus(folder, empty="keep")}

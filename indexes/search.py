@@ -70,9 +70,14 @@ def _search_block(
     base = pipeline.base_rows(queries)
     projected = pipeline.project_queries(base)
     if pipeline.refine is None:
+<<<<<<< HEAD
         return _scan(pipeline, segments, projected, k, nprobe)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
     candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe)
+=======
+        return _scan(pipeline, segments, projected, k, nprobe, rough=False)
+    candidates = _candidates(pipeline, segments, projected, k, nprobe, refine_factor)
+>>>>>>> 1eca0d1 (benchmark: datasets x keys x search parameters, rivals in the same table, a report in one file; hub ids)
     return _rescore(pipeline, segments, base, candidates.positions, k)
 
 
@@ -165,3 +170,19 @@ def take_ids(segments: Sequence[StoredSegment], positions: np.ndarray, kind: str
         inside = (positions >= base) & (positions < base + segment.n_rows)
         ids[inside] = segment.ids.take(positions[inside] - base)
     return ids
+
+
+def rerank_candidates(
+    pipeline: Pipeline, segments: Sequence[Segment], queries: np.ndarray, k: int, *, nprobe: int,
+    refine_factor: int,
+) -> np.ndarray:  # fmt: skip
+    """Positions (nq, c) of the candidates that `search_segments` would score again; -1 where missing."""
+    projected = pipeline.project(pipeline.base_rows(queries))
+    return _candidates(pipeline, segments, projected, k, nprobe, refine_factor).positions
+
+
+def _candidates(
+    pipeline: Pipeline, segments: Sequence[Segment], projected: np.ndarray, k: int, nprobe: int, factor: int
+) -> Hits:
+    n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
+    return _scan(pipeline, segments, projected, min(k * factor, n_live), nprobe, rough=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cluscomp import native
 from cluscomp.bench.rivals import blas_control, installed, rival
 
 _TRIES = 5
@@ -91,23 +87,3 @@ def _best(run: Callable[[], Any]) -> float:
         run()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-def describe_machine() -> dict[str, Any]:
-    """Processor, cores, instruction set and versions, as JSON values; no names of hosts or users."""
-    return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "simd": native.simd_level(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

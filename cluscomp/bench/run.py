@@ -10,11 +10,12 @@ from cluscomp import native
 from cluscomp.bench import assign, flat, kmeans, maxsim, pool, pq_encode, pq_train, rivals, scan, sinkhorn
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
-from cluscomp.bench.machine import Peak, best_of, describe_machine, measure_peak
+from cluscomp.bench.machine import Peak, best_of, measure_peak
 from cluscomp.bench.report import Report, rows_of
 from cluscomp.bench.settings import Settings, StageProgress, silent
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.errors import UsageError
+from cluscomp.eval.machine import describe_machine
 
 BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,

@@ -77,7 +77,9 @@ def bench(
     verbose: common.Verbose = 0,
     as_json: common.Json = False,
 ) -> None:
-    """Compare our speed with that of other libraries on this machine.
+    """Compare the speed of our kernels with that of other libraries on this machine.
+
+    (Quality, size and speed of whole indexes on judged collections: `cluscomp benchmark`.)
 
     All contenders run in this process, in turns, after a warm-up and a check that their results are equal.
     The exit code is 1 when a check fails.

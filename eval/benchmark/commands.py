@@ -1,0 +1,34 @@
+"""The command that makes a row again."""
+
+from __future__ import annotations
+
+import shlex
+
+from cluscomp.eval.benchmark.collection import Collection, shown_path
+from cluscomp.eval.benchmark.config import BenchmarkConfig
+from cluscomp.eval.benchmark.contender import Contender
+
+
+def rebuild_command(
+    config: BenchmarkConfig, candidate: Contender, collection: Collection, parameters: dict[str, int]
+) -> str:
+    """Commands that build the index of a row and score it; for other libraries, the benchmark of that row."""
+    if candidate.library == "cluscomp":
+        return _own_commands(config, candidate, collection, parameters)
+    file = "CONFIG.toml" if config.file is None else shlex.quote(shown_path(config.file))
+    key = shlex.quote(f"{candidate.library}:{candidate.key}")
+    return f"cluscomp benchmark {file} --only-dataset {shlex.quote(collection.name)} --only-key {key}"
+
+
+def _own_commands(
+    config: BenchmarkConfig, candidate: Contender, collection: Collection, parameters: dict[str, int]
+) -> str:
+    folder = shlex.quote(f"{collection.name}-{candidate.key}.index")
+    build = (
+        f"cluscomp build-index {collection.flags} --metric {collection.metric} "
+        f"--index-key {shlex.quote(candidate.key)} --seed {config.seed} --output {folder}"
+    )
+    if not collection.eval_flags.startswith("--dataset"):
+        return build
+    settings = "".join(f" --{name.replace('_', '-')} {value}" for name, value in parameters.items())
+    return f"{build}\ncluscomp eval {folder} {collection.eval_flags} -k {config.k}{settings}"

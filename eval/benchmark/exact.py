@@ -1,0 +1,61 @@
+"""Exact search in plain NumPy, over all documents or a part of them for each query: what losses are measured
+against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks, normalize_rows
+
+_BLOCK_BYTES = 1 << 27
+Allowed = Callable[[slice], np.ndarray]
+"""Queries of a slice -> boolean (queries, documents): which documents each of them may find."""
+
+
+def exact_search(
+    queries: np.ndarray, documents: np.ndarray, k: int, metric: str, *, allowed: Allowed | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Best k documents of each query in float32: scores, positions (nq, k), -inf and -1 where missing.
+
+    queries: (nq, d). documents: (n, d), n >= k. metric: "ip", "cosine" or "l2" (negative squared distance).
+    Equal scores are ordered by position.
+    """
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    positions = np.empty((len(queries), k), dtype=np.int64)
+    rows = _prepared(documents, metric)
+    norms = np.einsum("ij,ij->i", rows, rows) if metric == "l2" else None
+    wanted = _prepared(queries, metric)
+    for block in iter_blocks(len(queries), max(1, _BLOCK_BYTES // (4 * len(rows)))):
+        values = wanted[block] @ rows.T
+        if norms is not None:
+            values *= 2
+            values -= norms
+            values -= np.einsum("ij,ij->i", wanted[block], wanted[block])[:, None]
+        if allowed is not None:
+            values[~allowed(block)] = -np.inf
+        scores[block], positions[block] = _best(values, k)
+    return scores, positions
+
+
+def _prepared(x: np.ndarray, metric: str) -> np.ndarray:
+    rows = np.asarray(x, dtype=np.float32)
+    return normalize_rows(rows) if metric == "cosine" else rows
+
+
+def _best(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    # The k-th best value bounds the answer; ties with it are settled by position in the stable sort.
+    if k < values.shape[1]:
+        bound = np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k]
+    else:
+        bound = values.min(axis=1)
+    scores = np.full((len(values), k), -np.inf, dtype=np.float32)
+    positions = np.full((len(values), k), -1, dtype=np.int64)
+    for row, limit in enumerate(bound):
+        found = np.flatnonzero(values[row] >= limit)
+        order = np.argsort(-values[row, found], kind="stable")[:k]
+        scores[row] = values[row, found[order]]
+        positions[row] = np.where(np.isneginf(scores[row]), -1, found[order])
+    return scores, positions

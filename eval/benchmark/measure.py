@@ -1,0 +1,168 @@
+"""One row: quality, size, speed, losses and balance of a stored index at one setting of its search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cluscomp.eval.benchmark.collection import NEIGHBOURS, Collection
+from cluscomp.eval.benchmark.contender import Opened
+from cluscomp.eval.benchmark.exact import exact_search
+from cluscomp.eval.benchmark.losses import split_losses
+from cluscomp.eval.benchmark.results import Row
+from cluscomp.eval.compare import compare_runs
+from cluscomp.eval.metrics import Run, evaluate
+from cluscomp.eval.qrels import Qrels
+from cluscomp.eval.retrieval import EvalReport, evaluate_index, run_from_results
+from cluscomp.indexes.describe import list_balance
+
+MARGIN = 0.01
+EXACT_RECALL = f"exact_recall@{NEIGHBOURS}"
+
+
+class Named:
+    """An opened index whose hits carry the ids of the collection."""
+
+    def __init__(self, opened: Opened, ids: np.ndarray) -> None:
+        self._opened = opened
+        self._ids = np.append(ids, None)  # -1, a missing hit, takes the last
+
+    def __len__(self) -> int:
+        return len(self._ids) - 1
+
+    def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and ids (nq, k)."""
+        scores, positions = self._opened.search(queries, k, **parameters)
+        return scores, self._ids[positions]
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The uncompressed search of a collection: what every row is compared with."""
+
+    collection: Collection
+    k: int
+    run: Run
+    values: dict[str, float]
+
+    @property
+    def qrels(self) -> Qrels:
+        """Judgements; the exact neighbours where nobody judged."""
+        return self.collection.neighbours if self.collection.qrels is None else self.collection.qrels
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Judged measures."""
+        return () if self.collection.qrels is None else judged_metrics(self.k)
+
+    def measure(self, scores: np.ndarray, positions: np.ndarray) -> dict[str, float]:
+        """The measures whose losses are split."""
+        ids = np.append(self.collection.document_ids, None)[positions]
+        return self.values_of(run_from_results(self.collection.query_ids, scores, ids))
+
+    def values_of(self, run: Run) -> dict[str, float]:
+        """nDCG@10 where there are judgements, and recall of the exact neighbours."""
+        recall = evaluate(run, self.collection.neighbours, (f"recall@{NEIGHBOURS}",))
+        judged = evaluate(run, self.collection.qrels, ("ndcg@10",)) if self.collection.qrels else {}
+        return {**judged, EXACT_RECALL: next(iter(recall.values()))}
+
+
+def judged_metrics(k: int) -> tuple[str, ...]:
+    """Columns of judged quality for k results a query."""
+    return ("ndcg@10", f"recall@{k}", "mrr@10")
+
+
+def yardstick(collection: Collection, k: int) -> Yardstick:
+    """Search a collection exactly, without compression."""
+    k = min(k, len(collection.documents))
+    scores, positions = exact_search(collection.queries, collection.documents, k, collection.metric)
+    run = run_from_results(collection.query_ids, scores, collection.document_ids[positions])
+    blank = Yardstick(collection, k, run, {})
+    return Yardstick(collection, k, run, blank.values_of(run))
+
+
+def measure_row(opened: Opened, exact: Yardstick, k: int, parameters: dict[str, int], repeats: int) -> Row:
+    """Measured columns of a row."""
+    collection = exact.collection
+    report = evaluate_index(
+        Named(opened, collection.document_ids),
+        collection.queries,
+        collection.query_ids,
+        exact.qrels,
+        k=k,
+        metrics=judged_metrics(k),
+        search_kwargs=parameters,
+        repeats=repeats,
+    )
+    values = exact.values_of(report.run)
+    row: Row = {name: report.metrics[name] if exact.metrics else None for name in judged_metrics(k)}
+    row[EXACT_RECALL] = values[EXACT_RECALL]
+    return row | _speed(report) | _losses(opened, exact, parameters, values) | _test(report.run, exact)
+
+
+def _speed(report: EvalReport) -> Row:
+    return {
+        "queries_per_second": report.queries_per_second,
+        "latency_p50_ms": report.latency_p50_ms,
+        "latency_p95_ms": report.latency_p95_ms,
+        "latency_p99_ms": report.latency_p99_ms,
+        "missing_hits": report.n_missing,
+    }
+
+
+def _losses(opened: Opened, exact: Yardstick, parameters: dict[str, int], values: dict[str, float]) -> Row:
+    """Loss against the exact search, in total for every library, by cause for ours."""
+    row: Row = {}
+    for name in ("ndcg@10", EXACT_RECALL):
+        row[f"loss_{name}"] = exact.values[name] - values[name] if name in values else None
+    split = None
+    if opened.index is not None:
+        split = split_losses(
+            opened.index, exact.collection, exact.k, parameters, exact.measure, exact.values, values
+        )
+    for name in ("ndcg@10", EXACT_RECALL):
+        for cause in ("coarse", "quantization", "rerank"):
+            row[f"{cause}_loss_{name}"] = None if split is None else getattr(split, cause).get(name)
+    return row
+
+
+def _test(run: Run, exact: Yardstick) -> Row:
+    if not exact.metrics:
+        return dict.fromkeys(("p_value", "loss_below", "non_inferior"))
+    found = compare_runs(run, exact.run, exact.qrels, "ndcg@10", margin=MARGIN)
+    return {
+        "p_value": found.p_value,
+        "loss_below": 0.0 - found.lower_bound,
+        "non_inferior": found.non_inferior,
+    }
+
+
+def stored_columns(opened: Opened, n_bytes: int, seconds: float, n_documents: int) -> Row:
+    """Columns that hold for all settings of a stored index."""
+    row: Row = {
+        "bytes_per_doc": n_bytes / n_documents,
+        "index_bytes": n_bytes,
+        "code_bytes_per_doc": None,
+        "build_seconds": seconds,
+    }
+    balance = None
+    if opened.index is not None:
+        row["code_bytes_per_doc"] = opened.index.code_size
+        balance = list_balance(opened.index)
+    for name in ("nlist", "cv", "max_over_mean", "empty", "above_4x_mean", "expected_scan"):
+        row[f"lists_{name}"] = None if balance is None else balance[name]
+    return row
+
+
+def load_of_machine() -> float | None:
+    """Processes that wait or run, averaged over the last minute; above the cores, times mean little."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def used_parameters(parameters: dict[str, int], known: Sequence[str]) -> Row:
+    """A column for every search parameter, None where it has no effect."""
+    return {name: parameters.get(name) for name in known}

@@ -1,0 +1,222 @@
+"""Datasets x keys x search parameters, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from cluscomp import native
+from cluscomp.errors import CluscompError, EmptyInputError, OptionalDependencyError, OutputExistsError
+from cluscomp.eval.benchmark.collection import Collection, Progress, load_collection
+from cluscomp.eval.benchmark.commands import rebuild_command
+from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS, BenchmarkConfig, KeySpec
+from cluscomp.eval.benchmark.contender import Contender
+from cluscomp.eval.benchmark.libraries import contender
+from cluscomp.eval.benchmark.measure import (
+    Yardstick,
+    load_of_machine,
+    measure_row,
+    stored_columns,
+    used_parameters,
+    yardstick,
+)
+from cluscomp.eval.benchmark.results import FORMAT, ResultsFile, Row, identity
+from cluscomp.eval.benchmark.store import IndexStore
+from cluscomp.eval.machine import describe_machine, distribution_version
+
+RESULTS, INDEXES = "results.jsonl", "indexes"
+
+
+@dataclass
+class BenchmarkResult:
+    """rows: of this benchmark, in order, failed ones with an "error". measured, resumed: how many were new,
+    and taken from the results file. skipped: library -> why its keys have no rows.
+    """
+
+    config: BenchmarkConfig
+    folder: Path
+    rows: list[Row] = field(default_factory=list)
+    measured: int = 0
+    resumed: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def good(self) -> list[Row]:
+        """Rows that were measured."""
+        return [row for row in self.rows if row["error"] is None]
+
+    @property
+    def failed(self) -> list[Row]:
+        """Rows that could not be measured."""
+        return [row for row in self.rows if row["error"] is not None]
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    output: str | Path,
+    *,
+    if_exists: str = "resume",
+    keep_indexes: bool = False,
+    progress: Progress | None = None,
+) -> BenchmarkResult:
+    """Measure all rows of a benchmark that are not in OUTPUT/results.jsonl yet.
+
+    if_exists: of rows that are there already: "resume" keeps those whose dataset, key, parameters, settings
+    and library versions are the same; "replace" measures all again; "fail" raises OutputExistsError.
+    keep_indexes: leave the built indexes in OUTPUT/indexes, so that a later run need not build them.
+
+    A key that does not work on a dataset becomes a row with an "error", and the run goes on; keys of
+    libraries that are not installed are skipped. Raises UsageError (a key that can never work), the errors of
+    `load_collection`, and EmptyInputError when nothing at all could be measured.
+    """
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _results_file(folder, if_exists)
+    keys = [(spec, contender(spec)) for spec in config.keys]
+    before = native.get_num_threads()
+    if config.threads is not None:
+        native.set_num_threads(config.threads)
+    result = BenchmarkResult(config, folder)
+    try:
+        bench = _Bench(config, file, IndexStore(folder / INDEXES), keep_indexes, result, progress)
+        bench.run(keys)
+    finally:
+        native.set_num_threads(before)
+    if not result.good:
+        reasons = "; ".join([*result.skipped.values(), *(row["error"] for row in result.failed)][:3])
+        raise EmptyInputError(f"not one row could be measured: {reasons}")
+    return result
+
+
+def _results_file(folder: Path, if_exists: str) -> ResultsFile:
+    path = folder / RESULTS
+    if path.exists() and if_exists == "fail":
+        raise OutputExistsError(
+            f"{path} is there already; go on with --if-exists resume, measure again with --if-exists "
+            "replace, or name another --output"
+        )
+    if if_exists == "replace":
+        path.unlink(missing_ok=True)
+    return ResultsFile(path)
+
+
+class _Bench:
+    """A run in progress."""
+
+    def __init__(
+        self, config: BenchmarkConfig, file: ResultsFile, store: IndexStore, keep: bool,
+        result: BenchmarkResult, progress: Progress | None,
+    ) -> None:  # fmt: skip
+        self.config, self.file, self.store, self.keep = config, file, store, keep
+        self.result, self.progress = result, progress
+        self.machine = describe_machine()
+        self.threads = native.get_num_threads()
+
+    def run(self, keys: list[tuple[KeySpec, Contender]]) -> None:
+        encoders: dict[str, Any] = {}
+        for spec in self.config.datasets:
+            collection = load_collection(spec, encoders, self.progress)
+            usable = [pair for pair in keys if self._usable(pair[1], collection)]
+            exact = yardstick(collection, self.config.k)
+            for done, (key, candidate) in enumerate(usable):
+                self._rows_of_key(key, candidate, exact)
+                if self.progress is not None:
+                    self.progress(f"{collection.name}: measure", done + 1, len(usable))
+        self.store.close()
+
+    def _usable(self, candidate: Contender, collection: Collection) -> bool:
+        """Whether the library is installed; a key of ours that does not fit is an error at once."""
+        try:
+            candidate.check(collection.documents.shape[1], collection.metric)
+        except OptionalDependencyError as exc:
+            self.result.skipped[candidate.library] = str(exc)
+            return False
+        return True
+
+    def _rows_of_key(self, key: KeySpec, candidate: Contender, exact: Yardstick) -> None:
+        facts = self._facts(candidate, exact.collection)
+        wanted = list(self._wanted(key, candidate, facts))
+        name = identity(facts)
+        if all(self.file.done(row_name) for row_name, _ in wanted):
+            self.result.resumed += len(wanted)
+            self.result.rows += [self.file.rows[row_name] for row_name, _ in wanted]
+            return
+        head = self._head(key, candidate, exact.collection)
+        try:
+            self._measure(wanted, head, candidate, exact, name)
+        except CluscompError as exc:
+            self._keep({**head, "identity": name, "error": f"{type(exc).__name__}: {exc}"})
+        if not self.keep:
+            self.store.drop(name)
+
+    def _measure(
+        self, wanted: list[tuple[str, dict[str, int]]], head: Row, candidate: Contender, exact: Yardstick,
+        name: str,
+    ) -> None:  # fmt: skip
+        files, n_bytes, seconds = self.store.built(name, candidate, exact.collection, self.config.seed)
+        opened = candidate.open(files, exact.collection.metric)
+        stored = stored_columns(opened, n_bytes, seconds, len(exact.collection.documents))
+        for row_name, parameters in wanted:
+            if self.file.done(row_name):
+                self.result.resumed += 1
+                self.result.rows.append(self.file.rows[row_name])
+                continue
+            row = head | used_parameters(parameters, SEARCH_PARAMETERS) | stored
+            row |= measure_row(opened, exact, self.config.k, parameters, self.config.repeats)
+            row["command"] = rebuild_command(self.config, candidate, exact.collection, parameters)
+            self._keep({**row, **self._circumstances(), "identity": row_name, "error": None})
+            self.result.measured += 1
+
+    def _keep(self, row: Row) -> None:
+        self.file.append(row)
+        self.result.rows.append(row)
+
+    def _wanted(self, key: KeySpec, candidate: Contender, facts: Row) -> Iterator[tuple[str, dict[str, int]]]:
+        for parameters in candidate.parameters({**self.config.search, **key.search}):
+            yield (
+                identity({**facts, "search": parameters, "k": self.config.k, "repeats": self.config.repeats}),
+                parameters,
+            )
+
+    def _facts(self, candidate: Contender, collection: Collection) -> Row:
+        """What a built index, and the time of a search, depend on."""
+        return {
+            "format": FORMAT,
+            "data": collection.fingerprint,
+            "library": candidate.library,
+            "version": distribution_version(candidate.package),
+            "key": candidate.key,
+            "seed": self.config.seed if candidate.seeded else None,
+            "threads": self.threads,
+            "machine": self.machine,
+        }
+
+    def _head(self, key: KeySpec, candidate: Contender, collection: Collection) -> Row:
+        return {
+            "dataset": collection.name,
+            "split": collection.split,
+            "n_docs": len(collection.documents),
+            "n_queries": len(collection.query_ids),
+            "dim": collection.documents.shape[1],
+            "metric": collection.metric,
+            "encoder": collection.encoder,
+            "library": candidate.library,
+            "version": distribution_version(candidate.package),
+            "key": candidate.key,
+            "label": key.label,
+            "k": self.config.k,
+            "seed": self.config.seed if candidate.seeded else None,
+        }
+
+    def _circumstances(self) -> Row:
+        return {
+            "threads": self.threads,
+            "repeats": self.config.repeats,
+            **self.machine,
+            "cluscomp": distribution_version("cluscomp"),
+            "load": load_of_machine(),
+            "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }

@@ -1,0 +1,93 @@
+"""How rows are named and described to readers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS
+
+Row = dict[str, Any]
+
+# Okabe and Ito's palette, which readers who see few colours can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon")
+
+
+def settings(row: Row) -> str:
+    """ "nprobe 16, refine_factor 4", or nothing for a key without parameters."""
+    return ", ".join(f"{name} {row[name]}" for name in SEARCH_PARAMETERS if row.get(name) is not None)
+
+
+def name_of(row: Row) -> str:
+    """Label and settings on one line."""
+    found = settings(row)
+    return f"{row['label']} ({found})" if found else str(row["label"])
+
+
+def quality_of(rows: Sequence[Row]) -> tuple[str, str]:
+    """Column of the quality of these rows and its name: nDCG@10 where there are judgements."""
+    if any(row.get("ndcg@10") is not None for row in rows):
+        return "ndcg@10", "nDCG@10"
+    return "exact_recall@10", "recall of the 10 exact neighbours"
+
+
+def per_key(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows of each key, in their order."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["library"], row["key"]), []).append(row)
+    return list(groups.values())
+
+
+def thorough(rows: Sequence[Row]) -> Row:
+    """Of the rows of one key the one that finds most of the exact neighbours, the faster of equal ones."""
+    return max(rows, key=lambda row: (round(row["exact_recall@10"], 6), row["queries_per_second"]))
+
+
+def libraries(rows: Iterable[Row]) -> list[str]:
+    """Libraries in order of appearance."""
+    return list(dict.fromkeys(row["library"] for row in rows))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure with so many digits behind the point, or a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def rounded(value: float | None) -> str:
+    """A figure of three significant digits without an exponent, or a dash."""
+    if value is None:
+        return "-"
+    if value >= 99.95:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}"
+
+
+def hover(row: Row) -> str:
+    """What a point says when the pointer is over it: key, figures, and the command that makes it again."""
+    lines = [
+        f"<b>{html.escape(str(row['label']))}</b>",
+        html.escape(settings(row)),
+        f"nDCG@10 {number(row.get('ndcg@10'))}, exact recall@10 {number(row['exact_recall@10'], 3)}",
+        f"{rounded(row['bytes_per_doc'])} bytes a document",
+        f"{rounded(row['queries_per_second'])} queries/s, p50 {rounded(row['latency_p50_ms'])} ms, "
+        f"p99 {rounded(row['latency_p99_ms'])} ms",
+        *wrapped(str(row["command"])),
+    ]
+    return "<br>".join(line for line in lines if line)
+
+
+def wrapped(command: str, width: int = 76) -> list[str]:
+    """A command in lines of about `width` characters, escaped."""
+    lines = []
+    for part in command.splitlines():
+        line = ""
+        for word in part.split(" "):
+            if line and len(line) + len(word) >= width:
+                lines.append(line + " \\")
+                line = "    "
+            line += ("" if line.strip() == "" else " ") + word
+        lines.append(line)
+    return [f"<span style='font-family:monospace'>{html.escape(line)}</span>" for line in lines]
