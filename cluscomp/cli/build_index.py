@@ -60,7 +60,11 @@ def build_index(
     ctx: typer.Context,
     corpus: Annotated[
         Path | None,
-        flag("--corpus", help="Texts: a BEIR folder, a hub id (BeIR/scifact), or a .jsonl, .tsv, .txt or .parquet file.", panel=INPUT),
+        flag(
+            "--corpus",
+            help="Texts: a BEIR folder, a hub id (BeIR/scifact), or a .jsonl, .tsv, .txt or .parquet file.",
+            panel=INPUT,
+        ),
     ] = None,
     encoder: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ class Collection:
     """
 
     name: str
-    split: str
     metric: str
     document_ids: np.ndarray
     documents: np.ndarray
@@ -44,9 +43,10 @@ class Collection:
     qrels: Qrels | None
     neighbours: Qrels
     fingerprint: str
-    flags: str
-    eval_flags: str
-    encoder: str | None
+    split: str | None = None
+    flags: str = ""
+    eval_flags: str = ""
+    encoder: str | None = None
 
 
 def load_collection(
@@ -63,31 +63,52 @@ def load_collection(
         ids, documents, query_ids, queries = _encoded(spec, folder, qrels or {}, encoders, progress)
     else:
         ids, documents, query_ids, queries = _stored(spec, qrels)
-    if documents.shape[1] != queries.shape[1]:
-        raise DimensionError(
-            f"dataset {spec.name!r}: documents have dim {documents.shape[1]}, queries {queries.shape[1]}; "
-            "both must come from one model"
-        )
-    return Collection(
-        name=spec.name,
+    collection = make_collection(spec.name, documents, ids, queries, query_ids, qrels, metric=spec.metric)
+    return replace(
+        collection,
         split=spec.split,
-        metric=spec.metric,
-        document_ids=ids,
-        documents=documents,
-        query_ids=query_ids,
-        queries=queries,
-        qrels=qrels,
-        neighbours=_neighbours(documents, ids, queries, query_ids, spec.metric),
-        fingerprint=_fingerprint(documents, queries, ids, query_ids, qrels, spec.metric),
         flags=_build_flags(spec, folder),
         eval_flags=_eval_flags(spec, folder),
         encoder=spec.encoder,
     )
 
 
+def make_collection(
+    name: str,
+    documents: np.ndarray,
+    ids: Any,
+    queries: np.ndarray,
+    query_ids: Any,
+    qrels: Qrels | None,
+    *,
+    metric: str,
+) -> Collection:
+    """A collection of arrays in memory: documents (n, d) with n ids, queries (nq, d) with nq ids.
+
+    Raises DimensionError where they do not belong together.
+    """
+    if documents.shape[1] != queries.shape[1]:
+        raise DimensionError(
+            f"dataset {name!r}: documents have dim {documents.shape[1]}, queries {queries.shape[1]}; "
+            "both must come from one model"
+        )
+    column, names = _text_ids(ids), [str(query_id) for query_id in query_ids]
+    return Collection(
+        name=name,
+        metric=metric,
+        document_ids=column,
+        documents=documents,
+        query_ids=names,
+        queries=queries,
+        qrels=qrels,
+        neighbours=_neighbours(documents, column, queries, names, metric),
+        fingerprint=_fingerprint(documents, queries, column, names, qrels, metric),
+    )
+
+
 def _encoded(
     spec: DatasetSpec, folder: Path, qrels: Qrels, encoders: dict[str, Any], progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+) -> tuple[Any, np.ndarray, list[str], np.ndarray]:
     from cluscomp.encoders import encode_cached, load_encoder
 
     name = str(spec.encoder)
@@ -105,10 +126,10 @@ def _encoded(
 
     vectors = encode([text for _, text in documents], "document")
     queries = encode([*texts.values()], "query")
-    return _text_ids([name for name, _ in documents]), vectors, list(texts), queries
+    return [name for name, _ in documents], vectors, list(texts), queries
 
 
-def _stored(spec: DatasetSpec, qrels: Qrels | None) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+def _stored(spec: DatasetSpec, qrels: Qrels | None) -> tuple[Any, np.ndarray, list[str], np.ndarray]:
     assert spec.embeddings is not None and spec.query_embeddings is not None
     source = open_embeddings(spec.embeddings, spec.ids)
     found = open_embeddings(spec.query_embeddings, spec.query_ids)
@@ -119,7 +140,7 @@ def _stored(spec: DatasetSpec, qrels: Qrels | None) -> tuple[np.ndarray, np.ndar
         _require_queries(spec, qrels, {names[row] for row in kept})
         names, queries = [names[row] for row in kept], queries[kept]
     ids = range(source.n) if source.ids is None else source.ids
-    return _text_ids(ids), source.read(0, source.n), names, queries
+    return ids, source.read(0, source.n), names, queries
 
 
 def _require_queries(spec: DatasetSpec, qrels: Qrels, have: Any) -> None:

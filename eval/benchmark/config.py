@@ -185,12 +185,13 @@ def _key(entry: Any, where: str) -> KeySpec:
     table = {"key": entry} if isinstance(entry, str) else entry
     if not isinstance(table, dict) or not isinstance(table.get("key"), str):
         raise UsageError(f"{where}: a key is a text or a table with a 'key', not {entry!r}")
-    _check(table, KEY, f"{where}: key {table['key']!r}")
-    library, colon, key = table["key"].partition(":")
+    name: str = table["key"]
+    _check(table, KEY, f"{where}: key {name!r}")
+    library, colon, key = name.partition(":")
     if not colon or not library.isidentifier():
-        library, key = "cluscomp", table["key"]
-    grid = {name: table[name] for name in SEARCH_PARAMETERS if name in table}
-    return KeySpec(library, key, table.get("label", table["key"]), _search(grid, where))
+        library, key = "cluscomp", name
+    grid = {parameter: table[parameter] for parameter in SEARCH_PARAMETERS if parameter in table}
+    return KeySpec(library, key, str(table.get("label", name)), _search(grid, where))
 
 
 def _search(table: Mapping[str, Any], where: str) -> dict[str, tuple[int, ...]]:

@@ -267,7 +267,7 @@ class Scann(_Rival):
             )
             if self._options["reorder"]:
                 builder = builder.reorder(40)
-            builder.build().serialize(str(folder))
+            builder.build().serialize(str(folder), relative_path=True)  # the folder is renamed
 
     def open(self, folder: Path, metric: str) -> OpenedScann:
         with library_errors(self.library, self.key):

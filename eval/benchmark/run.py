@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -60,6 +60,7 @@ def run_benchmark(
     *,
     if_exists: str = "resume",
     keep_indexes: bool = False,
+    collections: Iterable[Collection] | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkResult:
     """Measure all rows of a benchmark that are not in OUTPUT/results.jsonl yet.
@@ -67,6 +68,7 @@ def run_benchmark(
     if_exists: of rows that are there already: "resume" keeps those whose dataset, key, parameters, settings
     and library versions are the same; "replace" measures all again; "fail" raises OutputExistsError.
     keep_indexes: leave the built indexes in OUTPUT/indexes, so that a later run need not build them.
+    collections: measured instead of the config's datasets.
 
     A key that does not work on a dataset becomes a row with an "error", and the run goes on; keys of
     libraries that are not installed are skipped. Raises UsageError (a key that can never work), the errors of
@@ -82,7 +84,7 @@ def run_benchmark(
     result = BenchmarkResult(config, folder)
     try:
         bench = _Bench(config, file, IndexStore(folder / INDEXES), keep_indexes, result, progress)
-        bench.run(keys)
+        bench.run(keys, _loaded(config, progress) if collections is None else collections)
     finally:
         native.set_num_threads(before)
     if not result.good:
@@ -103,6 +105,12 @@ def _results_file(folder: Path, if_exists: str) -> ResultsFile:
     return ResultsFile(path)
 
 
+def _loaded(config: BenchmarkConfig, progress: Progress | None) -> Iterator[Collection]:
+    encoders: dict[str, Any] = {}
+    for spec in config.datasets:
+        yield load_collection(spec, encoders, progress)
+
+
 class _Bench:
     """A run in progress."""
 
@@ -115,10 +123,8 @@ class _Bench:
         self.machine = describe_machine()
         self.threads = native.get_num_threads()
 
-    def run(self, keys: list[tuple[KeySpec, Contender]]) -> None:
-        encoders: dict[str, Any] = {}
-        for spec in self.config.datasets:
-            collection = load_collection(spec, encoders, self.progress)
+    def run(self, keys: list[tuple[KeySpec, Contender]], collections: Iterable[Collection]) -> None:
+        for collection in collections:
             usable = [pair for pair in keys if self._usable(pair[1], collection)]
             exact = yardstick(collection, self.config.k)
             for done, (key, candidate) in enumerate(usable):
