@@ -70,14 +70,8 @@ def _search_block(
     base = pipeline.base_rows(queries)
     projected = pipeline.project_queries(base)
     if pipeline.refine is None:
-<<<<<<< HEAD
         return _scan(pipeline, segments, projected, k, nprobe)
-    n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    candidates = _scan(pipeline, segments, projected, min(k * refine_factor, n_live), nprobe)
-=======
-        return _scan(pipeline, segments, projected, k, nprobe, rough=False)
     candidates = _candidates(pipeline, segments, projected, k, nprobe, refine_factor)
->>>>>>> 1eca0d1 (benchmark: datasets x keys x search parameters, rivals in the same table, a report in one file; hub ids)
     return _rescore(pipeline, segments, base, candidates.positions, k)
 
 
@@ -185,4 +179,4 @@ def _candidates(
     pipeline: Pipeline, segments: Sequence[Segment], projected: np.ndarray, k: int, nprobe: int, factor: int
 ) -> Hits:
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    return _scan(pipeline, segments, projected, min(k * factor, n_live), nprobe, rough=True)
+    return _scan(pipeline, segments, projected, min(k * factor, n_live), nprobe)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
+from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.eval.benchmark.contender import Grid, combinations
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
@@ -29,6 +29,10 @@ class Ours:
         self.key = str(self.spec)
 
     def check(self, dim: int, metric: str) -> None:
+        if self.spec.pool is not None:
+            raise UsageError(
+                f"key {self.key!r} is for documents of several vectors, and the dataset has one a document"
+            )
         index_factory(self.key, dim, metric)
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:

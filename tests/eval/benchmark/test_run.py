@@ -193,6 +193,7 @@ def test_keys_that_can_never_work_are_errors_before_anything_is_built(tiny, tmp_
     for keys, fault, message in (
         ('["Flat", "Flot"]', UnknownKeyError, "Flot"),
         ('["Flat", "PQ5"]', UsageError, "m=5"),
+        ('["Flat", "Pool4,PQ4"]', UsageError, "several vectors"),
         ('["Flat", "fais:Flat"]', UsageError, "did you mean 'faiss'"),
         ('["Flat", "hnswlib:m=3"]', UsageError, "'m=3' is unknown"),
         ('["Flat", "hnswlib:M=x"]', UsageError, "M is 'x'"),
