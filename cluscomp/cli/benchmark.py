@@ -52,6 +52,9 @@ def benchmark(
     report: Annotated[
         bool, flag("--report/--no-report", help="Write report.html (needs plotly).", env=False)
     ] = True,
+    markdown: Annotated[
+        Path | None, flag("--markdown", help="Write the tables to this Markdown file as well.", env=False)
+    ] = None,
     seed: Annotated[
         int | None, flag("--seed", help="Seed of everything random. (default: the config's)", min=0)
     ] = None,
@@ -95,6 +98,8 @@ def benchmark(
             config, folder, if_exists=if_exists.value, keep_indexes=keep_indexes, progress=progress
         )
     written = _write(result, report=report, parquet=parquet)
+    if markdown is not None:
+        written.append(_write_markdown(result, markdown, file))
     _warn(result)
     _show(result, written, as_json)
 
@@ -136,6 +141,17 @@ def _write(result: BenchmarkResult, *, report: bool, parquet: bool) -> list[Path
             write_report(result.rows, result.folder / REPORT, title=result.config.title, notes=notes)
         )
     return written
+
+
+def _write_markdown(result: BenchmarkResult, path: Path, config: Path) -> Path:
+    from cluscomp.eval.report.markdown import render_markdown
+
+    command = f"cluscomp benchmark {config} --markdown {path}"
+    text = render_markdown(
+        result.rows, title=result.config.title, command=command, notes=list(result.skipped.values())
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _warn(result: BenchmarkResult) -> None:

@@ -18,6 +18,7 @@ from cluscomp.cli.inspect import inspect
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
+from cluscomp.cli.tune import tune
 
 # Options and commands are written with dashes; underscores are understood as the same.
 CONTEXT: dict[str, Any] = {
@@ -67,6 +68,7 @@ app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)
 app.command("benchmark")(benchmark)
+app.command("tune")(tune)
 
 build_index_app = typer.Typer(
     name="build-index", add_completion=False, pretty_exceptions_enable=False, context_settings=CONTEXT

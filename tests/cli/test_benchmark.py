@@ -40,6 +40,18 @@ def test_report_and_parquet(invoke, config, tmp_path):
     }
 
 
+def test_markdown(invoke, config, tmp_path):
+    result = invoke("benchmark", config, "--no-report", "--markdown", tmp_path / "r.md", "-q")
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "r.md").read_text().splitlines()
+    assert lines[0] == "# Tiny"
+    assert (
+        sum(line.startswith(("| `Flat` | |", "| `Flat` |  |", "| `IVF4,SQ8` | nprobe 2 |")) for line in lines)
+        == 2
+    )
+    assert any("Seed 0" in line and "cluscomp 0" in line for line in lines)
+
+
 def test_only_some_rows(invoke, config, tmp_path):
     result = invoke("benchmark", config, "--no-report", "--json", "--only-key", "IVF4,SQ8", "--only-dataset", "tiny",
                     "--seed", "5", "-q")  # fmt: skip

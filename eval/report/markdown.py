@@ -1,0 +1,71 @@
+"""The rows of a benchmark as Markdown tables, one a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cluscomp.errors import EmptyInputError
+from cluscomp.eval.report.labels import Row, number, rounded, settings
+
+
+def render_markdown(rows: Sequence[Row], *, title: str, command: str = "", notes: Sequence[str] = ()) -> str:
+    """A page with machine, versions, seeds, and a table for each dataset.
+
+    command: that makes the page, shown on it. Raises EmptyInputError without a measured row.
+    """
+    good = [row for row in rows if row.get("error") is None]
+    if not good:
+        raise EmptyInputError("there is no measured row to report")
+    parts = [f"# {title}", *_head(good, command)]
+    for name in dict.fromkeys(row["dataset"] for row in good):
+        parts += _section(name, [row for row in good if row["dataset"] == name])
+    failed = [f"{row['dataset']}, `{row['label']}`: {row['error']}" for row in rows if row.get("error")]
+    if failed or notes:
+        parts += ["## Not measured", "\n".join(f"* {line}" for line in [*notes, *failed])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(rows: Sequence[Row], command: str) -> list[str]:
+    def values(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(row[name]) for row in rows if row.get(name) is not None))
+
+    versions = ", ".join(dict.fromkeys(f"{row['library']} {row['version']}" for row in rows))
+    loads = [row["load"] or 0.0 for row in rows]
+    lines = [f"Made by `{command}`." if command else ""]
+    lines.append(
+        f"Machine: {values('processor')}, {values('cores')} cores ({values('simd')}), {values('threads')} "
+        f"thread(s) used; load {min(loads):.1f} to {max(loads):.1f} processes. Versions: {versions}; Python "
+        f"{values('python')}, NumPy {values('numpy')}. Seed {values('seed')} (faiss, ScaNN and usearch have "
+        f"their own). Measured {min(row['measured_at'] for row in rows)[:10]}."
+    )
+    lines.append(
+        "Bytes a document are all files that the library stores, without ids of documents. `exact` is the "
+        "share of the 10 nearest documents by uncompressed vectors among the first 10 hits. `loses <`: with "
+        "95% confidence nDCG@10 is below the uncompressed search by less than this. Times are those of this "
+        "run on this machine under its load: compare rows, not machines."
+    )
+    return [line for line in lines if line]
+
+
+def _section(name: str, rows: Sequence[Row]) -> list[str]:
+    first = rows[0]
+    recall = f"recall@{first['k']}"
+    columns = ("key", "search", "bytes / document", "nDCG@10", recall.capitalize(), "exact", "loses <",
+               "queries / s", "p50 ms", "p99 ms")  # fmt: skip
+    table = [f"| {' | '.join(columns)} |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
+    for row in rows:
+        cells = (
+            f"`{row['label']}`",
+            settings(row),
+            rounded(row["bytes_per_doc"]),
+            number(row["ndcg@10"]),
+            number(row[recall]),
+            number(row["exact_recall@10"], 3),
+            number(row["loss_below"]),
+            rounded(row["queries_per_second"]),
+            rounded(row["latency_p50_ms"]),
+            rounded(row["latency_p99_ms"]),
+        )
+        table.append(f"| {' | '.join(cells)} |")
+    about = f"{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions."
+    return [f"## {name}", about, "\n".join(table)]
