@@ -42,7 +42,7 @@ def per_key(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def thorough(rows: Sequence[Row]) -> Row:
-    """Of the rows of one key the one that finds most: of the exact neighbours, then of k hits, then faster."""
+    """Of the rows of one key the one that finds most: exact neighbours, then k hits; then the faster."""
 
     def found(row: Row) -> tuple[float, int, float]:
         return round(row["exact_recall@10"], 6), -row["missing_hits"], row["queries_per_second"]

@@ -52,7 +52,7 @@ def test_it_equals_mtebs_faiss_back_end(vectors):
     from mteb.models.search_encoder_index.search_indexes.faiss_search_index import FaissSearchIndex
 
     class Model:
-        class mteb_model_meta:  # noqa: N801
+        class mteb_model_meta:
             similarity_fn_name = ScoringFunction.COSINE
 
     theirs, ours = FaissSearchIndex(Model()), CluscompSearchIndex("Flat", model=Model())
@@ -71,7 +71,8 @@ def test_a_search_through_mtebs_wrapper_with_a_real_model():
     from mteb.models import SearchEncoderWrapper
     from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
 
-    words = "cat dog fish bird tree stone river cloud bread wine iron glass road ship king bell".split()
+    words = ["cat", "dog", "fish", "bird", "tree", "stone", "river", "cloud", "bread", "wine", "iron", "glass",
+             "road", "ship", "king", "bell"]  # fmt: skip
     model = SentenceTransformerEncoderWrapper(str(package.get_model_path()), device="cpu")
     corpus = datasets.Dataset.from_dict(
         {"id": [f"d{i}" for i in range(16)], "title": [""] * 16, "text": [f"the {word}" for word in words]}

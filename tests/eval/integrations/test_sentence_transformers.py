@@ -11,7 +11,8 @@ from cluscomp.errors import InputError, UsageError
 from cluscomp.eval.integrations import sentence_transformers as integration
 
 pytest.importorskip("sentence_transformers")
-WORDS = "cat dog fish bird tree stone river cloud bread wine iron glass road ship king bell".split()
+WORDS = ["cat", "dog", "fish", "bird", "tree", "stone", "river", "cloud", "bread", "wine", "iron", "glass", "road",
+         "ship", "king", "bell"]  # fmt: skip
 CORPUS = {f"d{i}": f"{word} {WORDS[(i + 3) % 16]}" for i, word in enumerate(WORDS)}
 QUERIES = {f"q{i}": f"a {word}" for i, word in enumerate(WORDS)} | {"q99": "judged by nobody"}
 RELEVANT = {f"q{i}": {f"d{i}", f"d{(i + 13) % 16}"} for i in range(16)}
