@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_benchmark import DIM, DOCUMENTS, write_collection
 
-from cluscomp import index_factory, open_index
+from cluscomp import index_factory
 from cluscomp.errors import EmptyInputError, InfeasibleError, UnknownKeyError, UsageError
 from cluscomp.eval import read_qrels
 from cluscomp.eval.tune import Limits, TunePoint, tune
