@@ -18,6 +18,7 @@ from cluscomp.cli.inspect import inspect
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
+from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
 
 # Options and commands are written with dashes; underscores are understood as the same.
@@ -64,6 +65,7 @@ app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
 app.command("merge-lora")(merge_lora)
+app.add_typer(train_app)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)

@@ -21,10 +21,19 @@ class TrainableCodec:
     def __init__(self, rotation: Any, centroids: Any, *, device: str = "cpu") -> None:
         import torch
 
-        self.rotation = torch.as_tensor(rotation, dtype=torch.float32, device=device).clone()
-        self.centroids = torch.as_tensor(centroids, dtype=torch.float32, device=device).clone()
-        self.centroids.requires_grad_(True)
-        self.m, self.k, self.width = self.centroids.shape
+        copies = [torch.tensor(a, dtype=torch.float32, device=device) for a in (rotation, centroids)]
+        self._use(copies[0], copies[1].requires_grad_())
+
+    @classmethod
+    def over(cls, rotation: Tensor, centroids: Tensor) -> TrainableCodec:
+        """A codec that shares the memory of these tensors."""
+        codec = cls.__new__(cls)
+        codec._use(rotation, centroids)
+        return codec
+
+    def _use(self, rotation: Tensor, centroids: Tensor) -> None:
+        self.rotation, self.centroids = rotation, centroids
+        self.m, self.k, self.width = centroids.shape
         if self.rotation.shape[0] != self.m * self.width:
             raise DimensionError(
                 f"the rotation gives {self.rotation.shape[0]} dimensions, but the centroids cover "
@@ -77,12 +86,10 @@ class TrainableCodec:
         groups = torch.arange(self.m, device=codes.device)
         return self.centroids[groups, codes].flatten(1)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Rotation and centroids as float32 arrays."""
-        return {
-            "rotation": self.rotation.cpu().numpy(),
-            "centroids": self.centroids.detach().cpu().numpy().copy(),
-        }
+    def centroid_array(self) -> np.ndarray:
+        """A copy (m, k, d_out/m) float32 of the centroids as they are now."""
+        copy: np.ndarray = self.centroids.detach().cpu().numpy().copy()
+        return copy
 
 
 def straight_through(quantized: Tensor, continuous: Tensor) -> Tensor:

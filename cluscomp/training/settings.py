@@ -1,0 +1,85 @@
+"""Settings of `train_repconc`, checked before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cluscomp.errors import UsageError
+
+JPQ_LOSSES = ("list", "pair")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. Learning rates fall linearly to 0 after a warm-up over the first 5 % of a stage.
+
+    m, nbits: of the codec. seed: of everything random. batch_size: queries a step, over all processes.
+    scale: of inner products in losses; None: 20 for encoders that normalise, else 1.
+
+    Joint stage (encoder and centroids, codes change): joint_epochs (0 leaves it out; may be a fraction),
+    negatives a query, drawn from the mined hard ones; joint_lr; document_tokens read of a document;
+    balance_rows: documents of one transport problem, filled up from vectors remembered of other documents
+    where a batch has fewer; epsilon: of the transport, relative to half the range of distances;
+    transport_iterations at most; error_weight: lambda, times the mean squared error over the documents of
+    all processes, relative to the mean squared length of the vectors.
+
+    Second stage (JPQ: query tower and query centroids, document codes frozen): jpq_epochs (0 leaves it out),
+    jpq_lr, jpq_loss "list" or "pair", live_negatives: of each query, retrieved anew in each step.
+    distill_weight: ListNet towards the scores of uncompressed vectors.
+
+    centroid_lr: of both stages, times the root mean square of the centroids. query_tokens read of a query.
+    topics: batches of queries about one topic (TAS). chunk: texts whose activations are held at once
+    (gradient cache); None: all. bf16: forward passes in bfloat16. checkpoint_steps: between checkpoints.
+    """
+
+    m: int
+    nbits: int = 8
+    seed: int = 0
+    batch_size: int = 32
+    scale: float | None = None
+    joint_epochs: float = 1.0
+    joint_lr: float = 2e-5
+    negatives: int = 1
+    mined: int = 200
+    document_tokens: int = 128
+    balance_rows: int = 1024
+    epsilon: float = 0.01
+    transport_iterations: int = 100
+    error_weight: float = 1.0
+    jpq_epochs: float = 3.0
+    jpq_lr: float = 5e-5
+    jpq_loss: str = "list"
+    live_negatives: int = 200
+    distill_weight: float = 0.0
+    centroid_lr: float = 0.01
+    query_tokens: int = 64
+    topics: bool = False
+    chunk: int | None = None
+    bf16: bool = False
+    checkpoint_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("m", "batch_size", "mined", "live_negatives", "checkpoint_steps", "balance_rows"):
+            self._at_least(name, 1)
+        for name in ("seed", "joint_epochs", "jpq_epochs", "negatives", "error_weight", "distill_weight"):
+            self._at_least(name, 0)
+        for name in ("query_tokens", "document_tokens"):
+            self._at_least(name, 3)
+        for name in ("joint_lr", "jpq_lr", "centroid_lr", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} must be above 0, but is {getattr(self, name)!r}")
+        if self.joint_epochs == 0 and self.jpq_epochs == 0:
+            raise UsageError("joint_epochs and jpq_epochs are both 0: nothing would be trained")
+        if self.jpq_loss not in JPQ_LOSSES:
+            raise UsageError(f"jpq_loss {self.jpq_loss!r} is unknown; pass 'list' or 'pair'")
+        if self.chunk is not None:
+            self._at_least("chunk", 1)
+
+    def _at_least(self, name: str, least: float) -> None:
+        if not getattr(self, name) >= least:
+            raise UsageError(f"{name} must be at least {least}, but is {getattr(self, name)!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
