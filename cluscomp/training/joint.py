@@ -54,7 +54,7 @@ class Memory:
         """The newer vectors, for a checkpoint."""
         rows = np.array(sorted(self._newer), dtype=np.int64)
         newer = [self._newer[row] for row in rows.tolist()]
-        return {"rows": rows, "vectors": np.array(newer, np.float32).reshape(rows.size, -1)}
+        return {"rows": rows, "vectors": np.array(newer, np.float32).reshape(-1, self._vectors.shape[1])}
 
 
 class JointStage:

@@ -102,7 +102,7 @@ class _Run:
     ) -> TrainingReport:
         data = load_training_set(source, split=split, pseudo_queries=pseudo_queries)
         base = load_encoder(encoder, device=device)
-        assert isinstance(base, DenseEncoder)
+        assert isinstance(base, DenseEncoder)  # the only kind there is without `kind`
         start_processes(base.model.device.type)
         self.is_first = rank_and_size()[0] == 0
         if self.is_first:
@@ -127,13 +127,9 @@ class _Run:
         """Vectors of the untrained encoder; the first process makes them, the others find them."""
         stage = "documents" if side == "document" else "queries"
 
-        def show(done: int, total: int) -> None:
-            if self.progress is not None:
-                self.progress(stage, done, total)
-
         if not self.is_first:
             barrier()
-        vectors = encode_cached(encoder, texts, side=side, progress=show)
+        vectors = encode_cached(encoder, texts, side=side, progress=self._show(stage))
         if self.is_first:
             barrier()
         return vectors
@@ -148,7 +144,7 @@ class _Run:
                 seed=self.settings.seed,
             ).train(self.documents, progress=self._show("warm-up"))  # fmt: skip
             rotation = quantizer.rotation_
-            assert rotation is not None
+            assert rotation is not None  # "opq" learns one
             arrays = {"rotation": rotation.matrix, "centroids": quantizer.centroids}
             if self.is_first:
                 self.state.save("warm-up", arrays, {})
@@ -172,13 +168,15 @@ class _Run:
         model.train()
         self._run_stage(stage, s.joint_epochs)
         model.eval()
-        self.documents = self._encode_again(model)
+        trained = DenseEncoder(model, self.base.info.name)
+        self.documents = self._encode_again(trained)
+        if s.jpq_epochs > 0 and s.distill_weight > 0:
+            self.queries = trained.encode_queries(self.data.queries, self._show("queries again"))
 
-    def _encode_again(self, model: Any) -> np.ndarray:
+    def _encode_again(self, trained: DenseEncoder) -> np.ndarray:
         """Vectors of the trained encoder, kept with the state: a killed run goes on in the middle."""
         path = self.state.folder / "documents.npy"
         if not path.is_file() and self.is_first:
-            trained = DenseEncoder(model, self.base.info.name)
             encode_to_file(
                 trained, self.data.documents, path, n=len(self.data.documents),
                 progress=self._show("documents again"),
