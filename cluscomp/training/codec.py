@@ -21,7 +21,8 @@ class TrainableCodec:
     def __init__(self, rotation: Any, centroids: Any, *, device: str = "cpu") -> None:
         import torch
 
-        copies = [torch.tensor(a, dtype=torch.float32, device=device) for a in (rotation, centroids)]
+        arrays = [torch.as_tensor(a).detach() for a in (rotation, centroids)]
+        copies = [a.to(device=device, dtype=torch.float32, copy=True) for a in arrays]
         self._use(copies[0], copies[1].requires_grad_())
 
     @classmethod

@@ -42,7 +42,7 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
 
 
-def test_output_is_an_encoder_and_a_codec(train, tiny_model, collection, tmp_path):
+def test_output_is_an_encoder_and_a_codec(train, tiny_model, tmp_path):
     from cluscomp.quantization.learned import LearnedCodec
 
     steps = []
@@ -63,21 +63,25 @@ def test_output_is_an_encoder_and_a_codec(train, tiny_model, collection, tmp_pat
     assert not np.allclose(documents, cc.load_encoder(str(tiny_model)).encode_documents(["a red cat"]))
     facts = json.loads((tmp_path / "out" / "training.json").read_text())
     assert len(facts["history"]["joint"]) == 3 and facts["index_key"] == report.index_key
-    from cluscomp.indexes.build import build_index
 
-    build_index(
-        collection, output=tmp_path / "x", encoder=encoder, index_key=report.index_key, metric="ip",
-    )  # fmt: skip
+
+def test_the_index_key_scores_with_the_second_centroids(train, collection, tmp_path):
+    """Codes come from stage one, scores from stage two (the codec keeps both)."""
+    from cluscomp.indexes.build import build_index
+    from cluscomp.quantization.learned import LearnedCodec
+
+    report = train()
+    encoder = cc.load_encoder(str(tmp_path / "out" / "encoder"))
+    codec = LearnedCodec.load(tmp_path / "out" / "codec")
+    build_index(collection, output=tmp_path / "x", encoder=encoder, index_key=report.index_key, metric="ip")
     index = cc.open_index(tmp_path / "x")
-    scores, ids = index.search(encoder.encode_queries(["a red cat"]), k=1)
-    row = [f"d{i}" for i in range(120)].index(ids[0][0])
-    lines = (collection / "corpus.jsonl").read_text().splitlines()
-    text = json.loads(lines[row])
-    vector = encoder.encode_documents([text["title"] + " " + text["text"]])
-    query = codec.rotate_queries(encoder.encode_queries(["a red cat"]))
-    assert scores[0][0] == pytest.approx(
-        float((query @ codec.decode(codec.encode(vector)).T)[0, 0]), abs=1e-4
-    )
+    query = encoder.encode_queries(["a red cat"])
+    scores, ids = index.search(query, k=5)
+    records = [json.loads(line) for line in (collection / "corpus.jsonl").read_text().splitlines()]
+    vectors = encoder.encode_documents([r["title"] + " " + r["text"] for r in records])
+    expected = codec.rotate_queries(query) @ codec.decode(codec.encode(vectors)).T
+    assert np.allclose(scores[0], np.sort(expected[0])[::-1][:5], atol=1e-4)
+    assert records[int(expected[0].argmax())]["_id"] == ids[0][0]
 
 
 def test_a_killed_run_resumes_to_the_same_result(train, collection, tiny_model, tmp_path):
