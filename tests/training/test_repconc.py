@@ -68,11 +68,8 @@ def test_output_is_an_encoder_and_a_codec(train, tiny_model, tmp_path):
 def test_the_index_key_scores_with_the_second_centroids(train, collection, tmp_path):
     """Codes come from stage one, scores from stage two (the codec keeps both)."""
     from cluscomp.indexes.build import build_index
-    from cluscomp.indexes.key import GRAMMAR
     from cluscomp.quantization.learned import LearnedCodec
 
-    if "RepCONC" not in GRAMMAR:
-        pytest.skip("this version has no index key RepCONC(folder)")
     report = train()
     encoder = cc.load_encoder(str(tmp_path / "out" / "encoder"))
     codec = LearnedCodec.load(tmp_path / "out" / "codec")
