@@ -140,9 +140,8 @@ class JointStage:
         """Other documents that fill the transport problem up: rows, and rotated vectors without gradient."""
         import torch
 
-        others = np.setdiff1d(np.arange(len(self.data.documents)), unique, assume_unique=True)
-        wanted = min(max(0, self.settings.balance_rows - unique.size), others.size)
-        rows = np.sort(rng.choice(others, wanted, replace=False, shuffle=False))
+        wanted = max(0, self.settings.balance_rows - unique.size)
+        rows = np.sort(draw_others(len(self.data.documents), unique, wanted, rng))
         vectors = torch.from_numpy(self.memory.get(rows)).to(like.device)
         return rows, self.codec.rotate(vectors)
 
@@ -182,6 +181,18 @@ class JointStage:
         cut = [self.data.positives[i][0] for i in queries.tolist() if self.data.is_pseudo[i]]
         keep = ~np.isin(unique, cut)  # those were read without their titles
         self.memory.set(unique[keep], vectors.detach().cpu().numpy()[keep])
+
+
+def draw_others(n: int, taken: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """`wanted` numbers (or all there are) of 0 to n - 1 that are not in `taken`, all different.
+
+    The work is that of the numbers drawn, not of n.
+    """
+    if wanted == 0:
+        return np.empty(0, dtype=np.int64)
+    drawn = rng.choice(n, min(n, wanted + taken.size), replace=False, shuffle=False)
+    others: np.ndarray = drawn[~np.isin(drawn, taken)][:wanted]
+    return others
 
 
 def _gather_numbers(rows: np.ndarray, like: Tensor) -> np.ndarray:

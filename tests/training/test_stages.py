@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluscomp.training.joint import Memory
+from cluscomp.training.joint import Memory, draw_others
 from cluscomp.training.relevance import positive_mask, repeated
 from cluscomp.training.stage import batch_of, n_steps, shuffled
 
@@ -28,6 +28,14 @@ def test_memory_remembers_the_newest():
     copy.set(*memory.arrays().values())
     assert np.array_equal(copy.get(np.arange(4)), memory.get(np.arange(4)))
     assert Memory(np.zeros((4, 2))).arrays()["rows"].size == 0
+
+
+def test_others_are_drawn_without_what_is_taken(rng):
+    taken = np.array([2, 5, 7])
+    for wanted, expected in ((0, 0), (4, 4), (7, 7), (50, 7)):
+        drawn = draw_others(10, taken, wanted, rng)
+        assert drawn.size == expected == np.unique(drawn).size
+        assert not np.isin(drawn, taken).any()
 
 
 def test_batches_cover_an_epoch_and_begin_anew():
