@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from cluscomp.cli.train_crisp import train_crisp
 from cluscomp.cli.train_repconc import train_repconc
 
 train_app = typer.Typer(
@@ -12,3 +13,4 @@ train_app = typer.Typer(
     help="Train an encoder or a codec for an index; METHOD --help has the rest.",
 )
 train_app.command("repconc")(train_repconc)
+train_app.command("crisp")(train_crisp)

@@ -52,7 +52,7 @@ def load_encoder(
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"encoder name is {name!r}; give a sentence-transformers model or 'minilm'")
     library = _library()
-    model = _load_model(library, name, _check_device(device))
+    model = _load_model(library.SentenceTransformer, name, _check_device(device))
     return DenseEncoder(
         model,
         name,
@@ -89,12 +89,12 @@ def _check_device(device: str | None) -> str | None:
     return device
 
 
-def _load_model(library: Any, name: str, device: str | None) -> Any:
+def _load_model(make: Any, name: str, device: str | None) -> Any:
     source = _source(name)
     local = Path(source).is_dir()
     try:
         with _quiet():
-            return library.SentenceTransformer(source, device=device)
+            return make(source, device=device)
     except ImportError as exc:
         raise OptionalDependencyError(
             f"encoder {name!r} needs a package that is not installed: {_first_line(exc)}"

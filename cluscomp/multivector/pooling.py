@@ -44,7 +44,7 @@ def pool_tokens(
 
     vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,
     float32, float16 or bfloat16. lengths: (n_docs,) tokens of each document, adding up to N; a document with
-    0 tokens keeps 0 vectors.
+    0 tokens keeps 0 vectors. Or lengths = None and a list with one array a document.
 
     One budget: factor = a document keeps floor(n / factor) of its n unprotected vectors, at least 1;
     max_vectors = kept by a document at most, protected ones included; height = Ward distance up to which

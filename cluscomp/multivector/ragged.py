@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows
-from cluscomp.errors import DimensionError, DTypeError, InputError
+from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, InputError
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,37 @@ def as_ragged(
     """Check ragged vectors at the border.
 
     vectors: (N, d) as `arrays.as_rows` takes them (NumPy, memory map, torch; float16, bfloat16 and float32
-    without a copy); N = 0 is allowed. lengths: (n_docs,) integers >= 0 that add up to N. dim: required d.
+    without a copy); N = 0 is allowed. lengths: (n_docs,) integers >= 0 that add up to N. Or lengths = None
+    and vectors a list with one (n_i, d) array or tensor a document, as multi-vector encoders return them;
+    these are put below each other once, in their own dtype. dim: required d.
 
     Raises DimensionError (the sum is not N, another dim), InputError (negative length), DTypeError,
-    NonFiniteError.
+    NonFiniteError, EmptyInputError (an empty list, which has no d).
     """
+    if lengths is None:
+        return _below_each_other(vectors, name, dim, check_finite)
     rows = as_rows(vectors, name=name, dim=dim, min_rows=0, check_finite=check_finite)
     return Ragged(rows, offsets_of(lengths, rows.shape[0], name=name))
+
+
+def _below_each_other(documents: Any, name: str, dim: int | None, check_finite: bool) -> Ragged:
+    if not isinstance(documents, list | tuple):
+        raise DimensionError(
+            f"lengths is None, but {name} is of type {type(documents).__name__}; pass the lengths, or a list "
+            "with one array a document"
+        )
+    if not documents:
+        raise EmptyInputError(f"{name} is an empty list; pass an array (0, d) and lengths [] instead")
+    parts = [
+        as_rows(part, name=f"{name}[{i}]", dim=dim, min_rows=0, check_finite=check_finite)
+        for i, part in enumerate(documents)
+    ]
+    kinds = {f"{part.shape[1]} x {part.dtype}" for part in parts}
+    if len(kinds) > 1:
+        found = ", ".join(sorted(kinds))
+        raise DimensionError(f"{name} has documents of different kinds ({found}); one is needed")
+    rows = np.concatenate(parts)
+    return Ragged(rows, offsets_of([len(part) for part in parts], rows.shape[0], name=name))
 
 
 def offsets_of(lengths: Any, total: int, *, name: str = "vectors") -> np.ndarray:

@@ -11,6 +11,7 @@ from ward_reference import partition, scipy_tree
 import cluscomp as cc
 from cluscomp.errors import (
     DimensionError,
+    EmptyInputError,
     InfeasibleError,
     NonFiniteError,
     UnknownKeyError,
@@ -258,6 +259,24 @@ def test_kinds_of_input_agree(rng, tmp_path):
     bits = torch.from_numpy(half.astype("f4")).bfloat16()
     got, _ = cc.pool_tokens(bits, LENGTHS, factor=2)
     np.testing.assert_array_equal(got, cc.pool_tokens(bits.float(), LENGTHS, factor=2)[0])
+
+
+def test_a_list_of_documents(rng):
+    """As PyLate and sentence-transformers return them."""
+    torch = pytest.importorskip("torch")
+    half = documents(rng, LENGTHS).astype("f2")
+    want, kept = cc.pool_tokens(half, LENGTHS, factor=2)
+    parts = np.split(half, np.cumsum(LENGTHS)[:-1])
+    for given_ in (parts, [torch.from_numpy(part) for part in parts]):
+        pooled, lengths = cc.pool_tokens(given_, None, factor=2)
+        np.testing.assert_array_equal(pooled, want)
+        np.testing.assert_array_equal(lengths, kept)
+    with pytest.raises(DimensionError, match="pass the lengths"):
+        cc.pool_tokens(half, None, factor=2)
+    with pytest.raises(DimensionError, match="different kinds"):
+        cc.pool_tokens([half[:2], half[:2].astype("f4")], None, factor=2)
+    with pytest.raises(EmptyInputError, match="empty list"):
+        cc.pool_tokens([], None, factor=2)
 
 
 def test_progress_reaches_the_end(rng):
