@@ -14,6 +14,7 @@ import numpy as np
 
 from cluscomp.errors import OutputExistsError, UsageError, require
 from cluscomp.folders import new_folder, write_json
+from cluscomp.training.checkpoint import IF_EXISTS, REPORT_NAME
 from cluscomp.training.crisp_pooling import PoolingRule, pool_padded
 from cluscomp.training.losses import contrastive_loss
 from cluscomp.training.multivector_checkpoint import Checkpoint
@@ -23,9 +24,6 @@ from cluscomp.training.training_set import load_training_set
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-REPORT_NAME = "training.json"
-IF_EXISTS = ("fail", "replace", "resume")
 
 StepProgress = Callable[[int, int, float], None]
 """Called as progress(steps done, steps in all, loss of the step)."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import CorruptIndexError, UsageError, require
+from cluscomp.training.checkpoint import state_folder
 
 STATE_NAME = "state.json"
 
@@ -25,8 +26,7 @@ class Checkpoint:
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
-        output = output.absolute()
-        self.folder = output.parent / f".{output.name}.cluscomp-training"
+        self.folder = state_folder(output)
         self.settings = settings
 
     def save(self, step: int, losses: list[float], model: Any, optimizer: Any) -> None:
