@@ -87,7 +87,8 @@ class JointStage:
         rotated = self.codec.rotate(encoded.vectors)
         remembered, old = self._remembered(unique, rng, rotated)
         quantized, old_quantized, counts = self._quantize(rotated, old)
-        documents = gather_rows(straight_through(quantized, rotated)[where])
+        copies = torch.from_numpy(where.reshape(-1))
+        documents = gather_rows(straight_through(quantized, rotated)[copies])
         all_rows = np.concatenate([_gather_numbers(rows, documents), remembered])
         scores = self.scale * rotated_queries @ torch.cat([documents, old_quantized]).T
         ranking = self._ranking(scores, queries, all_rows, len(all_rows) - len(remembered))
