@@ -9,16 +9,39 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cluscomp.errors import CluscompError, DiskFullError, InputError
+from cluscomp.errors import CluscompError, DiskFullError, InputError, OutputExistsError, UsageError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # macOS sys/stdio.h
+
+
+IF_EXISTS = ("fail", "replace")
+
+
+def check_target(target: Path, if_exists: str, what: str, is_ours: Callable[[Path], bool]) -> None:
+    """Raise OutputExistsError unless `target` is free, an empty folder, or `what` (is_ours) to be replaced.
+
+    Raises UsageError for an `if_exists` other than "fail" and "replace".
+    """
+    if if_exists not in IF_EXISTS:
+        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are 'fail' and 'replace'")
+    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        return
+    if if_exists == "fail":
+        raise OutputExistsError(
+            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
+            "if_exists='replace')"
+        )
+    if not is_ours(target):
+        raise OutputExistsError(
+            f"{target} is not {what} of cluscomp and is not replaced; remove it or choose another path"
+        )
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from cluscomp.indexes.build_stages import (
     plan_for,
 )
 from cluscomp.indexes.build_work import IF_EXISTS, IfExists, WorkFolder, first_difference, work_path
-from cluscomp.indexes.folder import check_target
+from cluscomp.indexes.folder import check_index_target
 from cluscomp.indexes.key import parse_key
 from cluscomp.indexes.learned import resolve
 from cluscomp.indexes.manifest import MANIFEST_NAME
@@ -117,11 +117,11 @@ def build_index(
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
     target = Path(output).absolute()
     if if_exists == "fail":
-        check_target(target, "fail")
+        check_index_target(target, "fail")
     opened = open_input(source, encoder, ids, empty_documents)
     if if_exists == "resume" and _is_finished(target, request, opened):
         return _finished_report(target, start)
-    check_target(target, "replace")
+    check_index_target(target, "replace")
     builder, plan = _build(request, opened, target, if_exists, progress or _silent, dict(config or {}))
     return _report(builder, plan, target, start)
 

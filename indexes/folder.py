@@ -21,14 +21,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cluscomp.errors import CluscompError, DiskFullError, IndexFolderError, OutputExistsError, UsageError
-from cluscomp.folders import lock_folder, put_in_place, remove_stale
+from cluscomp.errors import CluscompError, DiskFullError, IndexFolderError, UsageError
+from cluscomp.folders import check_target, lock_folder, put_in_place, remove_stale
 from cluscomp.indexes.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.parameters import ArraySpec
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
-IF_EXISTS = ("fail", "replace")
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
@@ -56,7 +55,7 @@ class FolderWriter:
         self.if_exists = if_exists
         self.needed_bytes = needed_bytes
         self.entries: dict[str, FileEntry] = {}
-        check_target(self.target, if_exists)
+        check_index_target(self.target, if_exists)
         with self.disk_errors():
             self.target.parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{self.target.name}.cluscomp-partial-"
@@ -135,7 +134,7 @@ class FolderWriter:
         with self.create(MANIFEST_NAME) as file:
             file.write(manifest.to_bytes())
         with self.disk_errors():
-            check_target(self.target, self.if_exists)
+            check_index_target(self.target, self.if_exists)
             put_in_place(self.folder, self.target)
         self.abort()  # after an exchange, the old index lies under the temporary name
 
@@ -167,21 +166,9 @@ class _Hashing:
         return self._digest.hexdigest()
 
 
-def check_target(target: Path, if_exists: str) -> None:
+def check_index_target(target: Path, if_exists: str) -> None:
     """Raise OutputExistsError unless `target` is free, an empty folder, or an index that may be replaced."""
-    if if_exists not in IF_EXISTS:
-        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are 'fail' and 'replace'")
-    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
-        return
-    if if_exists == "fail":
-        raise OutputExistsError(
-            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
-            "if_exists='replace')"
-        )
-    if not _is_our_index(target):
-        raise OutputExistsError(
-            f"{target} is not an index of cluscomp and is not replaced; remove it or choose another path"
-        )
+    check_target(target, if_exists, "an index", _is_our_index)
 
 
 def _is_our_index(target: Path) -> bool:

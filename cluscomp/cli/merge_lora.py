@@ -38,7 +38,10 @@ def merge_lora(
             "--rank-pattern", help="Another rank for some modules; repeatable.", metavar="REGEX=R", env=False
         ),
     ] = None,
-    clustering: Annotated[str, flag("--clustering", help="kmeans.", env=False)] = "kmeans",
+    clustering: Annotated[
+        str,
+        flag("--clustering", help="balanced: clusters of equal size.", metavar="kmeans|balanced", env=False),
+    ] = "kmeans",
     balance_norms: Annotated[
         bool, flag("--balance-norms/--no-balance-norms", help="Cluster units with |a| = |b|.", env=False)
     ] = False,

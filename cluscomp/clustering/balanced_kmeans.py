@@ -14,10 +14,9 @@ from cluscomp.clustering.balance_solver import Solution, find_items
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
 from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.estimator import Estimator
-from cluscomp.clustering.kmeans import check_enough_rows, cluster_rows
+from cluscomp.clustering.kmeans import check_enough_rows, check_start, cluster_rows, start_centroids
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
 from cluscomp.clustering.metrics import Metric, check_metric
-from cluscomp.clustering.seeding import random_start
 from cluscomp.errors import TooFewRowsError, UsageError
 
 BALANCES = ("none", "soft", "cap", "exact")
@@ -29,7 +28,7 @@ class BalancedKMeans(Estimator):
     balance: "exact": every cluster gets floor(n/k) or ceil(n/k) rows. "cap": at most ceil(max_ratio * n/k).
     "soft": prices as for "exact", but each row goes where distance plus price is smallest, so sizes are only
     about equal (`balance_` says how much). "none": plain k-means.
-    max_ratio: of "cap", at least 1. metric, n_iter, seed: as for `KMeans`.
+    max_ratio: of "cap", at least 1. metric, n_iter, init, seed: as for `KMeans`.
 
     The bounds of "cap" and "exact" hold for `fit` and for every call of `predict`, with n = the rows of that
     call: a row's label then depends on the other rows of the call (k rows get a cluster each, one row gets
@@ -49,6 +48,7 @@ class BalancedKMeans(Estimator):
         max_ratio: float = 1.0,
         metric: str = "l2",
         n_iter: int = 20,
+        init: str | np.ndarray = "random",
         seed: int | None = 0,
     ) -> None:
         self.n_clusters = n_clusters
@@ -56,6 +56,7 @@ class BalancedKMeans(Estimator):
         self.max_ratio = max_ratio
         self.metric = metric
         self.n_iter = n_iter
+        self.init = init
         self.seed = seed
 
     def __sklearn_tags__(self) -> Any:
@@ -124,7 +125,13 @@ class BalancedKMeans(Estimator):
 
     def _fit_plain(self, rows: np.ndarray) -> None:
         result = cluster_rows(
-            rows, self.n_clusters, metric=self.metric, n_iter=self.n_iter, seed=self.seed, with_labels=True
+            rows,
+            self.n_clusters,
+            metric=self.metric,
+            n_iter=self.n_iter,
+            init=self.init,
+            seed=self.seed,
+            with_labels=True,
         )
         assert result.labels is not None  # with_labels was set
         self.cluster_centers_, self.labels_ = result.centroids, result.labels
@@ -136,7 +143,8 @@ class BalancedKMeans(Estimator):
         rows = WeightedRows(x, metric)
         check_enough_rows(rows, int(self.n_clusters))
         bounds, hard = self._bounds(x.shape[0]), self.balance != "soft"
-        start = random_start(rows, int(self.n_clusters), np.random.default_rng(self.seed))
+        init = check_start(self.init, int(self.n_clusters), x.shape[1])
+        start = start_centroids(init, rows, int(self.n_clusters), np.random.default_rng(self.seed))
         result = balanced_lloyd(rows, start, bounds, n_iter=self.n_iter, hard=hard)
         centroids, found = result.centroids, result.found
         self.cluster_centers_, self.labels_, self.prices_ = centroids, found.labels, found.prices

@@ -108,7 +108,7 @@ def cluster_rows(
     ticker = Ticker(progress, rows.x.shape[0] * (n_iter + settle) * n_runs + x.shape[0] * label_all)
     best = best_of_runs(
         rows,
-        lambda: _start_centroids(start, rows, n_clusters, rng),
+        lambda: start_centroids(start, rows, n_clusters, rng),
         n_runs,
         n_iter=n_iter,
         tol=tol,
@@ -142,9 +142,10 @@ def _with_all_labels(
     return KMeansResult(run.centroids, labels, rows.objective(scores), run.n_iter, run.history)
 
 
-def _start_centroids(
+def start_centroids(
     start: str | np.ndarray, rows: WeightedRows, n_clusters: int, rng: np.random.Generator
 ) -> np.ndarray:
+    """Centroids (k, d) float32 to start from; start: what `check_start` returned."""
     if isinstance(start, np.ndarray):
         return unit_rows(start).astype(np.float32) if rows.metric == "cosine" else start
     return STARTS[start](rows, n_clusters, rng)

@@ -37,7 +37,7 @@ def kmeans_plus_plus_start(rows: WeightedRows, n_clusters: int, rng: np.random.G
     # Distances by |x|^2 - 2<x,c> + |c|^2 cancel under a common offset; centring removes it.
     centred = (sample - sample.mean(axis=0, dtype=np.float64)).astype(np.float32)
     n_drawn = min(n_clusters, sample.shape[0])
-    drawn = _draw_far_rows(centred, mass, n_drawn, rng)
+    drawn = far_rows(centred, mass, n_drawn, rng)
     chosen: np.ndarray = sample[drawn[np.arange(n_clusters) % n_drawn]]
     return chosen
 
@@ -78,8 +78,12 @@ def mix(key: np.ndarray) -> np.ndarray:
     return key
 
 
-def _draw_far_rows(x: np.ndarray, mass: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices (n_drawn,), all different, of the rows of x (n, d) float32 that greedy k-means++ picks."""
+def far_rows(x: np.ndarray, mass: np.ndarray, n_drawn: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices (n_drawn,), all different, of the rows that greedy k-means++ picks.
+
+    x: (n, d) float32, around 0 (see `kmeans_plus_plus_start`). mass: (n,) weights. The order of the rows
+    decides which are drawn.
+    """
     n_trials = 2 + int(np.log(n_drawn))
     squares = np.einsum("ij,ij->i", x, x, dtype=np.float64).astype(np.float32)
     drawn = np.empty(n_drawn, dtype=np.int64)

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import DimensionError, InputError, UsageError
-from cluscomp.folders import new_file, new_folder, write_json
+from cluscomp.errors import DimensionError, InputError, OutputExistsError, UsageError
+from cluscomp.folders import check_target, new_file, new_folder, write_json
 from cluscomp.lora.adapter import DTYPES, PREFIX, WEIGHTS_NAME, Adapter, Module, open_adapter
+from cluscomp.lora.cluster import CLUSTERINGS
 from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
-from cluscomp.lora.folder import REPORT_NAME, check_output
-from cluscomp.lora.rebuild import CLUSTERINGS, Method, rebuild
+from cluscomp.lora.rebuild import Method, rebuild
 from cluscomp.lora.report import MergeReport, ModuleReport, module_report
 from cluscomp.lora.safetensors_file import TensorWriter
 
+REPORT_NAME = "cluscomp_merge.json"
 Progress = Callable[[int, int], None]
 
 
@@ -57,7 +58,8 @@ def merge_adapters(
     parameter_reweighting: give each mean the mean norm of its members (averaging shortens it).
     output_reweighting: scale the update of a module by sqrt(mean source rank / merged rank). The paper's
     formula could not be read in full: this one is reconstructed.
-    clustering: "kmeans". seed: of the clustering.
+    clustering: "kmeans", or "balanced" (all clusters of a module have the same number of units, give or take
+    one). seed: of the clustering.
     base_model: says that all adapters belong to this model, however their configurations name it.
     if_exists: "fail" or "replace" (only what a merge made). progress(done, total) counts modules.
 
@@ -74,7 +76,7 @@ def merge_adapters(
     patterns = dict(rank_pattern or {})
     factors = _check_call(folders, rank, weights, method, patterns)
     target = Path(output)
-    check_output(target, if_exists, folders)
+    _check_output(target, if_exists, folders)
     adapters = [open_adapter(folder) for folder in folders]
     config = _shared_config(adapters, base_model)
     plan = _plan(adapters, rank, patterns)
@@ -125,6 +127,12 @@ def _check_call(
         if not math.isfinite(factor) or factor == 0:
             raise UsageError(f"the weight of {folder} is {factor}; leave an adapter out instead of weight 0")
     return factors
+
+
+def _check_output(target: Path, if_exists: str, sources: list[Path]) -> None:
+    if target.exists() and any(source.exists() and target.samefile(source) for source in sources):
+        raise OutputExistsError(f"{target} is one of the adapters to merge; choose another output")
+    check_target(target, if_exists, "a merged adapter", lambda folder: (folder / REPORT_NAME).is_file())
 
 
 def _shared_config(adapters: list[Adapter], base_model: str | None) -> dict[str, Any]:
@@ -225,7 +233,7 @@ def _merge_module(
     name_a, name_b = _tensor_names(found)
     writer.write(name_a, made[:, :d_in])
     writer.write(name_b, made[:, d_in:].T)
-    return module_report(name, tuple(ranks), units, d_in, rebuilt)
+    return module_report(name, tuple(ranks), rebuilt)
 
 
 def _rank_fields(reports: list[ModuleReport]) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.clustering.kmeans import KMeans
-from cluscomp.clustering.labels import by_first_appearance
-from cluscomp.errors import UsageError
+from cluscomp.arrays import iter_blocks
+from cluscomp.lora.cluster import cluster_units
 
-CLUSTERINGS = ("kmeans",)
 _ROUNDING = 1e-6  # a mean this much shorter than its members is what rounding left of units that cancel
+_COLUMNS = 4096  # of a Gram matrix, at a time
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,19 @@ class Method:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """Merged units (k, d_in + d_out) float32, and the merged unit of each source unit, -1 for empty ones."""
+    """Merged units (k, d_in + d_out) float32, and how they came from the n source units.
+
+    labels: (n,) merged unit of each source unit, -1 for empty ones. mix_a, mix_b: (k, n) float64 weights with
+    which the merged rows of A and columns of B are sums of the sources'. gram_a, gram_b: (n, n) float64 inner
+    products of those.
+    """
 
     units: np.ndarray
     labels: np.ndarray
+    mix_a: np.ndarray
+    mix_b: np.ndarray
+    gram_a: np.ndarray
+    gram_b: np.ndarray
 
 
 def rebuild(units: np.ndarray, d_in: int, rank: int, source_rank: float, method: Method) -> Rebuilt:
@@ -51,43 +59,52 @@ def rebuild(units: np.ndarray, d_in: int, rank: int, source_rank: float, method:
         factor = np.sqrt(b_norms[alive] / a_norms[alive])[:, None]
         units[alive, :d_in] *= factor
         units[alive, d_in:] /= factor
-    order = np.array(sorted(alive, key=lambda i: units[i].tobytes()), dtype=np.int64)
+    gram_a, gram_b = _gram(units[:, :d_in]), _gram(units[:, d_in:])
     labels = np.full(units.shape[0], -1, dtype=np.int64)
-    if order.size <= rank:
+    if alive.size <= rank:
         labels[alive] = np.arange(alive.size)
-        merged = units[alive].astype(np.float64)
+        merged, mix = units[alive], np.eye(units.shape[0])[alive]
     else:
-        ordered = units[order]
-        labels[order] = cluster(ordered, rank, method)
-        merged = _means(ordered, labels[order], method.parameter_reweighting)
-    if method.output_reweighting and merged.shape[0]:
-        merged[:, d_in:] *= np.sqrt(source_rank / merged.shape[0])
-    return Rebuilt(merged.astype(np.float32), labels)
+        order = np.array(sorted(alive, key=lambda i: units[i].tobytes()), dtype=np.int64)
+        gram = (gram_a + gram_b)[np.ix_(order, order)]
+        labels[order] = cluster_units(units[order], gram, rank, method.clustering, method.seed)
+        merged, mix = _means(units, order, labels, method.parameter_reweighting)
+    scale = np.sqrt(source_rank / max(1, merged.shape[0])) if method.output_reweighting else 1.0
+    merged[:, d_in:] *= scale
+    return Rebuilt(merged, labels, mix, scale * mix, gram_a, gram_b)
 
 
-def cluster(units: np.ndarray, k: int, method: Method) -> np.ndarray:
-    """Labels (n,) of the rows, from 0 without a gap, in the order of first members."""
-    if method.clustering == "kmeans":
-        found = KMeans(k, init="k-means++", seed=method.seed).fit_predict(units)
-    else:
-        raise UsageError(f"clustering is {method.clustering!r}; valid are {', '.join(CLUSTERINGS)}")
-    return by_first_appearance(found)
+def _means(
+    units: np.ndarray, order: np.ndarray, labels: np.ndarray, restore_norms: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster means (k, d) float32, summed in the given order of units, and their weights (k, n) float64.
 
-
-def _means(units: np.ndarray, labels: np.ndarray, restore_norms: bool) -> np.ndarray:
-    """Cluster means (k, d) float64; with the mean norm of the members where `restore_norms` asks for it."""
+    restore_norms: give each mean the mean norm of its members.
+    """
     lengths = norms(units)
-    means = np.empty((int(labels.max()) + 1, units.shape[1]))
-    for c in range(means.shape[0]):
-        members = np.flatnonzero(labels == c)
-        means[c] = units[members].mean(axis=0, dtype=np.float64)
+    k = int(labels.max()) + 1
+    means, mix = np.empty((k, units.shape[1]), np.float32), np.zeros((k, units.shape[0]))
+    for c in range(k):
+        members = order[labels[order] == c]
+        mean, factor = units[members].mean(axis=0, dtype=np.float64), 1.0
         if restore_norms:
-            wanted, have = lengths[members].mean(), norms(means[c : c + 1])[0]
-            means[c] *= wanted / have if have > _ROUNDING * wanted else 1.0
-    return means
+            wanted, have = lengths[members].mean(), norms(mean[None])[0]
+            factor = wanted / have if have > _ROUNDING * wanted else 1.0
+        means[c] = factor * mean
+        mix[c, members] = factor / members.size
+    return means, mix
 
 
 def norms(rows: np.ndarray) -> np.ndarray:
     """Length (n,) float64 of each row."""
     lengths = [np.sqrt(np.square(row, dtype=np.float64).sum()) for row in rows]
     return np.array(lengths, dtype=np.float64)
+
+
+def _gram(x: np.ndarray) -> np.ndarray:
+    """Inner products (n, n) float64 of the rows of x, a block of columns at a time."""
+    gram = np.zeros((x.shape[0], x.shape[0]))
+    for block in iter_blocks(x.shape[1], _COLUMNS):
+        part = x[:, block].astype(np.float64)
+        gram += part @ part.T
+    return gram

@@ -1,24 +1,23 @@
 """What a merge kept, from the factors alone: norms and inner products of updates by Gram matrices.
 
-For units [A^T; B], the update is DW = B A, and <DW, DW'> is the sum of the products of A A'^T and B^T B',
-entry by entry, both as small as the ranks; the update itself, d_out x d_in, is never formed.
+The update is DW = B A, and <DW, DW'> is the sum of the products of A A'^T and B^T B', entry by entry, both as
+small as the ranks; the update itself, d_out x d_in, is never formed. Merged units are weighted sums of source
+units, so the Gram matrices of those are enough.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from cluscomp.arrays import iter_blocks
-from cluscomp.lora.rebuild import Rebuilt, norms
+from cluscomp.lora.rebuild import Rebuilt
 
 POOR_COSINE = 0.5
 """A unit is badly represented when its update has less than this cosine with that of its cluster."""
-_COLUMNS = 4096
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -97,38 +96,26 @@ class MergeReport:
         return {**self.settings, "total": total, "modules": [m.to_json() for m in self.modules]}
 
 
-def module_report(
-    name: str, ranks: tuple[int, ...], units: np.ndarray, d_in: int, rebuilt: Rebuilt
-) -> ModuleReport:
-    """Compare the units (n, d_in + d_out) of all adapters, in their order, with those that were made."""
-    merged = rebuilt.units
-    a, b = _gram(units[:, :d_in], units[:, :d_in]), _gram(units[:, d_in:], units[:, d_in:])
-    a_mixed, b_mixed = (
-        _gram(units[:, :d_in], merged[:, :d_in]),
-        _gram(units[:, d_in:], merged[:, d_in:]),
-    )
-    a_new, b_new = _gram(merged[:, :d_in], merged[:, :d_in]), _gram(merged[:, d_in:], merged[:, d_in:])
-    sizes = np.bincount(rebuilt.labels[rebuilt.labels >= 0], minlength=merged.shape[0])
+def module_report(name: str, ranks: tuple[int, ...], rebuilt: Rebuilt) -> ModuleReport:
+    """Compare the units of all adapters (ranks: how many of each, in their order) with those made of them."""
+    a, b, rank = rebuilt.gram_a, rebuilt.gram_b, rebuilt.units.shape[0]
+    mixed_a, mixed_b = a @ rebuilt.mix_a.T, b @ rebuilt.mix_b.T
+    made_a, made_b = rebuilt.mix_a @ mixed_a, rebuilt.mix_b @ mixed_b
+    own, made = (np.sqrt(np.diag(x) * np.diag(y)) for x, y in ((a, b), (made_a, made_b)))
+    products = mixed_a * mixed_b
+    sizes = np.bincount(rebuilt.labels[rebuilt.labels >= 0], minlength=rank)
     return ModuleReport(
         module=name,
         source_ranks=ranks,
-        rank=merged.shape[0],
+        rank=rank,
         sum_energy=float(np.sum(a * b)),
-        merged_energy=float(np.sum(a_new * b_new)),
-        inner=float(np.sum(a_mixed * b_mixed)),
-        best_energy=_best_energy(a, b, merged.shape[0]),
+        merged_energy=float(np.sum(made_a * made_b)),
+        inner=float(np.sum(products)),
+        best_energy=_best_energy(a, b, rank),
         cluster_sizes=tuple(int(size) for size in sizes),
-        poor_units=tuple(_poor(ranks, units, d_in, rebuilt, a_mixed * b_mixed)),
+        poor_units=tuple(_poor(ranks, rebuilt.labels, products, own, made)),
         empty_units=int(np.sum(rebuilt.labels < 0)),
     )
-
-
-def _gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x y^T in float64, a block of columns at a time."""
-    gram = np.zeros((x.shape[0], y.shape[0]))
-    for block in iter_blocks(x.shape[1], _COLUMNS):
-        gram += x[:, block].astype(np.float64) @ y[:, block].astype(np.float64).T
-    return gram
 
 
 def _best_energy(a: np.ndarray, b: np.ndarray, rank: int) -> float:
@@ -140,18 +127,21 @@ def _best_energy(a: np.ndarray, b: np.ndarray, rank: int) -> float:
 
 
 def _poor(
-    ranks: tuple[int, ...], units: np.ndarray, d_in: int, rebuilt: Rebuilt, products: np.ndarray
-) -> Iterator[tuple[int, int, float]]:
-    own = norms(units[:, :d_in]) * norms(units[:, d_in:])
-    made = norms(rebuilt.units[:, :d_in]) * norms(rebuilt.units[:, d_in:])
+    ranks: tuple[int, ...], labels: np.ndarray, products: np.ndarray, own: np.ndarray, made: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """Units whose update has a small cosine with that of their cluster, worst first.
+
+    products: (n, k) inner products of source and merged updates. own: (n,), made: (k,) their norms.
+    """
     source = [(adapter, index) for adapter, rank in enumerate(ranks) for index in range(rank)]
     found = []
-    for i in np.flatnonzero(rebuilt.labels >= 0):
-        c = rebuilt.labels[i]
-        cosine = float(products[i, c] / (own[i] * made[c])) if made[c] > 0 else 0.0  # 0: units cancelled
+    for i in np.flatnonzero(labels >= 0):
+        c = labels[i]
+        # Where units cancelled, rounding may leave something of their cluster.
+        cosine = float(products[i, c] / (own[i] * made[c])) if made[c] > _NOTHING * own[i] else 0.0
         if cosine < POOR_COSINE:
             found.append((*source[i], cosine))
-    yield from sorted(found, key=lambda unit: unit[2])
+    return sorted(found, key=lambda unit: unit[2])
 
 
 def _share(part: float, whole: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from cluscomp.errors import (
     MalformedFileError,
     MissingInputError,
     NewerFormatError,
-    OutputExistsError,
-    UsageError,
 )
+from cluscomp.folders import check_target
 
 FORMAT, VERSION = "cluscomp-codec", 1
 SETTINGS_NAME, ARRAYS_NAME = "codec.json", "codec.safetensors"
-IF_EXISTS = ("fail", "replace")
 REQUIRED = ("rotation", "document_centroids", "query_centroids")
 ADAPTER = ("query_adapter.weight", "query_adapter.bias")
 MAX_SETTINGS_BYTES = 16 << 20
@@ -28,19 +25,7 @@ MAX_SETTINGS_BYTES = 16 << 20
 
 def check_codec_target(target: Path, if_exists: str) -> None:
     """Raise OutputExistsError unless `target` is free, empty, or a codec folder that may be replaced."""
-    if if_exists not in IF_EXISTS:
-        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are 'fail' and 'replace'")
-    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
-        return
-    if if_exists == "fail":
-        raise OutputExistsError(
-            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
-            "if_exists='replace')"
-        )
-    if not (target / SETTINGS_NAME).is_file():
-        raise OutputExistsError(
-            f"{target} is not a codec of cluscomp and is not replaced; choose another path"
-        )
+    check_target(target, if_exists, "a codec", lambda folder: (folder / SETTINGS_NAME).is_file())
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -25,12 +25,13 @@ def test_json_and_flags(invoke, adapters, tmp_path):
 
 
 def test_table(invoke, adapters, tmp_path):
-    shown = invoke(
-        "merge-lora", *adapters, "--rank", 3, "--rank-pattern", "q=2", "-o", tmp_path / "out"
-    ).stdout
+    more = ["--rank", 3, "--rank-pattern", "q=2", "--clustering", "balanced", "-o", tmp_path / "out"]
+    shown = invoke("merge-lora", *adapters, *more).stdout
     for word in ("m.q", "m.v", "all modules", "energy kept", "merged adapter"):
         assert word in shown
     assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["rank_pattern"] == {r"^m\.q": 2}
+    modules = json.loads((tmp_path / "out" / "cluscomp_merge.json").read_text())["modules"]
+    assert [sorted(module["cluster_sizes"]) for module in modules] == [[4, 4], [2, 3, 3]]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lora_adapters import random_modules, updates, write_adapter
 from safetensors.numpy import load_file, save_file
 
@@ -50,7 +53,7 @@ def test_total_rank_gives_the_weighted_sum_with_scales_patterns_and_other_module
     assert all(m.energy_kept == pytest.approx(1, abs=1e-5) and not m.poor_units for m in report.modules)
 
 
-@pytest.mark.parametrize("options", [{}, PLAIN, {"balance_norms": True}])
+@pytest.mark.parametrize("options", [{}, PLAIN, {"balance_norms": True}, {"clustering": "balanced"}])
 def test_copies_give_the_single_adapter(tmp_path, rng, options):
     one = write_adapter(tmp_path / "1", random_modules(rng), alpha=7)
     cc.merge_adapters([one] * 3, rank=4, output=tmp_path / "out", **options)
@@ -59,8 +62,9 @@ def test_copies_give_the_single_adapter(tmp_path, rng, options):
     close(updates(tmp_path / "own"), updates(one))
 
 
+@pytest.mark.parametrize("clustering", ["kmeans", "balanced"])
 @pytest.mark.parametrize("rank", [1, 3, 6])
-def test_order_of_units_and_of_adapters_changes_no_bit(tmp_path, rng, rank):
+def test_order_of_units_and_of_adapters_changes_no_bit(tmp_path, rng, rank, clustering):
     modules = random_modules(rng, ["m"], 5)
     a, b = modules["m"]
     turn = rng.permutation(5)
@@ -69,8 +73,8 @@ def test_order_of_units_and_of_adapters_changes_no_bit(tmp_path, rng, rank):
         write_adapter(tmp_path / "2", random_modules(rng, ["m"], 3)),
     )
     three = write_adapter(tmp_path / "3", {"m": (a[turn], b[:, turn])})
-    cc.merge_adapters([one, two], rank=rank, output=tmp_path / "x")
-    cc.merge_adapters([two, three], rank=rank, output=tmp_path / "y")
+    cc.merge_adapters([one, two], rank=rank, output=tmp_path / "x", clustering=clustering)
+    cc.merge_adapters([two, three], rank=rank, output=tmp_path / "y", clustering=clustering)
     x, y = (load_file(tmp_path / n / "adapter_model.safetensors") for n in "xy")
     assert all(np.array_equal(x[k], y[k]) for k in x)
     assert np.linalg.matrix_rank(updates(tmp_path / "x")["m"]) <= rank
@@ -101,6 +105,49 @@ def test_report_equals_updates_formed_in_full(tmp_path, rng):
         assert m.best_energy == pytest.approx(np.sum(np.linalg.svd(want)[1][:5] ** 2), rel=1e-5)
         assert sum(m.cluster_sizes) == 12 and len(m.cluster_sizes) == m.rank == 5
     assert json.loads((tmp_path / "out" / "cluscomp_merge.json").read_text())["modules"][0]["rank"] == 5
+
+
+@given(
+    ranks=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    rank=st.integers(1, 12),
+    seed=st.integers(0, 999),
+    options=st.fixed_dictionaries(
+        {
+            "clustering": st.sampled_from(["kmeans", "balanced"]),
+            "balance_norms": st.booleans(),
+            "parameter_reweighting": st.booleans(),
+            "output_reweighting": st.booleans(),
+        }
+    ),
+)
+@settings(max_examples=30, deadline=None)
+def test_what_holds_for_every_merge(tmp_path_factory, ranks, rank, seed, options):
+    rng, here = np.random.default_rng(seed), tmp_path_factory.mktemp("any")
+    folders = [
+        write_adapter(here / str(i), random_modules(rng, rank=r), alpha=3) for i, r in enumerate(ranks)
+    ]
+    report = cc.merge_adapters(folders, rank=rank, output=here / "out", **options)
+    have = updates(here / "out")
+    for m in report.modules:
+        assert np.linalg.matrix_rank(have[m.module]) <= m.rank == min(rank, sum(ranks))
+        assert sum(m.cluster_sizes) == sum(ranks) and min(m.cluster_sizes) > 0
+        assert m.merged_energy == pytest.approx(np.sum(have[m.module] ** 2), rel=1e-4)
+        # No update of that rank points more towards the sum than the best one does.
+        assert m.cosine**2 <= m.best_energy / m.sum_energy + 1e-6
+        if rank >= sum(ranks):  # nothing is merged: the sum, scaled
+            assert m.cosine == pytest.approx(1) and not m.poor_units
+
+
+def test_memory_is_that_of_one_module(tmp_path, rng):
+    names = [f"m.{i}" for i in range(40)]
+    folders = [write_adapter(tmp_path / n, random_modules(rng, names, 16, 2000, 2000)) for n in "ab"]
+    cc.merge_adapters(folders, rank=16, output=tmp_path / "out")  # what is imported stays
+    tracemalloc.start()
+    cc.merge_adapters(folders, rank=16, output=tmp_path / "out", if_exists="replace")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one_module = 2 * 16 * 4000 * 4
+    assert peak < 8 * one_module < 0.25 * sum(f.stat().st_size for f in tmp_path.glob("[ab]/*.safetensors"))
 
 
 def test_units_that_cancel_are_named_and_not_blown_up(tmp_path):

@@ -59,6 +59,18 @@ def test_one_adapter_at_its_own_rank(tmp_path, options):
     np.testing.assert_allclose(outputs(tmp_path / "out"), want, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"use_dora": True}, "DoRA"), ({"bias": "all"}, "bias"), ({"modules_to_save": ["pooler"]}, "modules_to_save"),
+     ({"trainable_token_indices": {"word_embeddings": [5]}}, "trainable_token_indices")],
+)  # fmt: skip
+def test_what_peft_saves_beside_factors_is_refused(tmp_path, options, word):
+    one = save(tmp_path / "1", 1, r=2, target_modules=["query"], **options)
+    with pytest.raises(cc.errors.InputError, match=word):
+        cc.merge_adapters(one, rank=1, output=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
 def test_total_rank_equals_the_sum_that_peft_makes(tmp_path):
     one = save(tmp_path / "a", 1, r=3, lora_alpha=5, target_modules=["query", "value"])
     two = save(tmp_path / "b", 2, r=2, lora_alpha=3, target_modules=["query", "key"], use_rslora=True)
@@ -81,7 +93,10 @@ def test_total_rank_equals_the_sum_that_peft_makes(tmp_path):
 
 def test_copies_and_lower_ranks_load(tmp_path):
     one = save(tmp_path / "1", 1, r=4, target_modules=["query", "output.dense"])
-    cc.merge_adapters([one, one], rank=4, output=tmp_path / "same")
-    np.testing.assert_allclose(outputs(tmp_path / "same"), outputs(one), atol=2e-5)
+    want = outputs(one)
+    for clustering in ("kmeans", "balanced"):
+        target = tmp_path / clustering
+        cc.merge_adapters([one, one], rank=4, output=target, clustering=clustering)
+        np.testing.assert_allclose(outputs(target), want, atol=2e-5)
     cc.merge_adapters(one, rank=2, rank_pattern={"query": 3}, output=tmp_path / "small")
     assert np.isfinite(outputs(tmp_path / "small")).all()
