@@ -101,7 +101,9 @@ def module_report(name: str, ranks: tuple[int, ...], rebuilt: Rebuilt) -> Module
     a, b, rank = rebuilt.gram_a, rebuilt.gram_b, rebuilt.units.shape[0]
     mixed_a, mixed_b = a @ rebuilt.mix_a.T, b @ rebuilt.mix_b.T
     made_a, made_b = rebuilt.mix_a @ mixed_a, rebuilt.mix_b @ mixed_b
-    own, made = (np.sqrt(np.diag(x) * np.diag(y)) for x, y in ((a, b), (made_a, made_b)))
+    own, made = (
+        np.sqrt(np.maximum(np.diag(x) * np.diag(y), 0.0)) for x, y in ((a, b), (made_a, made_b))
+    )  # 0: where units cancelled, rounding may leave less than nothing
     products = mixed_a * mixed_b
     sizes = np.bincount(rebuilt.labels[rebuilt.labels >= 0], minlength=rank)
     return ModuleReport(

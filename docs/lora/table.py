@@ -17,55 +17,62 @@ from pathlib import Path
 
 import peft
 import torch
-from encoder import base_model, score, train
+from encoder import Scorer, train, upper_model
 from tasks import Task, all_tasks
 
 from cluscomp import merge_adapters
 
-RANK, STEPS, LR = 8, {"scifact": 100, "cranfield": 100, "limit-small": 80}, 1e-3
+RANK, STEPS, LAST = 8, 50, "limit-small"
 log = logging.getLogger("lora-table")
 
 
-def by_peft(adapters: list[Path], target: Path, **options: object) -> None:
-    """PEFT's add_weighted_adapter with weight 1 each."""
+def by_peft(adapters: list[Path], target: Path, weight: float = 1.0, **options: object) -> None:
+    """PEFT's add_weighted_adapter with one weight for all."""
     torch.manual_seed(0)  # DARE draws at random
-    names = [path.name.replace("-", "_") for path in adapters]
-    model = peft.PeftModel.from_pretrained(base_model(), adapters[0], adapter_name=names[0])
+    shutil.rmtree(target, ignore_errors=True)
+    names = [f"adapter_{number}" for number in range(len(adapters))]
+    model = peft.PeftModel.from_pretrained(upper_model(), adapters[0], adapter_name=names[0])
     for name, path in zip(names[1:], adapters[1:], strict=True):
         model.load_adapter(path, adapter_name=name)
-    model.add_weighted_adapter(names, [1.0] * len(names), "merged", **options)
+    model.add_weighted_adapter(names, [weight] * len(names), "merged", **options)
     model.save_pretrained(target, selected_adapters=["merged"])
     (target / "merged").rename(target.with_suffix(".tmp"))
     shutil.rmtree(target)
     target.with_suffix(".tmp").rename(target)
 
 
-def ours(adapters: list[Path], target: Path, **options: object) -> None:
+def ours(adapters: list[Path], target: Path, rank: int, **options: object) -> None:
     """cluscomp.merge_adapters."""
-    merge_adapters(adapters, output=target, **options)  # type: ignore[arg-type]
+    merge_adapters(adapters, output=target, rank=rank, if_exists="replace", **options)  # type: ignore[arg-type]
 
 
-def plain(rank: int, **options: object) -> dict[str, object]:
-    """Options without reweighting."""
-    return {"rank": rank, "parameter_reweighting": False, "output_reweighting": False, **options}
-
-
-WAYS: dict[str, tuple[Callable[..., None], dict[str, object]]] = {
-    "PEFT cat, rank 24 (the sum)": (by_peft, {"combination_type": "cat"}),
+PLAIN: dict[str, object] = {"parameter_reweighting": False, "output_reweighting": False}
+HALF: dict[str, object] = {"density": 0.5}
+Ways = dict[str, tuple[Callable[..., None], dict[str, object]]]
+MERGES: Ways = {
+    "PEFT cat, rank 24: the sum": (by_peft, {"combination_type": "cat"}),
+    "PEFT cat, weights 1/3, rank 24: the mean": (by_peft, {"combination_type": "cat", "weight": 1 / 3}),
     "PEFT svd, rank 8": (by_peft, {"combination_type": "svd", "svd_rank": 8}),
     "PEFT linear, rank 8": (by_peft, {"combination_type": "linear"}),
-    "PEFT ties, density 0.5, rank 8": (by_peft, {"combination_type": "ties", "density": 0.5}),
-    "PEFT dare_linear, density 0.5, rank 8": (by_peft, {"combination_type": "dare_linear", "density": 0.5}),
-    "PEFT dare_ties, density 0.5, rank 8": (by_peft, {"combination_type": "dare_ties", "density": 0.5}),
-    "ours, rank 24, no reweighting (the sum)": (ours, plain(24)),
-    "ours, rank 16": (ours, {"rank": 16}),
-    "ours, rank 8": (ours, {"rank": 8}),
-    "ours, rank 8, no reweighting": (ours, plain(8)),
-    "ours, rank 8, parameter reweighting only": (ours, {"rank": 8, "output_reweighting": False}),
-    "ours, rank 8, balanced norms": (ours, {"rank": 8, "balance_norms": True}),
-    "ours, rank 16, no reweighting": (ours, plain(16)),
-    "ours, rank 4": (ours, {"rank": 4}),
+    "PEFT ties, density 0.5, rank 8": (by_peft, {"combination_type": "ties", **HALF}),
+    "PEFT dare_linear, density 0.5, rank 8": (by_peft, {"combination_type": "dare_linear", **HALF}),
+    "PEFT dare_ties, density 0.5, rank 8": (by_peft, {"combination_type": "dare_ties", **HALF}),
     "ours, rank 24": (ours, {"rank": 24}),
+    "ours, rank 16": (ours, {"rank": 16}),
+    "ours, rank 16, balanced clusters": (ours, {"rank": 16, "clustering": "balanced"}),
+    "ours, rank 8": (ours, {"rank": 8}),
+    "ours, rank 8, balanced clusters": (ours, {"rank": 8, "clustering": "balanced"}),
+    "ours, rank 4": (ours, {"rank": 4}),
+    "ours, rank 4, balanced clusters": (ours, {"rank": 4, "clustering": "balanced"}),
+    "ours, rank 16, no reweighting": (ours, {"rank": 16, **PLAIN}),
+    "ours, rank 8, no reweighting": (ours, {"rank": 8, **PLAIN}),
+    "ours, rank 8, balanced norms": (ours, {"rank": 8, "balance_norms": True}),
+}
+# One adapter (the last) at a lower rank; PEFT leaves the rank of a single adapter as it is.
+SHRUNK: Ways = {
+    f"{LAST} alone, ours{how}, rank {rank}": (ours, {"rank": rank, **options})
+    for rank in (4, 2)
+    for how, options in (("", {}), (", no reweighting", PLAIN))
 }
 
 
@@ -81,16 +88,16 @@ def main() -> None:
     for seed, task in enumerate(tasks):
         adapters.append(args.work / task.name)
         if not adapters[-1].exists():
-            train(task, adapters[-1], rank=RANK, steps=STEPS[task.name], lr=LR, seed=seed)
+            train(task, adapters[-1], rank=RANK, steps=STEPS, seed=seed)
     results = Results(args.work / "scores.json", tasks)
     results.add("no adapter", None)
     for path in adapters:
         results.add(f"adapter {path.name} alone", path)
-    for number, (name, (merge, options)) in enumerate(WAYS.items()):
-        target = args.work / f"merge{number}"
+    ways = [(adapters, way) for way in MERGES.items()] + [(adapters[-1:], way) for way in SHRUNK.items()]
+    for number, (sources, (name, (merge, options))) in enumerate(ways):
+        target = args.work / f"merged-{number}"
         if name not in results.scores:
-            shutil.rmtree(target, ignore_errors=True)
-            merge(adapters, target, **options)
+            merge(sources, target, **options)
         results.add(name, target)
     sys.stdout.write(results.markdown())
 
@@ -100,12 +107,16 @@ class Results:
 
     def __init__(self, file: Path, tasks: list[Task]) -> None:
         self.file, self.tasks = file, tasks
+        self.scorers: list[Scorer] = []
+        self.names: list[str] = []
         self.scores: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
 
     def add(self, name: str, adapter: Path | None) -> None:
         """Score an adapter on every task, if that has not been done."""
+        self.names.append(name)
         if name not in self.scores:
-            self.scores[name] = [score(task, adapter) for task in self.tasks]
+            self.scorers = self.scorers or [Scorer(task) for task in self.tasks]
+            self.scores[name] = [scorer.score(adapter) for scorer in self.scorers]
             self.file.write_text(json.dumps(self.scores, indent=1))
             log.info("%s %s", name, self.scores[name])
 
@@ -113,7 +124,8 @@ class Results:
         """All rows, with the mean over the tasks."""
         head = ["", *(task.name for task in self.tasks), "mean"]
         rows = [head, ["---"] * len(head)]
-        for name, scores in self.scores.items():
+        for name in self.names:
+            scores = self.scores[name]
             cells = [*scores, sum(scores) / len(scores)]
             rows.append([name, *(f"{cell:.3f}" for cell in cells)])
         return "".join(f"| {' | '.join(row)} |\n" for row in rows)
