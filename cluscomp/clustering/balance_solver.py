@@ -23,10 +23,11 @@ from cluscomp.clustering.blocks import Ticker, block_rows
 from cluscomp.clustering.metrics import Metric, kernel_metric, unit_rows
 
 _LIST_ENTRIES = 1 << 22
-_SHORTEST, _LONGEST = 16, 64
-_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER, _SAMPLE_ENTRIES = 4096, 8, 1 << 23
+_SHORTEST, _LONGEST, _ROUGH = 16, 64, 8
+_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER, _SAMPLE_ENTRIES = 4096, 8, 1 << 20
+_SAMPLE_ROUNDS, _SAMPLE_TOLERANCE = 4, 3e-2
 _POLISH_ROUNDS, _GAP = 6, 1e-4  # rounds; share of the cost that may be left
-_TOLERANCE = 1e-3  # share of the mass that prices may leave to the paths
+_TOLERANCE, _ROUGH_TOLERANCE = 1e-3, 1e-2  # share of the mass that prices may leave to the paths
 _ROUNDS, _MOST_ROUNDS, _PATHS = 4, 40, 256
 _SETTLED = 0.02  # below this share out of place, rounds go on only while they lower it by a quarter
 
@@ -109,19 +110,24 @@ def solve(
     prices: np.ndarray | None = None,
     hard: bool = True,
     polish: bool = True,
+    rough: bool = False,
     ticker: Ticker | None = None,
 ) -> Solution:
     """Assign every row so that cluster j gets between low[j] and high[j] rows, at the least cost.
 
     centroids: (k, d) float32. prices: of a similar problem, to start from. hard=False: stop at the prices, so
-    that the bounds hold about. polish: look for better clusters outside the lists at the end.
+    that the bounds hold about. polish: look for better clusters outside the lists at the end. rough: with
+    hard=False, short lists and prices that leave up to 1 % out of place, as the steps of k-means need.
     """
     if items.metric == "cosine":
         centroids = unit_rows(centroids).astype(np.float32)
     centroids = np.ascontiguousarray(centroids)
-    if prices is None:
-        prices = _sample_prices(items, centroids, low, high)
+    prices = _sample_prices(items, centroids, low, high, prices)
     allotment = native.Allotment(items.n, items.mass, low, high)
+    if rough:
+        _fill_lists(allotment, items, centroids, prices, min(_ROUGH, len(low)), high, ticker)
+        _climb(allotment, _ROUGH_TOLERANCE)
+        return _by_prices(allotment, items)
     _fill_lists(allotment, items, centroids, prices, _list_length(items.n, len(low)), high, ticker)
     _climb(allotment)
     if allotment.escaped > items.n // 50 and _list_length(items.n, len(low)) < len(low):
@@ -130,13 +136,21 @@ def solve(
         _fill_lists(allotment, items, centroids, prices, _list_length(items.n, len(low)), high, None)
         _climb(allotment)
     if not hard:
-        of = items.of
-        labels = allotment.labels()
-        return Solution(labels if of is None else labels[of], allotment.prices, 0)
+        return _by_prices(allotment, items)
     _settle(allotment, items, centroids)
     if polish and _list_length(items.n, len(low)) < len(low):
         _polish(allotment, items, centroids)
     return Solution(items.labels(allotment.units()), allotment.prices, allotment.paths)
+
+
+def lists_are_complete(n: int, k: int) -> bool:
+    """Whether the lists hold all clusters, so that a solution is the best there is."""
+    return n * k <= _LIST_ENTRIES
+
+
+def _by_prices(allotment: native.Allotment, items: Items) -> Solution:
+    labels = allotment.labels()
+    return Solution(labels if items.of is None else labels[items.of], allotment.prices, 0)
 
 
 def solver_bytes(n: int, k: int) -> int:
@@ -145,7 +159,7 @@ def solver_bytes(n: int, k: int) -> int:
 
 
 def _list_length(n: int, k: int) -> int:
-    if n * k <= _LIST_ENTRIES:
+    if lists_are_complete(n, k):
         return k
     return min(k, max(_SHORTEST, min(_LONGEST, _LIST_ENTRIES // n)))
 
@@ -180,10 +194,10 @@ def _by_length(which: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[
         yield int(size), which[sizes == size]
 
 
-def _climb(allotment: native.Allotment) -> None:
+def _climb(allotment: native.Allotment, tolerance: float = _TOLERANCE) -> None:
     before = np.inf
     for _ in range(_MOST_ROUNDS // _ROUNDS):
-        more = allotment.improve(_ROUNDS, _TOLERANCE)
+        more = allotment.improve(_ROUNDS, tolerance)
         if not more or _SETTLED > allotment.imbalance > 0.75 * before:
             return
         before = allotment.imbalance
@@ -247,22 +261,26 @@ def _relist(allotment: native.Allotment, items: Items, centroids: np.ndarray, st
             allotment.set_lists(part, 0, *finder.nearest(items.vectors(part), size))
 
 
-def _sample_prices(items: Items, centroids: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Prices (k,) that balance an even choice of the rows, whose lists are long or complete."""
+def _sample_prices(
+    items: Items, centroids: np.ndarray, low: np.ndarray, high: np.ndarray, prices: np.ndarray | None
+) -> np.ndarray:
+    """Prices (k,) that balance an even choice of the rows, with longer lists than all rows can have.
+
+    prices: to start from; where they are far off, the lists are made anew until they hold what is chosen.
+    """
     k, n = centroids.shape[0], items.x.shape[0]
     size = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER * k)
-    if n <= 2 * size or n * k <= _LIST_ENTRIES:
-        return np.zeros(k)
+    start = np.zeros(k) if prices is None else prices
+    if n <= 2 * size or lists_are_complete(n, k):
+        return start
     rows = np.linspace(0, n - 1, size).astype(np.int64)
     few = Items(items.x, items.metric, rows)
     low, high = low * size // n, -(-high * size // n)
-    length = min(k, _SAMPLE_ENTRIES // size)
-    prices = np.zeros(k)
-    for _ in range(1 if length == k else 4):
+    for _ in range(_SAMPLE_ROUNDS):
         allotment = native.Allotment(size, None, low, high)
-        _fill_lists(allotment, few, centroids, prices, length, high, None)
-        _climb(allotment)
-        prices = allotment.prices
-        if allotment.escaped == 0:
+        _fill_lists(allotment, few, centroids, start, min(k, _SAMPLE_ENTRIES // size), high, None)
+        _climb(allotment, _SAMPLE_TOLERANCE)
+        start = allotment.prices
+        if allotment.escaped <= size // 100:
             break
-    return prices
+    return start

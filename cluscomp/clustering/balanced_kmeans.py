@@ -10,7 +10,7 @@ import numpy as np
 
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.balance_report import balance_report
-from cluscomp.clustering.balance_solver import Solution, find_items
+from cluscomp.clustering.balance_solver import Solution, find_items, lists_are_complete
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
 from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.estimator import Estimator
@@ -176,16 +176,19 @@ def balanced_lloyd(
     """At most n_iter updates from `centroids` (k, d) float32, each after an assignment within the bounds.
 
     hard=False: prices alone, so that sizes are only about equal. ticker: advances by the rows of each step.
+    Where there are many rows, prices alone give the labels of all steps but the last: the centroids hardly
+    differ, and the bounds hold in the end.
     """
     items = find_items(rows.x, rows.metric, int(bounds.high.min()))
     nothing = np.zeros(rows.n, dtype=np.float32)  # no gains: an empty cluster stays where it was
-    found = bounds.solve(items, centroids, hard=hard, polish=False, ticker=ticker)
+    exact = lists_are_complete(rows.n, centroids.shape[0])
+    between = {"hard": hard and exact, "polish": False, "rough": not exact, "ticker": ticker}
+    found = bounds.solve(items, centroids, **between)
     for step in range(1, n_iter + 1):
         before = found
         centroids = update_centroids(rows, found.labels, nothing, centroids)
-        found = bounds.solve(
-            items, centroids, prices=found.prices, hard=hard, polish=step == n_iter, ticker=ticker
-        )
-        if np.array_equal(found.labels, before.labels):
+        options = {"hard": hard, "ticker": ticker} if step == n_iter else between
+        found = bounds.solve(items, centroids, prices=found.prices, **options)
+        if exact and np.array_equal(found.labels, before.labels):
             break
     return BalancedResult(centroids, found, step)

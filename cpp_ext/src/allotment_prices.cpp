@@ -12,7 +12,7 @@ namespace cluscomp {
 namespace {
 
 constexpr int64_t kChunk = 8192;      // items of one partial sum; fixed, so that its rounding is too
-constexpr int kSolverSteps = 60;      // of conjugate gradients
+constexpr int kSolverSteps[] = {60, 4, 1};  // of conjugate gradients; fewer where the step of more leads nowhere
 constexpr double kLargestStep = 4.0;  // in windows: the boundary counts say nothing of what lies beyond
 constexpr int64_t kSample = 16384;    // regrets looked at for a quantile
 
@@ -33,6 +33,7 @@ Allotment::Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* l
   int64_t widest = 0;
   for (int64_t j = 0; j < k; ++j) widest = std::max(widest, high_[j] - low_[j]);
   shift_free_ = least == total_ || most == total_ || widest <= 1;
+  fill_ = most == least ? 0.0 : static_cast<double>(total_ - least) / static_cast<double>(most - least);
 }
 
 void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
@@ -63,12 +64,7 @@ void Allotment::set_prices(const double* prices) {
 // What cluster j should hold at its price; in between where the price does not say.
 double Allotment::target(int64_t j) const {
   const double low = static_cast<double>(low_[j]), high = static_cast<double>(high_[j]);
-  if (shift_free_) {
-    const int64_t least = std::accumulate(low_.begin(), low_.end(), int64_t{0});
-    const int64_t most = std::accumulate(high_.begin(), high_.end(), int64_t{0});
-    if (most == least) return low;
-    return low + (high - low) * static_cast<double>(total_ - least) / static_cast<double>(most - least);
-  }
+  if (shift_free_) return low + (high - low) * fill_;
   if (prices_[j] > 0) return high;
   if (prices_[j] < 0) return low;
   return std::clamp(static_cast<double>(sizes_[j]), low, high);
@@ -149,7 +145,7 @@ double Allotment::window_for(double share) const {
 }
 
 // Solves (Laplacian + ridge) step = gradient by conjugate gradients; clusters at a price of zero that want nothing stay.
-std::vector<double> Allotment::newton_step(double window) const {
+std::vector<double> Allotment::newton_step(double window, int solver_steps) const {
   const size_t k = static_cast<size_t>(k_);
   std::vector<double> g = gradient(), diagonal(k, 0.0), step(k, 0.0);
   std::vector<char> free(k);
@@ -182,7 +178,7 @@ std::vector<double> Allotment::newton_step(double window) const {
   }
   double rz = std::inner_product(r.begin(), r.end(), z.begin(), 0.0);
   const double enough = rz * 1e-4;
-  for (int it = 0; it < kSolverSteps && rz > enough; ++it) {
+  for (int it = 0; it < solver_steps && rz > enough; ++it) {
     for (size_t j = 0; j < k; ++j) q[j] = diagonal[j] * direction[j];
     for (const Edge& e : edges) {
       q[e.a] -= e.weight * direction[e.b];
@@ -220,6 +216,24 @@ std::vector<double> Allotment::stepped(const std::vector<double>& step, double s
   return moved;
 }
 
+// One step that raises the dual, if there is one.
+bool Allotment::ascend(double window) {
+  const double before = dual_;
+  for (const int solver_steps : kSolverSteps) {
+    const std::vector<double> step = newton_step(window, solver_steps);
+    for (double scale = 1; scale > 0.01; scale /= 4) {
+      const std::vector<double> trial = stepped(step, scale);
+      evaluate(trial);
+      if (dual_ > before) {
+        prices_ = trial;
+        return true;
+      }
+    }
+    evaluate(prices_);
+  }
+  return false;
+}
+
 bool Allotment::improve(int rounds, double tolerance) {
   if (!evaluated_) evaluate(prices_);
   flowing_ = false;
@@ -231,19 +245,7 @@ bool Allotment::improve(int rounds, double tolerance) {
     if (round == rounds) return true;
     const double window = window_for(std::clamp(3 * imbalance_, 0.003, 0.3));
     if (!(window > 0)) return false;  // ties only: prices cannot part them
-    const std::vector<double> step = newton_step(window);
-    const double before = dual_;
-    bool better = false;
-    for (double scale = 1; !better && scale > 0.01; scale /= 4) {
-      const std::vector<double> trial = stepped(step, scale);
-      evaluate(trial);
-      better = dual_ > before;
-      if (better) prices_ = trial;
-    }
-    if (!better) {
-      evaluate(prices_);
-      return false;
-    }
+    if (!ascend(window)) return false;
   }
 }
 

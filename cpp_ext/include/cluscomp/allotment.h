@@ -62,6 +62,7 @@ class Allotment {
   int64_t n_, k_, total_;
   std::vector<int64_t> mass_, low_, high_;
   bool shift_free_;
+  double fill_;  // share of the room between low and high that all mass takes
   std::vector<List> lists_;
   std::vector<int32_t> ids_;
   std::vector<float> costs_;
@@ -95,7 +96,8 @@ class Allotment {
   std::vector<double> gradient() const;
   double target(int64_t j) const;
   double window_for(double share) const;
-  std::vector<double> newton_step(double window) const;
+  std::vector<double> newton_step(double window, int solver_steps) const;
+  bool ascend(double window);
   std::vector<double> stepped(const std::vector<double>& step, double scale) const;
 
   void begin_flow();
