@@ -203,11 +203,14 @@ class StoredIndex:
             raise UsageError(f"the index has no file {name!r}: it was not opened from a folder")
         return self._home.extra_file(name)
 
-    def describe(self) -> dict[str, Any]:
-        """Key, settings, counts, bytes by part and balance of the lists, as JSON values (describe.py)."""
+    def describe(self, *, nprobe: int | None = None) -> dict[str, Any]:
+        """Key, settings, counts, bytes by part and balance of the lists, as JSON values (describe.py).
+
+        nprobe: for the rows that a query reads, in `lists`; UsageError outside 1 to nlist.
+        """
         from cluscomp.indexes.describe import describe
 
-        return describe(self)
+        return describe(self, nprobe=None if nprobe is None else self._checked_nprobe(nprobe))
 
     def nbytes(self) -> dict[str, int]:
         """Bytes of the saved folder by part: codes, ids, ...; "total" is their sum (describe.py)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cluscomp.clustering.balance_report import scanned_rows
 from cluscomp.indexes.folder import HEADER_BYTES
 from cluscomp.indexes.manifest import FORMAT_VERSION, FileEntry
 from cluscomp.indexes.saving import StoredArray, stored_arrays
@@ -47,8 +48,8 @@ def other_files(index: StoredIndex) -> dict[str, int]:
     return {name: index.extra_file(name).stat().st_size for name in index.extra_files}
 
 
-def describe(index: StoredIndex) -> dict[str, Any]:
-    """All facts about an index as JSON values."""
+def describe(index: StoredIndex, *, nprobe: int | None = None) -> dict[str, Any]:
+    """All facts about an index as JSON values. nprobe: for the rows that a query reads (`list_balance`)."""
     sizes = folder_bytes(index)
     n_live = len(index)
     refine = index.pipeline.refine
@@ -72,7 +73,7 @@ def describe(index: StoredIndex) -> dict[str, Any]:
         "other_files": other_files(index),
         "settings": dict(index.settings),
         "search_defaults": _search_defaults(index),
-        "lists": list_balance(index),
+        "lists": list_balance(index, nprobe),
     }
 
 
@@ -111,17 +112,20 @@ def _search_defaults(index: Any) -> dict[str, int]:
     return defaults
 
 
-def list_balance(index: StoredIndex) -> dict[str, Any] | None:
+def list_balance(index: StoredIndex, nprobe: int | None = None) -> dict[str, Any] | None:
     """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
 
     cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when
-    queries fall like the rows, sum (size / n)^2, times nlist: 1 for equal lists.
+    queries fall like the rows, sum (size / n)^2, times nlist: 1 for equal lists. scanned: rows that a query
+    reads with nprobe lists (default: the index's): mean, median and 99th percentile, for queries at the
+    centroids that are as frequent as the rows there.
     """
     if index.spec.partition is None or not index.segments:
         return None
     counts = list_sizes(index.segments, index.spec.nlist).astype(np.float64)
     mean = counts.mean()
     return {
+        "scanned": _scanned(index, counts, index.nprobe if nprobe is None else nprobe),
         "nlist": int(counts.size),
         "mean": float(mean),
         "min": int(counts.min()),
@@ -132,6 +136,21 @@ def list_balance(index: StoredIndex) -> dict[str, Any] | None:
         "above_4x_mean": int((counts > 4 * mean).sum()),
         "expected_scan": float((counts**2).sum() / counts.sum() ** 2 * counts.size),
     }
+
+
+_PROBED_CENTROIDS = 2048
+
+
+def _scanned(index: StoredIndex, sizes: np.ndarray, nprobe: int) -> dict[str, Any]:
+    partition = index.pipeline.partition
+    assert partition is not None
+    some = np.linspace(0, sizes.size - 1, min(sizes.size, _PROBED_CENTROIDS)).astype(np.int64)
+    rows = scanned_rows(sizes, partition.probe(partition.centroids[some], nprobe))
+    order, weights = np.argsort(rows, kind="stable"), sizes[some]
+    reached = np.cumsum(weights[order])
+    median, most = (int(rows[order[np.searchsorted(reached, q * reached[-1])]]) for q in (0.5, 0.99))
+    mean = float(rows @ weights / weights.sum()) if weights.any() else float(rows.mean())
+    return {"nprobe": nprobe, "mean": mean, "p50": median, "p99": most}
 
 
 def _manifest_bytes(index: StoredIndex, arrays: list[StoredArray]) -> int:

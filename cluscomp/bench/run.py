@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from cluscomp import native
-from cluscomp.bench import assign, flat, kmeans, maxsim, pool, pq_encode, pq_train, rivals, scan, sinkhorn
+from cluscomp.bench import (
+    assign,
+    balanced,
+    flat,
+    kmeans,
+    lists,
+    maxsim,
+    pool,
+    pq_encode,
+    pq_train,
+    rivals,
+    scan,
+    sinkhorn,
+)
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
 from cluscomp.bench.machine import Peak, best_of, measure_peak
@@ -19,8 +32,10 @@ from cluscomp.eval.machine import describe_machine
 
 BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,
+    "balanced": balanced,
     "flat": flat,
     "kmeans": kmeans,
+    "lists": lists,
     "maxsim": maxsim,
     "pool": pool,
     "pq-encode": pq_encode,
@@ -28,7 +43,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "scan": scan,
     "sinkhorn": sinkhorn,
 }
-"""Each has RIVALS, `plans(settings)`, and THREADS where it does not use all."""
+"""Each has RIVALS, `plans(settings)`, THREADS where it does not use all, OWN for other contenders of ours."""
 
 
 @dataclass(frozen=True)

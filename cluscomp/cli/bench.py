@@ -26,7 +26,8 @@ def bench(
         str,
         typer.Argument(
             metavar="NAME",
-            help="assign, flat, kmeans, pq-encode, pq-train, scan, sinkhorn, or all.",
+            help="assign, balanced, flat, kmeans, lists, maxsim, pool, pq-encode, pq-train, scan, sinkhorn, "
+            "or all.",
             show_default=False,
         ),
     ],

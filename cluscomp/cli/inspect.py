@@ -34,6 +34,7 @@ def inspect(
     verify: Annotated[
         bool, flag("--verify", help="Read every file and compare its checksum.", env=False)
     ] = False,
+    nprobe: common.Nprobe = None,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -44,7 +45,7 @@ def inspect(
     from cluscomp.indexes.index import open_index
 
     common.set_threads(threads)
-    facts = open_index(index, verify=verify).describe()
+    facts = open_index(index, verify=verify).describe(nprobe=nprobe)
     facts["bytes"], facts["folder_bytes"] = _bytes_by_part(facts, index)
     facts["verified"] = verify
     facts["build"] = _build_report(index)
@@ -129,6 +130,11 @@ def _show_lists(lists: dict[str, Any]) -> None:
         f"lists: {lists['nlist']}, sizes {lists['min']} to {lists['max']} (mean {lists['mean']:.1f}, "
         f"CV {lists['cv']:.2f}, max / mean {lists['max_over_mean']:.2f}), {lists['empty']} empty, "
         f"{lists['above_4x_mean']} above 4x mean"
+    )
+    scanned = lists["scanned"]
+    output.result(
+        f"a query that visits {scanned['nprobe']} lists reads {scanned['mean']:.0f} rows (median "
+        f"{scanned['p50']}, 99th percentile {scanned['p99']}), if queries fall like the rows"
     )
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from cluscomp.errors import InputError, UsageError
 
 
-def balance_report(labels: Any, n_clusters: int) -> dict[str, float | int]:
+def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[str, float | int]:
     """Figures on the sizes of clusters, as JSON values.
 
     labels: (n,) integers in [0, n_clusters). Returns n, n_clusters, mean, min, max; cv (standard deviation
     over mean), max_over_mean, empty (clusters without rows), above_4x_mean (clusters of more than 4 times the
     mean), p1, p50, p90, p99 (percentiles of the sizes), and expected_scan (rows of the cluster of a random
-    row, over the mean: 1 for equal clusters). Ratios are 0 without rows.
+    row, over the mean: 1 for equal clusters). Ratios are 0 without rows. probes: (queries, clusters) that
+    queries visit, all rows of each being read; adds scanned_mean, scanned_p50 and scanned_p99, rows a query.
     Raises UsageError (n_clusters), InputError (labels).
     """
     if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
@@ -27,7 +28,30 @@ def balance_report(labels: Any, n_clusters: int) -> dict[str, float | int]:
         )
     if numbers.size and not (numbers.min() >= 0 and numbers.max() < n_clusters):
         raise InputError(f"labels lie between {numbers.min()} and {numbers.max()}, outside [0, {n_clusters})")
-    return size_report(np.bincount(numbers.astype(np.int64), minlength=n_clusters))
+    sizes = np.bincount(numbers.astype(np.int64), minlength=n_clusters)
+    return size_report(sizes) | ({} if probes is None else _scan_report(sizes, np.asarray(probes)))
+
+
+def scanned_rows(sizes: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    """Rows (queries,) read by queries that visit the clusters `probes` (queries, visits)."""
+    rows: np.ndarray = sizes[probes].sum(axis=1)
+    return rows
+
+
+def _scan_report(sizes: np.ndarray, probes: np.ndarray) -> dict[str, float | int]:
+    if probes.ndim != 2 or probes.dtype.kind not in "iu" or not probes.size:
+        raise InputError(
+            f"probes must be the clusters of one query a row, but have shape {probes.shape} and dtype "
+            f"{probes.dtype}"
+        )
+    if probes.min() < 0 or probes.max() >= sizes.size:
+        raise InputError(f"probes lie between {probes.min()} and {probes.max()}, outside [0, {sizes.size})")
+    rows = scanned_rows(sizes, probes)
+    return {
+        "scanned_mean": float(rows.mean()),
+        "scanned_p50": float(np.percentile(rows, 50)),
+        "scanned_p99": float(np.percentile(rows, 99)),
+    }
 
 
 def size_report(sizes: np.ndarray) -> dict[str, float | int]:

@@ -21,14 +21,15 @@ def test_case(name):
     settings = Settings(rivals=RIVALS, threads=1, repeat=1, quick=True, n=1200)
     report = run_benchmarks([name], settings)
     assert report.passed, report.checks()
-    wanted = {"cluscomp", *(set(RIVALS) & set(BENCHMARKS[name].RIVALS))}
+    rivals = set(RIVALS) & set(BENCHMARKS[name].RIVALS)
+    wanted = {"cluscomp", *rivals, *getattr(BENCHMARKS[name], "OWN", ())}
     for case in {row.case for row in report.rows}:
         rows = [row for row in report.rows if row.case == case]
         assert {row.contender for row in rows} == wanted
         assert rows[0].contender == "cluscomp" and all(row.seconds > 0 and row.threads == 1 for row in rows)
         assert all(row.ratio > 0 for row in rows[1:])
     assert all(row.data in report.data for row in report.rows)
-    idle = set(RIVALS) - wanted
+    idle = set(RIVALS) - rivals
     assert report.skipped == [
         f"{rival} has nothing to compare with {name}" for rival in RIVALS if rival in idle
     ]

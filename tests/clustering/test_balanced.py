@@ -10,7 +10,7 @@ import pytest
 import cluscomp as cc
 from cluscomp import native
 from cluscomp.clustering import balance_solver
-from cluscomp.errors import DimensionError, TooFewRowsError, UsageError
+from cluscomp.errors import DimensionError, InputError, TooFewRowsError, UsageError
 
 SHAPES = ((200, 7, 5), (60, 10, 3), (300, 40, 33), (100, 1, 4), (30, 30, 2))
 
@@ -186,6 +186,16 @@ def test_report_by_hand():
     assert report["max_over_mean"] == pytest.approx(5.4) and report["above_4x_mean"] == 1
     assert report["expected_scan"] == pytest.approx((81 + 1) / 10 / (10 / 6))
     assert report["cv"] == pytest.approx(np.std([9, 1, 0, 0, 0, 0]) / (10 / 6))
+
+
+def test_rows_scanned_by_hand():
+    """Sizes 5, 3, 2: queries of one or two clusters read 5 + 3, 2 + 3 and 5 + 2 rows."""
+    report = cc.balance_report([0] * 5 + [1] * 3 + [2] * 2, 3, probes=[[0, 1], [2, 1], [0, 2]])
+    assert report["scanned_mean"] == pytest.approx(20 / 3) and report["scanned_p50"] == 7
+    assert report["scanned_p99"] == pytest.approx(8 - 0.02)
+    for bad in ([[3]], [[-1]], [0, 1], [[0.5]], np.zeros((0, 2), int)):
+        with pytest.raises(InputError, match="probes"):
+            cc.balance_report([0, 1], 3, probes=bad)
 
 
 @pytest.mark.parametrize("balance", ["none", "soft", "cap", "exact"])

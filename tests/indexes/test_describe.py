@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
 from cluscomp.indexes.describe import list_balance
 from cluscomp.indexes.pipeline import training_rows
@@ -92,8 +93,9 @@ def test_balance_of_lists_by_hand(trained) -> None:
     index = trained("IVF8,Flat", "l2")
     centroids = index.pipeline.partition.centroids
     index.add(np.repeat(centroids[:4], [1, 1, 2, 36], axis=0))
-    balance = list_balance(index)
+    balance = list_balance(index, 1)
     assert balance == {
+        "scanned": {"nprobe": 1, "mean": pytest.approx(1302 / 40), "p50": 36, "p99": 36},
         "nlist": 8,
         "mean": 5.0,
         "min": 0,
@@ -104,6 +106,9 @@ def test_balance_of_lists_by_hand(trained) -> None:
         "above_4x_mean": 1,
         "expected_scan": pytest.approx((1 + 1 + 4 + 1296) / 1600 * 8),
     }
+    assert list_balance(index)["scanned"] == {"nprobe": 8, "mean": 40, "p50": 40, "p99": 40}
+    with pytest.raises(UsageError, match="nprobe=9"):
+        index.describe(nprobe=9)
     assert list_balance(trained("Flat")) is None
 
 
