@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cluscomp.cli import common, output
+from cluscomp.cli import common, output, train_frozen
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
@@ -103,6 +103,14 @@ def train_repconc(
     checkpoint_steps: Annotated[
         int, flag("--checkpoint-steps", help="Steps between checkpoints.", min=1, panel=MACHINE)
     ] = 50,
+    frozen: train_frozen.Frozen = False,
+    embeddings: train_frozen.Embeddings = None,
+    ids: train_frozen.Ids = None,
+    query_embeddings: train_frozen.QueryEmbeddings = None,
+    query_ids: train_frozen.QueryIds = None,
+    qrels: train_frozen.Qrels = None,
+    metric: train_frozen.Metric = "ip",
+    label_centroids: train_frozen.LabelCentroids = False,
     if_exists: Annotated[
         str,
         flag(
@@ -125,8 +133,22 @@ def train_repconc(
     length of vectors) and balance (largest over mean use of a centroid in the balanced assignment). A killed
     run goes on with --if-exists resume. Several GPUs: torchrun --nproc-per-node N -m cluscomp train repconc
 
+    With --frozen, a codec for vectors that are there already: no encoder, --output is the codec's folder.
+
     Example: cluscomp train repconc --corpus scifact --encoder minilm --m 24 --output scifact.repconc
     """
+    if frozen:
+        if corpus is not None or encoder is not None:
+            raise UsageError("--frozen is for vectors alone; leave out --corpus and --encoder")
+        common.set_threads(threads)
+        train_frozen.run(
+            train_frozen.FrozenFlags(
+                embeddings, ids, query_embeddings, query_ids, qrels, metric, label_centroids
+            ),
+            m=m, nbits=nbits, output_folder=output_folder, if_exists=if_exists, seed=seed, quiet=quiet,
+            as_json=as_json,
+        )  # fmt: skip
+        return
     for name, value in (
         ("--corpus", corpus),
         ("--encoder", encoder),

@@ -4,7 +4,8 @@
     S = z X^T                  X: the rows that the frozen codes of the documents stand for
     loss = -sum_d target(d) log softmax_d(S / T), mean over the queries
 
-Only the centroids, W and b learn. Everything is float32 matrix products, so NumPy is enough.
+Only the centroids, W and b learn, and they may have different targets. Everything is float32 matrix products,
+so NumPy is enough.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from cluscomp import native
+from cluscomp.quantization.codes import unpack_codes
 
 
 @dataclass
@@ -26,23 +30,60 @@ class Parameters:
         """Independent arrays."""
         return Parameters(self.centroids.copy(), self.weight.copy(), self.bias.copy())
 
+    def adapt(self, queries: np.ndarray) -> np.ndarray:
+        """q + W q + b (B, d)."""
+        adapted: np.ndarray = queries + queries @ self.weight.T + self.bias
+        return adapted
+
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The three arrays, in one order for values, gradients and moments."""
         return self.centroids, self.weight, self.bias
 
 
-class Scorer:
-    """Loss and gradients for batches of queries. query_map: M (d_out, d). codes: (n, m) centroid numbers."""
+@dataclass(frozen=True)
+class Batch:
+    """What one step compares. queries: (B, d). rows: (c,) documents.
 
-    def __init__(self, query_map: np.ndarray, codes: np.ndarray, temperature: float) -> None:
+    target: (B, c) probabilities that the adapter is to reach. centroid_target: those for the centroids, None:
+    the same. own: (B,) column that a query must not see, since it is that document; or None.
+    """
+
+    queries: np.ndarray
+    rows: np.ndarray
+    target: np.ndarray
+    centroid_target: np.ndarray | None = None
+    own: np.ndarray | None = None
+
+
+class Scorer:
+    """Loss and gradients for batches of queries. query_map: M (d_out, d).
+    packed: codes (n, code_size) of m parts.
+    """
+
+    def __init__(
+        self, query_map: np.ndarray, packed: np.ndarray, m: int, nbits: int, temperature: float
+    ) -> None:
         self.query_map = np.ascontiguousarray(query_map, dtype=np.float32)
-        self.codes = codes
+        self.packed, self.nbits = packed, nbits
+        self.codes = unpack_codes(packed, m, nbits)
         self.temperature = np.float32(temperature)
 
     def map_queries(self, parameters: Parameters, queries: np.ndarray) -> np.ndarray:
         """z (B, d_out) of queries (B, d)."""
-        adapted = queries + queries @ parameters.weight.T + parameters.bias
-        return adapted @ self.query_map.T
+        return parameters.adapt(queries) @ self.query_map.T
+
+    def search(
+        self, parameters: Parameters, queries: np.ndarray, k: int, *, adapt: bool = True
+    ) -> np.ndarray:
+        """(B, k) rows with the best scores over all documents, -1 where there are fewer."""
+        z = self.map_queries(parameters, queries) if adapt else queries @ self.query_map.T
+        offsets = np.array([0, len(self.packed)], dtype=np.int64)
+        probes = np.zeros((len(queries), 1), dtype=np.int32)
+        z = np.ascontiguousarray(z, dtype=np.float32)
+        k = min(k, len(self.packed))
+        return native.scan_pq(
+            z, self.packed, parameters.centroids, self.nbits, offsets, None, probes, k, "ip"
+        )[1]
 
     def decode(self, centroids: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """X (c, d_out) of the documents `rows`."""
@@ -53,46 +94,31 @@ class Scorer:
     def loss(
         self,
         parameters: Parameters,
-        queries: np.ndarray,
-        rows: np.ndarray,
-        target: np.ndarray,
-        excluded: np.ndarray | None = None,
+        batch: Batch,
         *,
         adapt: bool = True,
     ) -> tuple[float, Parameters]:
-        """Loss and its gradients.
-
-        queries: (B, d). rows: (c,) documents scored. target: (B, c) probabilities. excluded: (B,) column of
-        rows that a query must not see, -1 for none (a document that stands for a query is not its own
-        answer). adapt: whether the queries pass the adapter.
-        """
-        z = self.map_queries(parameters, queries) if adapt else queries @ self.query_map.T
-        decoded = self.decode(parameters.centroids, rows)
+        """Loss against the target of the adapter, and the gradients; adapt: queries pass the adapter."""
+        z = self.map_queries(parameters, batch.queries) if adapt else batch.queries @ self.query_map.T
+        decoded = self.decode(parameters.centroids, batch.rows)
         logits = (z @ decoded.T) / self.temperature
-        if excluded is not None:
-            hidden = np.flatnonzero(excluded >= 0)
-            logits[hidden, excluded[hidden]] = -np.inf
+        if batch.own is not None:
+            logits[np.arange(len(logits)), batch.own] = -np.inf
         log_p = _log_softmax(logits)
-        n = len(queries)
-        loss = -float(np.sum(target * np.where(target > 0, log_p, 0), dtype=np.float64)) / n
-        slope = (np.exp(log_p) * target.sum(axis=1, keepdims=True) - target) / (self.temperature * n)
-        return loss, self._gradients(parameters, queries, rows, slope, z, decoded, adapt)
-
-    def _gradients(
-        self,
-        parameters: Parameters,
-        queries: np.ndarray,
-        rows: np.ndarray,
-        slope: np.ndarray,
-        z: np.ndarray,
-        decoded: np.ndarray,
-        adapt: bool,
-    ) -> Parameters:
-        centroids = self._scatter(parameters.centroids.shape, rows, slope.T @ z)
+        target = batch.target
+        loss = -float(np.sum(target * np.where(target > 0, log_p, 0), dtype=np.float64)) / len(z)
+        factor = self.temperature * np.float32(len(z))
+        p = np.exp(log_p)
+        centroid_target = target if batch.centroid_target is None else batch.centroid_target
+        centroids = self._scatter(
+            parameters.centroids.shape, batch.rows, ((p - centroid_target) / factor).T @ z
+        )
         if not adapt:
-            return Parameters(centroids, np.zeros_like(parameters.weight), np.zeros_like(parameters.bias))
-        adapted = (slope @ decoded) @ self.query_map
-        return Parameters(centroids, adapted.T @ queries, adapted.sum(axis=0))
+            return loss, Parameters(
+                centroids, np.zeros_like(parameters.weight), np.zeros_like(parameters.bias)
+            )
+        adapted = (((p - target) / factor) @ decoded) @ self.query_map
+        return loss, Parameters(centroids, adapted.T @ batch.queries, adapted.sum(axis=0))
 
     def _scatter(self, shape: tuple[int, ...], rows: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Sum of the documents' gradients (c, d_out) by centroid."""
@@ -110,6 +136,11 @@ class Scorer:
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted: np.ndarray = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax of each row."""
+    return np.exp(_log_softmax(logits))
 
 
 @dataclass

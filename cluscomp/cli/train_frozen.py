@@ -1,0 +1,138 @@
+"""`cluscomp train repconc --frozen`: product codes for vectors that are there already."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+
+from cluscomp.cli import output
+from cluscomp.cli.common import flag
+from cluscomp.cli.progress import StageProgress
+from cluscomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cluscomp.training.frozen import FrozenReport
+
+
+PANEL = "Vectors that are there already (--frozen)"
+Frozen = Annotated[
+    bool,
+    flag("--frozen", help="Train codes for given vectors; no text, no encoder.", env=False, panel=PANEL),
+]
+Embeddings = Annotated[
+    Path | None, flag("--embeddings", help="Vectors of the documents: .npy, .fvecs, ...", panel=PANEL)
+]
+Ids = Annotated[Path | None, flag("--ids", help="Text file with one document id a line.", panel=PANEL)]
+QueryEmbeddings = Annotated[
+    Path | None,
+    flag("--query-embeddings", help="Vectors of queries. (default: documents stand for them)", panel=PANEL),
+]
+QueryIds = Annotated[
+    Path | None, flag("--query-ids", help="Text file with one query id a line.", panel=PANEL)
+]
+Qrels = Annotated[
+    Path | None,
+    flag("--qrels", help="Judgements to learn from. (default: exact scores teach)", panel=PANEL),
+]
+Metric = Annotated[str, flag("--metric", help="Similarity to search by.", metavar="ip|cosine", panel=PANEL)]
+LabelCentroids = Annotated[
+    bool,
+    flag(
+        "--label-centroids/--no-label-centroids",
+        help="Judgements teach the centroids, too: learns which documents are answers.",
+        env=False,
+        panel=PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FrozenFlags:
+    """Values of the flags of frozen training, as they were given."""
+
+    embeddings: Path | None
+    ids: Path | None
+    query_embeddings: Path | None
+    query_ids: Path | None
+    qrels: Path | None
+    metric: str
+    label_centroids: bool
+
+    def check(self) -> None:
+        """Raise UsageError where flags are missing or do not go together."""
+        if self.embeddings is None:
+            raise UsageError("--frozen needs --embeddings, the vectors of the documents")
+        if self.qrels is not None:
+            for name in ("query_embeddings", "query_ids", "ids"):
+                if getattr(self, name) is None:
+                    flag = "--" + name.replace("_", "-")
+                    raise UsageError(f"--qrels names queries and documents, so {flag} is needed, too")
+        if self.query_embeddings is None and self.query_ids is not None:
+            raise UsageError("--query-ids belongs to --query-embeddings")
+
+
+def run(
+    flags: FrozenFlags, *, m: int | None, nbits: int, output_folder: Path | None, if_exists: str, seed: int,
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train the codec and write its folder."""
+    if m is None or output_folder is None:
+        raise UsageError(f"{'--m' if m is None else '--output'} is missing")
+    from cluscomp.quantization.learned_folder import check_codec_target
+    from cluscomp.training.frozen import FrozenSettings, train_frozen
+
+    flags.check()
+    check_codec_target(output_folder, if_exists)
+    x, queries, positives = _read(flags)
+    with StageProgress(quiet=quiet) as progress:
+        codec, report = train_frozen(
+            x, m, nbits=nbits, queries=queries, positives=positives, metric=flags.metric, seed=seed,
+            settings=FrozenSettings(label_centroids=flags.label_centroids), progress=progress,
+        )  # fmt: skip
+    codec.save(output_folder, if_exists=if_exists)
+    _show(report, codec.code_size, flags, output_folder, as_json)
+
+
+def _read(flags: FrozenFlags) -> tuple[np.ndarray, np.ndarray | None, list[np.ndarray] | None]:
+    """Documents, queries or None, rows of the positives or None."""
+    from cluscomp.eval.qrels import read_qrels
+    from cluscomp.inputs.embeddings import open_embeddings
+    from cluscomp.training.frozen_data import positives_of
+
+    documents = open_embeddings(Path(str(flags.embeddings)), flags.ids)
+    x = documents.read(0, documents.n)
+    if flags.query_embeddings is None:
+        return x, None, None
+    asked = open_embeddings(flags.query_embeddings, flags.query_ids)
+    queries = asked.read(0, asked.n)
+    if flags.qrels is None:
+        return x, queries, None
+    names = [[str(name) for name in source.ids or ()] for source in (asked, documents)]
+    return x, queries, positives_of(read_qrels(flags.qrels), *names)
+
+
+def _show(report: FrozenReport, code_size: int, flags: FrozenFlags, folder: Path, as_json: bool) -> None:
+    key = f"RepCONC({folder})"
+    if as_json:
+        output.result_json({"output": str(folder), "index_key": key, **report.to_json()})
+        return
+    teacher = f"{report.n_positives} positives and exact scores" if report.n_positives else "exact scores"
+    asked = f"{report.n_queries} queries" if report.n_queries else "documents in place of queries"
+    output.result(
+        f"{folder}: {code_size} code bytes, {report.n_documents} documents, {asked}, taught by {teacher}, "
+        f"in {output.seconds_text(report.seconds)}"
+    )
+    first, kept = report.epochs[0].ndcg, report.epochs[report.kept].ndcg
+    if first is not None and kept is not None:
+        output.result(
+            f"nDCG@10 of {report.n_held_out} held-out queries: {first:.4f} before, {kept:.4f} after epoch "
+            f"{report.kept} of {len(report.epochs) - 1}, which was kept"
+        )
+    words: list[Any] = ["build-index", "--embeddings", flags.embeddings]
+    words += [] if flags.ids is None else ["--ids", flags.ids]
+    words += ["--metric", flags.metric, "--index-key", key, "--output", f"{folder}.index"]
+    output.result("next: " + shlex.join(str(word) for word in words))
