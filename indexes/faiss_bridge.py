@@ -4,6 +4,7 @@
 |--------------------------|----------------------------------------------------------------------------------|
 | cosine, leading L2norm   | IndexPreTransform with NormalizationTransform, around everything else           |
 | OPQ, PCA, RR             | IndexPreTransform with a LinearTransform                                        |
+| MRL                      | the same with rows of the identity, then a NormalizationTransform               |
 | IVF                      | IndexIVF* over IndexFlatIP / IndexFlatL2 with our centroids                     |
 | BIVF                     | the same, prices being one more dimension of the centroids (IndexPreTransform)  |
 | Flat, SQfp16, SQ8, PQ    | IndexFlat, IndexScalarQuantizer (fp16, 8bit), IndexPQ, or their IVF forms       |
@@ -35,7 +36,7 @@ from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
 from cluscomp.indexes.layout import plain_codes
 from cluscomp.indexes.learned import LearnedStep
 from cluscomp.indexes.segment import Segment
-from cluscomp.indexes.transforms import NormalizeStep, Step
+from cluscomp.indexes.transforms import NormalizeStep, Step, TruncationStep
 
 if TYPE_CHECKING:
     from cluscomp.indexes.index import Index
@@ -247,26 +248,27 @@ def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:
     steps = index.pipeline.steps
     if not steps:
         return core
-    return _pre_transform(faiss, index.dim, [_transform(faiss, step) for step in steps], core)
+    return _pre_transform(
+        faiss, index.dim, [link for step in steps for link in _transform(faiss, step)], core
+    )
 
 
-def _transform(faiss: ModuleType, step: Step) -> Any:
+def _transform(faiss: ModuleType, step: Step) -> list[Any]:
+    """The links of faiss's chain that a step is."""
     if isinstance(step, NormalizeStep):
-        return faiss.NormalizationTransform(step.dim_in, 2.0)
+        return [faiss.NormalizationTransform(step.dim_in, 2.0)]
+    if isinstance(step, TruncationStep):
+        kept = np.eye(step.dim_out, step.dim_in, dtype=np.float32)
+        return [_linear(faiss, kept), faiss.NormalizationTransform(step.dim_out, 2.0)]
     if isinstance(step, LearnedStep):
-        return _query_map(faiss, step)
-    linear = faiss.LinearTransform(step.dim_in, step.dim_out, False)
-    faiss.copy_array_to_vector(step.parameters()["matrix"].reshape(-1), linear.A)
-    linear.is_trained = True
-    linear.is_orthonormal = True
-    return linear
+        # What queries pass: faiss has one map for rows and queries, and the rows are encoded already.
+        return [_linear(faiss, step.query_map.matrix, step.query_map.shift)]
+    return [_linear(faiss, step.parameters()["matrix"])]
 
 
-def _query_map(faiss: ModuleType, step: LearnedStep) -> Any:
-    """What queries pass. faiss has one map for rows and queries, and the rows are encoded already."""
-    matrix, shift = step.query_map.matrix, step.query_map.shift
-    linear = faiss.LinearTransform(step.dim_in, step.dim_out, shift is not None)
-    faiss.copy_array_to_vector(matrix.reshape(-1), linear.A)
+def _linear(faiss: ModuleType, matrix: np.ndarray, shift: np.ndarray | None = None) -> Any:
+    linear = faiss.LinearTransform(matrix.shape[1], matrix.shape[0], shift is not None)
+    faiss.copy_array_to_vector(np.ascontiguousarray(matrix).reshape(-1), linear.A)
     if shift is not None:
         faiss.copy_array_to_vector(shift, linear.b)
     linear.is_trained = True

@@ -2,7 +2,7 @@
 
     key       := [pool ","] [transform ","]... [partition ","] codec ["," refine]
     pool      := "Pool" n | "Pool(" setting ["," setting]... ")"
-    transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm"
+    transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm" | "MRL" d
     partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
     codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" m ["x" nbits]
                | "RepCONC(" folder ")"
@@ -94,6 +94,19 @@ class PCA(TransformSpec):
 
     def __str__(self) -> str:
         return f"PCA{self.dim}"
+
+    def output_dim(self, dim: int) -> int:
+        return _reduced(self, dim, self.dim)
+
+
+@dataclass(frozen=True)
+class MRL(TransformSpec):
+    """The first `dim` components, scaled to length one: for vectors of Matryoshka representation learning."""
+
+    dim: int
+
+    def __str__(self) -> str:
+        return f"MRL{self.dim}"
 
     def output_dim(self, dim: int) -> int:
         return _reduced(self, dim, self.dim)
@@ -352,6 +365,7 @@ FORMS = (
     Form("transform", rf"PCA{_N}", "PCA64", PCA),
     Form("transform", rf"RR{_N}?", "RR", RandomRotation),
     Form("transform", r"L2norm", "L2norm", L2Norm),
+    Form("transform", rf"MRL{_N}", "MRL128", MRL),
     Form("partition", rf"IVF{_N}", "IVF1024", IVF),
     Form("partition", rf"BIVF{_N}(?:\(cap=(\d{{1,3}}(?:\.\d{{1,3}})?)\))?", "BIVF1024", _bivf),
     Form("codec", r"Flat", "Flat", Flat),
@@ -370,7 +384,7 @@ FORMS = (
 STAGES = ("pool", "transform", "partition", "codec", "refine")
 GRAMMAR = (
     f"a key reads [pool,][transform,...][partition,]codec[,refine]: {POOL_GRAMMAR}; "
-    "transforms OPQm[_d], PCAd, RR[d], L2norm; partitions IVFn, BIVFn[(cap=1.5)]; "
+    "transforms OPQm[_d], PCAd, RR[d], L2norm, MRLd; partitions IVFn, BIVFn[(cap=1.5)]; "
     "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6, "
     "RepCONC(folder); "
     "refine RFlat, Refine(SQfp16), Refine(SQ8)"

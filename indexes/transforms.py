@@ -14,7 +14,7 @@ import numpy as np
 from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError
-from cluscomp.indexes.key import OPQ, PCA, PQ, CodecSpec, L2Norm, RandomRotation, TransformSpec
+from cluscomp.indexes.key import MRL, OPQ, PCA, PQ, CodecSpec, L2Norm, RandomRotation, TransformSpec
 from cluscomp.indexes.learned import LearnedRotation, LearnedStep
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 
@@ -62,6 +62,34 @@ class NormalizeStep:
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x)
+
+    apply_queries = apply
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {}
+
+    def parameters(self) -> Parameters:
+        return {}
+
+    def load(self, parameters: Parameters) -> None:
+        """Nothing to load."""
+
+
+class TruncationStep:
+    """The first components of rows, scaled to length one; a row that is zero there stays zero."""
+
+    needs_training = False
+
+    def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
+        self.spec = spec
+        self.dim_in, self.dim_out = dim, spec.output_dim(dim)
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Nothing to learn."""
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return normalize_rows(x[:, : self.dim_out])
 
     apply_queries = apply
 
@@ -155,6 +183,7 @@ MATRICES: dict[type, Callable[..., np.ndarray]] = {
 }
 TRANSFORMS: dict[type, Callable[..., Step]] = {
     L2Norm: NormalizeStep,
+    MRL: TruncationStep,
     PCA: LinearStep,
     RandomRotation: LinearStep,
     OPQ: LinearStep,

@@ -46,6 +46,8 @@ ALL_KEYS = (
     "BIVF8(cap=1),SQ8",
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "PCA8,BIVF8,PQ4,Refine(SQ8)",
+    "MRL12,PQ4",
+    "MRL8,OPQ4,IVF8,PQ4x4,RFlat",
     "RepCONC(learned)",
     "RepCONC(learned-x4),RFlat",
     "IVF8,RepCONC(learned)",
