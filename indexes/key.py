@@ -418,7 +418,7 @@ def parse_key(key: str) -> IndexSpec:
 def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     if not parts["codec"]:
         raise UnknownKeyError(
-            f"index key {key!r} names no codec; did you mean {_with_codec(key)!r}? {GRAMMAR}"
+            f"index key {key!r} names no codec; did you mean {with_codec(key, 'Flat')!r}? {GRAMMAR}"
         )
     codec = parts["codec"][0]
     partition = parts["partition"][0] if parts["partition"] else None
@@ -479,10 +479,13 @@ def _with_numbers(example: str, token: str) -> str:
     return candidate if any(re.fullmatch(form.pattern, candidate) for form in FORMS) else example
 
 
-def _with_codec(key: str) -> str:
+def with_codec(key: str, codec: str) -> str:
+    """A key without codec, such as "IVF64,RFlat", with one; the part "RepCONC" by itself stands for it."""
     stages = _split(key)
+    if "RepCONC" in stages:
+        return ",".join(codec if stage == "RepCONC" else stage for stage in stages)
     is_refine = any(form.stage == "refine" and re.fullmatch(form.pattern, stages[-1]) for form in FORMS)
-    stages.insert(len(stages) - is_refine, "Flat")
+    stages.insert(len(stages) - is_refine, codec)
     return ",".join(stages)
 
 

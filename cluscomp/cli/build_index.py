@@ -97,6 +97,10 @@ def build_index(
         str | None,
         flag("--index-key", help="Kind of index, such as Flat, SQ8, OPQ48,IVF1024,PQ48.", panel=INDEX),
     ] = None,
+    codec: Annotated[
+        Path | None,
+        flag("--codec", help="Folder of a trained codec: RepCONC(DIR) in --index-key.", panel=INDEX),
+    ] = None,
     metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INDEX)] = Metric.ip,
     output_folder: Annotated[
         Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)
@@ -145,7 +149,7 @@ def build_index(
     """
     _check_input(corpus, encoder, embeddings, ids)
     target = _required(output_folder, "--output", dry_run)
-    _check_key(_required(index_key, "--index-key"))
+    index_key = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": index_key,
@@ -189,11 +193,15 @@ def _check_input(corpus: Path | None, encoder: str | None, embeddings: Path | No
         raise errors.UsageError("--ids belongs to --embeddings; the documents of --corpus have their own ids")
 
 
-def _check_key(index_key: str) -> None:
-    """A misspelt key is to be found before a model is loaded, which takes seconds."""
-    from cluscomp.indexes.key import parse_key
+def _complete_key(index_key: str | None, codec: Path | None) -> str:
+    """The key with the trained codec in it; checked before a model is loaded, which takes seconds."""
+    from cluscomp.indexes.key import parse_key, with_codec
+    from cluscomp.indexes.learned import resolve
 
-    parse_key(index_key)
+    if codec is not None:
+        index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
+    resolve(parse_key(index_key or ""))
+    return str(index_key)
 
 
 def _required(value: Any, name: str, optional: bool = False) -> Any:

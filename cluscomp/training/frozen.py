@@ -20,7 +20,9 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, normalize_rows, to_float32
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.quantization.anisotropic import THRESHOLD, anisotropic_centroids, eta_for
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
+from cluscomp.quantization.codes import unpack_codes
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.training.frozen_data import Task, make_pairs, split_pairs
@@ -102,6 +104,26 @@ def train_frozen(
         seconds=time.monotonic() - start,
     )
     return _codec(first, learned, inverse, asked is not None, settings, seed, report), report
+
+
+def train_anisotropic(
+    x: Any, m: int, *, nbits: int = 8, metric: str = "ip", threshold: float = THRESHOLD, seed: int = 0
+) -> LearnedCodec:
+    """OPQ with centroids for the scores by ScaNN's anisotropic loss: what to compare `train_frozen` with.
+
+    x: documents (n, d). threshold: see anisotropic.py. No queries, no adapter; kind "anisotropic".
+    Raises what `train_frozen` does.
+    """
+    rows, _ = _checked(x, m, nbits, None, None, metric, FrozenSettings())
+    rotation, centroids = train_opq(rows, m, nbits, n_iter=OPQ_ITERATIONS, seed=seed)
+    first = LearnedCodec(rotation.matrix, centroids, metric=metric)
+    numbers = unpack_codes(first.encode(rows), m, nbits)
+    eta = max(1.0, eta_for(rows.shape[1], threshold))
+    scoring = anisotropic_centroids(rotation.apply_rows(rows), numbers, centroids, eta=eta)
+    provenance = {"trainer": "train_anisotropic", "seed": seed, "threshold": threshold, "eta": eta}
+    return LearnedCodec(
+        rotation.matrix, centroids, scoring, metric=metric, kind="anisotropic", provenance=provenance
+    )
 
 
 def _codec(

@@ -134,32 +134,33 @@ def ranking_error(codec: LearnedCodec, x: np.ndarray, queries: np.ndarray) -> fl
 @pytest.mark.parametrize("with_queries", [True, False])
 def test_learns_to_rank_as_the_exact_scores_do(rng, with_queries: bool) -> None:
     """Against plain OPQ of the same size, on queries that took no part."""
-    data = topics(rng, 2600)
-    x, queries, new = data[:2000], data[2000:2400], data[2400:]
-    settings = FrozenSettings(epochs=6, n_nearest=100, n_pseudo=1000)
+    data = topics(rng, 2500)
+    x, queries, new = data[:2000], data[2000:2300], data[2300:]
+    settings = FrozenSettings(epochs=6, n_nearest=50, n_pseudo=1000)
     plain, _ = train_frozen(x, 4, nbits=4, settings=FrozenSettings(epochs=1, query_share=0, centroid_lr=0))
     codec, report = train_frozen(x, 4, nbits=4, queries=queries if with_queries else None, settings=settings)
     assert ranking_error(codec, x, new) < 0.95 * ranking_error(plain, x, new)
     assert report.epochs[report.kept].ndcg >= report.epochs[0].ndcg
     assert (codec.dim, codec.m, codec.nbits, codec.kind) == (32, 4, 4, "frozen")
-    assert codec.provenance["report"]["n_queries"] == (400 if with_queries else 0)
+    assert codec.provenance["report"]["n_queries"] == (300 if with_queries else 0)
 
 
 def test_positives_teach_what_vectors_do_not_say(rng) -> None:
     """Queries come rotated against their documents: only judgements can tell, and the adapter learns it."""
-    x = topics(rng, 1200)
-    turn = np.linalg.qr(np.eye(32) + 0.15 * rng.standard_normal((32, 32)))[0]
-    answers = rng.permutation(1200)[:900]
+    x = topics(rng, 800)
+    turn = np.linalg.svd(np.eye(32) + 0.4 * rng.standard_normal((32, 32)))
+    turn = turn[0] @ turn[2]  # the rotation nearest to a disturbed identity
+    answers = rng.permutation(800)[:600]
     queries = (x[answers] @ turn).astype(np.float32)
-    settings = FrozenSettings(epochs=12, adapter_lr=3e-3, label_weight=1.0, n_pseudo=500)
+    settings = FrozenSettings(epochs=12, adapter_lr=5e-3, label_weight=1.0, n_pseudo=300, batch_size=64)
     codec, report = train_frozen(
-        x, 8, nbits=4, queries=queries[:700], positives=[[a] for a in answers[:700]], settings=settings
+        x, 8, nbits=4, queries=queries[:450], positives=[[a] for a in answers[:450]], settings=settings
     )
-    scores = codec.rotate_queries(queries[700:]) @ codec.decode(codec.encode(x)).T
-    before = queries[700:] @ x.T
+    scores = codec.rotate_queries(queries[450:]) @ codec.decode(codec.encode(x)).T
+    before = queries[450:] @ x.T
 
     def rank(s: np.ndarray) -> float:
-        return float(np.median((s > s[np.arange(200), answers[700:]][:, None]).sum(axis=1)))
+        return float(np.mean((s > s[np.arange(150), answers[450:]][:, None]).sum(axis=1)))
 
     assert rank(scores) < 0.8 * rank(before)
     assert report.n_positives > 0
