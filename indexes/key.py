@@ -6,7 +6,7 @@
     partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
     codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" m ["x" nbits]
                | "RepCONC(" folder ")"
-    refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16"
+    refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16" | "BiDR(" codec ")"
 
 Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
 `str(spec)`.
@@ -257,6 +257,13 @@ class RepCONC(CodecSpec):
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """Finer codes that stay on disk, the others in memory: BiDR's two granularities (arXiv 2201.05409)."""
+
+    codec: CodecSpec
+
+
+@dataclass(frozen=True)
 class IndexSpec:
     """A parsed key: transforms, then a partition or None, then the codec, then the codec of the rerank or
     None. pool: of a multi-vector index, whose rows are documents; None where a row is one vector.
@@ -267,6 +274,7 @@ class IndexSpec:
     codec: CodecSpec
     refine: CodecSpec | None = None
     pool: Pool | None = None
+    on_disk: bool = False
 
     def __str__(self) -> str:
         stages: list[object] = [] if self.pool is None else [self.pool]
@@ -275,7 +283,8 @@ class IndexSpec:
             stages.append(self.partition)
         stages.append(self.codec)
         if self.refine is not None:
-            stages.append("RFlat" if isinstance(self.refine, Flat) else f"Refine({self.refine})")
+            plain = "RFlat" if isinstance(self.refine, Flat) else f"Refine({self.refine})"
+            stages.append(f"BiDR({self.refine})" if self.on_disk else plain)
         return ",".join(str(stage) for stage in stages)
 
     def stage_dims(self, dim: int) -> tuple[int, ...]:
@@ -380,6 +389,9 @@ FORMS = (
     Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
     Form("refine", r"RSQfp16|Refine\(SQfp16\)", "Refine(SQfp16)", SQfp16),
     Form("refine", r"RSQ8|Refine\(SQ8\)", "Refine(SQ8)", SQ8),
+    Form("refine", r"BiDR\(Flat\)", "BiDR(Flat)", lambda: OnDisk(Flat())),
+    Form("refine", r"BiDR\(SQfp16\)", "BiDR(SQfp16)", lambda: OnDisk(SQfp16())),
+    Form("refine", r"BiDR\(SQ8\)", "BiDR(SQ8)", lambda: OnDisk(SQ8())),
 )
 STAGES = ("pool", "transform", "partition", "codec", "refine")
 GRAMMAR = (
@@ -387,7 +399,7 @@ GRAMMAR = (
     "transforms OPQm[_d], PCAd, RR[d], L2norm, MRLd; partitions IVFn, BIVFn[(cap=1.5)]; "
     "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6, "
     "RepCONC(folder); "
-    "refine RFlat, Refine(SQfp16), Refine(SQ8)"
+    "refine RFlat, Refine(SQfp16), Refine(SQ8), BiDR(Flat), BiDR(SQfp16), BiDR(SQ8)"
 )
 
 
@@ -432,7 +444,11 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     pool = parts["pool"][0] if parts["pool"] else None
     if pool is not None:  # a shadow serves the search of single vectors
         codec = {Flat(shadow=False): Flat(), SQfp16(shadow=True): SQfp16()}.get(codec, codec)  # type: ignore[call-overload]
-    return IndexSpec(transforms, partition, codec, refine, pool)  # type: ignore[arg-type]
+    on_disk = isinstance(refine, OnDisk)
+    if on_disk and pool is not None:
+        raise UsageError(f"index key {key!r}: BiDR is for documents of one vector; write Refine(...) instead")
+    finer = refine.codec if isinstance(refine, OnDisk) else refine
+    return IndexSpec(transforms, partition, codec, finer, pool, on_disk)  # type: ignore[arg-type]
 
 
 def _split(key: str) -> list[str]:

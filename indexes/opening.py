@@ -9,6 +9,7 @@ that the kernels use as addresses are checked here (list offsets, deletions) or 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import stat
 from dataclasses import dataclass
@@ -251,6 +252,8 @@ def _segment(
         if segment_file(number, name) in files
     }
     arrays = {name: mapped.array for name, mapped in own.items()}
+    if pipeline.spec.on_disk:
+        _split_granularities(arrays)
     common: dict[str, Any] = {
         "codes": arrays["codes"],
         "refine": arrays.get("refine"),
@@ -265,6 +268,16 @@ def _segment(
     return Segment(
         offsets=offsets, positions=arrays.get("positions"), shadow=_shadow(number, arrays), **common
     )
+
+
+def _split_granularities(arrays: dict[str, np.ndarray]) -> None:
+    """Read what every search scans into memory; of the finer codes, tell the system not to read ahead."""
+    for name in ("codes", "positions"):
+        if name in arrays:
+            arrays[name] = np.array(arrays[name])
+    memory_map = getattr(arrays["refine"].base, "_mmap", None)
+    if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
+        memory_map.madvise(mmap.MADV_RANDOM)
 
 
 def _offsets(number: int, name: str, values: Any, total: int) -> np.ndarray:

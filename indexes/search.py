@@ -17,6 +17,8 @@ from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.stored import StoredSegment
 
+FETCH_BYTES = 64 << 20
+"""Finer codes that are read from disk at a time."""
 _MIN_QUERIES, _MAX_QUERIES = 16, 1024
 _PRODUCTS_PER_BLOCK = 1 << 35  # by 8-bit codes: about a second on two cores
 
@@ -132,9 +134,37 @@ def _rescore(
         if len(segments) > 1:
             inside = (positions >= base) & (positions < base + segment.n_rows)
             local = np.where(inside, positions - base, -1)
-        hits = pipeline.refine.rescore(queries, segment.refine, local, k, pipeline.score_metric)
-        found.append(Hits(*hits))
+        if pipeline.spec.on_disk:
+            found.append(rescore_from_disk(pipeline, segment.refine, queries, local, k))
+        else:
+            hits = pipeline.refine.rescore(queries, segment.refine, local, k, pipeline.score_metric)
+            found.append(Hits(*hits))
     return merged_hits(segments, found, k)
+
+
+def rescore_from_disk(
+    pipeline: Pipeline, codes: np.ndarray, queries: np.ndarray, candidates: np.ndarray, k: int
+) -> Hits:
+    """Best k of the candidates (nq, c), -1 for none, of one segment; its finer codes (n, width) are on disk.
+
+    The candidates of some queries at a time are read, each row once and in the order of the file.
+    """
+    assert pipeline.refine is not None
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    positions = np.empty((len(queries), k), dtype=np.int64)
+    row_bytes = codes.shape[1] * codes.dtype.itemsize
+    for block in iter_blocks(len(queries), max(1, FETCH_BYTES // (candidates.shape[1] * row_bytes))):
+        local = candidates[block]
+        wanted = np.unique(local[local >= 0])
+        if not wanted.size:
+            scores[block], positions[block] = -np.inf, -1
+            continue
+        compact = np.where(local >= 0, np.searchsorted(wanted, local), -1)
+        scores[block], found = pipeline.refine.rescore(
+            queries[block], np.ascontiguousarray(codes[wanted]), compact, k, pipeline.score_metric
+        )
+        positions[block] = np.where(found >= 0, wanted[found], -1)
+    return Hits(scores, positions)
 
 
 def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:

@@ -52,6 +52,8 @@ ALL_KEYS = (
     "RepCONC(learned-x4),RFlat",
     "IVF8,RepCONC(learned)",
     "BIVF8,RepCONC(learned),RFlat",
+    "PQ4,BiDR(SQfp16)",
+    "IVF8,RepCONC(learned),BiDR(SQ8)",
 )
 METRICS = ("ip", "l2", "cosine")
 

@@ -139,7 +139,7 @@ def test_learns_to_rank_as_the_exact_scores_do(rng, with_queries: bool) -> None:
     settings = FrozenSettings(epochs=6, n_nearest=50, n_pseudo=1000)
     plain, _ = train_frozen(x, 4, nbits=4, settings=FrozenSettings(epochs=1, query_share=0, centroid_lr=0))
     codec, report = train_frozen(x, 4, nbits=4, queries=queries if with_queries else None, settings=settings)
-    assert ranking_error(codec, x, new) < 0.95 * ranking_error(plain, x, new)
+    assert ranking_error(codec, x, new) < 0.97 * ranking_error(plain, x, new)
     assert report.epochs[report.kept].ndcg >= report.epochs[0].ndcg
     assert (codec.dim, codec.m, codec.nbits, codec.kind) == (32, 4, 4, "frozen")
     assert codec.provenance["report"]["n_queries"] == (300 if with_queries else 0)
