@@ -42,7 +42,7 @@ class FrozenSettings:
     centroid_lr: float = 0.02
     adapter_lr: float = 1e-4
     held_out: float = 0.1
-    n_pseudo: int = 4096
+    n_pseudo: int = 2048
 
     def check(self) -> None:
         """Raise UsageError for a value that cannot work."""
