@@ -20,7 +20,7 @@ DEPTH = 10
 
 @dataclass(frozen=True)
 class FrozenSettings:
-    """How `train_frozen` learns; the defaults were chosen on SciFact's training queries.
+    """How `train_frozen` learns; the defaults were set with SciFact in view.
 
     query_share: of the queries' second moment in the metric; 0 is plain OPQ. epochs: passes over the queries.
     batch_size: queries a step. n_nearest: documents a query that the exact scores are compared on.
@@ -28,8 +28,8 @@ class FrozenSettings:
     centroids too, not the query adapter alone; they then learn which documents are answers, which helps where
     the same documents will be answers again, and harms the others. temperature: of the softmax, times the
     standard deviation of the exact scores. centroid_lr: times the root mean square of the centroids.
-    adapter_lr: over the root mean square of the queries' lengths. held_out: share of the queries that choose
-    the epoch; 0 takes the last. n_pseudo: documents that stand for queries, in all.
+    adapter_lr: of W; of b times the root mean square of the queries' lengths. held_out: share of the queries
+    that choose the epoch; 0 takes the last. n_pseudo: documents that stand for queries, in all.
     """
 
     query_share: float = 0.5
@@ -82,7 +82,7 @@ def learn(
     size = float(np.sqrt(np.mean(np.square(parameters.centroids), dtype=np.float64)))
     length = float(np.sqrt(np.mean(np.square(task.teachers.queries).sum(axis=1), dtype=np.float64)))
     adapter = settings.adapter_lr if task.real is not None else 0.0
-    adam = Adam((settings.centroid_lr * size, adapter / length, adapter * length))
+    adam = Adam((settings.centroid_lr * size, adapter, adapter * length))
     epochs = [Epoch(None, held_out_ndcg(scorer, parameters, task))]
     best, kept = parameters.copy(), 0
     for number in range(1, settings.epochs + 1):
@@ -166,4 +166,4 @@ def held_out_ndcg(scorer: Scorer, parameters: Parameters, task: Task) -> float |
             hits, relevant = hits[hits != held.own[i]], relevant[relevant != held.own[i]]
         gains = np.isin(hits[:DEPTH], relevant if held.positives[i].size else relevant[:DEPTH])
         total += discounts[: len(gains)][gains].sum() / discounts[: min(DEPTH, len(relevant))].sum()
-    return total / len(held)
+    return float(total / len(held))
