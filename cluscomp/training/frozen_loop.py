@@ -41,7 +41,7 @@ class FrozenSettings:
     temperature: float = 0.5
     centroid_lr: float = 0.02
     adapter_lr: float = 1e-4
-    held_out: float = 0.1
+    held_out: float = 0.0
     n_pseudo: int = 2048
 
     def check(self) -> None:
