@@ -284,12 +284,11 @@ class OpenedScann:
 
     def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
         """See `contender.Opened`. A single query is searched by ScaNN's own call for one."""
-        settings = {
-            "leaves_to_search": parameters.get("nprobe"),
-            "pre_reorder_num_neighbors": parameters["refine_factor"] * k
-            if "refine_factor" in parameters
-            else None,
-        }
+        settings = {}
+        if "nprobe" in parameters:
+            settings["leaves_to_search"] = parameters["nprobe"]
+        if "refine_factor" in parameters:
+            settings["pre_reorder_num_neighbors"] = parameters["refine_factor"] * k
         rows = _rows(queries, self._metric)
         if len(rows) == 1:
             numbers, scores = self._searcher.search(rows[0], k, **settings)

@@ -280,6 +280,7 @@ def test_parquet_holds_the_same_table(result, tmp_path):
         ("hnswlib", "hnswlib:M=8", 0.95),
         ("usearch", "usearch:connectivity=8", 0.95),
         ("scann", "scann:leaves=4", 0.9),
+        ("scann", "scann:leaves=0,reorder=0", 0.3),
     ],
 )
 def test_rivals(tmp_path, metric, module, key, least):
