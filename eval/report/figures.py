@@ -120,9 +120,9 @@ def loss_split(rows: Sequence[Row]) -> Any | None:
                 **_hovers(mine),
             )
     if judged:
-        _choice(figure, [f"loss in {title}" for _, title in measures], len(CAUSES))
+        _choice(figure, [title for _, title in measures], len(CAUSES))
     figure.update_layout(barmode="relative")
-    figure.update_xaxes(title="lost against the exact search; negative is gained")
+    figure.update_xaxes(title="lost against the exact search")
     return _bars(figure, len(mine))
 
 
@@ -196,7 +196,7 @@ def _log(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis with ticks at 1, 2 and 5 times the powers of ten, written out."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     ticks = [digit * 10.0**power for power in range(low, high + 1) for digit in (1, 2, 5)]
-    edge = max(0.06 * math.log10(max(values) / min(values)), 0.05)
+    edge = max(0.1 * math.log10(max(values) / min(values)), 0.05)
     return {
         "type": "log",
         "tickvals": ticks,

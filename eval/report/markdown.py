@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluscomp.errors import EmptyInputError
-from cluscomp.eval.report.labels import Row, number, rounded, settings
+from cluscomp.eval.report.labels import Row, number, rounded, settings, thorough
 
 
 def render_markdown(rows: Sequence[Row], *, title: str, command: str = "", notes: Sequence[str] = ()) -> str:
@@ -17,6 +17,7 @@ def render_markdown(rows: Sequence[Row], *, title: str, command: str = "", notes
     if not good:
         raise EmptyInputError("there is no measured row to report")
     parts = [f"# {title}", *_head(good, command)]
+    parts += _summary(good)
     for name in dict.fromkeys(row["dataset"] for row in good):
         parts += _section(name, [row for row in good if row["dataset"] == name])
     failed = [f"{row['dataset']}, `{row['label']}`: {row['error']}" for row in rows if row.get("error")]
@@ -45,6 +46,25 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
         "run on this machine under its load: compare rows, not machines."
     )
     return [line for line in lines if line]
+
+
+def _summary(rows: Sequence[Row]) -> list[str]:
+    """Quality of each key on all datasets, at the setting that finds most; nothing for one dataset."""
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    if len(datasets) < 2:
+        return []
+    recall = f"recall@{rows[0]['k']}"
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    lines = [f"| key | {' | '.join(datasets)} |", "| --- |" + " ---: |" * len(datasets)]
+    for label in labels:
+        cells = []
+        for name in datasets:
+            mine = [row for row in rows if row["label"] == label and row["dataset"] == name]
+            best = thorough(mine) if mine else {}
+            cells.append(f"{number(best['ndcg@10'])} / {number(best[recall], 3)}" if best else "-")
+        lines.append(f"| `{label}` | {' | '.join(cells)} |")
+    about = f"nDCG@10 / {recall.capitalize()} of each key at the setting that finds most:"
+    return ["## Summary", about, "\n".join(lines)]
 
 
 def _section(name: str, rows: Sequence[Row]) -> list[str]:

@@ -4,22 +4,24 @@ function show(figure, command) {
   box.querySelector("pre").textContent = command;
   box.hidden = false;
 }
-// Long names take a share of a narrow window at most: the figure would vanish beside them.
+// In a narrow window long names would leave no room for the figure, and the legend takes several lines.
 function fit(plot) {
-  const axis = plot.layout.yaxis;
-  if (!plot._names && axis.type !== "category" && axis.autorange !== "reversed") return;
-  const narrow = plot.clientWidth < 620;
-  if (plot._narrow === narrow) return;
-  plot._narrow = narrow;
-  Plotly.relayout(plot, {"yaxis.tickfont.size": narrow ? 8 : 11, "xaxis.nticks": narrow ? 4 : 0});
+  const narrow = plot.closest("figure").clientWidth < 620;
+  if (plot.narrow !== narrow) {
+    plot.narrow = narrow;
+    const change = {"margin.t": narrow ? 120 : 70};
+    if (plot.layout.yaxis.autorange === "reversed") change["yaxis.tickfont.size"] = narrow ? 8 : 11;
+    if (plot.layout.updatemenus) change["updatemenus[0].pad.b"] = narrow ? 64 : 32;
+    Plotly.relayout(plot, change);
+  }
+  Plotly.Plots.resize(plot);
 }
 for (const plot of document.querySelectorAll(".plotly-graph-div")) {
   plot.on("plotly_click", (event) => {
     const found = event.points.find((point) => point.customdata);
     if (found) show(plot.closest("figure"), found.customdata[0]);
   });
-  fit(plot);
-  window.addEventListener("resize", () => fit(plot));
+  new ResizeObserver(() => fit(plot)).observe(plot.closest("figure"));
 }
 for (const row of document.querySelectorAll("tr[data-command]")) {
   row.addEventListener("click", () => show(row.closest("figure"), row.dataset.command));

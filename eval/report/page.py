@@ -19,7 +19,7 @@ EXPLANATIONS = {
     "speed": "Each line is a key, each point a setting of its search; rings mark points that no other beats "
     "in both. All queries in one call.",
     "loss": "Coarse miss: not in the probed lists. Quantization: coded too roughly. Rerank: the finer codes' "
-    "error. Keys of this project only.",
+    "error. Negative is gained. Keys of this project only.",
     "balance": "Partitioned keys of this project.",
     "latency": "One query at a time, encoding not counted.",
 }

@@ -42,7 +42,7 @@ def test_rerank_ranks_the_given_documents_only(vectors):
     assert numbers[0][0] == 2  # d50, the document that the query is
     assert [len(row) for row in numbers] == [2, 0]
     want = sorted(vectors[50] @ vectors[[7, 3, 50]].T, reverse=True)[:2]
-    np.testing.assert_allclose(scores[0], want, atol=0.02)
+    np.testing.assert_allclose(scores[0], want, atol=0.05)  # eight bits, ranges learned from 40 rows
 
 
 def test_it_equals_mtebs_faiss_back_end(vectors):
