@@ -42,10 +42,19 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
     lines.append(
         "Bytes a document are all files that the library stores, without ids of documents. `exact` is the "
         "share of the 10 nearest documents by uncompressed vectors among the first 10 hits. `loses <`: with "
-        "95% confidence nDCG@10 is below the uncompressed search by less than this. Times are those of this "
-        "run on this machine under its load: compare rows, not machines."
+        "95% confidence nDCG@10 is below the uncompressed search by less than this."
     )
+    if not _quiet(rows):
+        lines.append(
+            "Times are left out: more processes than cores ran while they were taken, so that they mean "
+            "little."
+        )
     return [line for line in lines if line]
+
+
+def _quiet(rows: Sequence[Row]) -> bool:
+    """Whether the machine was free enough for times to mean something."""
+    return all((row["load"] or 0.0) <= row["cores"] for row in rows)
 
 
 def _summary(rows: Sequence[Row]) -> list[str]:
@@ -70,11 +79,12 @@ def _summary(rows: Sequence[Row]) -> list[str]:
 def _section(name: str, rows: Sequence[Row]) -> list[str]:
     first = rows[0]
     recall = f"recall@{first['k']}"
-    columns = ("key", "search", "bytes / document", "nDCG@10", recall.capitalize(), "exact", "loses <",
-               "queries / s", "p50 ms", "p99 ms")  # fmt: skip
+    columns = ["key", "search", "bytes / document", "nDCG@10", recall.capitalize(), "exact", "loses <",
+               "queries / s", "p50 ms", "p99 ms"]  # fmt: skip
+    columns = columns[: None if _quiet(rows) else -3]
     table = [f"| {' | '.join(columns)} |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
     for row in rows:
-        cells = (
+        cells = [
             f"`{row['label']}`",
             settings(row),
             rounded(row["bytes_per_doc"]),
@@ -85,7 +95,7 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
             rounded(row["queries_per_second"]),
             rounded(row["latency_p50_ms"]),
             rounded(row["latency_p99_ms"]),
-        )
-        table.append(f"| {' | '.join(cells)} |")
+        ]
+        table.append(f"| {' | '.join(cells[: len(columns)])} |")
     about = f"{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions."
     return [f"## {name}", about, "\n".join(table)]
