@@ -90,8 +90,11 @@ def benchmark(
     if report:
         errors.require("plotly", extra="report", why="report.html; --no-report does without it")
     config = _chosen(read_config(file), only_dataset, only_key)
-    settings = {"seed": seed, "threads": threads}
-    config = replace(config, **{name: value for name, value in settings.items() if value is not None})
+    config = replace(
+        config,
+        seed=config.seed if seed is None else seed,
+        threads=config.threads if threads is None else threads,
+    )
     folder = output_folder or file.with_suffix(".results")
     with StageProgress(quiet=quiet) as progress:
         result = run_benchmark(

@@ -150,7 +150,7 @@ def _check(
     corpus: Path | None, encoder: str | None, embeddings: Path | None, dataset: Path | None,
     query_embeddings: Path | None, min_ndcg: float | None, target: Path | None,
 ) -> None:  # fmt: skip
-    from cluscomp.indexes.folder import check_target
+    from cluscomp.folders import check_target
 
     if (corpus is None) == (embeddings is None):
         both = "both are given" if corpus is not None else "neither is given"

@@ -24,12 +24,19 @@ MARGIN = 0.01
 EXACT_RECALL = f"exact_recall@{NEIGHBOURS}"
 
 
+def with_missing(ids: np.ndarray) -> np.ndarray:
+    """Ids and one None, which -1, the number of a missing hit, takes as the last."""
+    longer = np.empty(len(ids) + 1, dtype=object)
+    longer[:-1], longer[-1] = ids, None
+    return longer
+
+
 class Named:
     """An opened index whose hits carry the ids of the collection."""
 
     def __init__(self, opened: Opened, ids: np.ndarray) -> None:
         self._opened = opened
-        self._ids = np.append(ids, None)  # -1, a missing hit, takes the last
+        self._ids = with_missing(ids)
 
     def __len__(self) -> int:
         return len(self._ids) - 1
@@ -61,7 +68,7 @@ class Yardstick:
 
     def measure(self, scores: np.ndarray, positions: np.ndarray) -> dict[str, float]:
         """The measures whose losses are split."""
-        ids = np.append(self.collection.document_ids, None)[positions]
+        ids = with_missing(self.collection.document_ids)[positions]
         return self.values_of(run_from_results(self.collection.query_ids, scores, ids))
 
     def values_of(self, run: Run) -> dict[str, float]:

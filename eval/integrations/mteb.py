@@ -120,9 +120,9 @@ class CluscompSearchIndex:
             found, positions = index.search(queries[row : row + 1], len(index), **everything)
             score_of = np.full(len(index), -np.inf, dtype=np.float32)
             score_of[positions[0]] = found[0]
-            order = np.argsort(-score_of[wanted], kind="stable")[:top_k] if wanted else []
+            order: list[int] = np.argsort(-score_of[wanted], kind="stable")[:top_k].tolist() if wanted else []
             scores.append([float(score_of[wanted[place]]) for place in order])
-            numbers.append([int(place) for place in order])
+            numbers.append(order)
         return scores, numbers
 
 

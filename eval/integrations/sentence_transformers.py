@@ -67,7 +67,7 @@ def _evaluator_class() -> type:
                 raise UsageError("score_functions cannot be searched by an index; leave them out")
             self.index_key, self.seed = index_key, seed
             self.search_kwargs = dict(search_kwargs or {})
-            self.index = None if index is None else _opened(index, self.corpus_ids)
+            self.index: Any = None if index is None else _opened(index, self.corpus_ids)
 
         def compute_all_metrics(
             self,
