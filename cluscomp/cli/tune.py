@@ -150,7 +150,7 @@ def _check(
     corpus: Path | None, encoder: str | None, embeddings: Path | None, dataset: Path | None,
     query_embeddings: Path | None, min_ndcg: float | None, target: Path | None,
 ) -> None:  # fmt: skip
-    from cluscomp.folders import check_target
+    from cluscomp.indexes.folder import check_index_target
 
     if (corpus is None) == (embeddings is None):
         both = "both are given" if corpus is not None else "neither is given"
@@ -162,7 +162,7 @@ def _check(
     if min_ndcg is not None and dataset is None:
         raise errors.UsageError("--min-ndcg needs judgements: give --dataset, or --min-recall instead")
     if target is not None:
-        check_target(target.absolute(), "fail")
+        check_index_target(target.absolute(), "fail")
 
 
 def _inputs(
