@@ -83,7 +83,8 @@ def run(
     if m is None or output_folder is None:
         raise UsageError(f"{'--m' if m is None else '--output'} is missing")
     from cluscomp.quantization.learned_folder import check_codec_target
-    from cluscomp.training.frozen import FrozenSettings, train_frozen
+    from cluscomp.training.frozen import train_frozen
+    from cluscomp.training.frozen_loop import FrozenSettings
 
     flags.check()
     check_codec_target(output_folder, if_exists)

@@ -180,7 +180,7 @@ def _fit(
         _seed_everything(settings.seed, step)  # so that a resumed step drops the same units
         loss = batch_loss(model, pairs, plan[step], settings)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step, len(plan))

@@ -62,7 +62,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     import torch
     from torch.distributed.nn.functional import all_gather
 
-    gathered: list[Tensor] = list(all_gather(rows))  # type: ignore[no-untyped-call]
+    gathered: list[Tensor] = list(all_gather(rows))
     return torch.cat(gathered)
 
 

@@ -20,7 +20,7 @@ def repconc_loss_class() -> type[Any]:
     """The class `cluscomp.training.RepCONCLoss`, made when torch is there (see its docstring)."""
     torch = require("torch", extra="train", why="RepCONCLoss")
 
-    class RepCONCLoss(torch.nn.Module):  # type: ignore[misc]
+    class RepCONCLoss(torch.nn.Module):  # type: ignore[misc, name-defined]
         """Loss for SentenceTransformerTrainer: ranking on balanced product codes, and quantization error.
 
         model: the SentenceTransformer that is trained. rotation: (d_out, d) and centroids: (m, k, d_out/m),
