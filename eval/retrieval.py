@@ -60,38 +60,43 @@ def evaluate_index(
     *,
     k: int = 100,
     metrics: Sequence[str] = DEFAULT_METRICS,
+    lengths: np.ndarray | None = None,
     search_kwargs: Mapping[str, Any] | None = None,
     ignore_identical_ids: bool = False,
     repeats: int = 1,
 ) -> EvalReport:
     """Search with all queries, score the results, and time single searches.
 
-    queries: (n, dim), one row for each of `query_ids`. k: results a query, at most len(index) are asked for;
-    every cutoff of `metrics` must be within k. search_kwargs: passed to `index.search` (nprobe and the like).
-    ignore_identical_ids: drop a hit whose document id equals the query id (then k + 1 hits are searched), as
-    BEIR does for collections whose queries are documents (ArguAna, Quora). Off by default: ids of other
-    collections may coincide by chance (scifact's do), and dropping those changes the figures. repeats: times
-    that the search with all queries is timed.
+    queries: (n, dim), one row for each of `query_ids`; for a multi-vector index the vectors of all queries
+    below each other, with lengths (n,), the number of each. k: results a query, at most len(index) are asked
+    for; every cutoff of `metrics` must be within k. search_kwargs: passed to `index.search` (nprobe and the
+    like). ignore_identical_ids: drop a hit whose document id equals the query id (then k + 1 hits are
+    searched), as BEIR does for collections whose queries are documents (ArguAna, Quora). Off by default: ids
+    of other collections may coincide by chance (scifact's do), and dropping those changes the figures. repeats:
+    times that the search with all queries is timed.
 
     Latency: one query at a time, the first 200 after 10 for warm-up. Raises UsageError, DimensionError,
     EmptyInputError, and what `index.search` and `evaluate` raise.
     """
-    _check(index, queries, query_ids, k, metrics)
+    asked = _Queries(queries, lengths)
+    _check(index, asked, query_ids, k, metrics)
     kwargs = dict(search_kwargs or {})
     depth = min(k + ignore_identical_ids, len(index))
     elapsed = []
     for _ in range(max(1, repeats)):
         start = time.perf_counter()
-        scores, ids = index.search(queries, depth, **kwargs)
+        scores, ids = asked.search(index, 0, len(asked), depth, kwargs)
         elapsed.append(time.perf_counter() - start)
     drop_for = query_ids if ignore_identical_ids else None
     run = run_from_results(query_ids, scores, ids, limit=k, drop_for=drop_for)
-    latencies = _latencies_ms(index, queries, depth, kwargs)
+    latencies = _latencies_ms(index, asked, depth, kwargs)
     p50, p95, p99 = np.percentile(latencies, [50, 95, 99]).tolist()
     return EvalReport(
         metrics=evaluate(run, qrels, metrics),
         bytes_per_doc=_bytes_per_doc(index),
-        code_bytes_per_doc=_as_float(getattr(index, "code_size", None)),
+        code_bytes_per_doc=_as_float(
+            getattr(index, "code_bytes_per_document", getattr(index, "code_size", None))
+        ),
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
@@ -130,8 +135,28 @@ def run_from_results(
     return run
 
 
+class _Queries:
+    """Queries of one vector each, or of several where there are lengths."""
+
+    def __init__(self, vectors: np.ndarray, lengths: Any) -> None:
+        self._vectors = vectors
+        self._ends = None if lengths is None else np.concatenate([[0], np.cumsum(lengths)])
+
+    def __len__(self) -> int:
+        return len(self._vectors) if self._ends is None else len(self._ends) - 1
+
+    def search(
+        self, index: SearchableIndex, start: int, stop: int, k: int, kwargs: dict[str, Any]
+    ) -> tuple[np.ndarray, Any]:
+        """Search with queries start to stop."""
+        if self._ends is None:
+            return index.search(self._vectors[start:stop], k, **kwargs)
+        ends = self._ends[start : stop + 1]
+        return index.search(self._vectors[ends[0] : ends[-1]], k, lengths=np.diff(ends), **kwargs)
+
+
 def _check(
-    index: SearchableIndex, queries: np.ndarray, query_ids: Sequence[str], k: int, metrics: Sequence[str]
+    index: SearchableIndex, queries: _Queries, query_ids: Sequence[str], k: int, metrics: Sequence[str]
 ) -> None:
     if k < 1:
         raise UsageError(f"k is {k}, at least 1 is needed")
@@ -146,13 +171,13 @@ def _check(
         raise EmptyInputError("the index holds 0 documents; add some before evaluating it")
 
 
-def _latencies_ms(index: SearchableIndex, queries: np.ndarray, k: int, kwargs: dict[str, Any]) -> np.ndarray:
+def _latencies_ms(index: SearchableIndex, queries: _Queries, k: int, kwargs: dict[str, Any]) -> np.ndarray:
     for row in range(min(_WARM_UP_QUERIES, len(queries))):
-        index.search(queries[row : row + 1], k, **kwargs)
+        queries.search(index, row, row + 1, k, kwargs)
     times = []
     for row in range(min(_TIMED_QUERIES, len(queries))):
         start = time.perf_counter()
-        index.search(queries[row : row + 1], k, **kwargs)
+        queries.search(index, row, row + 1, k, kwargs)
         times.append(1e3 * (time.perf_counter() - start))
     return np.array(times)
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
 from cluscomp.indexes.build_memory import peak_bytes
-from cluscomp.indexes.build_source import TextInput, VectorInput, open_input
+from cluscomp.indexes.build_source import TextInput, VectorInput, open_document_input, open_input
 from cluscomp.indexes.build_stages import (
     REPORT_NAME,
     SETTINGS_NAME,
@@ -80,6 +80,7 @@ def build_index(
     metric: str = "ip",
     encoder: Encoder | None = None,
     ids: Any = None,
+    lengths: Any = None,
     max_memory: int | None = None,
     seed: int = 0,
     if_exists: IfExists = "fail",
@@ -96,6 +97,8 @@ def build_index(
     (Document, (id, title, text), or mapping); without, vectors (n, dim): a path (.npy, .npz, .fvecs, .fbin,
     .parquet), an array, or a VectorSource. A VectorSource or array with an encoder: vectors that it made.
     ids: of vectors: n integers or texts, or a path; None numbers them from 0.
+    lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each; ids are then those of
+    the documents, and an encoder must be of kind "tokens" or "multivector".
     max_memory: bytes that the whole process may take; None: 80% of what is free now.
     if_exists: "fail" (OutputExistsError if `output` is taken), "replace" (an old index, which stays until the
     new one is complete), or "resume". An interrupted build with the same settings is continued by "fail" and
@@ -118,7 +121,7 @@ def build_index(
     target = Path(output).absolute()
     if if_exists == "fail":
         check_index_target(target, "fail")
-    opened = open_input(source, encoder, ids, empty_documents)
+    opened = _open(request, source, encoder, lengths, ids, empty_documents)
     if if_exists == "resume" and _is_finished(target, request, opened):
         return _finished_report(target, start)
     check_index_target(target, "replace")
@@ -133,6 +136,7 @@ def plan_build(
     metric: str = "ip",
     encoder: Encoder | None = None,
     ids: Any = None,
+    lengths: Any = None,
     max_memory: int | None = None,
     seed: int = 0,
     train_rows: int | None = None,
@@ -145,7 +149,24 @@ def plan_build(
     False.
     """
     request = _request(index_key, metric, seed, train_rows, store_texts, max_memory)
-    return plan_for(request, open_input(source, encoder, ids, empty_documents))
+    opened = _open(request, source, encoder, lengths, ids, empty_documents)
+    if request.spec.pool is not None:
+        from cluscomp.indexes.multivector.plan import document_plan
+
+        return document_plan(request, opened, None, timed=True)
+    return plan_for(request, opened)
+
+
+def _open(request: Request, source: Any, encoder: Any, lengths: Any, ids: Any, empty_documents: str) -> Any:
+    """The input that the key is for: vectors or texts, or documents of several vectors."""
+    if request.spec.pool is not None:
+        return open_document_input(source, encoder, lengths, ids, empty_documents)
+    if lengths is not None:
+        raise errors.UsageError(
+            f"lengths belong to token vectors, but the rows of {str(request.spec)!r} are single vectors; "
+            "use a key that begins with a pool, such as Pool16,IVF1024,PQ96"
+        )
+    return open_input(source, encoder, ids, empty_documents)
 
 
 def _request(
@@ -177,12 +198,8 @@ def _build(
     request: Request, source: VectorInput | TextInput, target: Path, if_exists: IfExists, progress: Progress,
     config: dict[str, Any],
 ) -> tuple[Builder, BuildPlan]:  # fmt: skip
-    if isinstance(source, VectorInput):
-        request.spec.stage_dims(
-            source.vectors.dim
-        )  # a key that does not fit is an error before anything is written
-    else:
-        request.spec.stage_dims(source.encoder.info.dim)
+    dim = source.encoder.info.dim if isinstance(source, TextInput) else source.vectors.dim
+    request.spec.stage_dims(dim)  # a key that does not fit is an error before anything is written
     work = WorkFolder(work_path(target), request.identity(source))
     try:
         work.adopt(if_exists)
@@ -191,7 +208,7 @@ def _build(
         raise
     if work.discarded:
         warnings.warn(f"an unfinished build of other settings was discarded in {work.path}", stacklevel=3)
-    builder = Builder(request, source, work, target, progress)
+    builder = _builder_class(request)(request, source, work, target, progress)
     try:
         plan = builder.run(replace=if_exists != "fail", config=config)
     except Exception:
@@ -202,6 +219,14 @@ def _build(
         raise
     work.remove()
     return builder, plan
+
+
+def _builder_class(request: Request) -> type[Builder]:
+    if request.spec.pool is None:
+        return Builder
+    from cluscomp.indexes.multivector.build import DocumentBuilder
+
+    return DocumentBuilder
 
 
 def _is_finished(target: Path, request: Request, source: VectorInput | TextInput) -> bool:

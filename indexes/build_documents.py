@@ -144,8 +144,12 @@ class DocumentStore:
     def iter_contents(self, n: int) -> Iterator[str]:
         """Title + " " + text of the first n documents in order, read in batches."""
         for start in range(0, n, BATCH):
-            rows = self._rows(f"SELECT title, text {_RANGE}", (start, min(start + BATCH, n)))
-            yield from (f"{title} {text}".strip() for title, text in rows)
+            yield from self.contents(slice(start, min(start + BATCH, n)))
+
+    def contents(self, documents: slice) -> list[str]:
+        """Title + " " + text of the documents at positions of a slice."""
+        rows = self._rows(f"SELECT title, text {_RANGE}", (documents.start, documents.stop))
+        return [f"{title} {text}".strip() for title, text in rows]
 
     def ids(self, start: int, stop: int) -> list[str]:
         """Ids of the documents at positions start..stop-1."""

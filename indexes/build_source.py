@@ -14,6 +14,7 @@ from cluscomp import errors
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
+    from cluscomp.indexes.multivector.source import RaggedInput
     from cluscomp.inputs.corpus import Document
     from cluscomp.inputs.sources import VectorSource
 
@@ -47,6 +48,11 @@ def open_input(
     iterable of Documents (with an encoder). Raises UsageError for combinations that make no sense, and what
     opening raises.
     """
+    if encoder is not None and encoder.info.kind != "dense":
+        raise errors.UsageError(
+            f"encoder {encoder.info.name!r} gives several vectors a text (kind {encoder.info.kind!r}); use a "
+            "key that begins with a pool, such as Pool16,IVF1024,PQ96"
+        )
     if encoder is not None and not _is_vectors(source):
         if ids is not None:
             raise errors.UsageError("ids belong to vectors; documents have their own ids")
@@ -59,6 +65,31 @@ def open_input(
             f"{encoder.info.dim}; name the encoder that made them, or none"
         )
     return VectorInput(vectors, _vector_identity(source, vectors), info)
+
+
+def open_document_input(
+    source: Any, encoder: Encoder | None, lengths: Any, ids: Any, empty_documents: str
+) -> TextInput | RaggedInput:
+    """Recognise the source of a multi-vector index: texts, or token vectors (N, dim) with lengths.
+
+    Raises UsageError (an encoder of one vector a text, no lengths), and what opening raises.
+    """
+    from cluscomp.indexes.multivector.source import ragged_input
+
+    if encoder is not None and encoder.info.kind == "dense":
+        raise errors.UsageError(
+            f"the key begins with a pool of token vectors, but encoder {encoder.info.name!r} gives one "
+            "vector a text; load it with kind 'tokens', or a multi-vector model with kind 'multivector' "
+            "(--encoder-kind)"
+        )
+    if encoder is not None and not _is_vectors(source):
+        if ids is not None or lengths is not None:
+            raise errors.UsageError("ids and lengths belong to vectors; documents have their own")
+        return _text_input(source, encoder, empty_documents)
+    vectors = _open_vectors(source, None)
+    info = None if encoder is None else encoder.info.to_json()
+    identity = _vector_identity(source, vectors) | {"ids": None if ids is None else _ids_digest(ids)}
+    return ragged_input(vectors, lengths, ids, identity, info)
 
 
 def _is_vectors(source: Any) -> bool:

@@ -86,6 +86,14 @@ def build_index(
     ids: Annotated[
         Path | None, flag("--ids", help="Text file with one id a line for --embeddings.", panel=INPUT)
     ] = None,
+    lengths: Annotated[
+        Path | None,
+        flag(
+            "--lengths",
+            help="For keys with a pool: .npy with the number of token vectors of each document.",
+            panel=INPUT,
+        ),
+    ] = None,
     empty_documents: Annotated[
         Empty, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
     ] = Empty.fail,
@@ -146,10 +154,14 @@ def build_index(
     cluscomp build-index --corpus scifact --encoder minilm --index-key OPQ48,IVF64,PQ48 --output scifact.index
 
     cluscomp build-index --embeddings x.npy --ids ids.txt --metric ip --index-key Flat --output x.index
+
+    cluscomp build-index --corpus scifact --encoder minilm --encoder-kind tokens --index-key
+    Pool16,IVF1024,PQ96 --output late.index
     """
-    _check_input(corpus, encoder, embeddings, ids)
+    _check_input(corpus, encoder, embeddings, ids, lengths)
     target = _required(output_folder, "--output", dry_run)
     index_key = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
+    is_pooled = _check_key(index_key, encoder, encoder_kind, lengths)
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": index_key,
@@ -160,7 +172,8 @@ def build_index(
         "store_texts": store_texts,
         "empty_documents": empty_documents.value,
     }
-    source, model = _open_input(corpus, embeddings, encoder, encoder_kind, ids)
+    source, model, ragged = _open_input(corpus, embeddings, encoder, encoder_kind, ids, lengths, is_pooled)
+    settings |= ragged
     if dry_run:
         from cluscomp.indexes.build import plan_build
 
@@ -183,12 +196,16 @@ def build_index(
     _show_report(report, as_json)
 
 
-def _check_input(corpus: Path | None, encoder: str | None, embeddings: Path | None, ids: Path | None) -> None:
+def _check_input(
+    corpus: Path | None, encoder: str | None, embeddings: Path | None, ids: Path | None, lengths: Path | None
+) -> None:
     if (corpus is None) == (embeddings is None):
         both = "both are given" if corpus is not None else "neither is given"
         raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
     if corpus is not None and encoder is None:
         raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
+    if corpus is not None and lengths is not None:
+        raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
     if corpus is not None and ids is not None:
         raise errors.UsageError("--ids belongs to --embeddings; the documents of --corpus have their own ids")
 
@@ -204,6 +221,30 @@ def _complete_key(index_key: str | None, codec: Path | None) -> str:
     return str(index_key)
 
 
+def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path | None) -> bool:
+    """Whether the key pools token vectors; what does not go together is found before a model is loaded, which
+    takes seconds.
+    """
+    from cluscomp.indexes.key import parse_key
+
+    pool = parse_key(key).pool
+    if encoder is not None and (pool is not None) != (kind is not EncoderKind.dense):
+        known = "several vectors a text" if pool is None else "one vector a text"
+        remedy = (
+            "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
+            if pool is None
+            else "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)"
+        )
+        raise errors.UsageError(
+            f"--encoder-kind {kind.value} gives {known}, which --index-key {key} does not store; {remedy}"
+        )
+    if lengths is not None and pool is None:
+        raise errors.UsageError(
+            "--lengths belongs to token vectors and keys that begin with a pool, such as Pool16,IVF1024,PQ96"
+        )
+    return pool is not None
+
+
 def _required(value: Any, name: str, optional: bool = False) -> Any:
     if value is None and not optional:
         raise errors.UsageError(f"{name} is missing")
@@ -211,24 +252,29 @@ def _required(value: Any, name: str, optional: bool = False) -> Any:
 
 
 def _open_input(
-    corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None
-) -> tuple[Any, Any]:
-    """Source and encoder of the build; files are checked before the model is loaded, which takes seconds."""
+    corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None,
+    lengths: Path | None, is_pooled: bool,
+) -> tuple[Any, Any, dict[str, Any]]:  # fmt: skip
+    """Source, encoder and further arguments of the build; files are checked before the model is loaded."""
     from cluscomp.eval.hub import dataset_folder
     from cluscomp.inputs.corpus import corpus_file
     from cluscomp.inputs.embeddings import open_embeddings
+    from cluscomp.inputs.ragged import open_ragged
 
     source: Any = corpus
-    if embeddings is not None:
-        source = open_embeddings(embeddings, ids)
-    else:
+    ragged: dict[str, Any] = {}
+    if embeddings is None:
         source = dataset_folder(corpus)  # type: ignore[arg-type]
         corpus_file(source)
+    elif is_pooled:
+        source, ragged["lengths"], ragged["ids"] = open_ragged(embeddings, lengths, ids)
+    else:
+        source = open_embeddings(embeddings, ids)
     if encoder is None:
-        return source, None
+        return source, None, ragged
     from cluscomp.encoders import load_encoder
 
-    return source, load_encoder(encoder, kind.value)
+    return source, load_encoder(encoder, kind.value), ragged
 
 
 def _resolved(ctx: typer.Context) -> dict[str, Any]:

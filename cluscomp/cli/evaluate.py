@@ -39,6 +39,7 @@ def evaluate(
     query_embeddings: Annotated[
         Path | None, flag("--query-embeddings", help="Query vectors, so that no encoder is needed.")
     ] = None,
+    query_lengths: common.QueryLengths = None,
     query_ids: Annotated[
         Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.")
     ] = None,
@@ -55,6 +56,7 @@ def evaluate(
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
+    candidates: common.Candidates = None,
     encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -87,9 +89,11 @@ def evaluate(
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
     depth = DEFAULT_DEPTH if k is None else k
-    options = search_options(nprobe, refine_factor)
+    options = search_options(nprobe, refine_factor, candidates)
     with StageProgress(quiet=quiet) as progress:
-        queries = _judged(opened, dataset, split, qrels, query_embeddings, query_ids, encoder, progress)
+        queries = _judged(
+            opened, dataset, split, qrels, query_embeddings, query_ids, query_lengths, encoder, progress
+        )
         report = score(opened, queries, qrels, depth, options)
     if output_file is not None:
         write_run(report.run, output_file)
@@ -110,6 +114,7 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
         queries.vectors,
         queries.ids,
         qrels,
+        lengths=queries.lengths,
         k=depth,
         metrics=metrics,
         search_kwargs=options,
@@ -118,11 +123,11 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
 
 def _judged(
     index: Index, dataset: Path, split: str, qrels: Qrels, embeddings: Path | None, ids: Path | None,
-    encoder: str | None, progress: StageProgress,
+    lengths: Path | None, encoder: str | None, progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
     """Vectors of the judged queries."""
     if embeddings is not None:
-        return _with_judgements(read_query_vectors(index, embeddings, ids), qrels, embeddings)
+        return _with_judgements(read_query_vectors(index, embeddings, ids, lengths), qrels, embeddings)
     from cluscomp.inputs.queries import iter_queries
 
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
@@ -133,7 +138,7 @@ def _judged(
 def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
     kept = [row for row, name in enumerate(queries.ids) if name in qrels]
     _report_missing(set(qrels) - set(queries.ids), len(qrels), str(source))
-    return QuerySet([queries.ids[row] for row in kept], queries.vectors[kept])
+    return queries.select(kept)
 
 
 def _report_missing(missing: set[str], judged: int, source: str) -> None:

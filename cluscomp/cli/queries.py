@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cluscomp import errors
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cluscomp.cli.progress import StageProgress
     from cluscomp.indexes.index import Index
 
@@ -20,11 +20,31 @@ BATCH = 1024
 
 @dataclass(frozen=True)
 class QuerySet:
-    """Query ids, their vectors (n, dim), and their texts where known."""
+    """Query ids, their vectors (n, dim), and their texts where known. lengths: (n,) where a query has several
+    vectors, which stand below each other.
+    """
 
     ids: list[str]
-    vectors: np.ndarray
+    vectors: Any
     texts: list[str] | None = None
+    lengths: Any = None
+
+    def select(self, kept: list[int]) -> QuerySet:
+        """The queries with these numbers, without their texts."""
+        ids = [self.ids[row] for row in kept]
+        if self.lengths is None:
+            return QuerySet(ids, self.vectors[kept])
+        from cluscomp.multivector import as_ragged
+
+        taken = as_ragged(self.vectors, self.lengths, check_finite=False).take(np.array(kept, dtype=np.int64))
+        return QuerySet(ids, taken.rows, lengths=taken.lengths)
+
+    def part(self, start: int, stop: int) -> tuple[Any, dict[str, Any]]:
+        """Vectors of some queries, and the arguments of a search that belong to them."""
+        if self.lengths is None:
+            return self.vectors[start:stop], {}
+        first, last = int(self.lengths[:start].sum()), int(self.lengths[:stop].sum())
+        return self.vectors[first:last], {"lengths": self.lengths[start:stop]}
 
 
 def encode_queries(
@@ -44,21 +64,35 @@ def encode_queries(
         if progress is not None:
             progress("encode", done, total)
 
-    return QuerySet(list(ids), model.encode_queries(list(texts), progress=tick), list(texts))
+    encoded = model.encode_queries(list(texts), progress=tick)
+    vectors, lengths = encoded if isinstance(encoded, tuple) else (encoded, None)
+    return QuerySet(list(ids), vectors, list(texts), lengths)
 
 
-def read_query_vectors(index: Index, embeddings: Path, ids: Path | None) -> QuerySet:
-    """Query vectors of a file, with ids from a second file (or row numbers from 0)."""
+def read_query_vectors(
+    index: Any, embeddings: Path, ids: Path | None, query_lengths: Path | None = None
+) -> QuerySet:
+    """Query vectors of a file, with ids from a second file (or row numbers from 0).
+
+    query_lengths: for multi-vector indexes, .npy with the number of vectors of each query.
+    """
     from cluscomp.inputs.embeddings import open_embeddings
+    from cluscomp.inputs.ragged import open_ragged
 
-    source = open_embeddings(embeddings, ids)
+    lengths = None
+    if index.spec.pool is None:
+        source = open_embeddings(embeddings, ids)
+    else:
+        source, lengths, names_of = open_ragged(embeddings, query_lengths, ids)
+        source.ids = names_of
     if source.dim != index.dim:
         raise errors.DimensionError(
             f"the index has dim {index.dim}, but the queries in {embeddings} have dim {source.dim}; "
             "encode them with the model that made the index"
         )
-    names = [str(name) for name in (range(source.n) if source.ids is None else source.ids)]
-    return QuerySet(names, source.read(0, source.n))
+    n = source.n if lengths is None else len(lengths)
+    names = [str(name) for name in (range(n) if source.ids is None else source.ids)]
+    return QuerySet(names, source.read(0, source.n), lengths=lengths)
 
 
 def search_in_batches(
@@ -71,16 +105,19 @@ def search_in_batches(
     total = len(queries.ids)
     for start in range(0, total, BATCH):
         stop = min(start + BATCH, total)
-        scores, ids = index.search(queries.vectors[start:stop], k, **options)
+        vectors, belonging = queries.part(start, stop)
+        scores, ids = index.search(vectors, k, **belonging, **options)
         run.update(run_from_results(queries.ids[start:stop], scores, ids))
         if progress is not None:
             progress("search", stop, total)
     return run
 
 
-def search_options(nprobe: int | None, refine_factor: int | None) -> dict[str, Any]:
+def search_options(
+    nprobe: int | None, refine_factor: int | None, candidates: int | None = None
+) -> dict[str, Any]:
     """Keyword arguments of index.search for the flags that were given."""
-    given = {"nprobe": nprobe, "refine_factor": refine_factor}
+    given = {"nprobe": nprobe, "refine_factor": refine_factor, "candidates": candidates}
     return {name: value for name, value in given.items() if value is not None}
 
 

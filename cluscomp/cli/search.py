@@ -36,6 +36,7 @@ def search(
     query_embeddings: Annotated[
         Path | None, flag("--query-embeddings", help="Query vectors instead of texts: .npy, .npz, .fvecs ...")
     ] = None,
+    query_lengths: common.QueryLengths = None,
     query_ids: Annotated[
         Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line. (default: 0, 1, ...)")
     ] = None,
@@ -49,6 +50,7 @@ def search(
     ] = None,
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
+    candidates: common.Candidates = None,
     encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -72,7 +74,7 @@ def search(
     _check_flags(query, queries, query_embeddings, query_ids)
     common.set_threads(threads)
     opened = open_index(index)
-    options = search_options(nprobe, refine_factor)
+    options = search_options(nprobe, refine_factor, candidates)
     with StageProgress(quiet=quiet) as progress:
         if query is not None:
             hits = check_k(k, DEFAULT_HITS, len(opened))
@@ -80,7 +82,7 @@ def search(
             _show_hits(one_query(opened, index, found, hits, options), query, as_json)
             return
         hits = check_k(k, DEFAULT_RUN_HITS, len(opened))
-        found = _query_set(opened, queries, query_embeddings, query_ids, encoder, progress)
+        found = _query_set(opened, queries, query_embeddings, query_ids, query_lengths, encoder, progress)
         run = search_in_batches(opened, found, hits, options, progress)
     _give_run(run, output_file, as_json, quiet)
 
@@ -102,11 +104,11 @@ def _text(query: str) -> str:
 
 
 def _query_set(
-    index: Index, queries: Path | None, embeddings: Path | None, ids: Path | None, encoder: str | None,
-    progress: StageProgress,
+    index: Index, queries: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None,
+    encoder: str | None, progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
     if embeddings is not None:
-        return read_query_vectors(index, embeddings, ids)
+        return read_query_vectors(index, embeddings, ids, lengths)
     from cluscomp.inputs.queries import iter_queries
 
     texts = list(iter_queries(queries))  # type: ignore[arg-type]
@@ -117,7 +119,8 @@ def one_query(
     index: Index, folder: Path, query: QuerySet, k: int, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Hits of one query, with title and text where the index stores them."""
-    scores, ids = index.search(query.vectors, k, **options)
+    vectors, belonging = query.part(0, 1)
+    scores, ids = index.search(vectors, k, **belonging, **options)
     hits: list[dict[str, Any]] = [
         {"rank": rank, "score": float(score), "id": str(name)}
         for rank, (score, name) in enumerate(zip(scores[0].tolist(), list(ids[0]), strict=True), 1)

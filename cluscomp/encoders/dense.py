@@ -50,8 +50,8 @@ class DenseEncoder:
         if max_seq_length is not None:
             _set_max_seq_length(model, max_seq_length)
         model.eval()
-        self._model = model
-        self._batch_size = batch_size
+        self.model = model
+        self.batch_size = batch_size
         self._prompts: dict[Side, str] = {
             "query": _prompt(model, "query", query_prompt),
             "document": _prompt(model, "document", document_prompt),
@@ -79,10 +79,10 @@ class DenseEncoder:
     def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> np.ndarray:
         checked = check_texts(texts)
         vectors = np.empty((len(checked), self._info.dim), np.float32)
-        on_cpu = self._model.device.type == "cpu"
+        on_cpu = self.model.device.type == "cpu"
         batches = length_sorted_batches(
             checked,
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
             max_seq_length=self._info.max_seq_length,
         )
@@ -90,7 +90,7 @@ class DenseEncoder:
         with one_torch_thread_each() if on_cpu else nullcontext():
             run = run_batches(
                 batches,
-                lambda batch: self._tokenize([checked[i] for i in batch], side),
+                lambda batch: self.tokenize([checked[i] for i in batch], side),
                 lambda features: self._forward(features, side),
                 workers=cpu_workers() if on_cpu else 1,
             )
@@ -103,8 +103,9 @@ class DenseEncoder:
                         progress(done, len(checked))
         return vectors
 
-    def _tokenize(self, texts: list[str], side: Side) -> Any:
-        return self._model.preprocess(texts, prompt=self._prompts[side], task=side)
+    def tokenize(self, texts: list[str], side: Side) -> Any:
+        """What the model takes for texts with the prompt of a side."""
+        return self.model.preprocess(texts, prompt=self._prompts[side], task=side)
 
     def _forward(self, features: Any, side: Side) -> np.ndarray:
         """Sentence embeddings of one tokenized batch, (batch, dim) float32; runs on a worker thread."""
@@ -112,8 +113,8 @@ class DenseEncoder:
         from sentence_transformers.util import batch_to_device
 
         with torch.inference_mode():
-            features = batch_to_device(features, self._model.device)
-            rows = self._model(features, task=side)["sentence_embedding"]
+            features = batch_to_device(features, self.model.device)
+            rows = self.model(features, task=side)["sentence_embedding"]
             return rows[:, : self._info.dim].float().cpu().numpy()
 
 

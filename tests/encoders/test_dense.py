@@ -152,7 +152,7 @@ def test_overflowing_model_is_named(make_model):
 
     encoder = load_encoder(str(make_model(seed=9)))
     with torch.no_grad():
-        next(encoder._model.parameters()).fill_(float("nan"))
+        next(encoder.model.parameters()).fill_(float("nan"))
     with pytest.raises(errors.NonFiniteError, match="text 0"):
         encoder.encode_documents(["cat"])
 

@@ -1,0 +1,168 @@
+"""Encoders of several vectors a text: token outputs of a dense model, and sentence-transformers' multi-vector
+models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import normalize_rows
+from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
+from cluscomp.encoders.batching import (
+    TOKENS_PER_CPU_BATCH,
+    cpu_workers,
+    length_sorted_batches,
+    one_torch_thread_each,
+    run_batches,
+)
+from cluscomp.encoders.dense import DenseEncoder
+from cluscomp.encoders.fingerprint import model_fingerprint
+from cluscomp.errors import NonFiniteError
+
+VectorsAndLengths = tuple[np.ndarray, np.ndarray]
+
+
+class TokenEncoder:
+    """The last hidden states of a dense model, one unit vector a token, special tokens included.
+
+    dense: the encoder whose model, prompts and lengths are used. What `encode_documents` and `encode_queries`
+    return is ragged: vectors (N, dim) float32 of all texts below each other, and lengths (n,) int64.
+    """
+
+    def __init__(self, dense: DenseEncoder) -> None:
+        self._dense = dense
+        self._info = _token_info(dense)
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder; kind is "tokens"."""
+        return self._info
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
+        """Token vectors of documents. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(texts, "document", progress)
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
+        """Token vectors of queries. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(texts, "query", progress)
+
+    def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> VectorsAndLengths:
+        checked = check_texts(texts)
+        found: list[np.ndarray] = [np.empty((0, self._info.dim), np.float32)] * len(checked)
+        on_cpu = self._dense.model.device.type == "cpu"
+        batches = length_sorted_batches(
+            checked,
+            batch_size=self._dense.batch_size,
+            max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
+            max_seq_length=self._info.max_seq_length,
+        )
+        done = 0
+        with one_torch_thread_each() if on_cpu else nullcontext():
+            run = run_batches(
+                batches,
+                lambda batch: self._dense.tokenize([checked[i] for i in batch], side),
+                lambda features: _token_outputs(self._dense.model, features, side),
+                workers=cpu_workers() if on_cpu else 1,
+            )
+            with closing(run):
+                for batch, parts in run:
+                    for number, rows in zip(batch, parts, strict=True):
+                        found[number] = normalize_rows(rows)
+                    done += len(batch)
+                    if progress is not None:
+                        progress(done, len(checked))
+        return joined(found, self._info.dim)
+
+
+class MultiVectorTextEncoder:
+    """A MultiVectorEncoder of sentence-transformers (ColBERT and its kin) behind the ragged form of
+    `TokenEncoder`.
+    """
+
+    def __init__(self, model: Any, name: str, *, batch_size: int = 64) -> None:
+        model.eval()
+        self._model, self._batch_size = model, batch_size
+        dim = int(_as_arrays(model.encode_document(["a"], convert_to_numpy=True))[0].shape[1])
+        settings: dict[str, Any] = {
+            "kind": "multivector",
+            "dim": dim,
+            "normalize": True,
+            "query_prompt": str((model.prompts or {}).get("query") or ""),
+            "document_prompt": str((model.prompts or {}).get("document") or ""),
+            "max_seq_length": _length_limit(model),
+        }
+        self._info = EncoderInfo(name=name, fingerprint=model_fingerprint(model, settings), **settings)
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder; kind is "multivector"."""
+        return self._info
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
+        """Vectors of documents. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(self._model.encode_document, texts, progress)
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
+        """Vectors of queries. Raises DTypeError, InputError, NonFiniteError."""
+        return self._encode(self._model.encode_query, texts, progress)
+
+    def _encode(self, encode: Any, texts: Sequence[str], progress: Progress | None) -> VectorsAndLengths:
+        checked = check_texts(texts)
+        found: list[np.ndarray] = []
+        for start in range(0, len(checked), self._batch_size):
+            batch = checked[start : start + self._batch_size]
+            found += _as_arrays(encode(batch, convert_to_numpy=True, show_progress_bar=False))
+            if progress is not None:
+                progress(len(found), len(checked))
+        return joined(found, self._info.dim)
+
+
+def joined(parts: Sequence[np.ndarray], dim: int) -> VectorsAndLengths:
+    """Ragged form of one matrix a text; NonFiniteError naming the text whose vectors are no numbers."""
+    for number, rows in enumerate(parts):
+        if not np.isfinite(rows).all():
+            raise NonFiniteError(
+                f"the encoder gives NaN or infinity for text {number}; the model's weights are damaged or "
+                "overflow in half precision: load it in float32"
+            )
+    lengths = np.array([rows.shape[0] for rows in parts], dtype=np.int64)
+    return np.concatenate([np.empty((0, dim), np.float32), *parts]), lengths
+
+
+def _token_outputs(model: Any, features: Any, side: Side) -> list[np.ndarray]:
+    """Hidden states of the tokens of each text of a tokenized batch; runs on a worker thread."""
+    import torch
+    from sentence_transformers.util import batch_to_device
+
+    with torch.inference_mode():
+        features = batch_to_device(features, model.device)
+        outputs = model(features, task=side)
+        rows = outputs["token_embeddings"].float().cpu().numpy()
+        mask = outputs["attention_mask"].bool().cpu().numpy()
+        return [states[kept] for states, kept in zip(rows, mask, strict=True)]
+
+
+def _token_info(dense: DenseEncoder) -> EncoderInfo:
+    probe = _token_outputs(dense.model, dense.tokenize(["a"], "document"), "document")
+    settings: dict[str, Any] = {
+        "kind": "tokens",
+        "dim": int(probe[0].shape[1]),
+        "normalize": True,
+        "query_prompt": dense.info.query_prompt,
+        "document_prompt": dense.info.document_prompt,
+        "max_seq_length": dense.info.max_seq_length,
+    }
+    return EncoderInfo(name=dense.info.name, fingerprint=model_fingerprint(dense.model, settings), **settings)
+
+
+def _as_arrays(parts: Any) -> list[np.ndarray]:
+    return [np.ascontiguousarray(part, dtype=np.float32) for part in parts]
+
+
+def _length_limit(model: Any) -> int | None:
+    length = getattr(model, "max_seq_length", None)
+    return int(length) if isinstance(length, int) and length < 10**9 else None
