@@ -72,8 +72,8 @@ def evaluate_index(
     for; every cutoff of `metrics` must be within k. search_kwargs: passed to `index.search` (nprobe and the
     like). ignore_identical_ids: drop a hit whose document id equals the query id (then k + 1 hits are
     searched), as BEIR does for collections whose queries are documents (ArguAna, Quora). Off by default: ids
-    of other collections may coincide by chance (scifact's do), and dropping those changes the figures. repeats:
-    times that the search with all queries is timed.
+    of other collections may coincide by chance (scifact's do), and dropping those changes the figures.
+    repeats: times that the search with all queries is timed.
 
     Latency: one query at a time, the first 200 after 10 for warm-up. Raises UsageError, DimensionError,
     EmptyInputError, and what `index.search` and `evaluate` raise.
