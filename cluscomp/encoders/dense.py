@@ -63,11 +63,6 @@ class DenseEncoder:
         """Identity of this encoder."""
         return self._info
 
-    @property
-    def model(self) -> Any:
-        """The sentence-transformers model itself."""
-        return self._model
-
     def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Vectors of documents, (n, dim) float32. Raises DTypeError, InputError, NonFiniteError."""
         return self._encode(texts, "document", progress)
