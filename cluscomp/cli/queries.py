@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cluscomp import errors
 
 if TYPE_CHECKING:
@@ -34,6 +32,8 @@ class QuerySet:
         ids = [self.ids[row] for row in kept]
         if self.lengths is None:
             return QuerySet(ids, self.vectors[kept])
+        import numpy as np
+
         from cluscomp.multivector import as_ragged
 
         taken = as_ragged(self.vectors, self.lengths, check_finite=False).take(np.array(kept, dtype=np.int64))

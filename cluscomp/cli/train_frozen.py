@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-
 from cluscomp.cli import output
 from cluscomp.cli.common import flag
 from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cluscomp.training.frozen import FrozenReport
 
 

@@ -6,6 +6,7 @@ Everything works the same in one process without torch.distributed. Processes ar
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,14 @@ def start_processes(device: str) -> None:
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        atexit.register(_stop_processes)  # gloo's threads abort a process that ends without it
+
+
+def _stop_processes() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def is_spread() -> bool:

@@ -23,7 +23,7 @@ from cluscomp.indexes.search import take_ids
 from cluscomp.indexes.segment import list_sizes
 from cluscomp.multivector import Ragged
 
-DEFAULT_CANDIDATES = 256
+DEFAULT_CANDIDATES = 384
 
 
 class MultiVectorIndex(StoredIndex):
@@ -65,7 +65,7 @@ class MultiVectorIndex(StoredIndex):
 
     @property
     def candidates(self) -> int:
-        """Documents whose codes a search scores; 256 until set. Saved."""
+        """Documents whose codes a search scores; 384 until set. Saved."""
         return int(self.settings.get("candidates", DEFAULT_CANDIDATES))
 
     @candidates.setter
