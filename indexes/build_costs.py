@@ -206,9 +206,12 @@ def _codec_train_bytes(shape: Shape, part: int, rows: int) -> int:
     taken = part * dim * 4 if part < rows else 0
     if shape.spec.partition is not None and isinstance(shape.spec.codec, PQ):
         taken += 2 * part * dim * 4  # centroids of the rows' lists, and the residuals
-    if isinstance(shape.spec.codec, PQ):
-        return taken + part * (8 * dim // shape.spec.codec.m + 40)
-    return taken
+    if not isinstance(shape.spec.codec, PQ):
+        return taken
+    if shape.metric != "l2":  # score-aware codebooks: rows rotated anew, labels of all groups
+        rotated = part * dim * 4 if any(isinstance(t, OPQ) for t in shape.spec.transforms) else 0
+        taken += rotated + part * (6 * shape.spec.codec.m + 24)
+    return taken + part * (8 * dim // shape.spec.codec.m + 40)
 
 
 def _add(shape: Shape) -> StageCost:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from cluscomp.indexes.folder import HEADER_BYTES
-from cluscomp.indexes.key import IndexSpec
-from cluscomp.indexes.pipeline import Pipeline, training_rows
+from cluscomp.indexes.key import PQ, IndexSpec
+from cluscomp.indexes.pipeline import MIN_TRAINING_SAMPLE, Pipeline, training_rows
 from cluscomp.indexes.segment import position_dtype, segment_arrays
 from cluscomp.indexes.shadow import shadow_arrays, shadow_block_rows
 
@@ -53,7 +53,12 @@ def training_memory(spec: IndexSpec, dim: int, n_rows: int) -> int:
     rows = min(n_rows, training_rows(spec))
     widest = max(spec.stage_dims(dim))
     copies = 2 + len(spec.transforms)  # sample and its normalised or projected forms, plus residuals
-    return rows * (copies * widest * 4 + LABEL_BYTES + 8) + 3 * spec.nlist * widest * 8
+    # Bytes for each of at most 65536 x widest values: unit rows in two precisions that start the lists; then
+    # what codebooks look at: a choice of the rows, centroids of their lists and residuals, and rotated forms.
+    lists = 0 if spec.partition is None else 16
+    codebooks = 8 + lists // 4 + 8 * bool(spec.transforms) if isinstance(spec.codec, PQ) else 0
+    chosen = max(lists, codebooks) * min(rows, MIN_TRAINING_SAMPLE) * widest
+    return rows * (copies * widest * 4 + LABEL_BYTES + 8) + chosen + 3 * spec.nlist * widest * 8
 
 
 def encoding_memory(spec: IndexSpec, dim: int, block_rows: int) -> int:
