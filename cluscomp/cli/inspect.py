@@ -102,11 +102,22 @@ def _show_facts(facts: dict[str, Any]) -> None:
         ("encoder", _encoder_text(encoder)),
         ("seed", str(facts["seed"])),
         ("format version", str(facts["format_version"])),
-        ("code bytes / document", str(facts["code_size"] + facts["refine_code_size"])),
+        *_code_bytes(facts),
         *((name, str(value)) for name, value in facts["search_defaults"].items()),
         ("checksums", "all equal" if facts["verified"] else "not compared (--verify)"),
     ]
     output.result_table(["", ""], rows)
+
+
+def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    code = facts["code_size"] + facts["refine_code_size"]
+    if "n_vectors" not in facts:
+        return [("code bytes / document", str(code))]
+    names = ("vectors_per_document", "code_bytes_per_document", "bytes_per_document")
+    return [
+        ("code bytes / vector", str(code)),
+        *((name.replace("_per_", " / ").replace("_", " "), str(facts[name])) for name in names),
+    ]
 
 
 def _encoder_text(encoder: dict[str, Any] | None) -> str:
