@@ -111,12 +111,12 @@ def _show_facts(facts: dict[str, Any]) -> None:
 
 def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     code = facts["code_size"] + facts["refine_code_size"]
-    if "n_vectors" not in facts:
+    if "vectors" not in facts:
         return [("code bytes / document", str(code))]
     names = ("vectors_per_document", "code_bytes_per_document", "bytes_per_document")
     return [
         ("code bytes / vector", str(code)),
-        *((name.replace("_per_", " / ").replace("_", " "), str(facts[name])) for name in names),
+        *((name.replace("_per_", " / ").replace("_", " "), str(facts["vectors"][name])) for name in names),
     ]
 
 
