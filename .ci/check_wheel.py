@@ -18,10 +18,13 @@ REQUIRED = (
     r"cluscomp/cli/main\.py",
     r"cluscomp/indexes/__init__\.py",
     r"cluscomp/eval/__init__\.py",
+    r"cluscomp/eval/report/page\.html",
+    r"cluscomp/eval/report/page\.css",
+    r"cluscomp/eval/report/page\.js",
     r"cluscomp-[^/]+\.dist-info/entry_points\.txt",
     r"cluscomp-[^/]+\.dist-info/licenses/LICENSE",
 )
-ALLOWED = re.compile(r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp-[^/]+\.dist-info/.*")
+ALLOWED = re.compile(r"cluscomp/.*\.(py|pyi|so)|cluscomp/eval/report/page\.(html|css|js)|cluscomp/py\.typed|cluscomp-[^/]+\.dist-info/.*")
 # Files that would show that a folder of the tree went along which no user needs.
 FORBIDDEN = re.compile(r"(^|/)(tests?|build|cpp_ext|__pycache__)/")
 
