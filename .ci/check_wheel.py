@@ -24,7 +24,9 @@ REQUIRED = (
     r"cluscomp-[^/]+\.dist-info/entry_points\.txt",
     r"cluscomp-[^/]+\.dist-info/licenses/LICENSE",
 )
-ALLOWED = re.compile(r"cluscomp/.*\.(py|pyi|so)|cluscomp/eval/report/page\.(html|css|js)|cluscomp/py\.typed|cluscomp-[^/]+\.dist-info/.*")
+ALLOWED = re.compile(
+    r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp/eval/report/page\.(html|css|js)|cluscomp-[^/]+\.dist-info/.*"
+)
 # Files that would show that a folder of the tree went along which no user needs.
 FORBIDDEN = re.compile(r"(^|/)(tests?|build|cpp_ext|__pycache__)/")
 
