@@ -39,6 +39,7 @@ def test_others_are_drawn_without_what_is_taken(rng):
 
 
 def test_batches_cover_an_epoch_and_begin_anew():
+    pytest.importorskip("torch")
     order = shuffled(10, seed=3)
     assert n_steps(10, 4, 2) == 6 and n_steps(10, 4, 0.3) == 1
     first = [batch_of(step, order, 10, 4) for step in range(3)]
