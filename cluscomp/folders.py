@@ -22,6 +22,7 @@ _RENAME_SWAP = 2  # macOS sys/stdio.h
 
 
 IF_EXISTS = ("fail", "replace")
+REMEDY = "free some space or write elsewhere"
 
 
 def check_target(target: Path, if_exists: str, what: str, is_ours: Callable[[Path], bool]) -> None:
@@ -57,7 +58,7 @@ def new_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(target.parent, prefix)
-        _require_free(target, needed_bytes)
+        require_free(target.parent, needed_bytes, target)
         folder.mkdir()
         lock = lock_folder(folder)
         try:
@@ -66,8 +67,13 @@ def new_folder(target: Path, needed_bytes: int) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # after an exchange, what stood there before
             lock.close()
+    except CluscompError:
+        raise
     except OSError as exc:
-        raise _disk_error(exc, target) from exc
+        full = disk_full(exc, target, needed_bytes)
+        raise full or InputError(
+            f"cannot write {target}: {exc.strerror or exc}; nothing was changed"
+        ) from exc
 
 
 @contextmanager
@@ -186,18 +192,27 @@ def _try_lock(folder: Path) -> int | None:
     return handle
 
 
-def _require_free(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
+def require_free(folder: Path, needed: int, target: Path, remedy: str = REMEDY) -> None:
+    """Raise DiskFullError if the device of `folder` has less than `needed` bytes free for `target`."""
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise DiskFullError(
             errno.ENOSPC,
-            f"{target} needs {needed} bytes, but the device has {free} bytes free; write elsewhere",
+            f"{target} needs {needed} bytes, but the device has {free} bytes free; {remedy}",
         )
 
 
-def _disk_error(exc: OSError, target: Path) -> Exception:
-    if isinstance(exc, CluscompError):
-        return exc
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(errno.ENOSPC, f"the device of {target} is full; nothing was changed")
-    return InputError(f"cannot write {target}: {exc.strerror or exc}; nothing was changed")
+def disk_full(exc: OSError, target: Path, needed: int, remedy: str = REMEDY) -> DiskFullError | None:
+    """What to raise where `exc` says that the device of `target` is full, else None."""
+    if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    free = shutil.disk_usage(_existing(target)).free
+    return DiskFullError(
+        errno.ENOSPC,
+        f"the device of {target} is full: {needed} bytes needed, {free} bytes free; nothing was changed; "
+        + remedy,
+    )
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in [path, *path.parents] if parent.exists())

@@ -213,12 +213,7 @@ class Builder:
     ) -> None:  # fmt: skip
         from cluscomp.indexes.writer import IndexWriter
 
-        settings = {"settings": self.request.identity(self.source), "config": dict(config)}
-        extra = LateFiles(
-            {SETTINGS_NAME: lambda: to_bytes(settings), REPORT_NAME: lambda: to_bytes(self.report(plan))}
-        )
-        if store is not None and self.request.store_texts:
-            extra.files[FILE_NAME] = lambda: self.work.path / FILE_NAME
+        extra = self._extra_files(store, plan, config)
         if_exists = "replace" if replace else "fail"
         with IndexWriter(
             index, self.output, if_exists=if_exists, n_rows=vectors.n, max_block_bytes=plan.group_bytes
@@ -232,6 +227,18 @@ class Builder:
             self.progress("write", vectors.n, vectors.n)
 
     # ---- bookkeeping ----
+
+    def _extra_files(
+        self, store: DocumentStore | None, plan: BuildPlan, config: Mapping[str, Any]
+    ) -> LateFiles:
+        """Settings and report of the build, and the texts where they are kept."""
+        settings = {"settings": self.request.identity(self.source), "config": dict(config)}
+        extra = LateFiles(
+            {SETTINGS_NAME: lambda: to_bytes(settings), REPORT_NAME: lambda: to_bytes(self.report(plan))}
+        )
+        if store is not None and self.request.store_texts:
+            extra.files[FILE_NAME] = lambda: self.work.path / FILE_NAME
+        return extra
 
     def report(self, plan: BuildPlan) -> dict[str, Any]:
         """Plan and measurements so far, as JSON values."""

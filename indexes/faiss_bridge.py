@@ -36,7 +36,7 @@ from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
 from cluscomp.indexes.layout import plain_codes
 from cluscomp.indexes.learned import LearnedStep
 from cluscomp.indexes.segment import Segment
-from cluscomp.indexes.transforms import NormalizeStep, Step, TruncationStep
+from cluscomp.indexes.transforms import NormalizeStep, Step
 
 if TYPE_CHECKING:
     from cluscomp.indexes.index import Index
@@ -256,10 +256,9 @@ def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:
 def _transform(faiss: ModuleType, step: Step) -> list[Any]:
     """The links of faiss's chain that a step is."""
     if isinstance(step, NormalizeStep):
-        return [faiss.NormalizationTransform(step.dim_in, 2.0)]
-    if isinstance(step, TruncationStep):
         kept = np.eye(step.dim_out, step.dim_in, dtype=np.float32)
-        return [_linear(faiss, kept), faiss.NormalizationTransform(step.dim_out, 2.0)]
+        cut = [_linear(faiss, kept)] if step.dim_out < step.dim_in else []
+        return [*cut, faiss.NormalizationTransform(step.dim_out, 2.0)]
     if isinstance(step, LearnedStep):
         # What queries pass: faiss has one map for rows and queries, and the rows are encoded already.
         return [_linear(faiss, step.query_map.matrix, step.query_map.shift)]

@@ -7,7 +7,6 @@ without parsing.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,13 +20,21 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cluscomp.errors import CluscompError, DiskFullError, IndexFolderError, UsageError
-from cluscomp.folders import check_target, lock_folder, put_in_place, remove_stale
+from cluscomp.errors import CluscompError, IndexFolderError, UsageError
+from cluscomp.folders import (
+    check_target,
+    disk_full,
+    lock_folder,
+    put_in_place,
+    remove_stale,
+    require_free,
+)
 from cluscomp.indexes.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.parameters import ArraySpec
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
+REMEDY = "free some space, write elsewhere, or use a key with smaller codes"
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
@@ -60,7 +67,7 @@ class FolderWriter:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             prefix = f".{self.target.name}.cluscomp-partial-"
             remove_stale(self.target.parent, prefix)
-            require_free(self.target.parent, needed_bytes, self.target)
+            require_free(self.target.parent, needed_bytes, self.target, REMEDY)
             self.folder = self.target.parent / (prefix + secrets.token_hex(8))
             self.folder.mkdir()
         self._lock = lock_folder(self.folder)
@@ -127,7 +134,10 @@ class FolderWriter:
         except CluscompError:
             raise
         except OSError as exc:
-            raise _disk_error(exc, self.target, self.needed_bytes) from exc
+            full = disk_full(exc, self.target, self.needed_bytes, REMEDY)
+            raise full or IndexFolderError(
+                exc.errno, f"cannot write the index {self.target}: {exc.strerror or exc}; nothing was changed"
+            ) from exc
 
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest and put the folder in its place."""
@@ -185,31 +195,3 @@ def check_file_name(name: str) -> None:
         raise UsageError(
             f"file name {name!r} cannot stand in an index folder; use letters, digits, '_', '-' and '.'"
         )
-
-
-def require_free(folder: Path, needed: int, target: Path) -> None:
-    """Raise DiskFullError if the device of `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DiskFullError(
-            errno.ENOSPC,
-            f"{target} needs {needed} bytes, but the device has {free} bytes free; "
-            "free some space, write elsewhere, or use a key with smaller codes",
-        )
-
-
-def _disk_error(exc: OSError, target: Path, needed: int) -> CluscompError:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(_existing(target)).free
-        return DiskFullError(
-            errno.ENOSPC,
-            f"the device of {target} is full: {needed} bytes needed, {free} bytes free; nothing was changed. "
-            "Free some space, write elsewhere, or use a key with smaller codes",
-        )
-    return IndexFolderError(
-        exc.errno, f"cannot write the index {target}: {exc.strerror or exc}; nothing was changed"
-    )
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in [path, *path.parents] if parent.exists())

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
+from cluscomp.folders import require_free
 from cluscomp.indexes.build_costs import Shape, StageCost, index_bytes, stage_costs
 from cluscomp.indexes.build_memory import available_bytes, resident_bytes
 from cluscomp.indexes.build_rates import Rates, measure_rates
 from cluscomp.indexes.build_texts import text_costs
-from cluscomp.indexes.folder import require_free
+from cluscomp.indexes.folder import REMEDY
 from cluscomp.indexes.key import PQ, IndexSpec, RepCONC
 from cluscomp.indexes.pipeline import Pipeline, training_rows
 from cluscomp.indexes.sizes import code_row_bytes
@@ -102,7 +103,7 @@ class BuildPlan:
 
     def check_disk(self, output: Path) -> None:
         """Raise DiskFullError, with both numbers, if the device of `output` has too little room."""
-        require_free(output.parent, self.peak_disk, output)
+        require_free(output.parent, self.peak_disk, output, REMEDY)
 
     def to_json(self) -> dict[str, Any]:
         """All numbers as JSON values."""

@@ -49,35 +49,7 @@ class Step(Protocol):
 
 
 class NormalizeStep:
-    """Rows scaled to length one; a zero row stays zero."""
-
-    needs_training = False
-
-    def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
-        self.spec = spec
-        self.dim_in = self.dim_out = dim
-
-    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Nothing to learn."""
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        return normalize_rows(x)
-
-    apply_queries = apply
-
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]:
-        return {}
-
-    def parameters(self) -> Parameters:
-        return {}
-
-    def load(self, parameters: Parameters) -> None:
-        """Nothing to load."""
-
-
-class TruncationStep:
-    """The first components of rows, scaled to length one; a row that is zero there stays zero."""
+    """The first components of rows (L2norm: all) scaled to length one; zero rows stay zero."""
 
     needs_training = False
 
@@ -183,7 +155,7 @@ MATRICES: dict[type, Callable[..., np.ndarray]] = {
 }
 TRANSFORMS: dict[type, Callable[..., Step]] = {
     L2Norm: NormalizeStep,
-    MRL: TruncationStep,
+    MRL: NormalizeStep,
     PCA: LinearStep,
     RandomRotation: LinearStep,
     OPQ: LinearStep,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
 from typing import Any
 
@@ -74,36 +74,47 @@ class DenseEncoder:
     def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> np.ndarray:
         checked = check_texts(texts)
         vectors = np.empty((len(checked), self._info.dim), np.float32)
+        with closing(self.run(checked, side, self._forward, progress)) as outputs:
+            for batch, rows in outputs:
+                _check_finite(rows, batch)
+                vectors[batch] = rows
+        return vectors
+
+    def run(
+        self, texts: list[str], side: Side, forward: Callable[[Any, Side], Any], progress: Progress | None
+    ) -> Generator[tuple[list[int], Any], None, None]:
+        """Numbers of the texts of each batch, and what `forward` makes of it. Who leaves it early closes it.
+
+        forward(features, side): features are what the model takes; it runs on worker threads.
+        """
         on_cpu = self.model.device.type == "cpu"
         batches = length_sorted_batches(
-            checked,
+            texts,
             batch_size=self.batch_size,
             max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
             max_seq_length=self._info.max_seq_length,
         )
         done = 0
         with one_torch_thread_each() if on_cpu else nullcontext():
-            run = run_batches(
+            outputs = run_batches(
                 batches,
-                lambda batch: self.tokenize([checked[i] for i in batch], side),
-                lambda features: self._forward(features, side),
+                lambda batch: self.tokenize([texts[i] for i in batch], side),
+                lambda features: forward(features, side),
                 workers=cpu_workers() if on_cpu else 1,
             )
-            with closing(run):
-                for batch, rows in run:
-                    _check_finite(rows, batch)
-                    vectors[batch] = rows
+            with closing(outputs):
+                for batch, output in outputs:
+                    yield batch, output
                     done += len(batch)
                     if progress is not None:
-                        progress(done, len(checked))
-        return vectors
+                        progress(done, len(texts))
 
     def tokenize(self, texts: list[str], side: Side) -> Any:
         """What the model takes for texts with the prompt of a side."""
         return self.model.preprocess(texts, prompt=self._prompts[side], task=side)
 
     def _forward(self, features: Any, side: Side) -> np.ndarray:
-        """Sentence embeddings of one tokenized batch, (batch, dim) float32; runs on a worker thread."""
+        """Sentence embeddings of one tokenized batch, (batch, dim) float32."""
         import torch
         from sentence_transformers.util import batch_to_device
 

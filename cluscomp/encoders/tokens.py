@@ -5,20 +5,13 @@ models.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from cluscomp.arrays import normalize_rows
 from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
-from cluscomp.encoders.batching import (
-    TOKENS_PER_CPU_BATCH,
-    cpu_workers,
-    length_sorted_batches,
-    one_torch_thread_each,
-    run_batches,
-)
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.encoders.fingerprint import model_fingerprint
 from cluscomp.errors import NonFiniteError
@@ -53,29 +46,14 @@ class TokenEncoder:
     def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> VectorsAndLengths:
         checked = check_texts(texts)
         found: list[np.ndarray] = [np.empty((0, self._info.dim), np.float32)] * len(checked)
-        on_cpu = self._dense.model.device.type == "cpu"
-        batches = length_sorted_batches(
-            checked,
-            batch_size=self._dense.batch_size,
-            max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
-            max_seq_length=self._info.max_seq_length,
-        )
-        done = 0
-        with one_torch_thread_each() if on_cpu else nullcontext():
-            run = run_batches(
-                batches,
-                lambda batch: self._dense.tokenize([checked[i] for i in batch], side),
-                lambda features: _token_outputs(self._dense.model, features, side),
-                workers=cpu_workers() if on_cpu else 1,
-            )
-            with closing(run):
-                for batch, parts in run:
-                    for number, rows in zip(batch, parts, strict=True):
-                        found[number] = normalize_rows(rows)
-                    done += len(batch)
-                    if progress is not None:
-                        progress(done, len(checked))
+        with closing(self._dense.run(checked, side, self._forward, progress)) as outputs:
+            for batch, parts in outputs:
+                for number, rows in zip(batch, parts, strict=True):
+                    found[number] = normalize_rows(rows)
         return joined(found, self._info.dim)
+
+    def _forward(self, features: Any, side: Side) -> list[np.ndarray]:
+        return _token_outputs(self._dense.model, features, side)
 
 
 class MultiVectorTextEncoder:

@@ -10,7 +10,6 @@ import numpy as np
 from cluscomp.clustering.blocks import Progress, Ticker
 
 LEVELS = 16
-SAMPLE_ROWS = 16_384
 _STEPS = 200
 
 

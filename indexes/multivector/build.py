@@ -19,7 +19,7 @@ import numpy as np
 
 from cluscomp.indexes.build_documents import FILE_NAME, DocumentStore
 from cluscomp.indexes.build_source import TextInput
-from cluscomp.indexes.build_stages import REPORT_NAME, SETTINGS_NAME, Builder, LateFiles, to_bytes
+from cluscomp.indexes.build_stages import Builder
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.ids import make_ids
 from cluscomp.indexes.index import open_index
@@ -110,12 +110,7 @@ class DocumentBuilder(Builder):
         self, index: Any, documents: Ragged, store: DocumentStore | None, plan: BuildPlan, replace: bool,
         config: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        settings = {"settings": self.request.identity(self.source), "config": dict(config)}
-        extra = LateFiles(
-            {SETTINGS_NAME: lambda: to_bytes(settings), REPORT_NAME: lambda: to_bytes(self.report(plan))}
-        )
-        if store is not None and self.request.store_texts:
-            extra.files[FILE_NAME] = lambda: self.work.path / FILE_NAME
+        extra = self._extra_files(store, plan, config)
         n_vectors = documents.rows.shape[0]
         with DocumentWriter(
             index, self.output, if_exists="replace" if replace else "fail", n_vectors=n_vectors
