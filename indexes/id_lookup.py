@@ -61,13 +61,28 @@ def find_all(segments: Sequence[StoredSegment], wanted: IdColumn) -> list[np.nda
     missing = np.ones(len(wanted), dtype=bool)
     for rows in found:
         missing &= rows < 0
+    require_found(wanted, missing, "nothing was deleted")
+    return [rows[rows >= 0] for rows in found]
+
+
+def positions_of(segments: Sequence[StoredSegment], wanted: IdColumn) -> np.ndarray:
+    """Position over all segments (len(wanted),) of each wanted id; -1 where no live row has it."""
+    positions = np.full(len(wanted), -1, dtype=np.int64)
+    base = 0
+    for segment in segments:
+        rows = live_matches(segment, wanted)
+        positions = np.where(rows >= 0, rows + base, positions)
+        base += segment.n_rows
+    return positions
+
+
+def require_found(wanted: IdColumn, missing: np.ndarray, outcome: str) -> None:
+    """Raise InputError naming the first missing id, if there is one. missing: (len(wanted),) bool."""
     if missing.any():
         name = wanted.take(np.flatnonzero(missing)[:1]).tolist()[0]
         raise InputError(
-            f"id {name!r} is not in the index ({int(missing.sum())} of {len(wanted)} ids are not); "
-            "nothing was deleted"
+            f"id {name!r} is not in the index ({int(missing.sum())} of {len(wanted)} ids are not); {outcome}"
         )
-    return [rows[rows >= 0] for rows in found]
 
 
 def require_kind(kind: str | None, column: IdColumn) -> None:

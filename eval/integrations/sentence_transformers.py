@@ -19,6 +19,7 @@ from typing import Any
 
 from cluscomp.arrays import as_rows
 from cluscomp.errors import InputError, UsageError, require
+from cluscomp.eval.integrations.embeddings import on_cpu
 from cluscomp.eval.integrations.mteb import metric_of
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import Index, open_index
@@ -87,7 +88,7 @@ def _evaluator_class() -> type:
                 prompt_name=self.query_prompt_name,
                 prompt=self.query_prompt,
             )
-            hits = self._search(as_rows(_on_cpu(queries), name="queries"))
+            hits = self._search(as_rows(on_cpu(queries), name="queries"))
             if self.write_predictions and output_path is not None:
                 self._write_predictions(hits, Path(output_path), name)
             scores = {name: self.compute_metrics(hits)}
@@ -103,7 +104,7 @@ def _evaluator_class() -> type:
                     prompt_name=self.corpus_prompt_name,
                     prompt=self.corpus_prompt,
                 )
-            rows = as_rows(_on_cpu(embeddings), name="corpus")
+            rows = as_rows(on_cpu(embeddings), name="corpus")
             index = index_factory(str(self.index_key), rows.shape[1], metric, seed=self.seed)
             index.train(rows)
             index.add(rows, ids=[str(name) for name in self.corpus_ids])
@@ -145,7 +146,3 @@ def _opened(index: Index | str | os.PathLike[str], corpus_ids: list[str]) -> Ind
             f"{min(missing)!r}; build it from the same corpus"
         )
     return opened
-
-
-def _on_cpu(embeddings: Any) -> Any:
-    return embeddings.detach().cpu() if hasattr(embeddings, "detach") else embeddings

@@ -2,5 +2,5 @@
 
 index.py     MultiVectorIndex                 segment.py   what one add leaves behind
 pooling.py   token vectors to fewer ones      search.py    candidates, MaxSim over codes, rerank
-queries.py   the forms in which queries come
+queries.py   the forms in which queries come  chosen.py    scores and vectors of documents by id
 """

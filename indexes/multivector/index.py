@@ -11,9 +11,10 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.checks import positive
-from cluscomp.indexes.id_lookup import new_ids
-from cluscomp.indexes.ids import INT, RangeIds
+from cluscomp.indexes.id_lookup import new_ids, positions_of, require_found, require_kind
+from cluscomp.indexes.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.key import IndexSpec
+from cluscomp.indexes.multivector.chosen import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
@@ -166,7 +167,42 @@ class MultiVectorIndex(StoredIndex):
         hits = search_documents(self.pipeline, segments, asked, k, effort)
         return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
 
+    # ---- single documents ----
+
+    def score(self, queries: Any, ids: Any, *, lengths: Any = None) -> np.ndarray:
+        """Scores (nq, len(ids)) float32 of documents by id, each as a search of all of them would give it.
+
+        queries, lengths: as `search` takes them. ids: different from each other. Raises InputError for an id
+        that is not in the index, DuplicateIdError, and the errors of `search`.
+        """
+        self.pipeline.require_trained()
+        asked = ragged_of_dim(queries, lengths, self.dim, "queries")
+        require_query_vectors(asked)
+        segments = self._segments
+        return score_positions(self.pipeline, segments, asked, self._positions(segments, ids))
+
+    def vectors(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What the (finest) codes of documents stand for: vectors (N, dim) float32 below each other, and
+        lengths (len(ids),) int64. MaxSim with them equals `score` up to rounding.
+
+        Raises InputError for an id that is not in the index, UsageError for keys whose transform has no way
+        back (RepCONC, MRL).
+        """
+        self.pipeline.require_trained()
+        segments = self._segments
+        found = vectors_at(self.pipeline, segments, self._positions(segments, ids))
+        return found.rows, found.lengths
+
     # ---- inside ----
+
+    def _positions(self, segments: tuple[Any, ...], ids: Any) -> np.ndarray:
+        if not len(ids):
+            return np.empty(0, dtype=np.int64)
+        wanted = make_ids(ids, len(ids))
+        require_kind(self._id_kind, wanted)
+        positions = positions_of(segments, wanted)
+        require_found(wanted, positions < 0, "take ids of `index.ids`")
+        return positions
 
     def _require_empty(self) -> None:
         if self._segments:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
+from cluscomp.indexes.multivector.chosen import QUERY_BLOCK, score_chosen
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.pipeline import Pipeline
-from cluscomp.indexes.search import Hits, best_hits, first_positions, merged_hits
+from cluscomp.indexes.search import Hits, best_hits, merged_hits
 from cluscomp.multivector import Ragged
-
-QUERY_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,5 @@ def _rescore(
     pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray, k: int
 ) -> Hits:
     """Best k of the candidates (nq, c) by the finer codes."""
-    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
-    for segment, base in zip(segments, first_positions(segments), strict=True):
-        inside = (positions >= base) & (positions < base + segment.n_rows)
-        local = np.where(inside, positions - base, -1)
-        found = segment.refined(pipeline).scores(queries.rows, queries.offsets, local)
-        scores[inside] = found[inside]
+    scores = score_chosen(pipeline, segments, queries, positions)
     return best_hits(scores, positions, k)

@@ -86,6 +86,10 @@ class DocumentSegment(StoredSegment):
             self.__dict__["_refined"] = made
         return made
 
+    def finest(self, pipeline: Pipeline) -> native.Documents:
+        """The documents in the codes that decide the order of hits."""
+        return self.searchable(pipeline) if pipeline.refine is None else self.refined(pipeline)
+
     def check_lists(self, nlist: int) -> None:
         """Raise CorruptIndexError for a list that does not exist: lists in a file are not trusted."""
         if self.lists is not None and self._largest_list >= nlist:
