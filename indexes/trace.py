@@ -31,7 +31,9 @@ def probed_lists(index: Index, queries: np.ndarray, nprobe: int | None = None) -
     pipeline = index.pipeline
     if pipeline.partition is None:
         return np.zeros((len(rows), 1), dtype=np.int32)
-    return pipeline.partition.probe(pipeline.project(pipeline.base_rows(rows)), nprobe or index.nprobe)
+    return pipeline.partition.probe(
+        pipeline.project_queries(pipeline.base_rows(rows)), nprobe or index.nprobe
+    )
 
 
 def candidates(

@@ -139,7 +139,7 @@ def _write(result: BenchmarkResult, *, report: bool, parquet: bool) -> list[Path
     if report:
         from cluscomp.eval.report import write_report
 
-        notes = list(result.skipped.values())
+        notes = [*result.config.notes, *result.skipped.values()]
         written.append(
             write_report(result.rows, result.folder / REPORT, title=result.config.title, notes=notes)
         )
@@ -150,16 +150,15 @@ def _write_markdown(result: BenchmarkResult, path: Path, config: Path) -> Path:
     from cluscomp.eval.report.markdown import render_markdown
 
     command = f"cluscomp benchmark {config} --markdown {path}"
-    text = render_markdown(
-        result.rows, title=result.config.title, command=command, notes=list(result.skipped.values())
-    )
+    notes = [*result.config.notes, *result.skipped.values()]
+    text = render_markdown(result.rows, title=result.config.title, command=command, notes=notes)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def _warn(result: BenchmarkResult) -> None:
-    for library, reason in result.skipped.items():
-        output.note(f"warning: no rows of {library}: {reason}")
+    for name, reason in result.skipped.items():
+        output.note(f"warning: no rows of {name}: {reason}")
     for row in result.failed:
         output.note(f"warning: no rows of {row['label']} on {row['dataset']}: {row['error']}")
 

@@ -3,6 +3,7 @@
 from cluscomp.encoders.base import Encoder, EncoderInfo, check_same_encoder
 from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
 from cluscomp.encoders.load import load_encoder
+from cluscomp.encoders.token_cache import encode_tokens_cached
 
 __all__ = [
     "Encoder",
@@ -11,5 +12,6 @@ __all__ = [
     "check_same_encoder",
     "encode_cached",
     "encode_to_file",
+    "encode_tokens_cached",
     "load_encoder",
 ]

@@ -108,7 +108,7 @@ def _encode_cached(
     encoder: Encoder, texts: Sequence[str] | TextSpool, side: Side, folder: Path, progress: Progress | None
 ) -> np.ndarray:
     n, dim = len(texts), encoder.info.dim
-    path = folder / encoder.info.fingerprint / f"{side}-{_texts_hash(texts)}.npy"
+    path = folder / encoder.info.fingerprint / f"{side}-{texts_hash(texts)}.npy"
     path.parent.mkdir(exist_ok=True)
     if not _is_valid(path, n, dim):
         with _open_for(encoder, path, side, BLOCK_TEXTS) as out:
@@ -141,7 +141,7 @@ def _encode_blocks(
     """Bring `out` to hold the vectors of all texts; finished blocks whose texts are the same stay."""
     kept, done = len(out.finished), 0
     for number, block in enumerate(_blocks_of(texts, block_texts)):
-        digest = _texts_hash(block)
+        digest = texts_hash(block)
         if number >= kept or out.finished[number].texts != digest:
             if number < kept:
                 out.truncate(number)
@@ -181,7 +181,7 @@ def _as_sequence(texts: Iterable[str]) -> Sequence[str]:
     return texts if isinstance(texts, Sequence) else list(texts)
 
 
-def _texts_hash(texts: Iterable[str]) -> str:
+def texts_hash(texts: Iterable[str]) -> str:
     """Hash of texts and of the places where they end."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:

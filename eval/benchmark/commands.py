@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from cluscomp.eval.benchmark.collection import Collection, shown_path
+from cluscomp.eval.benchmark.collection import Collection
 from cluscomp.eval.benchmark.config import BenchmarkConfig
 from cluscomp.eval.benchmark.contender import Contender
+from cluscomp.eval.benchmark.loading import shown_path
 
 
 def rebuild_command(
@@ -23,7 +24,7 @@ def rebuild_command(
 def _own_commands(
     config: BenchmarkConfig, candidate: Contender, collection: Collection, parameters: dict[str, int]
 ) -> str:
-    folder = shlex.quote(f"{collection.name}-{candidate.key}.index")
+    folder = shlex.quote(f"{collection.name}-{candidate.key}.index".replace("/", "-"))
     build = (
         f"cluscomp build-index {collection.flags} --metric {collection.metric} "
         f"--index-key {shlex.quote(candidate.key)} --seed {config.seed} --output {folder}"

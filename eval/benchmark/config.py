@@ -7,6 +7,9 @@
     [search]
     nprobe = [1, 4, 16]
 
+    [tokens]  # token vectors of the same texts, for keys that begin with Pool
+    encoder = "minilm"
+
 Paths are relative to the folder of the file. `SETTINGS`, `DATASET` and `KEY` say what may stand where.
 """
 
@@ -14,22 +17,26 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
 
-SEARCH_PARAMETERS = ("nprobe", "refine_factor", "ef")
+SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef")
 METRICS = ("ip", "l2", "cosine")
+TOKEN_KINDS = ("tokens", "multivector")
 
 SETTINGS: Mapping[str, type | tuple[type, ...]] = {
     "title": str,
     "datasets": list,
     "keys": list,
     "search": dict,
+    "tokens": dict,
+    "notes": list,
     "encoder": str,
     "metric": str,
     "k": int,
@@ -47,9 +54,13 @@ DATASET: Mapping[str, type | tuple[type, ...]] = {
     "ids": str,
     "query_embeddings": str,
     "query_ids": str,
+    "tokens": dict,
 }
-KEY: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(("key", "label"), str) | dict.fromkeys(
-    SEARCH_PARAMETERS, (int, list)
+TOKENS: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(
+    ("encoder", "kind", "embeddings", "lengths", "ids", "query_embeddings", "query_lengths", "query_ids"), str
+)
+KEY: Mapping[str, type | tuple[type, ...]] = (
+    dict.fromkeys(("key", "label"), str) | {"datasets": list} | dict.fromkeys(SEARCH_PARAMETERS, (int, list))
 )
 
 
@@ -57,6 +68,7 @@ KEY: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(("key", "label"), str
 class DatasetSpec:
     """A judged collection, and where its vectors come from: an encoder, or files of vectors.
 
+    kind: "dense", one vector a text; or of token vectors "tokens", "multivector" as `load_encoder` has them.
     path: folder in the layout of BEIR or MS MARCO, or a hub id such as "BeIR/scifact"; None without
     judgements, when quality is measured against the exact neighbours alone. Files are relative to `base`.
     """
@@ -71,23 +83,38 @@ class DatasetSpec:
     ids: Path | None = None
     query_embeddings: Path | None = None
     query_ids: Path | None = None
+    kind: str = "dense"
+    lengths: Path | None = None
+    query_lengths: Path | None = None
+
+    @property
+    def multi(self) -> bool:
+        """Whether a text is several vectors."""
+        return self.kind != "dense"
 
 
 @dataclass(frozen=True)
 class KeySpec:
     """An index to measure: `library:key`, or a key of this project. search: parameters that differ from the
-    common ones.
+    common ones. datasets: names of those it is measured on, None for all.
     """
 
     library: str
     key: str
     label: str
     search: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    datasets: tuple[str, ...] | None = None
+
+    def wanted_on(self, dataset: str) -> bool:
+        """Whether it is to be measured on a dataset."""
+        return self.datasets is None or dataset in self.datasets
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """All that a benchmark depends on. search: values by parameter. k: results a query, at least 10."""
+    """All that a benchmark depends on. datasets: one with token vectors stands behind the dense one of its
+    name. search: values by parameter. k: results a query, at least 10. notes: lines for the reports.
+    """
 
     title: str
     datasets: tuple[DatasetSpec, ...]
@@ -98,6 +125,7 @@ class BenchmarkConfig:
     threads: int | None = None
     repeats: int = 3
     file: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_config(path: str | Path) -> BenchmarkConfig:
@@ -122,9 +150,10 @@ def parse_config(
     for needed in ("datasets", "keys"):
         if not content.get(needed):
             raise UsageError(f"{where} has no {needed}; it needs a list of at least one")
-    datasets = tuple(_dataset(entry, content, Path(base), where) for entry in content["datasets"])
-    keys = tuple(_key(entry, where) for entry in content["keys"])
-    _refuse_repeated([dataset.name for dataset in datasets], "dataset", where)
+    entries = [_dataset(entry, content, Path(base), where) for entry in content["datasets"]]
+    names = [parts[0].name for parts in entries]
+    keys = tuple(_key(entry, Path(base), names, where) for entry in content["keys"])
+    _refuse_repeated(names, "dataset", where)
     _refuse_repeated([f"{key.library}:{key.key}" for key in keys], "key", where)
     numbers = {name: content[name] for name in ("k", "seed", "threads", "repeats") if name in content}
     for name, value in numbers.items():
@@ -133,10 +162,11 @@ def parse_config(
             raise UsageError(f"{where}: {name} is {value}, but must be at least {least}")
     return BenchmarkConfig(
         title=content.get("title", "Benchmark"),
-        datasets=datasets,
+        datasets=tuple(part for parts in entries for part in parts),
         keys=keys,
         search=_search(content.get("search", {}), where),
         file=file,
+        notes=tuple(str(note) for note in content.get("notes", ())),
         **numbers,
     )
 
@@ -148,40 +178,66 @@ def _toml() -> Any:
         raise OptionalDependencyError("reading a config file on Python 3.10 needs the package tomli") from exc
 
 
-def _dataset(entry: Any, common: Mapping[str, Any], base: Path, where: str) -> DatasetSpec:
+def _dataset(entry: Any, common: Mapping[str, Any], base: Path, where: str) -> list[DatasetSpec]:
+    """What one entry asks for: one vector a text, token vectors, or both."""
     table = {"path": entry} if isinstance(entry, str) else entry
     if not isinstance(table, dict):
         raise UsageError(f"{where}: a dataset is a path or a table, not {entry!r}")
     _check(table, DATASET, f"{where}: a dataset")
-    files = {
-        name: base / table[name]
-        for name in ("embeddings", "ids", "query_embeddings", "query_ids")
-        if name in table
-    }
-    encoder = table.get("encoder", common.get("encoder"))
     metric = table.get("metric", common.get("metric", "ip"))
     if metric not in METRICS:
         raise UsageError(f"{where}: metric {metric!r} is unknown; valid are {', '.join(METRICS)}")
-    name = table.get("name") or Path(table.get("path") or table.get("embeddings") or "").name
-    if ("embeddings" in files) != ("query_embeddings" in files):
-        raise UsageError(f"{where}: dataset {name!r} needs embeddings and query_embeddings, or neither")
-    if "embeddings" not in files and not (encoder and "path" in table):
-        raise UsageError(
-            f"{where}: dataset {name!r} has no vectors; it needs a path and an encoder (such as "
-            'encoder = "minilm"), or embeddings and query_embeddings'
-        )
-    return DatasetSpec(
-        name=name,
+    tokens = table.get("tokens", common.get("tokens"))
+    first = table.get("path") or table.get("embeddings") or (tokens or {}).get("embeddings") or ""
+    spec = DatasetSpec(
+        name=table.get("name") or Path(first).name,
         path=table.get("path"),
         split=table.get("split", "test"),
         metric=metric,
-        encoder=None if "embeddings" in files else encoder,
+        encoder=None,
         base=base,
-        **files,
     )
+    found = [] if tokens is None else [_source(spec, tokens, TOKENS, where)]
+    dense = {name: common[name] for name in ("encoder",) if name in common}
+    dense |= {name: value for name, value in table.items() if name in _SOURCE}
+    if dense or not found:
+        found.insert(0, _source(spec, dense, _SOURCE, where))
+    return found
 
 
-def _key(entry: Any, where: str) -> KeySpec:
+_SOURCE = {name: DATASET[name] for name in ("encoder", "embeddings", "ids", "query_embeddings", "query_ids")}
+
+
+def _source(
+    spec: DatasetSpec, table: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...]], where: str
+) -> DatasetSpec:
+    """The spec with the files or the encoder that a table names. known: TOKENS, or those of one vector."""
+    dense = known is _SOURCE
+    what = f"{where}: dataset {spec.name!r}" + ("" if dense else ", tokens")
+    _check(table, known, what)
+    kind = "dense" if dense else table.get("kind", "tokens")
+    if kind not in ("dense", *TOKEN_KINDS) or (kind == "dense") != dense:
+        raise UsageError(f"{what}: kind is {kind!r}; valid are {', '.join(TOKEN_KINDS)}")
+    files = {n: spec.base / value for n, value in table.items() if n not in ("encoder", "kind")}
+    if ("embeddings" in files) != ("query_embeddings" in files):
+        raise UsageError(f"{what} needs embeddings and query_embeddings, or neither")
+    if "embeddings" not in files and not (table.get("encoder") and spec.path is not None):
+        raise UsageError(
+            f"{what} has no vectors; it needs a path and an encoder (such as "
+            'encoder = "minilm"), or embeddings and query_embeddings'
+        )
+    if not dense and spec.metric == "l2":
+        raise UsageError(f"{what}: token vectors are compared by MaxSim, metric 'ip' or 'cosine', not 'l2'")
+    encoder = None if "embeddings" in files else _local(table["encoder"], spec.base)
+    return replace(spec, encoder=encoder, kind=kind, **files)
+
+
+def _local(encoder: str, base: Path) -> str:
+    """An encoder by name, or by the path of a folder relative to the config."""
+    return str(base / encoder) if (base / encoder).is_dir() else encoder
+
+
+def _key(entry: Any, base: Path, datasets: Sequence[str], where: str) -> KeySpec:
     table = {"key": entry} if isinstance(entry, str) else entry
     if not isinstance(table, dict) or not isinstance(table.get("key"), str):
         raise UsageError(f"{where}: a key is a text or a table with a 'key', not {entry!r}")
@@ -190,8 +246,16 @@ def _key(entry: Any, where: str) -> KeySpec:
     library, colon, key = name.partition(":")
     if not colon or not library.isidentifier():
         library, key = "cluscomp", name
+    if library == "cluscomp":  # a trained codec's folder is relative to the config, as all paths
+        key = re.sub(r"RepCONC\(([^()]+)\)", lambda found: f"RepCONC({base / found.group(1)})", key)
+    for wanted in table.get("datasets", ()):
+        if wanted not in datasets:
+            raise UsageError(
+                f"{where}: key {name!r} is for the dataset {wanted!r}; known are {', '.join(datasets)}"
+            )
     grid = {parameter: table[parameter] for parameter in SEARCH_PARAMETERS if parameter in table}
-    return KeySpec(library, key, str(table.get("label", name)), _search(grid, where))
+    only = tuple(table["datasets"]) if "datasets" in table else None
+    return KeySpec(library, key, str(table.get("label", name)), _search(grid, where), only)
 
 
 def _search(table: Mapping[str, Any], where: str) -> dict[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ loaded from them. Documents are numbered from 0, so that no row pays for names o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +24,29 @@ class Opened(Protocol):
 
     index: Any
 
-    def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (nq, k), best first, -inf where missing, and document numbers (nq, k) int64."""
+    def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (nq, k), best first, -inf where missing, and document numbers (nq, k) int64.
+
+        For token vectors `lengths` (nq,) is among the parameters: the rows of `queries` that each has.
+        """
         ...
 
 
 class Contender(Protocol):
-    """A key of a library. package: distribution whose version is recorded. seeded: it takes a seed."""
+    """A key of a library. package: distribution whose version is recorded. seeded: it takes a seed. multi:
+    documents are token vectors. content: of files that the key names, None where it names none.
+    """
 
     library: str
     package: str
     key: str
     seeded: bool
+
+    @property
+    def multi(self) -> bool: ...
+
+    @property
+    def content(self) -> str | None: ...
 
     def check(self, dim: int, metric: str) -> None:
         """Raise UsageError for a key that cannot work, before anything is built."""
@@ -43,15 +55,15 @@ class Contender(Protocol):
         """Settings of a search that have an effect on this key."""
         ...
 
-    def build(self, documents: np.ndarray, metric: str, seed: int, folder: Path) -> None:
-        """Train on and store documents (n, d) float32 into the existing, empty folder."""
+    def build(self, documents: Any, metric: str, seed: int, folder: Path) -> None:
+        """Train on and store documents into the existing, empty folder: (n, d) float32, or a `Ragged`."""
 
     def open(self, folder: Path, metric: str) -> Opened:
         """The stored index."""
         ...
 
 
-DEFAULT_GRID: Grid = {"refine_factor": (4,), "ef": (16, 64, 256)}
+DEFAULT_GRID: Grid = {"refine_factor": (4,), "candidates": (384,), "ef": (16, 64, 256)}
 
 
 def combinations(known: Mapping[str, int | None], grid: Grid) -> list[dict[str, int]]:
@@ -107,3 +119,12 @@ def library_errors(library: str, key: str) -> Iterator[None]:
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files of a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def folder_digest(folder: Path) -> str:
+    """Hash of the names and bytes of all files of a folder; of nothing where there is none."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(folder)} {file.stat().st_size}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,14 +1,15 @@
-"""Exact search in plain NumPy, over all documents or a part of them for each query: what losses are measured
-against.
-"""
+"""Exact search, over all documents or a part of them for each query: what losses are measured against."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from cluscomp.arrays import iter_blocks, normalize_rows
+from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
+from cluscomp.eval.benchmark.collection import Vectors
+from cluscomp.multivector import Ragged, maxsim
 
 _BLOCK_BYTES = 1 << 27
 Allowed = Callable[[slice], np.ndarray]
@@ -16,31 +17,42 @@ Allowed = Callable[[slice], np.ndarray]
 
 
 def exact_search(
-    queries: np.ndarray, documents: np.ndarray, k: int, metric: str, *, allowed: Allowed | None = None
+    queries: Vectors, documents: Vectors, k: int, metric: str, *, allowed: Allowed | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k documents of each query in float32: scores, positions (nq, k), -inf and -1 where missing.
 
-    queries: (nq, d). documents: (n, d), n >= k. metric: "ip", "cosine" or "l2" (negative squared distance).
-    Equal scores are ordered by position.
+    queries: (nq, d), documents: (n, d), n >= k; or both ragged, when scores are MaxSim. metric: "ip",
+    "cosine" or "l2" (negative squared distance). Equal scores are ordered by position.
     """
     scores = np.empty((len(queries), k), dtype=np.float32)
     positions = np.empty((len(queries), k), dtype=np.int64)
-    rows = _prepared(documents, metric)
-    norms = np.einsum("ij,ij->i", rows, rows) if metric == "l2" else None
-    wanted = _prepared(queries, metric)
-    for block in iter_blocks(len(queries), max(1, _BLOCK_BYTES // (4 * len(rows)))):
-        values = wanted[block] @ rows.T
-        if norms is not None:
-            values *= 2
-            values -= norms
-            values -= np.einsum("ij,ij->i", wanted[block], wanted[block])[:, None]
+    score = _maxsim if isinstance(documents, Ragged) else _products
+    rows, wanted = _prepared(documents, metric), _prepared(queries, metric)
+    for block in iter_blocks(len(queries), max(1, _BLOCK_BYTES // (4 * len(documents)))):
+        values = score(wanted, rows, block, metric)
         if allowed is not None:
             values[~allowed(block)] = -np.inf
         scores[block], positions[block] = _best(values, k)
     return scores, positions
 
 
-def _prepared(x: np.ndarray, metric: str) -> np.ndarray:
+def _products(queries: Any, rows: Any, block: slice, metric: str) -> np.ndarray:
+    values = queries[block] @ rows.T
+    if metric == "l2":
+        values *= 2
+        values -= np.einsum("ij,ij->i", rows, rows)
+        values -= np.einsum("ij,ij->i", queries[block], queries[block])[:, None]
+    return values
+
+
+def _maxsim(queries: Any, documents: Any, block: slice, metric: str) -> np.ndarray:
+    asked = queries.part(block)
+    return maxsim(asked.rows, asked.lengths, documents.rows, documents.lengths)
+
+
+def _prepared(x: Vectors, metric: str) -> Vectors:
+    if isinstance(x, Ragged):
+        return Ragged(normalize_rows(to_float32(x.rows)), x.offsets) if metric == "cosine" else x
     rows = np.asarray(x, dtype=np.float32)
     return normalize_rows(rows) if metric == "cosine" else rows
 

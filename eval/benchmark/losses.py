@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.eval.benchmark.collection import Collection
+from cluscomp.eval.benchmark.collection import Collection, rows_of
 from cluscomp.eval.benchmark.exact import Allowed, exact_search
 from cluscomp.indexes.trace import candidates, list_of_rows, probed_lists
 
@@ -26,11 +26,12 @@ Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 @dataclass(frozen=True)
 class LossSplit:
-    """Losses by measure."""
+    """Losses by measure. pooling: of multi-vector indexes alone (late_losses.py)."""
 
     coarse: dict[str, float]
     quantization: dict[str, float]
     rerank: dict[str, float]
+    pooling: dict[str, float] | None = None
 
 
 def split_losses(
@@ -46,7 +47,7 @@ def split_losses(
 
     exact: measures of the uncompressed search. answered: measures of the index with these parameters.
     """
-    queries, documents = collection.queries, collection.documents
+    queries, documents = rows_of(collection.queries), rows_of(collection.documents)
 
     def restricted(allowed: Allowed) -> dict[str, float]:
         return measure(*exact_search(queries, documents, k, collection.metric, allowed=allowed))
@@ -56,9 +57,9 @@ def split_losses(
         coarse = restricted(_in_lists(index, queries, parameters.get("nprobe")))
     found = candidates(index, queries, k, **parameters)
     if found is None:
-        return LossSplit(_minus(exact, coarse), _minus(coarse, answered), dict.fromkeys(exact, 0.0))
+        return LossSplit(minus(exact, coarse), minus(coarse, answered), dict.fromkeys(exact, 0.0))
     rescored = restricted(_among(found, len(documents)))
-    return LossSplit(_minus(exact, coarse), _minus(coarse, rescored), _minus(rescored, answered))
+    return LossSplit(minus(exact, coarse), minus(coarse, rescored), minus(rescored, answered))
 
 
 def _in_lists(index: Any, queries: np.ndarray, nprobe: int | None) -> Allowed:
@@ -81,5 +82,6 @@ def _among(found: np.ndarray, n: int) -> Allowed:
     return allowed
 
 
-def _minus(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+def minus(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
+    """Differences by measure."""
     return {name: a[name] - b[name] for name in a}

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from cluscomp.eval.benchmark.collection import NEIGHBOURS, Collection
+from cluscomp.eval.benchmark.collection import Collection, rows_of
 from cluscomp.eval.benchmark.contender import Opened
 from cluscomp.eval.benchmark.exact import exact_search
-from cluscomp.eval.benchmark.losses import split_losses
+from cluscomp.eval.benchmark.late_losses import split_late_losses
+from cluscomp.eval.benchmark.losses import LossSplit, split_losses
 from cluscomp.eval.benchmark.results import Row
 from cluscomp.eval.compare import compare_runs
 from cluscomp.eval.metrics import Run, evaluate
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.retrieval import EvalReport, evaluate_index, run_from_results
 from cluscomp.indexes.describe import list_balance
+from cluscomp.multivector import Ragged
 
 MARGIN = 0.01
+NEIGHBOURS = 10
 EXACT_RECALL = f"exact_recall@{NEIGHBOURS}"
+CAUSES = ("pooling", "coarse", "quantization", "rerank")
 
 
 def with_missing(ids: np.ndarray) -> np.ndarray:
@@ -49,17 +53,23 @@ class Named:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The uncompressed search of a collection: what every row is compared with."""
+    """The uncompressed search of a collection: what every row is compared with.
+
+    neighbours: the exact 10 nearest documents of each query as judgements of level 1. pooled: for
+    `split_late_losses`.
+    """
 
     collection: Collection
     k: int
     run: Run
+    neighbours: Qrels
     values: dict[str, float]
+    pooled: dict[Any, dict[str, float]] = field(default_factory=dict)
 
     @property
     def qrels(self) -> Qrels:
         """Judgements; the exact neighbours where nobody judged."""
-        return self.collection.neighbours if self.collection.qrels is None else self.collection.qrels
+        return self.neighbours if self.collection.qrels is None else self.collection.qrels
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -73,7 +83,7 @@ class Yardstick:
 
     def values_of(self, run: Run) -> dict[str, float]:
         """nDCG@10 where there are judgements, and recall of the exact neighbours."""
-        recall = evaluate(run, self.collection.neighbours, (f"recall@{NEIGHBOURS}",))
+        recall = evaluate(run, self.neighbours, (f"recall@{NEIGHBOURS}",))
         judged = evaluate(run, self.collection.qrels, ("ndcg@10",)) if self.collection.qrels else {}
         return {**judged, EXACT_RECALL: next(iter(recall.values()))}
 
@@ -85,21 +95,28 @@ def judged_metrics(k: int) -> tuple[str, ...]:
 
 def yardstick(collection: Collection, k: int) -> Yardstick:
     """Search a collection exactly, without compression."""
-    k = min(k, len(collection.documents))
-    scores, positions = exact_search(collection.queries, collection.documents, k, collection.metric)
-    run = run_from_results(collection.query_ids, scores, collection.document_ids[positions])
-    blank = Yardstick(collection, k, run, {})
-    return Yardstick(collection, k, run, blank.values_of(run))
+    n = len(collection.documents)
+    depth = min(max(k, NEIGHBOURS), n)
+    scores, positions = exact_search(collection.queries, collection.documents, depth, collection.metric)
+    ids, k = collection.document_ids[positions], min(k, n)
+    run = run_from_results(collection.query_ids, scores, ids, limit=k)
+    nearest = {
+        name: dict.fromkeys(row[:NEIGHBOURS], 1) for name, row in zip(collection.query_ids, ids, strict=True)
+    }
+    blank = Yardstick(collection, k, run, nearest, {})
+    return replace(blank, values=blank.values_of(run))
 
 
 def measure_row(opened: Opened, exact: Yardstick, k: int, parameters: dict[str, int], repeats: int) -> Row:
     """Measured columns of a row."""
     collection = exact.collection
+    queries = collection.queries
     report = evaluate_index(
         Named(opened, collection.document_ids),
-        collection.queries,
+        rows_of(queries),
         collection.query_ids,
         exact.qrels,
+        lengths=queries.lengths if isinstance(queries, Ragged) else None,
         k=k,
         metrics=judged_metrics(k),
         search_kwargs=parameters,
@@ -126,15 +143,23 @@ def _losses(opened: Opened, exact: Yardstick, parameters: dict[str, int], values
     row: Row = {}
     for name in ("ndcg@10", EXACT_RECALL):
         row[f"loss_{name}"] = exact.values[name] - values[name] if name in values else None
-    split = None
-    if opened.index is not None:
-        split = split_losses(
-            opened.index, exact.collection, exact.k, parameters, exact.measure, exact.values, values
-        )
+    split = _split(opened, exact, parameters, values)
     for name in ("ndcg@10", EXACT_RECALL):
-        for cause in ("coarse", "quantization", "rerank"):
-            row[f"{cause}_loss_{name}"] = None if split is None else getattr(split, cause).get(name)
+        for cause in CAUSES:
+            part = None if split is None else getattr(split, cause)
+            row[f"{cause}_loss_{name}"] = None if part is None else part.get(name)
     return row
+
+
+def _split(
+    opened: Opened, exact: Yardstick, parameters: dict[str, int], values: dict[str, float]
+) -> LossSplit | None:
+    if opened.index is None:
+        return None
+    common = (exact.collection, exact.k, parameters, exact.measure, exact.values, values)
+    if exact.collection.multi:
+        return split_late_losses(opened, *common, exact.pooled)
+    return split_losses(opened.index, *common)
 
 
 def _test(run: Run, exact: Yardstick) -> Row:
@@ -158,7 +183,7 @@ def stored_columns(opened: Opened, n_bytes: int, seconds: float, n_documents: in
     }
     balance = None
     if opened.index is not None:
-        row["code_bytes_per_doc"] = opened.index.code_size
+        row["code_bytes_per_doc"] = getattr(opened.index, "code_bytes_per_document", opened.index.code_size)
         balance = list_balance(opened.index)
     for name in ("nlist", "cv", "max_over_mean", "empty", "above_4x_mean", "expected_scan"):
         row[f"lists_{name}"] = None if balance is None else balance[name]

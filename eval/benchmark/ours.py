@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
-from cluscomp.eval.benchmark.contender import Grid, combinations
+from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
+from cluscomp.eval.benchmark.collection import Vectors, rows_of
+from cluscomp.eval.benchmark.contender import Grid, combinations, folder_digest
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.key import RepCONC, parse_key
+from cluscomp.multivector import Ragged
 
 INDEX = "index"
 
@@ -28,27 +30,37 @@ class Ours:
         self.spec = parse_key(key)
         self.key = str(self.spec)
 
+    @property
+    def multi(self) -> bool:
+        """Whether documents are token vectors."""
+        return self.spec.pool is not None
+
+    @property
+    def content(self) -> str | None:
+        """Of the folder of a learned codec."""
+        codec = self.spec.codec
+        return folder_digest(Path(codec.folder)) if isinstance(codec, RepCONC) else None
+
     def check(self, dim: int, metric: str) -> None:
-        if self.spec.pool is not None:
-            raise UsageError(
-                f"key {self.key!r} is for documents of several vectors, and the dataset has one a document"
-            )
         index_factory(self.key, dim, metric)
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         known: dict[str, int | None] = {}
         if self.spec.partition is not None:
-            known["nprobe"] = self.spec.nlist
+            # The lists of a multi-vector index choose candidates; fewer lists only make that choice worse.
+            known |= {"candidates": None} if self.multi else {"nprobe": self.spec.nlist}
         if self.spec.refine is not None:
             known["refine_factor"] = None
         return combinations(known, grid)
 
-    def build(self, documents: np.ndarray, metric: str, seed: int, folder: Path) -> None:
-        index = index_factory(self.key, documents.shape[1], metric, seed=seed)
+    def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
+        rows = rows_of(documents)
+        lengths = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
+        index = index_factory(self.key, rows.shape[1], metric, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsampleWarning)  # the row records the number of rows
-            index.train(documents)
-        index.add(documents)
+            index.train(rows, **lengths)
+        index.add(rows, **lengths)
         index.save(folder / INDEX)
 
     def open(self, folder: Path, metric: str) -> OpenedIndex:
@@ -61,7 +73,7 @@ class OpenedIndex:
     def __init__(self, folder: Path) -> None:
         self.index: Any = open_index(folder)
 
-    def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
         """See `contender.Opened`. Too few hits are counted by the row, so that no warning is needed."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IncompleteResultsWarning)

@@ -13,7 +13,7 @@ from typing import Any
 from cluscomp.errors import MalformedFileError, require
 
 Row = dict[str, Any]
-FORMAT = 1
+FORMAT = 2
 
 
 def identity(facts: Mapping[str, Any]) -> str:

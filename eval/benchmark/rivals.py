@@ -61,7 +61,8 @@ class _Rival:
     """What the libraries have in common."""
 
     library = package = module = ""
-    seeded = False
+    seeded = multi = False
+    content = None
 
     def __init__(self, key: str) -> None:
         self.key = key

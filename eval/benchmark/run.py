@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cluscomp import native
-from cluscomp.errors import CluscompError, EmptyInputError, OptionalDependencyError, OutputExistsError
-from cluscomp.eval.benchmark.collection import Collection, Progress, load_collection
+from cluscomp.errors import (
+    CluscompError,
+    EmptyInputError,
+    OptionalDependencyError,
+    OutputExistsError,
+    UsageError,
+)
+from cluscomp.eval.benchmark.collection import Collection, Progress
 from cluscomp.eval.benchmark.commands import rebuild_command
-from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS, BenchmarkConfig, KeySpec
+from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS, BenchmarkConfig, DatasetSpec, KeySpec
 from cluscomp.eval.benchmark.contender import Contender
 from cluscomp.eval.benchmark.libraries import contender
+from cluscomp.eval.benchmark.loading import load_collection
 from cluscomp.eval.benchmark.measure import (
     Yardstick,
     load_of_machine,
@@ -33,7 +41,7 @@ RESULTS, INDEXES = "results.jsonl", "indexes"
 @dataclass
 class BenchmarkResult:
     """rows: of this benchmark, in order, failed ones with an "error". measured, resumed: how many were new,
-    and taken from the results file. skipped: library -> why its keys have no rows.
+    and taken from the results file. skipped: library or dataset -> why keys have no rows.
     """
 
     config: BenchmarkConfig
@@ -60,7 +68,7 @@ def run_benchmark(
     *,
     if_exists: str = "resume",
     keep_indexes: bool = False,
-    collections: Iterable[Collection] | None = None,
+    collections: Sequence[Collection] | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkResult:
     """Measure all rows of a benchmark that are not in OUTPUT/results.jsonl yet.
@@ -71,17 +79,20 @@ def run_benchmark(
     collections: measured instead of the config's datasets.
 
     A key that does not work on a dataset becomes a row with an "error", and the run goes on; keys of
-    libraries that are not installed are skipped. Raises UsageError (a key that can never work), the errors of
+    libraries that are not installed are skipped, and so are keys of token vectors on datasets without. Raises
+    UsageError (a key that can never work), the errors of
     `load_collection`, and EmptyInputError when nothing at all could be measured.
     """
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     file = _results_file(folder, if_exists)
     keys = [(spec, contender(spec)) for spec in config.keys]
+    sources = config.datasets if collections is None else collections
+    _check_kinds(keys, sources)
     before = native.get_num_threads()
     if config.threads is not None:
         native.set_num_threads(config.threads)
-    result = BenchmarkResult(config, folder)
+    result = BenchmarkResult(config, folder, skipped=_without_tokens(keys, sources))
     try:
         bench = _Bench(config, file, IndexStore(folder / INDEXES), keep_indexes, result, progress)
         bench.run(keys, _loaded(config, progress) if collections is None else collections)
@@ -106,9 +117,51 @@ def _results_file(folder: Path, if_exists: str) -> ResultsFile:
 
 
 def _loaded(config: BenchmarkConfig, progress: Progress | None) -> Iterator[Collection]:
-    encoders: dict[str, Any] = {}
+    encoders: dict[tuple[str, str], Any] = {}
     for spec in config.datasets:
         yield load_collection(spec, encoders, progress)
+
+
+def _check_kinds(
+    keys: Sequence[tuple[KeySpec, Contender]], sources: Sequence[DatasetSpec | Collection]
+) -> None:
+    """Refuse a key for which there is no dataset of its kind."""
+    kinds = {source.multi for source in sources}
+    for key, candidate in keys:
+        if candidate.multi in kinds:
+            continue
+        lacking = "documents of several vectors" if candidate.multi else "documents of one vector"
+        raise UsageError(
+            f"key {key.label!r} is for {lacking}, and no dataset has them; give a dataset "
+            + ('tokens = { encoder = "minilm" }' if candidate.multi else 'encoder = "minilm"')
+            + ", or files of vectors"
+        )
+
+
+def _without_tokens(
+    keys: Sequence[tuple[KeySpec, Contender]], sources: Sequence[DatasetSpec | Collection]
+) -> dict[str, str]:
+    """Datasets that lack what some keys need, and what is left out there."""
+    found = {}
+    names = dict.fromkeys(source.name for source in sources)
+    for multi, what in ((True, "token vectors"), (False, "single vectors")):
+        have = {source.name for source in sources if source.multi == multi}
+        for name in names:
+            left = [key.label for key, candidate in keys if candidate.multi == multi and key.wanted_on(name)]
+            if left and name not in have:
+                found[f"{name}, {what}"] = f"{name} has no {what} here: no rows of {', '.join(left)}"
+    return found
+
+
+class _Reference:
+    """A collection, and its exact search once a row asks for it: of token vectors it takes a minute."""
+
+    def __init__(self, collection: Collection, k: int) -> None:
+        self.collection, self._k = collection, k
+
+    @cached_property
+    def exact(self) -> Yardstick:
+        return yardstick(self.collection, self._k)
 
 
 class _Bench:
@@ -125,34 +178,38 @@ class _Bench:
 
     def run(self, keys: list[tuple[KeySpec, Contender]], collections: Iterable[Collection]) -> None:
         for collection in collections:
-            usable = [pair for pair in keys if self._usable(pair[1], collection)]
-            exact = yardstick(collection, self.config.k)
+            usable = [pair for pair in keys if self._usable(*pair, collection)]
+            reference = _Reference(collection, self.config.k)
             for done, (key, candidate) in enumerate(usable):
-                self._rows_of_key(key, candidate, exact)
+                self._rows_of_key(key, candidate, reference)
                 if self.progress is not None:
                     self.progress(f"{collection.name}: measure", done + 1, len(usable))
         self.store.close()
 
-    def _usable(self, candidate: Contender, collection: Collection) -> bool:
-        """Whether the library is installed; a key of ours that does not fit is an error at once."""
+    def _usable(self, key: KeySpec, candidate: Contender, collection: Collection) -> bool:
+        """Whether the key is for this dataset and its library installed; a key of ours that does not fit the
+        vectors is an error at once.
+        """
+        if candidate.multi != collection.multi or not key.wanted_on(collection.name):
+            return False
         try:
-            candidate.check(collection.documents.shape[1], collection.metric)
+            candidate.check(collection.dim, collection.metric)
         except OptionalDependencyError as exc:
             self.result.skipped[candidate.library] = str(exc)
             return False
         return True
 
-    def _rows_of_key(self, key: KeySpec, candidate: Contender, exact: Yardstick) -> None:
-        facts = self._facts(candidate, exact.collection)
+    def _rows_of_key(self, key: KeySpec, candidate: Contender, reference: _Reference) -> None:
+        facts = self._facts(candidate, reference.collection)
         wanted = list(self._wanted(key, candidate, facts))
         name = identity(facts)
         if all(self.file.done(row_name) for row_name, _ in wanted):
             self.result.resumed += len(wanted)
             self.result.rows += [self.file.rows[row_name] for row_name, _ in wanted]
             return
-        head = self._head(key, candidate, exact.collection)
+        head = self._head(key, candidate, reference.collection)
         try:
-            self._measure(wanted, head, candidate, exact, name)
+            self._measure(wanted, head, candidate, reference.exact, name)
         except CluscompError as exc:
             self._keep({**head, "identity": name, "error": f"{type(exc).__name__}: {exc}"})
         if not self.keep:
@@ -195,6 +252,7 @@ class _Bench:
             "library": candidate.library,
             "version": distribution_version(candidate.package),
             "key": candidate.key,
+            "content": candidate.content,
             "seed": self.config.seed if candidate.seeded else None,
             "threads": self.threads,
             "machine": self.machine,
@@ -206,7 +264,9 @@ class _Bench:
             "split": collection.split,
             "n_docs": len(collection.documents),
             "n_queries": len(collection.query_ids),
-            "dim": collection.documents.shape[1],
+            "dim": collection.dim,
+            "vectors": "tokens" if collection.multi else "dense",
+            "vectors_per_doc": collection.vectors_per_document,
             "metric": collection.metric,
             "encoder": collection.encoder,
             "library": candidate.library,

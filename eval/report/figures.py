@@ -11,8 +11,11 @@ from cluscomp.eval.report.labels import (
     COLOURS,
     SYMBOLS,
     Row,
+    by_vectors,
+    exact_value,
+    families,
+    family,
     hover,
-    libraries,
     name_of,
     per_key,
     quality_of,
@@ -20,9 +23,14 @@ from cluscomp.eval.report.labels import (
 )
 from cluscomp.eval.report.pareto import pareto_front
 
-FRONT = {"color": "#444444", "width": 1.5, "dash": "dot"}
-CAUSES = (("coarse", "coarse miss", "#0072B2"), ("quantization", "quantization", "#E69F00"),
-          ("rerank", "rerank", "#009E73"))  # fmt: skip
+GREY = "#888888"  # visible on white and on black
+FRONT = {"color": GREY, "width": 1.5, "dash": "dot"}
+CAUSES = (
+    ("pooling", "pooling", "#CC79A7"),
+    ("coarse", "coarse miss", "#0072B2"),
+    ("quantization", "quantization", "#E69F00"),
+    ("rerank", "rerank", "#009E73"),
+)
 BAR_HEIGHT = 26
 
 
@@ -43,8 +51,8 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
         x=[points[i][0] for i in front], y=[points[i][1] for i in front], mode="lines", line=FRONT,
         name="Pareto front", hoverinfo="skip",
     )  # fmt: skip
-    for library, colour, symbol in _styles(best):
-        mine = [i for i, row in enumerate(best) if row["library"] == library]
+    for name, colour, symbol in _styles(best):
+        mine = [i for i, row in enumerate(best) if family(row) == name]
         figure.add_scatter(
             x=[points[i][0] for i in mine],
             y=[points[i][1] for i in mine],
@@ -53,13 +61,15 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
             textposition="top center",
             textfont={"size": 10},
             marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 1, "color": "white"}},
-            name=library,
+            name=name,
             cliponaxis=False,
             **_hovers([best[i] for i in mine]),
         )
-    exact = best[0][column] + best[0][f"loss_{column}"]
-    figure.add_hline(y=exact, line={"color": "#999999", "width": 1}, annotation_text="uncompressed, exact",
-                     annotation_font_size=10, annotation_position="bottom left")  # fmt: skip
+    for vectors, group in by_vectors(best).items():
+        text = "all token vectors, exact" if vectors == "tokens" else "uncompressed, exact"
+        figure.add_hline(y=exact_value(group, column), line={"color": "#999999", "width": 1},
+                         annotation_text=text, annotation_font_size=10,
+                         annotation_position="bottom left")  # fmt: skip
     figure.update_xaxes(title="bytes a document, all files of the index", **_log([x for x, _ in points]))
     figure.update_yaxes(title=title)
     return _laid_out(figure, 460)
@@ -68,34 +78,35 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
 def recall_against_speed(rows: Sequence[Row]) -> Any:
     """Recall of the exact neighbours against queries a second: a line a key, the front marked."""
     go = plotly()
-    points = [(row["exact_recall@10"], row["queries_per_second"]) for row in rows]
-    front = pareto_front(points, (True, True))
     figure = go.Figure()
-    figure.add_scatter(
-        x=[points[i][0] for i in front], y=[points[i][1] for i in front], mode="lines+markers", line=FRONT,
-        marker={"size": 17, "color": "rgba(0,0,0,0)", "line": {"width": 1.5, "color": "#444444"}},
-        name="Pareto front", hoverinfo="skip",
-    )  # fmt: skip
+    for number, group in enumerate(by_vectors(rows).values()):
+        points = [(row["exact_recall@10"], row["queries_per_second"]) for row in group]
+        front = pareto_front(points, (True, True))
+        figure.add_scatter(
+            x=[points[i][0] for i in front], y=[points[i][1] for i in front], mode="lines+markers",
+            line=FRONT, marker={"size": 17, "color": "rgba(0,0,0,0)", "line": {"width": 1.5, "color": GREY}},
+            name="Pareto front", legendgroup="front", showlegend=number == 0, hoverinfo="skip",
+        )  # fmt: skip
     shown: set[str] = set()
-    style = {library: (colour, symbol) for library, colour, symbol in _styles(rows)}
+    style = {name: (colour, symbol) for name, colour, symbol in _styles(rows)}
     for group in per_key(rows):
         ordered = sorted(group, key=lambda row: row["exact_recall@10"])
-        library = group[0]["library"]
-        colour, symbol = style[library]
+        name = family(group[0])
+        colour, symbol = style[name]
         figure.add_scatter(
             x=[row["exact_recall@10"] for row in ordered],
             y=[row["queries_per_second"] for row in ordered],
             mode="lines+markers",
             line={"color": colour, "width": 1},
             marker={"color": colour, "symbol": symbol, "size": 8},
-            name=library,
-            legendgroup=library,
-            showlegend=library not in shown,
+            name=name,
+            legendgroup=name,
+            showlegend=name not in shown,
             **_hovers(ordered),
         )
-        shown.add(library)
+        shown.add(name)
     figure.update_xaxes(title="recall of the 10 exact neighbours")
-    figure.update_yaxes(title="queries a second", **_log([y for _, y in points]))
+    figure.update_yaxes(title="queries a second", **_log([row["queries_per_second"] for row in rows]))
     return _laid_out(figure, 460)
 
 
@@ -107,11 +118,12 @@ def loss_split(rows: Sequence[Row]) -> Any | None:
     go = plotly()
     judged = mine[0].get("coarse_loss_ndcg@10") is not None
     measures = [("ndcg@10", "nDCG@10")] * judged + [("exact_recall@10", "exact recall@10")]
+    causes = [c for c in CAUSES if any(row.get(f"{c[0]}_loss_exact_recall@10") is not None for row in mine)]
     figure = go.Figure()
     for number, (measure, _) in enumerate(measures):
-        for cause, name, colour in CAUSES:
+        for cause, name, colour in causes:
             figure.add_bar(
-                x=[row[f"{cause}_loss_{measure}"] for row in mine],
+                x=[row.get(f"{cause}_loss_{measure}") for row in mine],
                 y=[name_of(row) for row in mine],
                 orientation="h",
                 name=name,
@@ -120,7 +132,7 @@ def loss_split(rows: Sequence[Row]) -> Any | None:
                 **_hovers(mine),
             )
     if judged:
-        _choice(figure, [title for _, title in measures], len(CAUSES))
+        _choice(figure, [title for _, title in measures], len(causes))
     figure.update_layout(barmode="relative")
     figure.update_xaxes(title="lost against the exact search")
     return _bars(figure, len(mine))
@@ -186,9 +198,9 @@ FIGURES: tuple[tuple[str, str, Callable[[Sequence[Row]], Any | None]], ...] = (
 
 
 def _styles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """Library, colour and symbol."""
+    """Family, colour and symbol."""
     return [
-        (name, COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)]) for i, name in enumerate(libraries(rows))
+        (name, COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)]) for i, name in enumerate(families(rows))
     ]
 
 

@@ -11,8 +11,8 @@ from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS
 Row = dict[str, Any]
 
 # Okabe and Ito's palette, which readers who see few colours can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#808080")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
 
 
 def settings(row: Row) -> str:
@@ -50,9 +50,41 @@ def thorough(rows: Sequence[Row]) -> Row:
     return max(rows, key=found)
 
 
-def libraries(rows: Iterable[Row]) -> list[str]:
-    """Libraries in order of appearance."""
-    return list(dict.fromkeys(row["library"] for row in rows))
+def family(row: Row) -> str:
+    """Library, and whether documents are token vectors: rows of one colour."""
+    return f"{row['library']}, token vectors" if row.get("vectors") == "tokens" else str(row["library"])
+
+
+def exact_value(rows: Sequence[Row], column: str) -> float:
+    """What the uncompressed search reaches, which the rows were compared with."""
+    return float(rows[0][column] + rows[0][f"loss_{column}"])
+
+
+def by_vectors(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by what a document is, "dense" or "tokens"; each has an exact search of its own."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.get("vectors", "dense"), []).append(row)
+    return groups
+
+
+def exact_searches(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each uncompressed search that rows are compared with."""
+    column, title = quality_of(rows)
+    if column != "ndcg@10":
+        return []
+    lines = []
+    for vectors, group in by_vectors(rows).items():
+        what = "one vector a document"
+        if vectors == "tokens":
+            what = f"all token vectors ({group[0]['vectors_per_doc']:.1f} a document)"
+        lines.append(f"Exact search of {what}: {title} {number(exact_value(group, column))}.")
+    return lines
+
+
+def families(rows: Iterable[Row]) -> list[str]:
+    """Families in order of appearance."""
+    return list(dict.fromkeys(family(row) for row in rows))
 
 
 def number(value: float | None, digits: int = 4) -> str:

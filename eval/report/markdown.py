@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluscomp.errors import EmptyInputError
-from cluscomp.eval.report.labels import Row, number, rounded, settings, thorough
+from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings, thorough
 
 
 def render_markdown(rows: Sequence[Row], *, title: str, command: str = "", notes: Sequence[str] = ()) -> str:
@@ -44,6 +44,11 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
         "share of the 10 nearest documents by uncompressed vectors among the first 10 hits. `loses <`: with "
         "95% confidence nDCG@10 is below the uncompressed search by less than this."
     )
+    if any(row.get("vectors") == "tokens" for row in rows):
+        lines.append(
+            "Keys that begin with `Pool`, and those of other late-interaction libraries, hold documents as "
+            "token vectors. Their uncompressed search is MaxSim over all token vectors."
+        )
     if not _quiet(rows):
         lines.append(
             "Times are left out: more processes than cores ran while they were taken, so that they mean "
@@ -97,5 +102,6 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
             rounded(row["latency_p99_ms"]),
         ]
         table.append(f"| {' | '.join(cells[: len(columns)])} |")
-    about = f"{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions."
+    about = f"{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions. "
+    about += " ".join(exact_searches(rows))
     return [f"## {name}", about, "\n".join(table)]

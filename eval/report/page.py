@@ -11,7 +11,7 @@ from typing import Any
 
 from cluscomp.errors import EmptyInputError, require
 from cluscomp.eval.report.figures import FIGURES
-from cluscomp.eval.report.labels import Row, number, rounded, settings
+from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings
 
 EXPLANATIONS = {
     "quality": "Each key at the setting that finds most; the dotted line joins keys that no other beats in "
@@ -19,7 +19,7 @@ EXPLANATIONS = {
     "speed": "Each line is a key, each point a setting of its search; rings mark points that no other beats "
     "in both. All queries in one call.",
     "loss": "Coarse miss: not in the probed lists. Quantization: coded too roughly. Rerank: the finer codes' "
-    "error. Negative is gained. Keys of this project only.",
+    "error. Pooling: token vectors made few. Negative is gained. Keys of this project only.",
     "balance": "Partitioned keys of this project.",
     "latency": "One query at a time, encoding not counted.",
 }
@@ -68,7 +68,7 @@ def _section(name: str, rows: list[Row]) -> str:
     parts = [
         f'<section id="{_anchor(name)}"><h2>{html.escape(name)}</h2>',
         f"<p>{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions, "
-        f"metric {html.escape(first['metric'])}.</p>",
+        f"metric {html.escape(first['metric'])}. {' '.join(exact_searches(rows))}</p>",
     ]
     for kind, title, draw in FIGURES:
         figure = draw(rows)

@@ -38,3 +38,23 @@ def write_config(folder: Path, table: dict, keys: str, more: str = "") -> Path:
         f'title = "Tiny"\nthreads = 1\nrepeats = 1\nkeys = {keys}\n{more}\n[[datasets]]\n{lines}\n'
     )
     return path
+
+
+def write_tokens(folder: Path, seed: int = 4) -> str:
+    """Token vectors of the texts of `write_collection`: each is its vector, 2 to 8 times, with noise, scaled to
+    length 1. Returns the `tokens` of a dataset, as TOML.
+    """
+    rng = np.random.default_rng(seed)
+    for name, count in (("docs", DOCUMENTS), ("queries", QUERIES)):
+        lengths = rng.integers(2, 9, count)
+        rows = np.repeat(np.load(folder / f"{name}.npy"), lengths, axis=0)
+        rows += 0.8 * rng.standard_normal(rows.shape, dtype=np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        np.save(folder / f"{name}.tokens.npy", rows.astype(np.float16))
+        np.save(folder / f"{name}.lengths.npy", lengths)
+    files = {
+        "embeddings": "docs.tokens.npy", "lengths": "docs.lengths.npy", "ids": "docs.ids.txt",
+        "query_embeddings": "queries.tokens.npy", "query_lengths": "queries.lengths.npy",
+        "query_ids": "queries.ids.txt",
+    }  # fmt: skip
+    return "{ " + ", ".join(f'{name} = "{folder.name}/{file}"' for name, file in files.items()) + " }"

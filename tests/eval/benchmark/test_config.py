@@ -43,6 +43,32 @@ def test_long_form(tmp_path):
     assert (config.datasets[0].path, config.datasets[0].encoder) == (None, None)
 
 
+def test_token_vectors_are_a_part_of_the_same_dataset(tmp_path):
+    files = {name: f"{name}.npy" for name in ("embeddings", "lengths", "query_embeddings", "query_lengths")}
+    config = parse_config(
+        {**GOOD, "tokens": {"encoder": "minilm"}, "datasets": ["a", {"path": "b", "tokens": files}]},
+        base=tmp_path,
+    )
+    assert [(d.name, d.kind, d.multi, d.encoder) for d in config.datasets] == [
+        ("a", "dense", False, "minilm"), ("a", "tokens", True, "minilm"),
+        ("b", "dense", False, "minilm"), ("b", "tokens", True, None),
+    ]  # fmt: skip
+    assert config.datasets[3].query_lengths == tmp_path / "query_lengths.npy"
+    alone = parse_config({"datasets": [{"path": "b", "tokens": files}], "keys": ["Pool4,SQ8"]})
+    assert [d.kind for d in alone.datasets] == ["tokens"]
+
+
+def test_folders_of_models_are_relative_to_the_file(tmp_path):
+    (tmp_path / "model").mkdir()
+    config = parse_config(
+        {**GOOD, "encoder": "model", "keys": ["IVF4,RepCONC(model/codec)", "faiss:RepCONC(x)"]}, base=tmp_path
+    )
+    assert config.datasets[0].encoder == str(tmp_path / "model")
+    assert config.keys[0].key == f"IVF4,RepCONC({tmp_path}/model/codec)"
+    assert config.keys[0].label == "IVF4,RepCONC(model/codec)"
+    assert config.keys[1].key == "RepCONC(x)"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -59,6 +85,11 @@ def test_long_form(tmp_path):
         ({"datasets": [{"path": "x", "embedding": "e"}]}, "unknown setting 'embedding'"),
         ({"datasets": [{"path": "x", "embeddings": "e.npy"}]}, "embeddings and query_embeddings, or neither"),
         ({"encoder": ""}, "has no vectors"),
+        ({"tokens": {"kind": "tokens"}}, "'scifact', tokens has no vectors"),
+        ({"tokens": {"encoder": "m", "kind": "dense"}}, "kind is 'dense'; valid are tokens, multivector"),
+        ({"tokens": {"encoder": "m", "length": "l.npy"}}, "unknown setting 'length'; did you mean 'lengths'"),
+        ({"tokens": {"encoder": "m"}, "metric": "l2"}, "compared by MaxSim"),
+        ({"keys": [{"key": "Flat", "datasets": ["npl"]}]}, "for the dataset 'npl'; known are scifact"),
         ({"keys": [{"nprobe": 1}]}, "a key is a text or a table"),
         ({"search": {"nprobe": [0]}}, "nprobe is \\[0\\]"),
         ({"search": {"probe": 1}}, "unknown setting 'probe'; did you mean 'nprobe'"),
