@@ -6,8 +6,10 @@ Kernels answer Ctrl-C between calls, so callers pass long inputs in blocks (`BLO
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -77,6 +79,16 @@ def set_num_threads(n: int) -> None:
     if n < 1:
         raise UsageError(f"num_threads is {n}, at least 1 is needed")
     _core.set_num_threads(n)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep kernels called inside the block on the calling thread: for callers with threads of their own."""
+    _core.stay_on_this_thread(True)
+    try:
+        yield
+    finally:
+        _core.stay_on_this_thread(False)
 
 
 @functools.cache

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
+from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
 from cluscomp.quantization.codes import CODE_BITS
 
@@ -62,14 +62,19 @@ def train_codebooks(
 ) -> np.ndarray:
     """Codebooks (m, 2**nbits, d/m) float32 for the rows x (n, d) float32, by k-means from random rows.
 
-    Group j is seeded by (seed, j). progress counts groups times rows.
+    Group j is seeded by (seed, j). progress counts groups times rows and steps.
     """
     codebooks = np.empty((m, 1 << nbits, x.shape[1] // m), dtype=np.float32)
-    for j in range(m):
+
+    def train(j: int, ticker: Ticker) -> None:
         result = cluster_rows(
-            group(x, j, m), 1 << nbits, n_iter=n_iter, seed=(seed, j), progress=_part(progress, j, m)
+            group(x, j, m), 1 << nbits, n_iter=n_iter, seed=(seed, j), progress=_steps_of(ticker)
         )
         codebooks[j] = result.centroids
+
+    ticker = Ticker(progress, x.shape[0] * n_iter * m)
+    side_by_side(train, m, ticker)
+    ticker.finish()
     return codebooks
 
 
@@ -79,11 +84,14 @@ def refine_codebooks(
     """Codebooks after at most n_iter more k-means steps on the rows x (n, d) float32."""
     refined = np.empty_like(codebooks)
     m = codebooks.shape[0]
-    for j in range(m):
+
+    def refine(j: int, ticker: Ticker) -> None:
         rows = WeightedRows(group(x, j, m), "l2")
         refined[j] = lloyd(
             rows, codebooks[j], n_iter=n_iter, tol=DEFAULT_TOL, final_assignment=False, ticker=ticker
         ).centroids
+
+    side_by_side(refine, m, ticker)
     return refined
 
 
@@ -93,8 +101,13 @@ def group(x: np.ndarray, j: int, m: int) -> np.ndarray:
     return np.ascontiguousarray(x[:, j * width : (j + 1) * width])
 
 
-def _part(progress: Progress | None, j: int, m: int) -> Any:
-    """Progress of part j of m equal parts."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(j * total + done, m * total)
+def _steps_of(ticker: Ticker) -> Progress:
+    """A progress callback that passes on to the ticker how far each call is ahead of the one before."""
+    before = 0
+
+    def progress(done: int, _: int) -> None:
+        nonlocal before
+        ticker.advance(done - before)
+        before = done
+
+    return progress

@@ -14,6 +14,7 @@ import numpy as np
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
+from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import UsageError
 from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import (
@@ -115,14 +116,17 @@ def opq_step(
     rotated = _rotate(x, matrix)
     moved = np.empty_like(codebooks)
     decoded = np.empty_like(rotated)
-    error = 0.0
-    for j in range(m):
+    errors = [0.0] * m
+
+    def step(j: int, ticker: Ticker) -> None:
         rows = WeightedRows(group(rotated, j, m), "l2")
         run = lloyd(rows, codebooks[j], n_iter=1, tol=0.0, final_assignment=False, ticker=ticker)
         moved[j] = run.centroids
         decoded[:, j * width : (j + 1) * width] = run.centroids[run.labels]
-        error += run.objective
-    return _procrustes(x, decoded), moved, error
+        errors[j] = run.objective
+
+    side_by_side(step, m, ticker)
+    return _procrustes(x, decoded), moved, sum(errors)
 
 
 def _procrustes(x: np.ndarray, decoded: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ NB_MODULE(_core, m) {
   m.doc() = "Kernels of cluscomp. Private: import cluscomp.native.";
   m.def("num_threads", &cluscomp::num_threads, "Thread budget of all kernels.");
   m.def("set_num_threads", &cluscomp::set_num_threads, "n"_a, "Set the thread budget (at least 1).");
+  m.def("stay_on_this_thread", &cluscomp::stay_on_this_thread, "stay"_a,
+        "Keep the kernels that this thread calls on this thread, or let them spread again.");
   m.def("simd_level", [] { return std::string(cluscomp::kernels().name); }, "Instruction set in use.");
   m.def("set_simd_level", [](const std::string& name) { cluscomp::set_level(name.c_str()); }, "name"_a,
         "Force an instruction set that this machine has.");

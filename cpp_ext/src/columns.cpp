@@ -32,14 +32,15 @@ float row_scale(const ColumnPanels& panels, double norm) {
   return static_cast<float>(std::min(static_cast<double>(kLargest) / norm, room));
 }
 
-// Twice the bound of columns.h, with the masked low bits and the rounding of the float32 steps before.
+// Twice the bound of columns.h, with the low bytes cleared (of a product and of a start: below 512 together) and the
+// rounding of the float32 steps before.
 int64_t needed_gap(const ColumnPanels& panels, double norm, double scale, int64_t d) {
   const double q = static_cast<double>(panels.scale), c_norm = q * static_cast<double>(panels.largest_norm);
   const double x_norm = scale * norm, root = 0.5 * std::sqrt(static_cast<double>(d));
   const double x_error = root * (1 + 0x1p-8) + kRounding * x_norm;
   const double c_error = static_cast<double>(panels.largest_error) + kRounding * c_norm;
   const double bias = kRounding * scale * q * static_cast<double>(panels.largest_bias);
-  return static_cast<int64_t>(2 * ((x_norm + x_error) * c_error + x_error * c_norm + bias + 1)) + 512;
+  return static_cast<int64_t>(2 * ((x_norm + x_error) * c_error + x_error * c_norm + bias + 1)) + 1024;
 }
 
 }  // namespace
@@ -94,7 +95,7 @@ ColumnOutcome assign_columns(const Kernels& kern, const ColumnPanels& panels, co
   const double norm = std::sqrt(std::max(static_cast<double>(largest_sq), static_cast<double>(kTiny))) * 1.00001;
   const float scale = row_scale(panels, norm);
   kern.columns_i16(s.columns.data(), groups, d4, pairs, scale, s.integers.data());
-  kern.scale_i32(panels.bias.data(), padded, scale * panels.scale, s.start.data());
+  kern.start_i32(panels.bias.data(), padded, scale * panels.scale, s.start.data());
   for (int64_t first = 0; first < k; first += kColumnChunk) {
     const bool fresh = first == 0;
     int32_t* best = fresh ? s.best : s.chunk_best;

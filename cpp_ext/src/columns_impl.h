@@ -46,35 +46,41 @@ struct Columns {
       }
   }
   // -infinity becomes the smallest number.
-  static void scale_i32(const float* x, int64_t n, float scale, int32_t* out) {
+  static void start_i32(const float* x, int64_t n, float scale, int32_t* out) {
     for (int64_t i = 0; i < n; ++i) {
       const float v = x[i] * scale;
-      out[i] = v < -0x1p31f ? std::numeric_limits<int32_t>::min() : static_cast<int32_t>(v);
+      const int32_t whole = v < -0x1p31f ? std::numeric_limits<int32_t>::min() : static_cast<int32_t>(v);
+      out[i] = (whole & ~255) | static_cast<int32_t>(i & 255);
     }
   }
 
-  template <int R>
-  static void tile(const int32_t* x, const int32_t* c, const int32_t* start, int64_t k, int64_t pairs, int32_t* best,
-                   int32_t* second) {
-    constexpr int C = 4;
+  // PAIRS > 0: the number of pairs where the rows of a group fit the registers. Otherwise a tile of C centroids saves
+  // loads of rows.
+  template <int R, int C, int PAIRS>
+  static void tile(const int32_t* x, const int32_t* c, const int32_t* start, int64_t k, int64_t any_pairs,
+                   int32_t* best, int32_t* second) {
+    const int64_t pairs = PAIRS ? PAIRS : any_pairs;
     I first[R], next[R];
     for (int r = 0; r < R; ++r) first[r] = next[r] = V::set_i(std::numeric_limits<int32_t>::min());
-    for (int64_t i = 0; i < k; i += C) {
+    for (int64_t i = 0; i < k; i += C, c += C * pairs) {
       I acc[C][R];
       for (int q = 0; q < C; ++q)
-        for (int r = 0; r < R; ++r) acc[q][r] = V::set_i(start[i + q]);
+        for (int r = 0; r < R; ++r) acc[q][r] = V::zero_i();
       for (int64_t p = 0; p < pairs; ++p) {
         I rows[R];
         for (int r = 0; r < R; ++r) rows[r] = V::load_i(x + (r * pairs + p) * kLanes);
         for (int q = 0; q < C; ++q) {
-          const I point = V::set_i(c[(i + q) * pairs + p]);
-          for (int r = 0; r < R; ++r) acc[q][r] = V::dot_i16(acc[q][r], rows[r], point);
+          const I point = V::set_i(c[q * pairs + p]);
+          for (int r = 0; r < R; ++r) {
+            if constexpr (PAIRS) acc[q][r] = V::dot_i16(acc[q][r], rows[r], point);
+            else V::add_dot_i16(acc[q][r], rows[r], point);
+          }
         }
       }
       for (int q = 0; q < C; ++q) {
-        const I number = V::set_i(static_cast<int32_t>(i + q));
+        const I begin = V::set_i(start[i + q]);
         for (int r = 0; r < R; ++r) {
-          const I score = V::number_i(acc[q][r], number);
+          const I score = V::add_i(V::clear_low_byte(acc[q][r]), begin);
           next[r] = V::max_i(next[r], V::min_i(score, first[r]));
           first[r] = V::max_i(first[r], score);
         }
@@ -85,14 +91,23 @@ struct Columns {
       V::store_i(second + r * kLanes, next[r]);
     }
   }
-  static void top2_i16(const int32_t* x, int64_t groups, const int32_t* c, const int32_t* start, int64_t k,
-                       int64_t pairs, int32_t* best, int32_t* second) {
+  template <int C, int PAIRS>
+  static void groups_top2(const int32_t* x, int64_t groups, const int32_t* c, const int32_t* start, int64_t k,
+                          int64_t pairs, int32_t* best, int32_t* second) {
     constexpr int R = V::kColumnGroups;
     int64_t g = 0;
     for (; g + R <= groups; g += R)
-      tile<R>(x + g * pairs * kLanes, c, start, k, pairs, best + g * kLanes, second + g * kLanes);
+      tile<R, C, PAIRS>(x + g * pairs * kLanes, c, start, k, pairs, best + g * kLanes, second + g * kLanes);
     for (; g < groups; ++g)
-      tile<1>(x + g * pairs * kLanes, c, start, k, pairs, best + g * kLanes, second + g * kLanes);
+      tile<1, C, PAIRS>(x + g * pairs * kLanes, c, start, k, pairs, best + g * kLanes, second + g * kLanes);
+  }
+  static void top2_i16(const int32_t* x, int64_t groups, const int32_t* c, const int32_t* start, int64_t k,
+                       int64_t pairs, int32_t* best, int32_t* second) {
+    switch (pairs) {
+      case 2: return groups_top2<2, 2>(x, groups, c, start, k, pairs, best, second);
+      case 4: return groups_top2<1, 4>(x, groups, c, start, k, pairs, best, second);
+      default: return groups_top2<4, 0>(x, groups, c, start, k, pairs, best, second);
+    }
   }
 };
 

@@ -149,11 +149,9 @@ struct Avx2 {
     asm("vpaddd %1, %0, %0" : "+x"(acc.lo) : "x"(_mm256_madd_epi16(a.lo, b.lo)));
     asm("vpaddd %1, %0, %0" : "+x"(acc.hi) : "x"(_mm256_madd_epi16(a.hi, b.hi)));
   }
-  // (a & ~255) | number; number is below 256, so the low byte can be taken from it.
-  static I number_i(I a, I number) {
-    const __m256i low = _mm256_set1_epi32(0xff);
-    return {_mm256_or_si256(_mm256_andnot_si256(low, a.lo), number.lo),
-            _mm256_or_si256(_mm256_andnot_si256(low, a.hi), number.hi)};
+  static I clear_low_byte(I a) {
+    const __m256i high = _mm256_set1_epi32(~255);
+    return {_mm256_and_si256(a.lo, high), _mm256_and_si256(a.hi, high)};
   }
   // Lane r of out[i] is element i of row r.
   static void transpose8(const float* p, int64_t ld, __m256* out) {

@@ -91,9 +91,7 @@ struct Avx512 {
   static I pair_i16(I low, I high) { return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16)); }
   static void add_dot_i16(I& acc, I a, I b) { acc = dot_i16(acc, a, b); }
   static I dot_i16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
-  static I number_i(I a, I number) {  // (a & ~255) | number
-    return _mm512_ternarylogic_epi32(a, number, _mm512_set1_epi32(~255), 0xec);
-  }
+  static I clear_low_byte(I a) { return _mm512_and_si512(a, _mm512_set1_epi32(~255)); }
   // Lane r of out[i] is element i of row r.
   static void transpose4(const float* p, int64_t ld, F* out) {
     F rows[4];

@@ -144,6 +144,10 @@ struct Impl {
       V::store_d(acc + i, V::fma_d(w, V::low(v), V::load_d(acc + i)));
       V::store_d(acc + i + 8, V::fma_d(w, V::high(v), V::load_d(acc + i + 8)));
     }
+    if (i + 8 <= d) {
+      V::store_d(acc + i, V::fma_d(w, V::low(V::load_part(x + i, 8)), V::load_d(acc + i)));
+      i += 8;
+    }
     for (; i < d; ++i) acc[i] = std::fma(weight, static_cast<double>(x[i]), acc[i]);
   }
   static void load_f16(const uint16_t* x, float* out, int64_t d) {
@@ -446,7 +450,7 @@ struct Impl {
     return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
-            Columns<V>::columns_i16, Columns<V>::scale_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
+            Columns<V>::columns_i16, Columns<V>::start_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
             table_dot, table_l2, ScoreAware<V>::choose, byte_tables, reach_u4, TransportImpl<V>::table(),
             WardImpl<V>::table(), DocumentsImpl::table()};
   }

@@ -159,8 +159,8 @@ struct Neon {
       return vaddq_s32(acc.v[i], vpaddq_s32(low, high));
     });
   }
-  static I number_i(const I& a, const I& number) {
-    return each<I>([&](int i) { return vorrq_s32(vandq_s32(a.v[i], vdupq_n_s32(~255)), number.v[i]); });
+  static I clear_low_byte(const I& a) {
+    return each<I>([&](int i) { return vandq_s32(a.v[i], vdupq_n_s32(~255)); });
   }
   static void transpose4(const float* p, int64_t ld, F* out) {
     float part[4][16];

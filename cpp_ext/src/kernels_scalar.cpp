@@ -140,8 +140,8 @@ struct Scalar {
       return acc.v[i] + static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);
     });
   }
-  static I number_i(const I& a, const I& number) {
-    return each<I>([&](int i) { return (a.v[i] & ~255) | number.v[i]; });
+  static I clear_low_byte(const I& a) {
+    return each<I>([&](int i) { return a.v[i] & ~255; });
   }
   static void transpose4(const float* p, int64_t ld, F* out) {
     for (int j = 0; j < 4; ++j) out[j] = each<F>([=](int i) { return p[i * ld + j]; });

@@ -136,6 +136,8 @@ Pool& pool() {
 
 int num_threads() { return budget().load(); }
 void set_num_threads(int n) { budget().store(std::max(1, n)); }
+void stay_on_this_thread(bool stay) { inside_worker = stay; }
+bool alone() { return inside_worker || num_threads() == 1; }
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;

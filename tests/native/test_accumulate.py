@@ -56,3 +56,17 @@ def test_first_nonfinite_row(level, rng, dtype):
     x[9000, 4] = -np.inf
     x[19999, 0] = np.inf
     assert native.first_nonfinite_row(x) == 9000
+
+
+@pytest.mark.parametrize("d", [8, 15, 24])
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+def test_one_thread_gives_the_same_bits(level, rng, threads, d, dtype):
+    x = rng.normal(size=(700, d)).astype(dtype)
+    labels = rng.integers(0, 20, 700).astype("i4")
+    weights = rng.random(700)
+    native.set_num_threads(3)
+    spread = run(x, labels, 20, weights)
+    with native.one_thread():
+        kept = run(x, labels, 20, weights)
+    np.testing.assert_array_equal(spread[0], kept[0])
+    np.testing.assert_array_equal(spread[1], kept[1])

@@ -1,6 +1,7 @@
 // The filter for short rows: 16 rows at a time, one row a lane, so that nothing is summed or searched across lanes.
 // Rows and centroids are rounded to 16 bits; one instruction multiplies two dimensions of 16 rows by a centroid. The
-// centroid's number travels in the 8 low bits of the score, so that one maximum finds score and label.
+// centroid's number travels in the low byte of the score, which the products leave free, so that one maximum finds score
+// and label.
 //
 // With X = round(p x'), C = round(q c') and s = <x', c'> + b(c) (assign.h), Cauchy-Schwarz bounds the rounding:
 //     |p q s - <X, C> - round(p q b)| <= |X| |q c' - C| + |p x' - X| |q c'| + 1/2

@@ -86,10 +86,9 @@ struct Kernels {
                        float* sum_sq);
   // Rounds columns * scale (nearest even) to 16 bits, two dimensions in one number: out [groups][pairs][16].
   void (*columns_i16)(const float* columns, int64_t groups, int64_t d, int64_t pairs, float scale, int32_t* out);
-  // x * scale, towards zero; what is below 32 bits becomes the smallest number.
-  void (*scale_i32)(const float* x, int64_t n, float scale, int32_t* out);
-  // The two largest of ((start[c] + <x, c>) with the 8 low bits replaced by c) over k <= 256 centroids [k][pairs], k a
-  // multiple of 4.
+  // x * scale, towards zero, what is below 32 bits as the smallest number; its low byte is replaced by i % 256.
+  void (*start_i32)(const float* x, int64_t n, float scale, int32_t* out);
+  // The two largest of (<x, c> with a low byte of zero) + start[c] over k <= 256 centroids [k][pairs], k a multiple of 4.
   void (*top2_i16)(const int32_t* x, int64_t groups, const int32_t* centroids, const int32_t* start, int64_t k,
                    int64_t pairs, int32_t* best, int32_t* second);
 

@@ -10,6 +10,11 @@ namespace cluscomp {
 int num_threads();
 void set_num_threads(int n);
 
+// Keeps the kernels that the calling thread starts on this thread (or lets them spread again): for callers with threads
+// of their own. `alone` says whether a call of parallel_for would stay on the calling thread for this or another reason.
+void stay_on_this_thread(bool stay);
+bool alone();
+
 // Calls body(begin, end) for pieces of at most `grain` items that cover [0, n), from several threads at once.
 // Pieces are handed out in order but finish in any order: a result must not depend on which thread ran a piece.
 // A call from inside `body`, or while another Python thread holds the pool, runs in the calling thread alone.
