@@ -8,6 +8,7 @@ from collections.abc import Callable
 from cluscomp.errors import UsageError
 from cluscomp.eval.benchmark.config import KeySpec
 from cluscomp.eval.benchmark.contender import Contender
+from cluscomp.eval.benchmark.late_rivals import FastPlaid, PyLate
 from cluscomp.eval.benchmark.ours import Ours
 from cluscomp.eval.benchmark.rivals import Faiss, Hnswlib, Scann, Usearch
 
@@ -17,6 +18,8 @@ LIBRARIES: dict[str, Callable[[str], Contender]] = {
     "scann": Scann,
     "hnswlib": Hnswlib,
     "usearch": Usearch,
+    "fastplaid": FastPlaid,
+    "pylate": PyLate,
 }
 
 

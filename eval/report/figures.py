@@ -248,6 +248,7 @@ def _choice(figure: Any, titles: Sequence[str], each: int) -> None:
                 "yanchor": "bottom",
                 "pad": {"b": 32},
                 "font": {"size": 11},
+                "bgcolor": "#dddddd",
             }
         ]
     )

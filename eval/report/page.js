@@ -16,6 +16,27 @@ function fit(plot) {
   }
   Plotly.Plots.resize(plot);
 }
+// Figures are drawn for a light page; in a dark one text, lines and boxes take the page's colours.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function paint(plot) {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, line, paper] = ["--ink", "--line", "--paper"].map((name) => style.getPropertyValue(name).trim());
+  const change = {"paper_bgcolor": paper, "plot_bgcolor": paper, "font.color": ink, "hoverlabel.bgcolor": paper,
+                  "hoverlabel.font.color": ink};
+  for (const axis of ["xaxis", "yaxis"]) {
+    change[`${axis}.gridcolor`] = line;
+    change[`${axis}.zerolinecolor`] = line;
+    change[`${axis}.linecolor`] = line;
+  }
+  if (plot.layout.updatemenus) change["updatemenus[0].font.color"] = "#222222";  // the pressed button stays white
+  Plotly.relayout(plot, change);
+}
+function paintAll() {
+  document.documentElement.dataset.scheme = dark.matches ? "dark" : "light";
+  document.querySelectorAll(".plotly-graph-div").forEach(paint);
+}
+paintAll();
+dark.addEventListener("change", paintAll);
 for (const plot of document.querySelectorAll(".plotly-graph-div")) {
   plot.on("plotly_click", (event) => {
     const found = event.points.find((point) => point.customdata);
