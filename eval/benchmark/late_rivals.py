@@ -1,11 +1,11 @@
 """Other libraries of late interaction as rows of token vectors.
 
     fastplaid:nbits=4                    fast-plaid, the index behind pylate.indexes.PLAID
-    pylate:index=scann,k_token=100       PyLate's retriever over its ScaNN index of single token vectors;
-    pylate:index=voyager,k_token=100     over its Voyager graph
+    pylate:index=scann,k_token=100       PyLate's retriever over its ScaNN index of single token vectors
 
-Documents are numbered, and all files that a library writes count. PyLate's two keep every token vector in
-float, and score the documents of each query token's `k_token` nearest by exact MaxSim.
+Documents are numbered, and all files that a library writes count. PyLate's ScaNN index keeps every token
+vector in float, and the documents of each query token's `k_token` nearest are scored by exact MaxSim. (Its
+Voyager index does not take documents with voyager 2.2.3: its add_items refuses PyLate's list of rows.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ INSTALL = {
     "fast_plaid": "pip install fast-plaid, in an environment of its own, since it pins a torch",
     "pylate": "pip install --no-deps pylate ujson, since PyLate pins an older sentence-transformers",
     "scann": "pip install scann",
-    "voyager": "pip install voyager",
 }
 
 
@@ -47,17 +46,21 @@ def _needed(module: str) -> Any:
         ) from exc
 
 
-def _matrices(rows: np.ndarray, offsets: np.ndarray, metric: str) -> list[Any]:
-    """One float32 torch tensor a text."""
-    import torch
-
+def _matrices(rows: np.ndarray, offsets: np.ndarray, metric: str) -> list[np.ndarray]:
+    """One float32 matrix a text."""
     rows = to_float32(rows)
     rows = normalize_rows(rows) if metric == "cosine" else rows
-    return [torch.from_numpy(np.array(part)) for part in np.split(rows, offsets[1:-1])]
+    return [np.array(part) for part in np.split(rows, offsets[1:-1])]
 
 
-def _asked(queries: np.ndarray, lengths: Any, metric: str) -> list[Any]:
+def _asked(queries: np.ndarray, lengths: Any, metric: str) -> list[np.ndarray]:
     return _matrices(queries, np.concatenate([[0], np.cumsum(lengths)]), metric)
+
+
+def _tensors(matrices: list[np.ndarray]) -> list[Any]:
+    import torch
+
+    return [torch.from_numpy(matrix) for matrix in matrices]
 
 
 def _table(found: list[list[tuple[int, float]]], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +114,7 @@ class FastPlaid(_LateRival):
     def build(self, documents: Ragged, metric: str, seed: int, folder: Path) -> None:
         with library_errors(self.library, self.key), _torch_threads():
             _plaid(folder).create(
-                documents_embeddings=_matrices(documents.rows, documents.offsets, metric),
+                documents_embeddings=_tensors(_matrices(documents.rows, documents.offsets, metric)),
                 nbits=int(self.options["nbits"]),
                 seed=seed,
             )
@@ -151,7 +154,7 @@ class OpenedFastPlaid:
         """See `contender.Opened`. In this process, as the other rows are."""
         with _torch_threads():
             found = self._plaid.search(
-                queries_embeddings=_asked(queries, parameters["lengths"], self._metric),
+                queries_embeddings=_tensors(_asked(queries, parameters["lengths"], self._metric)),
                 top_k=k,
                 n_ivf_probe=parameters["nprobe"],
                 n_full_scores=max(k, self._n_full_scores),
@@ -162,23 +165,22 @@ class OpenedFastPlaid:
 
 
 class PyLate(_LateRival):
-    """PyLate's retriever over one of its indexes of single token vectors."""
+    """PyLate's retriever over its index of single token vectors."""
 
     library = package = "pylate"
     _DEFAULTS: ClassVar[dict[str, Any]] = {"index": "scann", "k_token": 100}
-    _NEEDS: ClassVar = {"scann": "scann", "voyager": "voyager"}
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
-        if self.options["index"] not in self._NEEDS:
+        if self.options["index"] != "scann":
             raise UsageError(
-                f"key 'pylate:{key}': index is {self.options['index']!r}; valid are "
-                f"{', '.join(self._NEEDS)}; PLAID is the library 'fastplaid'"
+                f"key 'pylate:{key}': index is {self.options['index']!r}; valid is scann; PLAID is the "
+                "library 'fastplaid'"
             )
 
     def check(self, dim: int, metric: str) -> None:
         _needed("pylate")
-        _needed(self._NEEDS[self.options["index"]])
+        _needed("scann")
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         return [{}]
@@ -194,15 +196,25 @@ class PyLate(_LateRival):
 
     def open(self, folder: Path, metric: str) -> OpenedPyLate:
         retrieve = _needed("pylate.retrieve")
+        _point_at(folder / NAME)
         index = self._index(folder, int((folder / "dim").read_text(encoding="utf-8")), override=False)
         retriever = retrieve.ColBERT(index=index)
         retriever._show_progress = lambda: False
         return OpenedPyLate(retriever, metric, int(self.options["k_token"]))
 
     def _index(self, folder: Path, dim: int, *, override: bool) -> Any:
-        indexes = _needed("pylate.indexes")
-        make = {"scann": indexes.ScaNN, "voyager": indexes.Voyager}[self.options["index"]]
-        return make(index_folder=str(folder), index_name=NAME, embedding_size=dim, override=override)
+        return _needed("pylate.indexes").ScaNN(
+            index_folder=str(folder), index_name=NAME, embedding_size=dim, override=override
+        )
+
+
+def _point_at(folder: Path) -> None:
+    """PyLate's ScaNN index names its files by their full path; the folder was renamed after the build."""
+    assets = folder / "scann_assets.pbtxt"
+    if assets.exists():
+        text = assets.read_text(encoding="utf-8")
+        moved = re.sub(r'"[^"]*/([^"/]+)"', lambda found: f'"{folder.resolve()}/{found.group(1)}"', text)
+        assets.write_text(moved, encoding="utf-8")
 
 
 class OpenedPyLate:

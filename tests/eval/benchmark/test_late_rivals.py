@@ -25,7 +25,6 @@ def rows_of(tmp_path, key):
     ("module", "key"),
     [
         ("fast_plaid", "fastplaid:nbits=4"),
-        ("voyager", "pylate:index=voyager"),
         ("scann", "pylate:index=scann"),
     ],
 )
@@ -42,7 +41,8 @@ def test_rows(tmp_path, module, key):
     assert row["vectors"] == "tokens"
     assert row["exact_recall@10"] >= 0.8
     assert row["missing_hits"] == 0
-    assert row["bytes_per_doc"] * DOCUMENTS == row["index_bytes"] > 0
+    assert row["bytes_per_doc"] * DOCUMENTS == pytest.approx(row["index_bytes"])
+    assert row["index_bytes"] > 0
 
 
 def test_a_wheel_for_another_torch_is_left_out_with_the_reason(tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_what_is_missing_is_named(monkeypatch):
     with pytest.raises(OptionalDependencyError, match="pip install --no-deps pylate"):
         PyLate("index=scann").check(16, "ip")
     with pytest.raises(
-        UsageError, match="index is 'plaid'; valid are scann, voyager; PLAID is the library 'fastplaid'"
+        UsageError, match="index is 'plaid'; valid is scann; PLAID is the library 'fastplaid'"
     ):
         PyLate("index=plaid")
     with pytest.raises(UsageError, match="names nbits"):
