@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -55,6 +57,32 @@ struct Job {
   }
 };
 
+// A virtual machine's kernel takes a processor that has been idle for some milliseconds for one that its host has taken
+// away. It then wakes a thread that last ran where the caller runs now behind the caller, and a short job is over before
+// it starts. Such a thread is kept off that processor until it has been placed.
+class Place {
+ public:
+  void leave(int processor) {  // called while the thread sleeps
+    if (!moved_ && sched_getaffinity(id_, sizeof all_, &all_) != 0) return;
+    cpu_set_t others = all_;
+    CPU_CLR(processor, &others);
+    moved_ = CPU_COUNT(&others) > 0 && sched_setaffinity(id_, sizeof others, &others) == 0;
+  }
+  void arrived() {  // called by the thread itself
+    if (moved_) sched_setaffinity(id_, sizeof all_, &all_);
+    moved_ = false;
+  }
+  void remember() { last_ = sched_getcpu(); }
+  void start() { id_ = static_cast<pid_t>(syscall(SYS_gettid)); }
+  int last() const { return last_; }
+
+ private:
+  pid_t id_ = 0;
+  int last_ = -1;
+  bool moved_ = false;
+  cpu_set_t all_;
+};
+
 class Pool {
  public:
   std::mutex busy;  // held for the length of one parallel_for
@@ -67,6 +95,9 @@ class Pool {
       wanted_ = threads - 1;
       running_ = 0;
       ++round_;
+      const int here = sched_getcpu();
+      for (auto& place : places_)
+        if (place->last() == here) place->leave(here);
     }
     wake_.notify_all();
     inside_worker = true;
@@ -82,27 +113,35 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<Place>> places_;  // of the threads; under mutex_
   Job* job_ = nullptr;
   int wanted_ = 0, running_ = 0;
   uint64_t round_ = 0;
 
   void grow(int n) {
     while (static_cast<int>(threads_.size()) < n) {
-      threads_.emplace_back([this] { loop(); });
+      std::lock_guard<std::mutex> lock(mutex_);
+      places_.push_back(std::make_unique<Place>());
+      threads_.emplace_back([this, place = places_.back().get()] { loop(*place); });
       threads_.back().detach();
     }
   }
 
-  void loop() {
+  void loop(Place& place) {
     inside_worker = true;
     uint64_t seen = 0;
     std::unique_lock<std::mutex> lock(mutex_);
+    place.start();
     for (;;) {
-      wake_.wait(lock, [&] { return round_ != seen && wanted_ > 0; });
+      wake_.wait(lock, [&] {
+        place.remember();  // also where it came too late
+        return round_ != seen && wanted_ > 0;
+      });
       seen = round_;
       --wanted_;
       ++running_;
       Job* job = job_;
+      place.arrived();
       lock.unlock();
       job->work();
       lock.lock();
