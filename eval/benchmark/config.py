@@ -221,6 +221,9 @@ def _source(
     files = {n: spec.base / value for n, value in table.items() if n not in ("encoder", "kind")}
     if ("embeddings" in files) != ("query_embeddings" in files):
         raise UsageError(f"{what} needs embeddings and query_embeddings, or neither")
+    for vectors, lengths in (("embeddings", "lengths"), ("query_embeddings", "query_lengths")):
+        if not dense and vectors in files and lengths not in files and files[vectors].suffix != ".npz":
+            raise UsageError(f"{what} has {vectors} but no {lengths}, a .npy file with one number a text")
     if "embeddings" not in files and not (table.get("encoder") and spec.path is not None):
         raise UsageError(
             f"{what} has no vectors; it needs a path and an encoder (such as "

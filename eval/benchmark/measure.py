@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -188,11 +187,6 @@ def stored_columns(opened: Opened, n_bytes: int, seconds: float, n_documents: in
     for name in ("nlist", "cv", "max_over_mean", "empty", "above_4x_mean", "expected_scan"):
         row[f"lists_{name}"] = None if balance is None else balance[name]
     return row
-
-
-def load_of_machine() -> float | None:
-    """Processes that wait or run, averaged over the last minute; above the cores, times mean little."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def used_parameters(parameters: dict[str, int], known: Sequence[str]) -> Row:

@@ -22,10 +22,10 @@ from cluscomp.eval.benchmark.commands import rebuild_command
 from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS, BenchmarkConfig, DatasetSpec, KeySpec
 from cluscomp.eval.benchmark.contender import Contender
 from cluscomp.eval.benchmark.libraries import contender
+from cluscomp.eval.benchmark.load import LoadMeter
 from cluscomp.eval.benchmark.loading import load_collection
 from cluscomp.eval.benchmark.measure import (
     Yardstick,
-    load_of_machine,
     measure_row,
     stored_columns,
     used_parameters,
@@ -228,7 +228,9 @@ class _Bench:
                 self.result.rows.append(self.file.rows[row_name])
                 continue
             row = head | used_parameters(parameters, SEARCH_PARAMETERS) | stored
+            meter = LoadMeter()
             row |= measure_row(opened, exact, self.config.k, parameters, self.config.repeats)
+            row["load"] = meter.load(self.threads)
             row["command"] = rebuild_command(self.config, candidate, exact.collection, parameters)
             self._keep({**row, **self._circumstances(), "identity": row_name, "error": None})
             self.result.measured += 1
@@ -283,6 +285,5 @@ class _Bench:
             "repeats": self.config.repeats,
             **self.machine,
             "cluscomp": distribution_version("cluscomp"),
-            "load": load_of_machine(),
             "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }

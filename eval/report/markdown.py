@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from cluscomp.errors import EmptyInputError
 from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings, thorough
 
+TOLERANCE = 0.1
+"""Of a core: what a system does by itself."""
+
 
 def render_markdown(rows: Sequence[Row], *, title: str, command: str = "", notes: Sequence[str] = ()) -> str:
     """A page with machine, versions, seeds, and a table for each dataset.
@@ -35,9 +38,9 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
     lines = [f"Made by `{command}`." if command else ""]
     lines.append(
         f"Machine: {values('processor')}, {values('cores')} cores ({values('simd')}), {values('threads')} "
-        f"thread(s) used; load {min(loads):.1f} to {max(loads):.1f} processes. Versions: {versions}; Python "
-        f"{values('python')}, NumPy {values('numpy')}. Seed {values('seed')} (faiss, ScaNN and usearch have "
-        f"their own). Measured {min(row['measured_at'] for row in rows)[:10]}."
+        f"thread(s) used; with others {min(loads):.1f} to {max(loads):.1f} cores busy. Versions: {versions}; "
+        f"Python {values('python')}, NumPy {values('numpy')}. Seed {values('seed')} (faiss, ScaNN and "
+        f"usearch have their own). Measured {min(row['measured_at'] for row in rows)[:10]}."
     )
     lines.append(
         "Bytes a document are all files that the library stores, without ids of documents. `exact` is the "
@@ -49,17 +52,18 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
             "Keys that begin with `Pool`, and those of other late-interaction libraries, hold documents as "
             "token vectors. Their uncompressed search is MaxSim over all token vectors."
         )
-    if not _quiet(rows):
+    noisy = sum(not _quiet(row) for row in rows)
+    if noisy:
         lines.append(
-            "Times are left out: more processes than cores ran while they were taken, so that they mean "
-            "little."
+            f"Times of {noisy} of {len(rows)} rows are left out: other processes took more than the "
+            "free cores meanwhile."
         )
     return [line for line in lines if line]
 
 
-def _quiet(rows: Sequence[Row]) -> bool:
-    """Whether the machine was free enough for times to mean something."""
-    return all((row["load"] or 0.0) <= row["cores"] for row in rows)
+def _quiet(row: Row) -> bool:
+    """Whether the machine was free enough for the row's times to mean something."""
+    return (row["load"] or 0.0) <= row["cores"] + TOLERANCE
 
 
 def _summary(rows: Sequence[Row]) -> list[str]:
@@ -86,7 +90,8 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
     recall = f"recall@{first['k']}"
     columns = ["key", "search", "bytes / document", "nDCG@10", recall.capitalize(), "exact", "loses <",
                "queries / s", "p50 ms", "p99 ms"]  # fmt: skip
-    columns = columns[: None if _quiet(rows) else -3]
+    timed = any(map(_quiet, rows))
+    columns = columns[: None if timed else -3]
     table = [f"| {' | '.join(columns)} |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
     for row in rows:
         cells = [
@@ -97,9 +102,10 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
             number(row[recall]),
             number(row["exact_recall@10"], 3),
             number(row["loss_below"]),
-            rounded(row["queries_per_second"]),
-            rounded(row["latency_p50_ms"]),
-            rounded(row["latency_p99_ms"]),
+            *(
+                rounded(row[name] if _quiet(row) else None)
+                for name in ("queries_per_second", "latency_p50_ms", "latency_p99_ms")
+            ),
         ]
         table.append(f"| {' | '.join(cells[: len(columns)])} |")
     about = f"{first['n_docs']} documents, {first['n_queries']} queries, {first['dim']} dimensions. "

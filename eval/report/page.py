@@ -135,8 +135,9 @@ def _circumstances(rows: Sequence[Row]) -> str:
         "Measured": html.escape(
             f"{min(row['measured_at'] for row in rows)} to {max(row['measured_at'] for row in rows)}"
         ),
-        "Load of the machine": f"{min(row['load'] or 0 for row in rows):.1f} to "
-        f"{max(row['load'] or 0 for row in rows):.1f} processes; above the number of cores, times are noisy",
+        "Cores busy": f"{min(row['load'] or 0 for row in rows):.1f} to "
+        f"{max(row['load'] or 0 for row in rows):.1f}, other processes' included; above the number of cores, "
+        "times are noisy",
     }
     return "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items())
 

@@ -88,6 +88,7 @@ def test_folders_of_models_are_relative_to_the_file(tmp_path):
         ({"tokens": {"kind": "tokens"}}, "'scifact', tokens has no vectors"),
         ({"tokens": {"encoder": "m", "kind": "dense"}}, "kind is 'dense'; valid are tokens, multivector"),
         ({"tokens": {"encoder": "m", "length": "l.npy"}}, "unknown setting 'length'; did you mean 'lengths'"),
+        ({"tokens": {"embeddings": "x.npy", "query_embeddings": "y.npz"}}, "has embeddings but no lengths"),
         ({"tokens": {"encoder": "m"}, "metric": "l2"}, "compared by MaxSim"),
         ({"keys": [{"key": "Flat", "datasets": ["npl"]}]}, "for the dataset 'npl'; known are scifact"),
         ({"keys": [{"nprobe": 1}]}, "a key is a text or a table"),

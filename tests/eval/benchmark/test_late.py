@@ -155,6 +155,17 @@ def test_markdown_names_the_exact_search_of_both_kinds(result):
     assert "| `Pool2,IVF8,PQ8x4` | candidates 12 |" in text
 
 
+def test_markdown_leaves_out_times_of_rows_that_were_disturbed(result):
+    quiet = [{**row, "load": 1.0, "cores": 2, "queries_per_second": 1234.0} for row in result.rows]
+    text = render_markdown(quiet, title="T")
+    assert text.count("1 234") == len(quiet)
+    assert "left out" not in text
+    text = render_markdown([{**quiet[0], "load": 2.9}, *quiet[1:]], title="T")
+    assert text.count("1 234") == len(quiet) - 1
+    assert f"Times of 1 of {len(quiet)} rows are left out" in text
+    assert "queries / s" not in render_markdown([{**row, "load": 2.9} for row in quiet], title="T")
+
+
 def test_texts_become_token_vectors_once(tmp_path, monkeypatch):
     import cluscomp.encoders
     from cluscomp.encoders.base import EncoderInfo

@@ -295,3 +295,50 @@ def test_rivals(tmp_path, metric, module, key, least):
     assert row["bytes_per_doc"] > 2
     assert row["missing_hits"] == 0
     assert f"--only-key '{key}'" in row["command"] or f"--only-key {key}" in row["command"]
+
+
+@pytest.mark.parametrize("key", ["RepCONC(codec)", "IVF4,RepCONC(codec)"])
+def test_a_trained_codec_is_a_row_until_its_folder_changes(tmp_path, key):
+    from cluscomp.quantization import LearnedCodec
+
+    rng = np.random.default_rng(0)
+    table = write_collection(tmp_path / "tiny")
+    rotation = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0]
+
+    def save(adapter):
+        books = rng.standard_normal((8, 16, DIM // 8))
+        codec = LearnedCodec(rotation, books, adapter_weight=adapter, adapter_bias=np.zeros(DIM))
+        codec.save(tmp_path / "codec", if_exists="replace")
+
+    save(np.eye(DIM))
+    config = read_config(write_config(tmp_path, table, f'["{key}"]'))
+    result = run_benchmark(config, tmp_path / "out")
+    assert not result.failed
+    row = result.rows[-1]
+    assert row["label"] == key
+    parts = [row[f"{cause}_loss_ndcg@10"] for cause in ("coarse", "quantization", "rerank")]
+    assert sum(parts) == pytest.approx(row["loss_ndcg@10"], abs=1e-12)
+    assert row["coarse_loss_exact_recall@10"] == 0.0  # all lists, found by queries that passed the adapter
+    assert run_benchmark(config, tmp_path / "out").measured == 0
+    save(-np.eye(DIM))  # every query is turned round
+    again = run_benchmark(config, tmp_path / "out")
+    assert again.measured == len(result.rows)
+    assert again.rows[-1]["exact_recall@10"] < row["exact_recall@10"]
+
+
+def test_load_is_that_of_the_time_of_the_row():
+    import subprocess
+    import sys
+    import time
+
+    from cluscomp.eval.benchmark.load import LoadMeter
+
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.3)
+        meter = LoadMeter()
+        time.sleep(0.6)
+        assert meter.load(1) > 1.2  # less than 2 where more processes than cores run
+    finally:
+        other.kill()
+        other.wait()
