@@ -1,4 +1,5 @@
-// Every kernel, written once over a vector type V; each kernels_<level>.cpp supplies V and fills its table.
+// The kernels, written once over a vector type V, and their table; those of one area stand in a header of their own.
+// Each kernels_<level>.cpp supplies V and fills its table.
 //
 // V::F 16 floats, V::D 8 doubles, V::I 16 int32, V::FineAcc and V::CoarseAcc the sums of an integer filter tile.
 // The order of sums is stated in kernels.h; keep it when you change a loop.
@@ -11,6 +12,8 @@
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
 #include "documents_impl.h"
+#include "int_filter_impl.h"
+#include "pq_tables_impl.h"
 #include "score_aware_impl.h"
 #include "sparse_impl.h"
 #include "transport_impl.h"
@@ -286,73 +289,6 @@ struct Impl {
     }
   }
 
-  // ---- integer filter ----
-  static void bound(I product, const float* terms, const float* row_terms, int32_t row_sum, float* out) {
-    const F integer = V::to_f(V::sub_i(product, V::set_i(row_sum)));
-    const F scale = V::mul(V::set(row_terms[0]), V::load(terms));
-    F score = V::fma(integer, scale, V::load(terms + kLanes));
-    score = V::fma(V::set(row_terms[1]), V::load(terms + 2 * kLanes), score);
-    score = V::fma(V::set(row_terms[2]), V::load(terms + 3 * kLanes), score);
-    V::store(out, score);
-  }
-  template <class Acc, int R, int P>
-  static void tile_i8(const int8_t* x, const uint8_t* panels, const float* terms, const float* row_terms,
-                      const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
-    Acc acc[R][P];
-    for (int r = 0; r < R; ++r)
-      for (int p = 0; p < P; ++p) acc[r][p].clear();
-    int64_t j = 0;
-    while (j < d4) {
-      const int64_t stop = Acc::kFlush ? (j + Acc::kFlush < d4 ? j + Acc::kFlush : d4) : d4;
-      for (; j < stop; ++j) {
-        typename V::Bytes c[P];
-        for (int p = 0; p < P; ++p) c[p] = V::load_bytes(panels + (p * d4 + j) * (4 * kLanes));
-        for (int r = 0; r < R; ++r) {
-          const auto v = V::broadcast4(x + (r * d4 + j) * 4);
-          for (int p = 0; p < P; ++p) acc[r][p].dot4(c[p], v);
-        }
-      }
-      if (Acc::kFlush)
-        for (int r = 0; r < R; ++r)
-          for (int p = 0; p < P; ++p) acc[r][p].flush();
-    }
-    for (int r = 0; r < R; ++r)
-      for (int p = 0; p < P; ++p)
-        bound(acc[r][p].total(), terms + p * 4 * kLanes, row_terms + r * 4, row_sum[r], out + r * ld + p * kLanes);
-  }
-  template <class Acc, int P>
-  static void column_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
-                        const int32_t* row_sum, int64_t d4, float* out, int64_t ld) {
-    int r = 0;
-    for (; r + V::kRows <= rows; r += V::kRows)
-      tile_i8<Acc, V::kRows, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
-    for (; r < rows; ++r)
-      tile_i8<Acc, 1, P>(x + r * d4 * 4, panels, terms, row_terms + r * 4, row_sum + r, d4, out + r * ld, ld);
-  }
-  // Panels are taken P at a time; what is left over goes one by one.
-  template <class Acc, int P>
-  static void panels_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
-                        const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
-    int p = 0;
-    const int64_t panel_bytes = d4 * 4 * kLanes;
-    for (; p + P <= n_panels; p += P)
-      column_i8<Acc, P>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
-                        out + p * kLanes, ld);
-    for (; p < n_panels; ++p)
-      column_i8<Acc, 1>(x, rows, panels + p * panel_bytes, terms + p * 4 * kLanes, row_terms, row_sum, d4,
-                        out + p * kLanes, ld);
-  }
-  // One row has too few sums of its own to hide the latency of a multiplication: it takes more panels at a time.
-  template <class Acc>
-  static void filter_i8(const int8_t* x, int rows, const uint8_t* panels, const float* terms, const float* row_terms,
-                        const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld) {
-    if (rows == 1) {
-      panels_i8<Acc, 4>(x, rows, panels, terms, row_terms, row_sum, n_panels, d4, out, ld);
-    } else {
-      panels_i8<Acc, V::kPanels>(x, rows, panels, terms, row_terms, row_sum, n_panels, d4, out, ld);
-    }
-  }
-
   // ---- choosing what to verify ----
   static float max_score(const float* scores, int64_t n, int64_t* position) {
     F best = V::set(-std::numeric_limits<float>::infinity());
@@ -390,47 +326,6 @@ struct Impl {
     return found;
   }
 
-  // ---- PQ tables ----
-  static void table_dot(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out) {
-    for (int64_t k = 0; k < ksub; k += kLanes) {
-      F acc = V::zero();
-      for (int64_t j = 0; j < dsub; ++j) acc = V::fma(V::set(q[j]), V::load(codebook_t + j * ksub + k), acc);
-      V::store(out + k, acc);
-    }
-  }
-  static void table_l2(const float* q, const float* codebook_t, int64_t dsub, int64_t ksub, float* out) {
-    for (int64_t k = 0; k < ksub; k += kLanes) {
-      F acc = V::zero();
-      for (int64_t j = 0; j < dsub; ++j) {
-        const F diff = V::sub(V::set(q[j]), V::load(codebook_t + j * ksub + k));
-        acc = V::fma(diff, diff, acc);
-      }
-      V::store(out + k, acc);
-    }
-  }
-
-  static TableScale byte_tables(const float* tables, int64_t m, float sign, uint8_t* out) {
-    const F signs = V::set(sign), minus = V::set(-1.0f);
-    TableScale scale{0, 0, 0};
-    for (int64_t s = 0; s < m; ++s) {
-      const F t = V::mul(V::load(tables + s * 16), signs);
-      const float high = V::reduce_max(t), low = -V::reduce_max(V::mul(t, minus));
-      const float range = (high - low) * (1.000001f / 126);
-      scale.step = range > scale.step ? range : scale.step;
-      scale.low += static_cast<double>(low);
-      scale.magnitude += static_cast<double>(std::fabs(low) > std::fabs(high) ? std::fabs(low) : std::fabs(high));
-    }
-    if (!(scale.step > 0)) scale.step = 1;
-    const F inverse = V::set(1.0f / scale.step), up = V::set(0.5001f);
-    for (int64_t s = 0; s < m; ++s) {
-      const F t = V::mul(V::load(tables + s * 16), signs);
-      const F low = V::set(-V::reduce_max(V::mul(t, minus)));
-      V::store_i8(reinterpret_cast<int8_t*>(out + s * 16), V::round_i(V::fma(V::sub(t, low), inverse, up)));
-    }
-    if (m % 2) std::memset(out + m * 16, 0, 16);
-    return scale;
-  }
-
   // One to four queries share a pass over the codes: V::reach<Q> keeps their sums in registers.
   static void reach_u4(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
                        const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums) {
@@ -442,17 +337,14 @@ struct Impl {
     }
   }
 
-  template <class Acc>
-  static constexpr IntFilter int_filter() {
-    return {Acc::kRowMax, Acc::kCentroidMax, Acc::kOffset, filter_i8<Acc>};
-  }
   static constexpr Kernels table(const char* name) {
-    return {name,     int_filter<typename V::FineAcc>(), int_filter<typename V::CoarseAcc>(),
+    return {name, IntFilterImpl<V>::template table<typename V::FineAcc>(),
+            IntFilterImpl<V>::template table<typename V::CoarseAcc>(),
             dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
             Columns<V>::columns_i16, Columns<V>::start_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
-            table_dot, table_l2, ScoreAware<V>::choose, byte_tables, reach_u4, TransportImpl<V>::table(),
-            WardImpl<V>::table(), DocumentsImpl::table()};
+            PqTables<V>::table_dot, PqTables<V>::table_l2, ScoreAware<V>::choose, PqTables<V>::byte_tables, reach_u4,
+            TransportImpl<V>::table(), WardImpl<V>::table(), DocumentsImpl::table()};
   }
 };
 
