@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, require_finite
-from cluscomp.errors import DimensionError, UsageError
+from cluscomp.errors import DimensionError, UnknownKeyError, UsageError
 
 
 def positive(name: str, value: Any) -> int:
@@ -65,3 +65,21 @@ def json_object(info: Any, name: str) -> dict[str, Any] | None:
     if not isinstance(copied, dict):
         raise UsageError(f"{name} must be a dict of JSON values or None, but is {type(value).__name__}")
     return copied
+
+
+def positive_number(name: str, value: Any) -> float:
+    """`value` as a finite number above 0, or UsageError."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"{name} must be a number above 0, but is {value!r}") from exc
+    if isinstance(value, bool) or not 0 < number < float("inf"):
+        raise UsageError(f"{name} must be a number above 0, but is {value!r}")
+    return number
+
+
+def one_of(name: str, value: Any, valid: tuple[str, ...]) -> str:
+    """`value` if it is among the valid ones, or UnknownKeyError naming them."""
+    if value not in valid:
+        raise UnknownKeyError(f"{name} {value!r} is unknown; valid are: {', '.join(map(repr, valid))}")
+    return str(value)

@@ -2,14 +2,14 @@
 
     key       := [pool ","] [transform ","]... [partition ","] codec ["," refine]
     pool      := "Pool" n | "Pool(" setting ["," setting]... ")"
-    transform := "OPQ" m ["_" d] | "PCA" d | "RR" [d] | "L2norm" | "MRL" d
+    transform := "OPQ" [m ["_" d]] | "PCA" d | "RR" [d] | "L2norm" | "MRL" d
     partition := "IVF" n | "BIVF" n ["(cap=" ratio ")"]
-    codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" m ["x" nbits]
+    codec     := "Flat" ["(noshadow)"] | "SQfp16" ["(shadow)"] | "SQ8" | "SQ4" | "PQ" [m ["x" nbits]]
                | "RepCONC(" folder ")"
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16" | "BiDR(" codec ")"
 
 Keys follow faiss's index_factory where it has the idea, and every key has one canonical spelling,
-`str(spec)`.
+`str(spec)`. OPQ and PQ without a number are for Pool(bytes=...), which then chooses it (pool_key.py).
 
 To add a form (a transform, partition or codec): write its frozen dataclass here with `__str__`, add one
 `Form` line to `FORMS`, then register what it does in the table of its stage: `TRANSFORMS` (transforms.py),
@@ -127,13 +127,16 @@ class RandomRotation(TransformSpec):
 
 @dataclass(frozen=True)
 class OPQ(TransformSpec):
-    """Rotation trained for a product quantizer of m sub-spaces, to `dim` dimensions if given."""
+    """Rotation trained for a product quantizer of m sub-spaces, to `dim` dimensions if given. m: 0 while a
+    pool still has to choose it.
+    """
 
     m: int
     dim: int | None = None
 
     def __str__(self) -> str:
-        return f"OPQ{self.m}" if self.dim is None else f"OPQ{self.m}_{self.dim}"
+        size = self.m or ""
+        return f"OPQ{size}" if self.dim is None else f"OPQ{size}_{self.dim}"
 
     def output_dim(self, dim: int) -> int:
         out = _reduced(self, dim, self.dim or dim)
@@ -200,13 +203,15 @@ class SQ4(CodecSpec):
 
 @dataclass(frozen=True)
 class PQ(CodecSpec):
-    """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids."""
+    """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids. m:
+    0 while a pool still has to choose it.
+    """
 
     m: int
     nbits: int = 8
 
     def __str__(self) -> str:
-        return f"PQ{self.m}" if self.nbits == 8 else f"PQ{self.m}x{self.nbits}"
+        return f"PQ{self.m or ''}" if self.nbits == 8 else f"PQ{self.m}x{self.nbits}"
 
     def check_dim(self, dim: int) -> None:
         _check_subspaces(self, dim, self.m)
@@ -371,6 +376,7 @@ FORMS = (
     Form("pool", rf"Pool{_N}", "Pool16", Pool),
     TextForm("pool", r"Pool\((.*)\)", "Pool(f=4)", parse_pool),
     Form("transform", rf"OPQ{_N}(?:_{_N})?", "OPQ48", OPQ),
+    Form("transform", r"OPQ", "OPQ48", lambda: OPQ(0)),
     Form("transform", rf"PCA{_N}", "PCA64", PCA),
     Form("transform", rf"RR{_N}?", "RR", RandomRotation),
     Form("transform", r"L2norm", "L2norm", L2Norm),
@@ -384,6 +390,7 @@ FORMS = (
     Form("codec", r"SQ8", "SQ8", SQ8),
     Form("codec", r"SQ4", "SQ4", SQ4),
     Form("codec", rf"PQ{_N}(?:x{_N})?", "PQ48", _pq),
+    Form("codec", r"PQ", "PQ48", lambda: PQ(0)),
     Form("codec", rf"PQ{_N}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
     TextForm("codec", r"RepCONC\(([^()]+)\)", "RepCONC(folder)", RepCONC),
     Form("refine", r"RFlat|Refine\(Flat\)", "RFlat", Flat),
@@ -398,7 +405,7 @@ GRAMMAR = (
     f"a key reads [pool,][transform,...][partition,]codec[,refine]: {POOL_GRAMMAR}; "
     "transforms OPQm[_d], PCAd, RR[d], L2norm, MRLd; partitions IVFn, BIVFn[(cap=1.5)]; "
     "codecs Flat, Flat(noshadow), SQfp16, SQfp16(shadow), SQ8, SQ4, PQm, PQmx4, PQmx6, "
-    "RepCONC(folder); "
+    "RepCONC(folder); behind Pool(bytes=n) also OPQ and PQ without a number; "
     "refine RFlat, Refine(SQfp16), Refine(SQ8), BiDR(Flat), BiDR(SQfp16), BiDR(SQ8)"
 )
 
@@ -444,11 +451,25 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     pool = parts["pool"][0] if parts["pool"] else None
     if pool is not None:  # a shadow serves the search of single vectors
         codec = {Flat(shadow=False): Flat(), SQfp16(shadow=True): SQfp16()}.get(codec, codec)  # type: ignore[call-overload]
+    _check_sizes(key, pool, transforms, codec)
     on_disk = isinstance(refine, OnDisk)
     if on_disk and pool is not None:
         raise UsageError(f"index key {key!r}: BiDR is for documents of one vector; write Refine(...) instead")
     finer = refine.codec if isinstance(refine, OnDisk) else refine
     return IndexSpec(transforms, partition, codec, finer, pool, on_disk)  # type: ignore[arg-type]
+
+
+def _check_sizes(key: str, pool: object, transforms: tuple[TransformSpec, ...], codec: object) -> None:
+    """PQ and OPQ may leave their size to a pool that knows the bytes of a document, and to nothing else."""
+    rotations = [transform for transform in transforms if isinstance(transform, OPQ)]
+    free = codec == PQ(0)
+    if any((rotation.m == 0) != free for rotation in rotations):
+        raise UsageError(f"index key {key!r}: write a number behind both OPQ and PQ, or behind neither")
+    if free and not (isinstance(pool, Pool) and pool.bytes is not None):
+        raise UsageError(
+            f"index key {key!r}: PQ without a number is for Pool(bytes=...), which chooses it; write one, as "
+            "in PQ48"
+        )
 
 
 def _split(key: str) -> list[str]:
@@ -512,6 +533,6 @@ def _reduced(spec: object, dim: int, wanted: int) -> int:
 
 
 def _check_subspaces(spec: object, dim: int, m: int) -> None:
-    if dim % m:
+    if m == 0 or dim % m:
         valid = ", ".join(str(n) for n in range(1, dim + 1) if dim % n == 0)
         raise UsageError(f"{spec}: dim {dim} cannot be cut into m={m} equal sub-vectors; valid m: {valid}")

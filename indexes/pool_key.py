@@ -5,11 +5,13 @@
                | "protected=" tokens
 
 One of n, f and bytes stands in every pool. `bytes` is replaced by n when the dim of the vectors is known, by
-as many vectors as their codes leave room for.
+as many vectors as their codes leave room for. Where the key says PQ or OPQ,...,PQ without a number, the bytes
+of a code are chosen first (`code_bytes`).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,7 @@ from cluscomp.errors import UnknownKeyError, UsageError
 METHODS = ("ward", "kmeans", "kmedoids", "sequential")
 POOL_GRAMMAR = "pool Pooln, Pool(f=4), Pool(bytes=768), also with method=NAME and protected=n"
 _BUDGETS = ("n", "f", "bytes")
+_VECTORS = 12  # of a document that has as many code bytes as a vector has dimensions
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,18 @@ class Pool:
                 "smaller codes"
             )
         return replace(self, n=self.bytes // code_bytes, bytes=None)
+
+
+def code_bytes(document_bytes: int, dim: int) -> int:
+    """Bytes of the product code of one vector, a divisor of dim, where a document may have so many in all.
+
+    The one that leaves room for about 12 sqrt(document_bytes / dim) vectors: of the ways to spend 384, 768,
+    1536 and 3072 bytes on SciFact (384 dimensions), 12 vectors of 32 bytes, 16 of 48, 24 of 64 and 32 of 96
+    are the best, or within noise of it (docs/multivector.md). Ties: more vectors.
+    """
+    wanted = _VECTORS * math.sqrt(document_bytes / dim)
+    sizes = [m for m in range(1, dim + 1) if dim % m == 0 and m <= document_bytes]
+    return min(sizes, key=lambda m: abs(math.log(document_bytes // m / wanted)))
 
 
 def parse_pool(text: str) -> Pool:

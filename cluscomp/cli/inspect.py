@@ -93,6 +93,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
     encoder = facts["encoder"]
     rows = [
         ("key", facts["key"]),
+        *[("key as given", key) for key in [facts["settings"].get("asked_key")] if key],
         ("metric", facts["metric"]),
         ("dim", str(facts["dim"])),
         ("documents", str(facts["n_total"])),

@@ -3,6 +3,10 @@
 #include <nanobind/stl/optional.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <optional>
 
 #include "arrays.h"
@@ -22,6 +26,7 @@ using Skip = std::optional<In<uint8_t, Vector1>>;
 struct Stored {
   Documents documents;
   int64_t rows;
+  std::unique_ptr<float, void (*)(void*)> scales;  // pages that nobody touches cost nothing
   nb::object codes, codebook, vmin, vdiff, offsets, lists, coarse, skip;
 };
 
@@ -48,6 +53,18 @@ void set_lists(Documents& out, const std::optional<Lists>& lists, const Coarse& 
   out.nlist = static_cast<int64_t>(coarse->shape(0));
   for (int64_t i = 0; i < rows; ++i)
     if (out.list(i) < 0 || out.list(i) >= out.nlist) throw std::invalid_argument("a list does not exist");
+}
+
+// What bounds need to know of product codes of 8 bits.
+void set_codes(Documents& out, const PqCodebook& book, const nb::object& codes) {
+  if (book.nbits() != 8) return;
+  out.codebook = &book;
+  out.codes = nb::cast<In<uint8_t, Matrix2>>(codes).data();
+  for (int64_t i = 0; i < out.nlist; ++i) {
+    double squares = 0;
+    for (int64_t j = i * out.d; j < (i + 1) * out.d; ++j) squares += static_cast<double>(out.coarse[j]) * out.coarse[j];
+    out.largest_centroid = std::max(out.largest_centroid, std::sqrt(squares));
+  }
 }
 
 int64_t check_queries(const Stored& self, const In<float, Matrix2>& queries, const Offsets& query_offsets) {
@@ -100,7 +117,10 @@ void bind_documents(nb::module_& m) {
                require_equal(static_cast<int64_t>(skip->shape(0)), documents.n, "length of skip");
                documents.skip = skip->data();
              }
-             new (self) Stored{documents, rows, codes, codebook, vmin, vdiff, nb::cast(offsets), nb::cast(lists),
+             if (!codebook.is_none()) set_codes(documents, nb::cast<const PqCodebook&>(codebook), codes);
+             documents.scales = static_cast<float*>(std::calloc(static_cast<size_t>(rows) + 1, sizeof(float)));
+             if (!documents.scales) throw std::bad_alloc();
+             new (self) Stored{documents, rows, {documents.scales, std::free}, codes, codebook, vmin, vdiff, nb::cast(offsets), nb::cast(lists),
                                nb::cast(coarse), nb::cast(skip)};
            },
            "codes"_a, "offsets"_a, "codebook"_a = nb::none(), "vmin"_a = nb::none(), "vdiff"_a = nb::none(),
@@ -139,6 +159,19 @@ void bind_documents(nb::module_& m) {
              return scores;
            },
            "queries"_a, "query_offsets"_a, "chosen"_a, "Scores (nq, c) of chosen documents; -inf where the number is -1.")
+      .def("bounds",
+           [](const Stored& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
+             require_equal(static_cast<int64_t>(query.shape(1)), self.documents.d, "columns of query");
+             const int64_t *first = chosen.data(), *last = first + chosen.size();
+             if (chosen.size() && (*std::min_element(first, last) < 0 || *std::max_element(first, last) >= self.documents.n))
+               throw std::invalid_argument("a document does not exist");
+             auto bounds = make_array<double>({chosen.shape(0)});
+             if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(),
+                                  static_cast<int64_t>(chosen.shape(0)), bounds.data()))
+               throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
+             return bounds;
+           },
+           "query"_a, "chosen"_a, "Upper bounds (c) of the scores of one query with chosen documents, by their codes.")
       .def("vectors",
            [](const Stored& self, int64_t begin, int64_t end) {
              if (begin < 0 || end < begin || end > self.rows) throw std::invalid_argument("no such vectors");

@@ -1,15 +1,18 @@
 #include "cluscomp/documents.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "cluscomp/kernels.h"
 #include "cluscomp/pack.h"
 #include "cluscomp/parallel.h"
 #include "cluscomp/topk.h"
+#include "document_screen.h"
 #include "list_scores.h"
 #include "query_panels.h"
 
@@ -80,10 +83,9 @@ std::vector<int64_t> choose(const std::vector<uint32_t>& sums, const uint8_t* sk
   return chosen;
 }
 
-std::vector<int64_t> candidates_of(const Documents& documents, const QueryPanels& panels, int64_t query_vectors,
+std::vector<int64_t> candidates_of(const Documents& documents, const ListScores& table, int64_t query_vectors,
                                    const DocumentSearch& search) {
   const Kernels& kern = kernels();
-  const ListScores table(kern, documents.coarse, documents.nlist, documents.d, panels, query_vectors, search.nprobe);
   std::vector<uint32_t> sums(static_cast<size_t>(documents.n), 0);
   parallel_for(documents.n, kScanDocuments, [&](int64_t begin, int64_t end) {
     for (int64_t b = 0; b < table.blocks(); ++b) {
@@ -99,43 +101,98 @@ std::vector<int64_t> candidates_of(const Documents& documents, const QueryPanels
   return choose(sums, documents.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
+// Best k of the chosen documents, each of which gets its exact score.
+TopK best_of_all(const Documents& documents, const QueryPanels& panels, const int64_t* own,
+                 const std::vector<int64_t>& chosen, int64_t k) {
+  const Kernels& kern = kernels();
+  std::vector<float> found(chosen.size());
+  parallel_for(static_cast<int64_t>(chosen.size()), 8, [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i)
+      score_document(kern, documents, panels, own, 1, chosen[i], found.data() + i, 1);
+  });
+  TopK best(k);
+  for (size_t i = 0; i < chosen.size(); ++i) best.push(found[i], chosen[i]);
+  return best;
+}
+
+// The same hits: exact scores from the largest bound on, until no bound reaches the k-th score.
+TopK best_of_screened(const Documents& documents, const QueryPanels& panels, const int64_t* own,
+                      const ListScores& table, const std::vector<int64_t>& chosen, int64_t k) {
+  const Kernels& kern = kernels();
+  std::vector<double> bounds(chosen.size());
+  DocumentScreen(kern, documents, panels, own[1], table)
+      .bounds(chosen.data(), static_cast<int64_t>(chosen.size()), bounds.data());
+  std::vector<int64_t> order(chosen.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return bounds[a] > bounds[b]; });
+  TopK best(k);
+  for (const int64_t i : order) {
+    if (bounds[i] < static_cast<double>(best.threshold())) break;
+    float score = kNone;
+    score_document(kern, documents, panels, own, 1, chosen[i], &score, 1);
+    best.push(score, chosen[i]);
+  }
+  return best;
+}
+
 }  // namespace
+
+namespace {
+
+// What makes a row of length 1 of it; 1 for a row of zeros.
+float unit_scale(const Kernels& kern, const float* row, int64_t d) {
+  const float length = std::sqrt(kern.dot(row, row, RowType::f32, d));
+  return length > 0 ? 1.0f / length : 1.0f;
+}
+
+}  // namespace
+
+void Documents::sums(int64_t begin, int64_t end, float* out) const {
+  decode(begin, end - begin, out);
+  if (!residual) return;
+  for (int64_t i = begin; i < end; ++i, out += d) {
+    const float* centroid = coarse + list(i) * d;
+    for (int64_t j = 0; j < d; ++j) out[j] += centroid[j];
+  }
+}
 
 void Documents::vectors(int64_t begin, int64_t end, float* out) const {
   const Kernels& kern = kernels();
-  decode(begin, end - begin, out);
+  sums(begin, end, out);
+  if (!unit) return;
   for (int64_t i = begin; i < end; ++i, out += d) {
-    if (residual) {
-      const float* centroid = coarse + list(i) * d;
-      for (int64_t j = 0; j < d; ++j) out[j] += centroid[j];
-    }
-    if (unit) {
-      const float length = std::sqrt(kern.dot(out, out, RowType::f32, d));
-      if (length > 0) {
-        const float inverse = 1.0f / length;
-        for (int64_t j = 0; j < d; ++j) out[j] *= inverse;
-      }
-    }
+    const float factor = unit_scale(kern, out, d);
+    for (int64_t j = 0; j < d; ++j) out[j] *= factor;
   }
+}
+
+float Documents::scale(int64_t vector) const {
+  if (!unit) return 1.0f;
+  std::atomic_ref<float> known(scales[vector]);  // threads may find it at the same time, to the same end
+  float found = known.load(std::memory_order_relaxed);
+  if (found == 0) {
+    thread_local std::vector<float> row;
+    row.resize(static_cast<size_t>(d));
+    sums(vector, vector + 1, row.data());
+    found = unit_scale(kernels(), row.data(), d);
+    known.store(found, std::memory_order_relaxed);
+  }
+  return found;
 }
 
 void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                       const DocumentSearch& search, float* scores, int64_t* positions) {
   if (!documents.lists || search.candidates >= documents.n)
     return search_all(documents, queries, query_offsets, nq, search.k, scores, positions);
-  const Kernels& kern = kernels();
+  const bool screened = search.candidates >= 2 * search.k && DocumentScreen::takes(documents);
   parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
     for (int64_t q = begin; q < end; ++q) {
       const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
       const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.d));
-      const std::vector<int64_t> chosen = candidates_of(documents, panels, own[1], search);
-      std::vector<float> found(chosen.size());
-      parallel_for(static_cast<int64_t>(chosen.size()), 8, [&](int64_t from, int64_t to) {
-        for (int64_t i = from; i < to; ++i)
-          score_document(kern, documents, panels, own, 1, chosen[i], found.data() + i, 1);
-      });
-      TopK best(search.k);
-      for (size_t i = 0; i < chosen.size(); ++i) best.push(found[i], chosen[i]);
+      const ListScores table(kernels(), documents.coarse, documents.nlist, documents.d, panels, own[1], search.nprobe);
+      const std::vector<int64_t> chosen = candidates_of(documents, table, own[1], search);
+      TopK best = screened ? best_of_screened(documents, panels, own, table, chosen, search.k)
+                           : best_of_all(documents, panels, own, chosen, search.k);
       best.write(scores + q * search.k, positions + q * search.k);
     }
   });
@@ -154,6 +211,15 @@ void score_documents(const Documents& documents, const float* queries, const int
           score_document(kern, documents, panels, own, 1, chosen[q * c + i], scores + q * c + i, 1);
     }
   });
+}
+
+bool bound_documents(const Documents& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
+                     double* bounds) {
+  if (!DocumentScreen::takes(documents)) return false;
+  const QueryPanels panels = pack_queries(rows_of(query, 0, n, documents.d));
+  const ListScores table(kernels(), documents.coarse, documents.nlist, documents.d, panels, n, documents.nlist);
+  DocumentScreen(kernels(), documents, panels, n, table).bounds(chosen, c, bounds);
+  return true;
 }
 
 // ---- decoders ----

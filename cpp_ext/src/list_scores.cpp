@@ -15,16 +15,16 @@ constexpr int64_t kPieceLists = 256;  // of one piece of work
 
 ListScores::ListScores(const Kernels& kern, const float* coarse, int64_t nlist, int64_t d, const QueryPanels& panels,
                        int64_t query_vectors, int64_t nprobe)
-    : nlist_(nlist), blocks_(round_up(query_vectors, kTableLanes) / kTableLanes),
+    : nlist_(nlist), blocks_(round_up(query_vectors, kTableLanes) / kTableLanes), lanes_(panels.lanes()),
+      scores_(static_cast<size_t>(nlist * lanes_)),
       bytes_(static_cast<size_t>(blocks_ * nlist * kTableLanes), 0) {
-  const int64_t lanes = panels.lanes();
-  std::vector<float> scores(static_cast<size_t>(nlist * lanes));
+  const int64_t lanes = lanes_;
   const int64_t pieces = (nlist + kPieceLists - 1) / kPieceLists;
   std::vector<float> lows(static_cast<size_t>(pieces)), highs(lows.size());
   parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * kPieceLists, count = std::min(kPieceLists, nlist - first);
-      float* own = scores.data() + first * lanes;
+      float* own = scores_.data() + first * lanes;
       kern.filter_f32(coarse + first * d, d, static_cast<int>(count), panels.values.data(), panels.zeros.data(),
                       static_cast<int>(panels.count), d, own, lanes);
       float low = own[0], high = own[0];
@@ -43,7 +43,7 @@ ListScores::ListScores(const Kernels& kern, const float* coarse, int64_t nlist, 
   parallel_for(nlist, kPieceLists, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       for (int64_t l = 0; l < query_vectors; ++l) {
-        const float entry = std::min((scores[i * lanes + l] - low) * scale + 0.5f, 255.0f);
+        const float entry = std::min((scores_[i * lanes + l] - low) * scale + 0.5f, 255.0f);
         bytes_[(l / kTableLanes * nlist + i) * kTableLanes + l % kTableLanes] = static_cast<uint8_t>(entry);
       }
   });

@@ -18,9 +18,12 @@ class ListScores {
 
   int64_t blocks() const { return blocks_; }
   const uint8_t* block(int64_t b) const { return bytes_.data() + b * nlist_ * kTableLanes; }
+  // Products of one centroid with all lanes of the panels, not rounded and whatever nprobe is.
+  const float* scores(int64_t list) const { return scores_.data() + list * lanes_; }
 
  private:
-  int64_t nlist_, blocks_;
+  int64_t nlist_, blocks_, lanes_;
+  std::vector<float> scores_;
   std::vector<uint8_t> bytes_;
 
   void floor(int64_t query_vectors, int64_t nprobe);

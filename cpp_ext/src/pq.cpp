@@ -1,6 +1,7 @@
 #include "cluscomp/pq.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "cluscomp/parallel.h"
@@ -10,16 +11,30 @@ namespace {
 
 constexpr int64_t kEncodeRows = 512;  // rows of one piece of work
 
+// In float64: squares of small numbers vanish in float.
+double largest_norm_of(const float* rows, int64_t n, int64_t d) {
+  double largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    double squares = 0;
+    for (int64_t j = 0; j < d; ++j) squares += static_cast<double>(rows[i * d + j]) * rows[i * d + j];
+    largest = std::max(largest, std::sqrt(squares));
+  }
+  return largest;
+}
+
 }  // namespace
 
 PqCodebook::PqCodebook(const float* codebooks, int64_t m, int64_t dsub, int nbits)
     : m_(m), dsub_(dsub), nbits_(nbits), codebooks_(codebooks, codebooks + (m * dsub << nbits)) {
   transposed_.resize(codebooks_.size());
+  largest_norms_.resize(static_cast<size_t>(m));
   const int64_t k = ksub();
-  for (int64_t s = 0; s < m; ++s)
+  for (int64_t s = 0; s < m; ++s) {
     for (int64_t c = 0; c < k; ++c)
       for (int64_t j = 0; j < dsub; ++j)
         transposed_[(s * dsub + j) * k + c] = codebooks_[(s * k + c) * dsub + j];
+    largest_norms_[s] = largest_norm_of(codewords(s), k, dsub);
+  }
 }
 
 void PqCodebook::encode(const RowsView& x, uint8_t* codes) const {

@@ -20,9 +20,9 @@ import numpy as np
 from cluscomp.indexes.build_documents import FILE_NAME, DocumentStore
 from cluscomp.indexes.build_source import TextInput
 from cluscomp.indexes.build_stages import Builder
-from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.ids import make_ids
 from cluscomp.indexes.index import open_index
+from cluscomp.indexes.multivector.index import MultiVectorIndex
 from cluscomp.indexes.multivector.plan import BLOCK_TEXTS, BLOCK_VECTORS, document_plan
 from cluscomp.indexes.multivector.segment import require_finite_documents, require_vectors
 from cluscomp.indexes.multivector.source import RaggedInput
@@ -53,7 +53,7 @@ class DocumentBuilder(Builder):
             plan = document_plan(self.request, source, facts, timed=False)
             plan.check()
             plan.check_disk(self.output)
-            index = index_factory(plan.index_key, plan.dim, plan.metric, seed=self.request.seed)
+            index = MultiVectorIndex(self.request.spec, plan.dim, plan.metric, seed=self.request.seed)
             documents = self._pool(index, store, plan.n)
             index = self._learn(index, documents)
             index.encoder = source.encoder.info if isinstance(source, TextInput) else source.encoder

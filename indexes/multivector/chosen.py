@@ -48,6 +48,28 @@ def score_chosen(
     return scores
 
 
+def softmax_scores(
+    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray,
+    temperature: float,
+) -> np.ndarray:  # fmt: skip
+    """Scores (nq, c) of documents of each query by attention instead of the maximum: for each query vector q
+    the sum of softmax_i(<c_i, q> / temperature) <c_i, q> over the vectors c_i of a document.
+
+    The second step of pseudo-query embeddings (Tang et al., ACL 2021, arXiv 2105.03599), whose c_i are the
+    centres of a document's token vectors, as a pool leaves them. Never above MaxSim, which a small
+    temperature approaches. queries, positions: as in `score_chosen`.
+    """
+    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    bases = first_positions(segments)
+    for row, column in np.argwhere(positions >= 0).tolist():
+        documents, begin, end = _place(segments, bases, int(positions[row, column]))
+        vectors = documents.finest(pipeline).vectors(begin, end).astype(np.float64)
+        products = queries.rows[queries.offsets[row] : queries.offsets[row + 1]] @ vectors.T
+        weights = np.exp((products - products.max(axis=1, keepdims=True)) / temperature)
+        scores[row, column] = ((weights * products).sum(axis=1) / weights.sum(axis=1)).sum()
+    return scores
+
+
 def vectors_at(pipeline: Pipeline, segments: Sequence[DocumentSegment], positions: np.ndarray) -> Ragged:
     """Vectors that the finest codes of documents stand for, in the space of the queries. UsageError where a
     transform has no way back.
@@ -55,13 +77,20 @@ def vectors_at(pipeline: Pipeline, segments: Sequence[DocumentSegment], position
     parts = [np.empty((0, pipeline.dim), dtype=np.float32)]
     bases = first_positions(segments)
     for position in positions.tolist():
-        number = int(np.searchsorted(bases, position, side="right")) - 1
-        segment = segments[number]
-        begin, end = segment.doc_offsets[position - bases[number] :][:2].tolist()
+        segment, begin, end = _place(segments, bases, position)
         rows = segment.finest(pipeline).vectors(begin, end)
         parts.append(rows if pipeline.refine is not None else _taken_back(pipeline, rows))
     lengths = [rows.shape[0] for rows in parts]
     return Ragged(np.concatenate(parts), np.cumsum(lengths, dtype=np.int64))
+
+
+def _place(
+    segments: Sequence[DocumentSegment], bases: Sequence[int], position: int
+) -> tuple[DocumentSegment, int, int]:
+    """Segment of a document, and the rows [begin, end) of its vectors there."""
+    number = int(np.searchsorted(bases, position, side="right")) - 1
+    begin, end = segments[number].doc_offsets[position - bases[number] :][:2].tolist()
+    return segments[number], begin, end
 
 
 def _taken_back(pipeline: Pipeline, rows: np.ndarray) -> np.ndarray:

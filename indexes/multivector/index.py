@@ -10,13 +10,13 @@ import numpy as np
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
-from cluscomp.indexes.checks import positive
+from cluscomp.indexes.checks import one_of, positive, positive_number
 from cluscomp.indexes.id_lookup import new_ids, positions_of, require_found, require_kind
 from cluscomp.indexes.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.key import IndexSpec
 from cluscomp.indexes.multivector.chosen import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
-from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
+from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import encode_documents, require_finite_documents
 from cluscomp.indexes.pipeline import StageProgress, part_progress, sample_rows, training_rows
@@ -25,6 +25,7 @@ from cluscomp.indexes.segment import list_sizes
 from cluscomp.multivector import Ragged
 
 DEFAULT_CANDIDATES = 384
+CANDIDATES_BY = ("lists", "fde")
 
 
 class MultiVectorIndex(StoredIndex):
@@ -45,6 +46,8 @@ class MultiVectorIndex(StoredIndex):
                 "largest inner products; valid metrics are 'ip' and 'cosine'"
             )
         super().__init__(fitted_spec(spec, dim), dim, metric, seed=seed)
+        if self.spec != spec:
+            self.settings["asked_key"] = str(spec)
         assert self.spec.pool is not None
         self.pool = self.spec.pool
 
@@ -140,6 +143,10 @@ class MultiVectorIndex(StoredIndex):
         nprobe: int | None = None,
         candidates: int | None = None,
         refine_factor: int | None = None,
+        candidates_by: str = "lists",
+        softmax: float | None = None,
+        keep: float | None = None,
+        salience: Any = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best documents for each query.
 
@@ -150,6 +157,14 @@ class MultiVectorIndex(StoredIndex):
         vector that count in this; all others count as the worst of them (default: all). Without lists every
         document is scored. refine_factor: the rerank scores k * refine_factor hits with the finer codes.
 
+        candidates_by: "lists", or "fde": the candidates are those of the largest inner products of MUVERA's
+        fixed-dimensional encodings, also without lists (fde_candidates.py; 2560 bytes a document in memory,
+        made of the codes at the first search). softmax: a temperature; then k * refine_factor hits are scored
+        again by the mean of a document's products with each query vector, weighted by their softmax, instead
+        of the largest (pseudo-query embeddings). keep, salience: only this share of each query's vectors is
+        searched with, those of the largest salience (N,), such as the attention that they get (HPC-ColPali's
+        pruning).
+
         Returns scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal
         scores are ordered by time of adding. Raises DimensionError, NonFiniteError, DTypeError, InputError (a
         query without vectors), UsageError.
@@ -157,11 +172,14 @@ class MultiVectorIndex(StoredIndex):
         segments = self._segments
         asked = ragged_of_dim(queries, lengths, self.dim, "queries")
         require_query_vectors(asked)
+        asked = pruned(asked, keep, salience)
         k = self._checked_k(k, segments)
         effort = Effort(
             self.candidates if candidates is None else positive("candidates", candidates),
             self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
             self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor),
+            one_of("candidates_by", candidates_by, CANDIDATES_BY) == "fde",
+            None if softmax is None else positive_number("softmax", softmax),
         )
         self.pipeline.require_trained()
         hits = search_documents(self.pipeline, segments, asked, k, effort)

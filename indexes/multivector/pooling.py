@@ -8,18 +8,32 @@ import numpy as np
 
 from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.codecs import make_codec
-from cluscomp.indexes.key import IndexSpec
-from cluscomp.indexes.pool_key import Pool
+from cluscomp.indexes.key import OPQ, PQ, IndexSpec
+from cluscomp.indexes.pool_key import Pool, code_bytes
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
 
 
 def fitted_spec(spec: IndexSpec, dim: int) -> IndexSpec:
-    """The key with the number of vectors that a pool by bytes leaves room for."""
-    if spec.pool is None or spec.pool.bytes is None:
+    """The key with what a pool by bytes chooses: how many vectors there is room for, and before that the size
+    of product codes where OPQ and PQ leave it open.
+    """
+    pool = spec.pool
+    if pool is None or pool.bytes is None:
         return spec
+    if spec.codec == PQ(0):
+        spec = _sized_spec(spec, pool.bytes, dim)
     codec = make_codec(spec.codec, spec.stage_dims(dim)[-1])
     width = codec.code_width * np.dtype(codec.code_dtype).itemsize
-    return replace(spec, pool=spec.pool.fitted(width))
+    return replace(spec, pool=pool.fitted(width))
+
+
+def _sized_spec(spec: IndexSpec, document_bytes: int, dim: int) -> IndexSpec:
+    for transform in spec.transforms:
+        if transform != OPQ(0):
+            dim = transform.output_dim(dim)
+    m = code_bytes(document_bytes, dim)
+    transforms = tuple(OPQ(m) if transform == OPQ(0) else transform for transform in spec.transforms)
+    return replace(spec, transforms=transforms, codec=PQ(m))
 
 
 def pooled(pool: Pool, documents: Ragged, seed: int, progress: Progress | None = None) -> Ragged:

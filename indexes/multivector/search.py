@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.indexes.multivector.chosen import QUERY_BLOCK, score_chosen
+from cluscomp.indexes.multivector.chosen import QUERY_BLOCK, score_chosen, softmax_scores
+from cluscomp.indexes.multivector.fde_candidates import scan_by_fde
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.search import Hits, best_hits, merged_hits
@@ -25,12 +26,16 @@ class Effort:
     """How much of the index a search looks at.
 
     candidates: documents of each segment whose codes are scored. nprobe: lists of each query vector that
-    count when candidates are chosen. refine_factor: hits times so many are scored with the finer codes.
+    count when candidates are chosen. refine_factor: hits times so many are scored with the finer codes, or by
+    softmax. by_fde: candidates by fixed-dimensional encodings. softmax: temperature of the final scores, None
+    for MaxSim.
     """
 
     candidates: int
     nprobe: int
     refine_factor: int
+    by_fde: bool = False
+    softmax: float | None = None
 
 
 def search_documents(
@@ -50,11 +55,16 @@ def _search_block(
 ) -> Hits:
     base = pipeline.base_rows(queries.rows)
     projected = Ragged(pipeline.project_queries(base), queries.offsets)
-    if pipeline.refine is None:
-        return _scan(pipeline, segments, projected, k, effort)
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    rough = _scan(pipeline, segments, projected, min(k * effort.refine_factor, n_live), effort)
-    return _rescore(pipeline, segments, Ragged(base, queries.offsets), rough.positions, k)
+    wider = min(k * effort.refine_factor, n_live)
+    if pipeline.refine is None and effort.softmax is None:
+        return _scan(pipeline, segments, projected, k, effort)
+    rough = _scan(pipeline, segments, projected, wider, effort)
+    finest = projected if pipeline.refine is None else Ragged(base, queries.offsets)
+    if effort.softmax is None:
+        return _rescore(pipeline, segments, finest, rough.positions, k)
+    scores = softmax_scores(pipeline, segments, finest, rough.positions, effort.softmax)
+    return best_hits(scores, rough.positions, k)
 
 
 def _scan(
@@ -62,6 +72,9 @@ def _scan(
 ) -> Hits:
     """Best k by the codes."""
     nprobe, candidates = min(effort.nprobe, pipeline.spec.nlist), max(effort.candidates, k)
+    if effort.by_fde:
+        found = [scan_by_fde(pipeline, segment, queries, k, candidates) for segment in segments]
+        return merged_hits(segments, found, k)
     found = [
         Hits(*segment.searchable(pipeline).search(queries.rows, queries.offsets, k, candidates, nprobe))
         for segment in segments

@@ -41,6 +41,7 @@ from cluscomp.indexes.pool_key import Pool
         ("Pool( f=2.5, protected=1 ,method=kmeans),SQ4", "Pool(f=2.5,method=kmeans,protected=1),SQ4"),
         ("Pool(bytes=768),PQ48,RSQ8", "Pool(bytes=768),PQ48,Refine(SQ8)"),
         ("Pool16,Flat(noshadow)", "Pool16,Flat"),
+        ("Pool(bytes=768),OPQ,IVF1024,PQ", "Pool(bytes=768),OPQ,IVF1024,PQ"),
     ],
 )
 def test_canonical_spelling(key: str, canonical: str) -> None:
@@ -159,6 +160,10 @@ def test_pools() -> None:
     [
         ("Pool16", "did you mean 'Pool16,Flat'"),
         ("Pool0,Flat", "no known part"),
+        ("PQ", r"PQ without a number is for Pool\(bytes=...\)"),
+        ("Pool16,OPQ,PQ", "PQ without a number"),
+        ("Pool(bytes=768),OPQ48,PQ", "behind both OPQ and PQ, or behind neither"),
+        ("Pool(bytes=768),OPQ,SQ8", "behind both OPQ and PQ"),
         ("Flat,Pool16", "wrong place"),
         ("Pool4,Pool4,Flat", "wrong place"),
         ("Pool(),Flat", "no setting"),

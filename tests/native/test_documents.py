@@ -17,7 +17,7 @@ def unit(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.fixture(params=[(5, 1), (8, 4), (24, 1)], ids=str)
+@pytest.fixture(params=[(5, 1), (8, 4), (24, 1), (44, 4)], ids=str)
 def made(request: pytest.FixtureRequest, rng: np.random.Generator) -> dict[str, Any]:
     """Residual product codes of 300 documents in lists, two empty, and four queries."""
     dim, dsub = request.param
@@ -116,6 +116,51 @@ def test_candidates(made, level, nprobe, dtype):
         np.testing.assert_array_equal(scores[query], [exact[p] for p in positions[query]])
 
 
+@pytest.mark.parametrize("unit", [True, False])
+def test_bounds_are_close_above_the_scores(made, level, unit):
+    """Which makes `search` exact when it leaves documents out by them, and worth it."""
+    stored, everyone = documents(made, unit=unit), np.arange(300)
+    if made["bits"] == 4:
+        with pytest.raises(ValueError, match="8 bits"):
+            stored.bounds(made["queries"][:3], everyone)
+        return
+    for query, (a, b) in enumerate(itertools.pairwise(made["query_offsets"])):
+        offsets = np.array([0, b - a])
+        scores = stored.scores(made["queries"][a:b], offsets, everyone[None])[0]
+        for _ in range(2):  # scales are found at first, and remembered
+            bounds = stored.bounds(made["queries"][a:b], everyone)
+            assert (bounds >= scores).all(), query
+            filled = np.isfinite(scores)
+            assert (bounds[filled] - scores[filled] < 2e-3 * (b - a)).all()
+            assert np.isneginf(bounds[~filled]).all()
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-3, 1e3, 1e15])
+def test_bounds_hold_for_any_scale(made, level, scale, rng):
+    if made["bits"] == 4:
+        return  # without bounds
+    wild = made | {
+        "books": (made["books"] * scale * rng.lognormal(0, 3, made["books"].shape)).astype(np.float32),
+        "coarse": (made["coarse"] * scale).astype(np.float32),
+        "queries": made["queries"] * np.float32(1 / scale) * (np.arange(60)[:, None] % 7 > 0),
+    }
+    stored = documents(wild, unit=False)
+    scores = stored.scores(wild["queries"][4:44], np.array([0, 40]), np.arange(300)[None])[0]
+    assert np.isfinite(scores).sum() == 298
+    assert (stored.bounds(wild["queries"][4:44], np.arange(300)) >= scores).all()
+
+
+@pytest.mark.parametrize("nprobe", [4, NLIST])
+def test_screened_candidates_are_the_best_of_all_candidates(made, level, nprobe):
+    """Fewer hits than half of the candidates: documents are left out by their bounds."""
+    stored = documents(made)
+    whole = stored.search(made["queries"], made["query_offsets"], 120, 120, nprobe)
+    for k in (1, 7, 60):
+        few = stored.search(made["queries"], made["query_offsets"], k, 120, nprobe)
+        np.testing.assert_array_equal(few[0], whole[0][:, :k])
+        np.testing.assert_array_equal(few[1], whole[1][:, :k])
+
+
 def test_results_depend_on_neither_threads_nor_level(made):
     before = native.simd_level(), native.get_num_threads()
     found = []
@@ -125,15 +170,16 @@ def test_results_depend_on_neither_threads_nor_level(made):
                 native.set_simd_level(name)
                 native.set_num_threads(threads)
                 stored = documents(made)
-                for candidates in (20, 300):
+                for candidates in (20, 80, 300):
                     found.append(
                         (candidates, stored.search(made["queries"], made["query_offsets"], 20, candidates, 9))
                     )
     finally:
         native.set_simd_level(before[0])
         native.set_num_threads(before[1])
-    for candidates, (scores, positions) in found[2:]:
-        want = found[0 if candidates == 20 else 1][1]
+    first = dict(found[:3])
+    for candidates, (scores, positions) in found[3:]:
+        want = first[candidates]
         np.testing.assert_array_equal(scores, want[0])
         np.testing.assert_array_equal(positions, want[1])
 

@@ -29,11 +29,21 @@ struct Documents {
   int64_t nlist = 0;
   bool residual = false, unit = false;
   const uint8_t* skip = nullptr;
+  // Where decode reads product codes of 8 bits: the codebook and the codes (rows, m), for bounds without decoding.
+  // largest_centroid: length of the longest centroid. scales: of each vector, 0 while nobody has needed it.
+  const PqCodebook* codebook = nullptr;
+  const uint8_t* codes = nullptr;
+  double largest_centroid = 0;
+  float* scales = nullptr;
+
+  // What `vectors` multiplies the decoded vector with; found once, then remembered.
+  float scale(int64_t vector) const;
 
   int64_t list(int64_t vector) const {
     return wide ? static_cast<const int32_t*>(lists)[vector] : static_cast<const uint16_t*>(lists)[vector];
   }
-  // Vectors [begin, end) as float32 (end - begin, d). Sums and squares as in kernels.h, each operation rounded once.
+  // Vectors [begin, end) as float32 (end - begin, d), before they are scaled and as they are searched. Sums and squares as in kernels.h, each operation rounded once.
+  void sums(int64_t begin, int64_t end, float* out) const;
   void vectors(int64_t begin, int64_t end, float* out) const;
 };
 
@@ -52,5 +62,10 @@ void search_documents(const Documents& documents, const float* queries, const in
 // Scores (nq, c) of some documents of each query, chosen by number (nq, c); -infinity where the number is -1.
 void score_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                      const int64_t* chosen, int64_t c, float* scores);
+
+// bounds (c): none of the chosen documents scores above its bound with the n vectors of one query. False, and nothing
+// written, where documents are in a form without bounds.
+bool bound_documents(const Documents& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
+                     double* bounds);
 
 }  // namespace cluscomp

@@ -28,6 +28,10 @@ class PqCodebook {
   // tables (m, 2^nbits): inner products or squared distances of the query's parts with the codewords.
   void tables(const float* query, Metric metric, float* out) const;
 
+  // Codewords (2^nbits, dsub) of one sub-space, and the length of the longest.
+  const float* codewords(int64_t s) const { return codebooks_.data() + s * ksub() * dsub_; }
+  double largest_norm(int64_t s) const { return largest_norms_[static_cast<size_t>(s)]; }
+
   int64_t m() const { return m_; }
   int64_t d() const { return m_ * dsub_; }
   int64_t ksub() const { return int64_t{1} << nbits_; }
@@ -42,6 +46,7 @@ class PqCodebook {
   int64_t m_, dsub_;
   int nbits_;
   std::vector<float> codebooks_, transposed_;  // (m, ksub, dsub) and (m, dsub, ksub)
+  std::vector<double> largest_norms_;          // (m)
   mutable std::once_flag once_;
   mutable std::vector<std::unique_ptr<Assigner>> assigners_;  // built at the first encode
 };

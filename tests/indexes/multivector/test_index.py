@@ -148,6 +148,23 @@ def test_facts(documents, make_documents):
     assert facts["trained_bytes"] == (8 * 24 + 256 * 24) * 4 + 2 * 128
 
 
+def test_bytes_choose_vectors_and_the_size_of_their_codes(tmp_path):
+    asked = "Pool(bytes=768),OPQ,IVF1024,PQ"
+    index = index_factory(asked, 384)
+    assert index.key == "Pool16,OPQ48,IVF1024,PQ48"
+    assert index.describe()["settings"]["asked_key"] == asked
+    assert index_factory("Pool(bytes=384),PQ", 384).key == "Pool12,PQ32"
+    assert index_factory("Pool(bytes=3072),PQ,RFlat", 384).key == "Pool32,PQ96,RFlat"
+    assert index_factory("Pool(bytes=100),PCA128,OPQ,PQ", 384).key == "Pool12,PCA128,OPQ8,PQ8"
+    for dim in (1, 7, 127, 128, 768):
+        for size in (1, 5, 100, 10**6):
+            spec = index_factory(f"Pool(bytes={size}),PQ", dim).spec
+            assert dim % spec.codec.m == 0
+            assert size - spec.codec.m < spec.pool.n * spec.codec.m <= size
+    fixed = index_factory("Pool(bytes=768),PQ96", 384)
+    assert fixed.key == "Pool8,PQ96"
+
+
 def test_forms_of_input(make_documents, questions):
     q, query_lengths = questions
     ends = np.cumsum(query_lengths)
