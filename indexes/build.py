@@ -198,8 +198,12 @@ def _build(
     request: Request, source: VectorInput | TextInput, target: Path, if_exists: IfExists, progress: Progress,
     config: dict[str, Any],
 ) -> tuple[Builder, BuildPlan]:  # fmt: skip
+    from cluscomp.indexes.multivector.pooling import fitted_spec
+
     dim = source.encoder.info.dim if isinstance(source, TextInput) else source.vectors.dim
-    request.spec.stage_dims(dim)  # a key that does not fit is an error before anything is written
+    fitted_spec(request.spec, dim).stage_dims(
+        dim
+    )  # a key that does not fit is an error before anything is written
     work = WorkFolder(work_path(target), request.identity(source))
     try:
         work.adopt(if_exists)

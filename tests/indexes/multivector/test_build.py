@@ -64,6 +64,18 @@ def assert_same_folders(got, want) -> None:
     assert mine.ids.tolist() == other.ids.tolist()
 
 
+def test_a_build_says_what_bytes_chose(texts, tmp_path):
+    asked = "Pool(bytes=24),OPQ,IVF8,PQ"
+    report = build_index(texts, index_key=asked, output=tmp_path / "a", encoder=WordEncoder())
+    assert report.index_key == "Pool12,OPQ2,IVF8,PQ2"
+    facts = open_index(tmp_path / "a").describe()
+    assert (facts["key"], facts["settings"]["asked_key"]) == (report.index_key, asked)
+    again = build_index(
+        texts, index_key=asked, output=tmp_path / "a", encoder=WordEncoder(), if_exists="resume"
+    )
+    assert again.index_key == report.index_key and again.stages == ()
+
+
 def test_texts_make_what_add_makes(texts, tmp_path, small_blocks):
     encoder = WordEncoder()
     report = build_index(
