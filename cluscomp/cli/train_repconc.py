@@ -15,7 +15,8 @@ from cluscomp.errors import UsageError
 if TYPE_CHECKING:
     from cluscomp.training.repconc import TrainingReport
 
-DATA, JOINT, JPQ, MACHINE = "Data", "Joint stage", "Second stage (JPQ)", "Machine"
+DATA, BOTH, MACHINE = "Data", "Both stages", "Machine"
+JOINT, JPQ = "Joint stage", "Second stage (JPQ)"
 COLUMNS = ("stage", "steps", "metric", "at first", "at last")
 
 
@@ -43,18 +44,25 @@ def train_repconc(
             panel=DATA,
         ),
     ] = "auto",
-    batch_size: Annotated[int, flag("--batch-size", help="Queries a step.", min=1)] = 32,
+    batch_size: Annotated[int, flag("--batch-size", help="Queries a step.", min=1, panel=BOTH)] = 32,
     scale: Annotated[
         float | None,
-        flag("--scale", help="Of scores in losses. (default: 20 where vectors are normalised, else 1)"),
+        flag(
+            "--scale",
+            help="Of scores in losses. (default: 20 where vectors are normalised, else 1)",
+            panel=BOTH,
+        ),
     ] = None,
     topics: Annotated[
-        bool, flag("--topics/--no-topics", help="Batches of queries about one topic.", env=False)
+        bool,
+        flag("--topics/--no-topics", help="Batches of queries about one topic.", env=False, panel=BOTH),
     ] = False,
     centroid_lr: Annotated[
-        float, flag("--centroid-lr", help="Learning rate of centroids, times their size.")
+        float, flag("--centroid-lr", help="Learning rate of centroids, times their size.", panel=BOTH)
     ] = 0.01,
-    query_tokens: Annotated[int, flag("--query-tokens", help="Tokens read of a query.", min=3)] = 64,
+    query_tokens: Annotated[
+        int, flag("--query-tokens", help="Tokens read of a query.", min=3, panel=BOTH)
+    ] = 64,
     joint_epochs: Annotated[
         float, flag("--joint-epochs", help="0 leaves the stage out.", min=0, panel=JOINT)
     ] = 1.0,
@@ -126,14 +134,19 @@ def train_repconc(
     verbose: common.Verbose = 0,
     as_json: common.Json = False,
 ) -> None:
-    """Train an encoder and product codes together (RepCONC), then queries against the frozen codes (JPQ).
+    """Train an encoder and product codes together (RepCONC), then queries against
+    them (JPQ).
 
-    Writes --output/encoder (a sentence-transformers model) and --output/codec, to be used by build-index with
-    --index-key "RepCONC(DIR/codec)". Progress lines show loss, quantization error (relative to the squared
-    length of vectors) and balance (largest over mean use of a centroid in the balanced assignment). A killed
-    run goes on with --if-exists resume. Several GPUs: torchrun --nproc-per-node N -m cluscomp train repconc
+    Writes --output/encoder (a sentence-transformers model) and --output/codec,
+    for build-index with --index-key "RepCONC(DIR/codec)". Lines of progress
+    show the loss, the quantization error relative to the squared length of
+    vectors, and the balance: largest over mean use of a centroid in the
+    balanced assignment. A killed run goes on with --if-exists resume.
 
-    With --frozen, a codec for vectors that are there already: no encoder, --output is the codec's folder.
+    Several GPUs: torchrun --nproc-per-node N -m cluscomp -- train repconc ...
+
+    With --frozen, a codec for vectors that are there already: no encoder, and
+    --output is the codec's folder.
 
     Example: cluscomp train repconc --corpus scifact --encoder minilm --m 24 --output scifact.repconc
     """
@@ -157,6 +170,7 @@ def train_repconc(
     ):
         if value is None:
             raise UsageError(f"{name} is missing")
+    from cluscomp.training.distributed import rank_and_size, stop_processes
     from cluscomp.training.repconc import train_repconc as train
 
     _set_threads(threads)
@@ -172,7 +186,9 @@ def train_repconc(
             live_negatives=live_negatives, distill_weight=distill_weight, bf16=bf16, chunk=chunk,
             checkpoint_steps=checkpoint_steps,
         )  # fmt: skip
-    _show(report, Path(str(corpus)), as_json)
+    if rank_and_size()[0] == 0:
+        _show(report, Path(str(corpus)), as_json)
+    stop_processes()
 
 
 class StepLines:

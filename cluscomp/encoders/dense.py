@@ -32,7 +32,9 @@ class DenseEncoder:
     model: a loaded SentenceTransformer. batch_size: most texts in one forward pass; on a CPU passes are
     further held to some hundred tokens. max_seq_length, query_prompt, document_prompt: None keeps the
     model's own. Vectors equal those of model.encode_query / encode_document to about 1e-6, for any batch
-    size and order of texts. Raises UsageError for settings that the model cannot have.
+    size and order of texts. bf16: forward passes in bfloat16 where the operators have it (autocast of
+    torch); the vectors are float32, but less exact, and the encoder is another one by its fingerprint.
+    Raises UsageError for settings that the model cannot have.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class DenseEncoder:
         max_seq_length: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        bf16: bool = False,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise UsageError(f"batch_size is {batch_size!r}, a whole number of at least 1 is needed")
@@ -52,11 +55,12 @@ class DenseEncoder:
         model.eval()
         self.model = model
         self.batch_size = batch_size
+        self.bf16 = bf16
         self._prompts: dict[Side, str] = {
             "query": _prompt(model, "query", query_prompt),
             "document": _prompt(model, "document", document_prompt),
         }
-        self._info = _describe(model, name, self._prompts)
+        self._info = _describe(model, name, self._prompts, bf16)
 
     @property
     def info(self) -> EncoderInfo:
@@ -118,8 +122,9 @@ class DenseEncoder:
         import torch
         from sentence_transformers.util import batch_to_device
 
-        with torch.inference_mode():
-            features = batch_to_device(features, self.model.device)
+        device = self.model.device
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            features = batch_to_device(features, device)
             rows = self.model(features, task=side)["sentence_embedding"]
             return rows[:, : self._info.dim].float().cpu().numpy()
 
@@ -183,7 +188,7 @@ def _normalizes(model: Any) -> bool:
     return type(steps[-1]).__name__ == "Normalize" and model.truncate_dim is None
 
 
-def _describe(model: Any, name: str, prompts: dict[Side, str]) -> EncoderInfo:
+def _describe(model: Any, name: str, prompts: dict[Side, str], bf16: bool) -> EncoderInfo:
     settings: dict[str, Any] = {
         "kind": "dense",
         "dim": int(model.get_embedding_dimension()),
@@ -192,4 +197,5 @@ def _describe(model: Any, name: str, prompts: dict[Side, str]) -> EncoderInfo:
         "document_prompt": prompts["document"],
         "max_seq_length": _max_seq_length(model),
     }
-    return EncoderInfo(name=name, fingerprint=model_fingerprint(model, settings), **settings)
+    identity = {**settings, "bf16": True} if bf16 else settings
+    return EncoderInfo(name=name, fingerprint=model_fingerprint(model, identity), **settings)

@@ -8,6 +8,7 @@ _NAMES = {
     "train_repconc": "cluscomp.training.repconc",
     "TopicBatches": "cluscomp.training.tas_balanced",
     "load_training_set": "cluscomp.training.training_set",
+    "stop_processes": "cluscomp.training.distributed",
 }
 
 __all__ = ["RepCONCLoss", *_NAMES]

@@ -7,6 +7,7 @@ Everything works the same in one process without torch.distributed. Processes ar
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,23 @@ def start_processes(device: str) -> None:
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        atexit.register(_stop_processes)  # gloo's threads abort a process that ends without it
+        atexit.register(_leave)  # gloo's threads abort a process that ends without it
 
 
-def _stop_processes() -> None:
+def stop_processes() -> None:
+    """Wait for all processes, then leave the group; nothing without one.
+
+    For the end of a program in which all went well: no process closes its connections while another still
+    uses them. Several trainings in one program share the group, which cannot be joined again.
+    """
+    barrier()
+    _leave()
+
+
+def _leave() -> None:
     import torch.distributed as dist
 
-    if dist.is_initialized():
+    if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
@@ -68,11 +79,32 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if not is_spread():
         return rows
-    import torch
-    from torch.distributed.nn.functional import all_gather
+    gathered: Tensor = _gather_function().apply(rows)
+    return gathered
 
-    gathered: list[Tensor] = list(all_gather(rows))
-    return torch.cat(gathered)
+
+@functools.cache
+def _gather_function() -> Any:
+    """The autograd function of `gather_rows`, made when torch is there."""
+    import torch
+    import torch.distributed as dist
+
+    class Gather(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, rows: Tensor) -> Tensor:
+            rows = rows.contiguous()
+            parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+            dist.all_gather(parts, rows)
+            ctx.n_rows = rows.shape[0]
+            return torch.cat(parts)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+            total = all_reduce(gradients[0], "sum")
+            start = dist.get_rank() * ctx.n_rows
+            return total[start : start + ctx.n_rows]
+
+    return Gather
 
 
 def average_gradients(parameters: list[Tensor]) -> None:

@@ -78,7 +78,8 @@ def train_repconc(
     progress(stage, done, total); report(stage, step, metrics) after each step. settings: see `Settings`.
 
     The vectors of the corpus are held in memory or mapped (4 bytes times dimension a document). Under
-    torchrun or accelerate every process trains on its share of each batch, and the first one writes.
+    torchrun or accelerate every process trains on its share of each batch, and the first one writes and
+    reports; a program calls `stop_processes()` after its last training.
     Raises UsageError, OutputExistsError, OptionalDependencyError, and the errors of reading and encoding.
     """
     require("torch", extra="train", why="training")
@@ -107,6 +108,8 @@ class _Run:
         self.is_first = rank_and_size()[0] == 0
         if self.is_first:
             prepare(self.output, if_exists)
+        else:
+            self.progress = self.report = None
         barrier()
         identity = {"version": __version__, "encoder": base.info.fingerprint, "data": _digest(data)}
         self.state = RunState(self.output, {**identity, **self.settings.to_json()})
@@ -168,7 +171,7 @@ class _Run:
         model.train()
         self._run_stage(stage, s.joint_epochs)
         model.eval()
-        trained = DenseEncoder(model, self.base.info.name)
+        trained = DenseEncoder(model, self.base.info.name, bf16=s.bf16)
         self.documents = self._encode_again(trained)
         if s.jpq_epochs > 0 and s.distill_weight > 0:
             self.queries = trained.encode_queries(self.data.queries, self._show("queries again"))
@@ -236,7 +239,7 @@ class _Run:
         self.history[stage.name] = run_stage(
             stage, steps=n_steps(n, s.batch_size, epochs), n_queries=n, batch_size=s.batch_size,
             order=self._order(), state=self.state, checkpoint_steps=s.checkpoint_steps,
-            progress=self.progress, report=self.report if self.is_first else None,
+            progress=self.progress, report=self.report,
         )  # fmt: skip
 
     def _order(self) -> Order:

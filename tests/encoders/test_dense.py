@@ -88,6 +88,16 @@ def test_torch_threads_are_restored(encoder):
     assert torch.get_num_threads() == before
 
 
+def test_bfloat16_is_close_and_another_encoder(encoder):
+    from cluscomp.encoders.dense import DenseEncoder
+
+    short = DenseEncoder(encoder.model, "short", bf16=True)
+    exact, rows = encoder.encode_documents(TEXTS), short.encode_documents(TEXTS)
+    assert rows.dtype == np.float32 and short.info.fingerprint != encoder.info.fingerprint
+    assert (np.einsum("nd,nd->n", exact, rows) > 0.999).all() and not np.array_equal(exact, rows)
+    assert np.array_equal(encoder.encode_documents(TEXTS), exact)
+
+
 def test_no_texts(encoder):
     assert encoder.encode_documents([]).shape == (0, 16)
     assert encoder.encode_queries(()).dtype == np.float32

@@ -1,7 +1,8 @@
-"""Two processes give the plan and the gradients of one."""
+"""Two processes give the plan and the gradients of one, and train under torchrun."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -49,6 +50,12 @@ rows = x[rank * 3 : rank * 3 + 3] @ own
 loss(rows, distributed.gather_rows(rows)).backward()
 distributed.average_gradients([own])
 assert torch.allclose(own.grad, weight.grad, atol=1e-5), (own.grad, weight.grad)
+
+# what is no gradient's business: numbers, in the order of ranks
+assert distributed.gather_rows(torch.tensor([rank, 7])).tolist() == [0, 7, 1, 7]
+
+distributed.stop_processes()
+assert not distributed.is_spread()
 print("equal", rank)
 """
 
@@ -73,3 +80,22 @@ def test_two_processes_equal_one():
     outputs = [worker.communicate(timeout=600)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)
     assert all(f"equal {rank}" in output for rank, output in enumerate(outputs))
+
+
+def test_a_whole_training_under_torchrun(collection, tiny_model, tmp_path):
+    """Both stages; the first process alone prints and writes, and all end well."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "cluscomp", "--", "train", "repconc", "--corpus", collection, "--encoder", tiny_model,
+        "--output", tmp_path / "out", "--m", "4", "--nbits", "4", "--batch-size", "8", "--balance-rows", "64",
+        "--joint-epochs", "1", "--jpq-epochs", "1", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(
+        list(map(str, command)), env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stages = json.loads(done.stdout)["stages"]  # one document, so one process printed
+    assert {name: stage["steps"] for name, stage in stages.items()} == {"joint": 3, "jpq": 3}
+    assert done.stderr.count("joint step 1:") == done.stderr.count("documents: 120 done") == 1
+    assert (tmp_path / "out" / "codec" / "codec.json").is_file()
