@@ -25,14 +25,6 @@ def flag(name: str, *more: str, help: str, env: bool = True, panel: str | None =
 IndexFolder = Annotated[
     Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)
 ]
-Candidates = Annotated[
-    int | None,
-    flag("--candidates", help="Documents that a multi-vector index with lists scores for a query.", min=1),
-]
-QueryLengths = Annotated[
-    Path | None,
-    flag("--query-lengths", help="For multi-vector indexes: .npy with the number of vectors of each query."),
-]
 Nprobe = Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)]
 RefineFactor = Annotated[
     int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)

@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors
-from cluscomp.cli import common, output
+from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
-from cluscomp.cli.queries import (
-    QuerySet,
-    encode_queries,
-    read_query_vectors,
-    search_options,
-)
+from cluscomp.cli.queries import QuerySet, encode_queries, search_options
 
 if TYPE_CHECKING:
     from cluscomp.eval.compare import Comparison
@@ -39,7 +34,6 @@ def evaluate(
     query_embeddings: Annotated[
         Path | None, flag("--query-embeddings", help="Query vectors, so that no encoder is needed.")
     ] = None,
-    query_lengths: common.QueryLengths = None,
     query_ids: Annotated[
         Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.")
     ] = None,
@@ -56,8 +50,13 @@ def evaluate(
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
-    candidates: common.Candidates = None,
     encoder: common.SameEncoder = None,
+    query_lengths: late.QueryLengths = None,
+    candidates: late.Candidates = None,
+    candidates_by: late.CandidatesFrom = None,
+    softmax: late.Softmax = None,
+    keep: late.Keep = None,
+    salience: late.Salience = None,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -81,25 +80,28 @@ def evaluate(
 
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
-    if query_ids is not None and query_embeddings is None:
-        raise errors.UsageError("--query-ids belongs to --query-embeddings")
+    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
     common.set_threads(threads)
     opened = open_index(index)
+    files.check(opened)
     dataset = dataset_folder(dataset)
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
     depth = DEFAULT_DEPTH if k is None else k
-    options = search_options(nprobe, refine_factor, candidates)
+    options = {
+        **search_options(nprobe, refine_factor),
+        **late.late_options(opened, candidates, candidates_by, softmax),
+    }
     with StageProgress(quiet=quiet) as progress:
-        queries = _judged(
-            opened, dataset, split, qrels, query_embeddings, query_ids, query_lengths, encoder, progress
-        )
+        queries = _judged(opened, dataset, split, qrels, files, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
     if output_file is not None:
         write_run(report.run, output_file)
     comparisons: list[Comparison] = []
     if reference is not None:
         comparisons = [compare_runs(report.run, reference, qrels, m, margin=margin) for m in report.metrics]
+    if keep is not None:
+        options["keep"] = keep
     _show(report, opened, index, options, comparisons, as_json)
 
 
@@ -122,12 +124,12 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
 
 
 def _judged(
-    index: Index, dataset: Path, split: str, qrels: Qrels, embeddings: Path | None, ids: Path | None,
-    lengths: Path | None, encoder: str | None, progress: StageProgress,
+    index: Index, dataset: Path, split: str, qrels: Qrels, files: late.QueryFiles, encoder: str | None,
+    progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
     """Vectors of the judged queries."""
-    if embeddings is not None:
-        return _with_judgements(read_query_vectors(index, embeddings, ids, lengths), qrels, embeddings)
+    if files.embeddings is not None:
+        return _with_judgements(files.read(index), qrels, files.embeddings)
     from cluscomp.inputs.queries import iter_queries
 
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}

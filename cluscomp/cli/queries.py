@@ -113,11 +113,9 @@ def search_in_batches(
     return run
 
 
-def search_options(
-    nprobe: int | None, refine_factor: int | None, candidates: int | None = None
-) -> dict[str, Any]:
+def search_options(nprobe: int | None, refine_factor: int | None) -> dict[str, Any]:
     """Keyword arguments of index.search for the flags that were given."""
-    given = {"nprobe": nprobe, "refine_factor": refine_factor, "candidates": candidates}
+    given = {"nprobe": nprobe, "refine_factor": refine_factor}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli import common, output
+from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
@@ -14,7 +14,6 @@ from cluscomp.cli.queries import (
     QuerySet,
     check_k,
     encode_queries,
-    read_query_vectors,
     search_in_batches,
     search_options,
 )
@@ -36,7 +35,6 @@ def search(
     query_embeddings: Annotated[
         Path | None, flag("--query-embeddings", help="Query vectors instead of texts: .npy, .npz, .fvecs ...")
     ] = None,
-    query_lengths: common.QueryLengths = None,
     query_ids: Annotated[
         Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line. (default: 0, 1, ...)")
     ] = None,
@@ -50,8 +48,13 @@ def search(
     ] = None,
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
-    candidates: common.Candidates = None,
     encoder: common.SameEncoder = None,
+    query_lengths: late.QueryLengths = None,
+    candidates: late.Candidates = None,
+    candidates_by: late.CandidatesFrom = None,
+    softmax: late.Softmax = None,
+    keep: late.Keep = None,
+    salience: late.Salience = None,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -71,10 +74,15 @@ def search(
     """
     from cluscomp.indexes.index import open_index
 
-    _check_flags(query, queries, query_embeddings, query_ids)
+    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
+    _check_flags(query, queries, files)
     common.set_threads(threads)
     opened = open_index(index)
-    options = search_options(nprobe, refine_factor, candidates)
+    files.check(opened)
+    options = {
+        **search_options(nprobe, refine_factor),
+        **late.late_options(opened, candidates, candidates_by, softmax),
+    }
     with StageProgress(quiet=quiet) as progress:
         if query is not None:
             hits = check_k(k, DEFAULT_HITS, len(opened))
@@ -82,19 +90,17 @@ def search(
             _show_hits(one_query(opened, index, found, hits, options), query, as_json)
             return
         hits = check_k(k, DEFAULT_RUN_HITS, len(opened))
-        found = _query_set(opened, queries, query_embeddings, query_ids, query_lengths, encoder, progress)
+        found = _query_set(opened, queries, files, encoder, progress)
         run = search_in_batches(opened, found, hits, options, progress)
     _give_run(run, output_file, as_json, quiet)
 
 
-def _check_flags(query: str | None, queries: Path | None, embeddings: Path | None, ids: Path | None) -> None:
-    flags = {"--query": query, "--queries": queries, "--query-embeddings": embeddings}
+def _check_flags(query: str | None, queries: Path | None, files: late.QueryFiles) -> None:
+    flags = {"--query": query, "--queries": queries, "--query-embeddings": files.embeddings}
     given = [name for name, value in flags.items() if value is not None]
     if len(given) != 1:
         what = " and ".join(given) + " are given" if given else "none is given"
         raise errors.UsageError(f"one of --query, --queries and --query-embeddings is needed; {what}")
-    if ids is not None and embeddings is None:
-        raise errors.UsageError("--query-ids belongs to --query-embeddings")
 
 
 def _text(query: str) -> str:
@@ -104,11 +110,10 @@ def _text(query: str) -> str:
 
 
 def _query_set(
-    index: Index, queries: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None,
-    encoder: str | None, progress: StageProgress,
-) -> QuerySet:  # fmt: skip
-    if embeddings is not None:
-        return read_query_vectors(index, embeddings, ids, lengths)
+    index: Index, queries: Path | None, files: late.QueryFiles, encoder: str | None, progress: StageProgress
+) -> QuerySet:
+    if files.embeddings is not None:
+        return files.read(index)
     from cluscomp.inputs.queries import iter_queries
 
     texts = list(iter_queries(queries))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import DimensionError, MalformedFileError, UsageError
+from cluscomp.errors import DimensionError, DTypeError, MalformedFileError, UsageError
 from cluscomp.inputs.embeddings import open_embeddings, read_ids
 from cluscomp.inputs.files import require_file
 from cluscomp.inputs.npy import open_npz_arrays
@@ -48,11 +48,21 @@ def open_ragged(
 
 def read_lengths(path: str | Path) -> np.ndarray:
     """Lengths (n,) from a .npy file. Raises MalformedFileError, DimensionError."""
+    return read_numbers(path, "lengths", "one length a document, a list of integers")
+
+
+def read_numbers(path: str | Path, what: str, wanted: str) -> np.ndarray:
+    """An array of one axis from a .npy file; what, wanted: for messages.
+
+    Raises MalformedFileError, DimensionError, DTypeError (no numbers).
+    """
     path = require_file(Path(path))
     try:
-        lengths: Any = np.load(path, allow_pickle=False)
+        numbers: Any = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as exc:
-        raise MalformedFileError(f"{path} is no .npy file of lengths ({exc})") from exc
-    if not isinstance(lengths, np.ndarray) or lengths.ndim != 1:
-        raise DimensionError(f"{path} must hold one length a document, a list of integers")
-    return lengths
+        raise MalformedFileError(f"{path} is no .npy file of {what} ({exc})") from exc
+    if not isinstance(numbers, np.ndarray) or numbers.ndim != 1:
+        raise DimensionError(f"{path} must hold {wanted}")
+    if numbers.dtype.kind not in "iuf":
+        raise DTypeError(f"{path} must hold {wanted}, but its dtype is {numbers.dtype}")
+    return numbers
