@@ -1,9 +1,11 @@
 """Indexes: key grammar, stages, segments, search, storage and the faiss bridge.
 
-key.py            what a key means            index.py        Index, open_index
+key.py            how a key is read           key_specs.py    what its parts stand for
+index.py          Index, open_index           shadow.py       8-bit codes beside float rows
 transforms.py     rotation, PCA               factory.py      index_factory
 partitions.py     IVF, BIVF                   search.py       probe, scan, merge, rerank
-codecs.py         float, int8, PQ             segment.py      what one add leaves behind
+codecs.py         how rows are stored         segment.py      what one add leaves behind
+row_codecs.py     float, half, 8-bit          product_codecs.py  PQ, SQ4, learned codes
 pipeline.py       the trained stages          ids.py          permanent ids
 manifest.py       manifest.json               opening.py      reading a folder
 folder.py         writing a folder            saving.py       which arrays a folder holds

@@ -1,6 +1,7 @@
 """Partitions: the division of rows into lists, and the choice of lists that a query visits.
 
-To add one: a spec and a form in key.py, a class with the attributes of `Ivf`, a line in `PARTITIONS`.
+To add one: a spec in key_specs.py, a form in key.py, a class with the attributes of `Ivf`, a line in
+`PARTITIONS`.
 """
 
 from __future__ import annotations

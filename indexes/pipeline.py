@@ -19,12 +19,13 @@ import numpy as np
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UnknownKeyError
-from cluscomp.indexes.codecs import Codec, ProductCodec, make_codec
+from cluscomp.indexes.codecs import Codec, make_codec
 from cluscomp.indexes.ivf import Intake
 from cluscomp.indexes.joint import is_joint, train_jointly
 from cluscomp.indexes.key import PQ, IndexSpec
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.partitions import MAX_POINTS_PER_LIST, make_partition
+from cluscomp.indexes.product_codecs import ProductCodec
 from cluscomp.indexes.transforms import Step, make_transform
 
 METRICS = ("ip", "l2", "cosine")

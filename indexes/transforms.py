@@ -1,7 +1,7 @@
 """Transforms: the steps that rows and queries pass before the partition and the codec.
 
-A step has the attributes of `Step`. To add one: a spec and a form in key.py, a class here, a line in
-`TRANSFORMS`.
+A step has the attributes of `Step`. To add one: a spec in key_specs.py, a form in key.py, a class here, a
+line in `TRANSFORMS`.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class QueryFiles:
         _require_several(index, flags)
         if (self.keep is None) != (self.salience is None):
             raise errors.UsageError(
-                "--keep, the share of query vectors that stay, and --salience, a file with a number for each, "
-                "come together"
+                "--keep, the share of query vectors that stay, and --salience, a file with a number for each "
+                "vector, come together"
             )
         if flags and self.embeddings is None:
             belong = "belongs" if len(flags) == 1 else "belong"

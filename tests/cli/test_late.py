@@ -114,8 +114,6 @@ def test_eval_takes_and_tells_them(invoke, late_index, asked, salience, judged, 
     assert all(list(hits) == list(wanted[query]) for query, hits in run.items())
 
 
-
-
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -134,7 +132,7 @@ def test_an_index_of_single_vectors_refuses_them(invoke, index, vectors, flags, 
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (("--keep", "0.5"), 2, "--salience, a file with a number for each, come together"),
+        (("--keep", "0.5"), 2, "--salience, a file with a number for each vector, come together"),
         (("--salience", "SALIENCE"), 2, "come together"),
         (("--keep", "1.5", "--salience", "SALIENCE"), 2, "keep is 1.5, a share above 0 and up to 1"),
         (("--keep", "0.5", "--salience", "SHORT"), 4, "shape (3,), but there are 14 query vectors"),
@@ -142,7 +140,7 @@ def test_an_index_of_single_vectors_refuses_them(invoke, index, vectors, flags, 
         (("--keep", "0.5", "--salience", "WORDS"), 4, "one number a query vector, but its dtype is"),
         (("--softmax", "0"), 2, "softmax must be a number above 0, but is 0.0"),
         (("--candidates-by", "magic"), 2, "magic"),
-        (("--candidates", "0"), 2, "0"),
+        (("--candidates", "0"), 2, "--candidates"),
     ],
 )
 def test_wrong_values(invoke, late_index, asked, salience, tmp_path, flags, code, words):
