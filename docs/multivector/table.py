@@ -3,7 +3,8 @@
     python docs/multivector/table.py docs/results.toml --only scifact [--key KEY ...] [--no-times]
 
 Token vectors are those of the config's datasets, encoded the first time and cached. Builds run on all cores,
-searches on one thread (k = 10): queries one by one, and all in one call, the best of three. A row a key.
+searches on one thread (k = 10): queries one by one, and all in one call, the best of three.
+A row a key; one that does not fit a dataset is an error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 import cluscomp as cc
 from cluscomp import native
+from cluscomp.errors import CluscompError
 from cluscomp.eval import evaluate
 from cluscomp.eval.benchmark.config import read_config
 from cluscomp.eval.benchmark.loading import load_collection
@@ -54,7 +56,10 @@ def main() -> None:
         if spec.multi and (not options.only or spec.name in options.only):
             collection = load_collection(spec, encoders)
             for key in options.key:
-                found = measure(collection, key, times=not options.no_times)
+                try:
+                    found = measure(collection, key, times=not options.no_times)
+                except CluscompError as exc:
+                    found = {"error": str(exc)}
                 sys.stdout.write(json.dumps({"dataset": spec.name, "key": key, **found}) + "\n")
                 sys.stdout.flush()
 

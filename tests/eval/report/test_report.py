@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import re
 import shutil
@@ -69,7 +70,7 @@ def test_a_report_of_nothing_is_refused(rows):
         render_report([row for row in rows if row["error"] is not None])
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (420, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (760, "light"), (420, "dark")])
 def test_a_browser_draws_it(report, width, scheme, tmp_path):
     drawn = browse(report, tmp_path, width, scheme)
     assert re.search(r'data-ready="[1-9]', drawn), "the page's script did not run to its end"
@@ -79,6 +80,36 @@ def test_a_browser_draws_it(report, width, scheme, tmp_path):
     for text in ("uncompressed, exact", "all token vectors, exact", "pooling", "coarse miss", "queries a second",
                  "milliseconds a query", "cluscomp, token vectors"):  # fmt: skip
         assert text in body, text
+
+
+POINTER = """<script>
+const plot = document.getElementById("d-tiny-quality");
+const mark = plot.querySelector(".scatterlayer .points path");
+mark.scrollIntoView({block: "center"});
+const box = mark.getBoundingClientRect();
+const place = {bubbles: true, clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
+const over = document.elementFromPoint(place.clientX, place.clientY);
+plot.on("plotly_hover", () => {
+  const told = [...plot.querySelectorAll(".hoverlayer .hovertext")].map((box) => box.textContent).join("");
+  document.documentElement.dataset.told = told;
+  for (const kind of ["mousedown", "mouseup", "click"]) over.dispatchEvent(new MouseEvent(kind, place));
+});
+over.dispatchEvent(new MouseEvent("mousemove", place));
+</script>"""
+
+
+def test_pointing_at_a_mark_tells_key_and_command(report, rows, tmp_path):
+    page = tmp_path / "pointed.html"
+    before, end, after = report.read_text(encoding="utf-8").rpartition("</body>")
+    page.write_text(before + POINTER + end + after, encoding="utf-8")
+    drawn = browse(page, tmp_path, 1200, "light")
+    told = re.search(r'data-told="([^"]*)"', drawn)
+    assert told is not None, "no box came up at the mark"
+    assert told[1].startswith("Flat") and "bytes a document" in told[1]
+    assert re.search(r"cluscomp build-index .*--index-key Flat", told[1])
+    shown = re.search(r'<div class="command"><button type="button">copy</button><pre>([^<]*)</pre>', drawn)
+    assert shown is not None, "a click did not show the command"
+    assert html.unescape(shown[1]) == rows[0]["command"]
 
 
 def browse(page, folder, width, scheme):
