@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="datasets")
     parser.add_argument("--key", nargs="*", default=KEYS)
     parser.add_argument("--no-times", action="store_true")
+    parser.add_argument("--candidates", nargs="*", type=int, default=[], help="nDCG@10 with so many, too")
     options = parser.parse_args()
     encoders: dict[tuple[str, str], Any] = {}
     for spec in read_config(options.config).datasets:
@@ -57,14 +59,14 @@ def main() -> None:
             collection = load_collection(spec, encoders)
             for key in options.key:
                 try:
-                    found = measure(collection, key, times=not options.no_times)
+                    found = measure(collection, key, options.candidates, times=not options.no_times)
                 except CluscompError as exc:
                     found = {"error": str(exc)}
                 sys.stdout.write(json.dumps({"dataset": spec.name, "key": key, **found}) + "\n")
                 sys.stdout.flush()
 
 
-def measure(collection: Any, key: str, *, times: bool) -> dict[str, Any]:
+def measure(collection: Any, key: str, candidates: Sequence[int], *, times: bool) -> dict[str, Any]:
     """nDCG@10, bytes and times of one key."""
     native.set_num_threads(CORES)
     documents, queries = collection.documents, collection.queries
@@ -77,6 +79,8 @@ def measure(collection: Any, key: str, *, times: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"ndcg@10": quality(collection, index)}
     everything = {"candidates": len(index)} if index.spec.nlist > 1 else {}
     found["of all candidates"] = quality(collection, index, **everything)
+    for number in candidates:
+        found[f"of {number} candidates"] = quality(collection, index, candidates=number)
     found["code bytes"] = round(index.code_bytes_per_document, 1)
     if times:
         found |= {"train s": round(trained - start, 1), "build s": round(built - start, 1)}

@@ -83,6 +83,39 @@ def test_training_lowers_the_loss_and_the_model_loads_in_both_ways(tmp_path, mod
     assert not list(tmp_path.glob(".out*"))
 
 
+def test_commands_build_and_search_with_the_trained_model(tmp_path, model, collection):
+    """`--encoder-kind multivector` on the folder that training leaves: hits and scores of plain MaxSim."""
+    from typer.testing import CliRunner
+
+    from cluscomp.cli.main import app
+    from cluscomp.eval import read_run
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    settings = CrispSettings(documents=PoolingRule(vectors=2), epochs=20, batch_size=8, learning_rate=5e-3)
+    train_crisp(collection, str(model), tmp_path / "encoder", settings)
+    invoke("build-index", "--corpus", collection, "--encoder", tmp_path / "encoder", "--encoder-kind", "multivector",
+           "--index-key", "Pool(f=1),Flat", "--output", tmp_path / "index")  # fmt: skip
+    invoke(
+        "search", tmp_path / "index", "--queries", collection, "--output", tmp_path / "run.trec", "-k", "8"
+    )
+    run = read_run(tmp_path / "run.trec")
+    encoder = library.MultiVectorEncoder(str(tmp_path / "encoder"))
+    documents = encoder.encode_document([f"the {w} {w} about the {w}" for w in WORDS])
+    queries = encoder.encode_query([f"about {w}" for w in WORDS])
+    for name, query in zip(WORDS, queries, strict=True):
+        scores = [float((np.asarray(query) @ np.asarray(d).T).max(axis=1).sum()) for d in documents]
+        wanted = dict(zip(WORDS, scores, strict=True))
+        assert run[f"q{name}"] == pytest.approx(wanted, abs=1e-5)
+    told = json.loads(
+        invoke("eval", tmp_path / "index", "--dataset", collection, "--split", "train", "-k", "8", "--json")
+    )
+    assert told["metrics"]["ndcg@8"] > 0.6  # by chance .4
+
+
 def test_a_stopped_run_gives_the_bits_of_one_that_was_not(tmp_path, model, collection):
     want = train_crisp(collection, str(model), tmp_path / "whole", SETTINGS)
 
