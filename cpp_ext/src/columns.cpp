@@ -32,8 +32,8 @@ float row_scale(const ColumnPanels& panels, double norm) {
   return static_cast<float>(std::min(static_cast<double>(kLargest) / norm, room));
 }
 
-// Twice the bound of columns.h, with the low bytes cleared (of a product and of a start: below 512 together) and the
-// rounding of the float32 steps before.
+// Twice the bound of columns.h, with the low bytes (cleared in a start, replaced by the centroid's number in a score: off by
+// less than 512 together) and the rounding of the float32 steps before.
 int64_t needed_gap(const ColumnPanels& panels, double norm, double scale, int64_t d) {
   const double q = static_cast<double>(panels.scale), c_norm = q * static_cast<double>(panels.largest_norm);
   const double x_norm = scale * norm, root = 0.5 * std::sqrt(static_cast<double>(d));

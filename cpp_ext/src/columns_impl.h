@@ -65,7 +65,7 @@ struct Columns {
     for (int64_t i = 0; i < k; i += C, c += C * pairs) {
       I acc[C][R];
       for (int q = 0; q < C; ++q)
-        for (int r = 0; r < R; ++r) acc[q][r] = V::zero_i();
+        for (int r = 0; r < R; ++r) acc[q][r] = V::set_i(start[i + q]);
       for (int64_t p = 0; p < pairs; ++p) {
         I rows[R];
         for (int r = 0; r < R; ++r) rows[r] = V::load_i(x + (r * pairs + p) * kLanes);
@@ -80,7 +80,7 @@ struct Columns {
       for (int q = 0; q < C; ++q) {
         const I begin = V::set_i(start[i + q]);
         for (int r = 0; r < R; ++r) {
-          const I score = V::add_i(V::clear_low_byte(acc[q][r]), begin);
+          const I score = V::low_byte_of(acc[q][r], begin);  // the centroid's number
           next[r] = V::max_i(next[r], V::min_i(score, first[r]));
           first[r] = V::max_i(first[r], score);
         }
@@ -94,7 +94,7 @@ struct Columns {
   template <int C, int PAIRS>
   static void groups_top2(const int32_t* x, int64_t groups, const int32_t* c, const int32_t* start, int64_t k,
                           int64_t pairs, int32_t* best, int32_t* second) {
-    constexpr int R = V::kColumnGroups;
+    constexpr int R = PAIRS == 8 ? 2 : V::kColumnGroups;  // 8 pairs of 4 groups would fill all registers
     int64_t g = 0;
     for (; g + R <= groups; g += R)
       tile<R, C, PAIRS>(x + g * pairs * kLanes, c, start, k, pairs, best + g * kLanes, second + g * kLanes);
@@ -106,6 +106,9 @@ struct Columns {
     switch (pairs) {
       case 2: return groups_top2<2, 2>(x, groups, c, start, k, pairs, best, second);
       case 4: return groups_top2<1, 4>(x, groups, c, start, k, pairs, best, second);
+      case 8:
+        if constexpr (V::kHeldPairs == 8) return groups_top2<4, 8>(x, groups, c, start, k, pairs, best, second);
+        [[fallthrough]];
       default: return groups_top2<4, 0>(x, groups, c, start, k, pairs, best, second);
     }
   }

@@ -11,7 +11,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kGramRows = 4;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
   struct F { __m256 lo, hi; };
   struct D { __m256d lo, hi; };
   struct I { __m256i lo, hi; };
@@ -149,9 +149,10 @@ struct Avx2 {
     asm("vpaddd %1, %0, %0" : "+x"(acc.lo) : "x"(_mm256_madd_epi16(a.lo, b.lo)));
     asm("vpaddd %1, %0, %0" : "+x"(acc.hi) : "x"(_mm256_madd_epi16(a.hi, b.hi)));
   }
-  static I clear_low_byte(I a) {
-    const __m256i high = _mm256_set1_epi32(~255);
-    return {_mm256_and_si256(a.lo, high), _mm256_and_si256(a.hi, high)};
+  // a with the lowest byte of b.
+  static I low_byte_of(I a, I b) {
+    const __m256i low = _mm256_set1_epi32(255);
+    return {_mm256_blendv_epi8(a.lo, b.lo, low), _mm256_blendv_epi8(a.hi, b.hi, low)};
   }
   // Lane r of out[i] is element i of row r.
   static void transpose8(const float* p, int64_t ld, __m256* out) {

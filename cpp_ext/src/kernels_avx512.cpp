@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Avx512 {
-  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kGramRows = 8;
+  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kHeldPairs = 8, kGramRows = 8;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;
@@ -89,9 +89,10 @@ struct Avx512 {
   static I max_i(I a, I b) { return _mm512_max_epi32(a, b); }
   static I min_i(I a, I b) { return _mm512_min_epi32(a, b); }
   static I pair_i16(I low, I high) { return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16)); }
-  static void add_dot_i16(I& acc, I a, I b) { acc = dot_i16(acc, a, b); }
+  // In place: GCC 12 copies every sum to another register and back around the intrinsics of VNNI.
+  static void add_dot_i16(I& acc, I a, I b) { asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
   static I dot_i16(I acc, I a, I b) { return _mm512_dpwssd_epi32(acc, a, b); }
-  static I clear_low_byte(I a) { return _mm512_and_si512(a, _mm512_set1_epi32(~255)); }
+  static I low_byte_of(I a, I b) { return _mm512_ternarylogic_epi32(a, b, _mm512_set1_epi32(255), 0xd8); }
   // Lane r of out[i] is element i of row r.
   static void transpose4(const float* p, int64_t ld, F* out) {
     F rows[4];
@@ -116,7 +117,11 @@ struct Avx512 {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;
     I sum;
     void clear() { sum = zero_i(); }
-    void dot4(Bytes c, I x) { sum = _mm512_dpbusd_epi32(sum, c, x); }
+    void dot4(Bytes c, I x) {
+      I next = sum;  // a member named in the assembly would stay in memory
+      asm("vpdpbusd %2, %1, %0" : "+v"(next) : "v"(c), "v"(x));
+      sum = next;
+    }
     void flush() {}
     I total() const { return sum; }
   };

@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Neon {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kGramRows = 4;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
   struct F { float32x4_t v[4]; };
   struct M { uint32x4_t v[4]; };
   struct D { float64x2_t v[4]; };
@@ -159,8 +159,8 @@ struct Neon {
       return vaddq_s32(acc.v[i], vpaddq_s32(low, high));
     });
   }
-  static I clear_low_byte(const I& a) {
-    return each<I>([&](int i) { return vandq_s32(a.v[i], vdupq_n_s32(~255)); });
+  static I low_byte_of(const I& a, const I& b) {
+    return each<I>([&](int i) { return vbslq_s32(vdupq_n_u32(255), b.v[i], a.v[i]); });
   }
   static void transpose4(const float* p, int64_t ld, F* out) {
     float part[4][16];

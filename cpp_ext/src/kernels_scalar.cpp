@@ -8,7 +8,7 @@ namespace cluscomp {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kGramRows = 4;
+  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
   struct F { float v[16]; };
   struct M { bool v[16]; };
   struct D { double v[8]; };
@@ -140,8 +140,8 @@ struct Scalar {
       return acc.v[i] + static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);
     });
   }
-  static I clear_low_byte(const I& a) {
-    return each<I>([&](int i) { return a.v[i] & ~255; });
+  static I low_byte_of(const I& a, const I& b) {
+    return each<I>([&](int i) { return (a.v[i] & ~255) | (b.v[i] & 255); });
   }
   static void transpose4(const float* p, int64_t ld, F* out) {
     for (int j = 0; j < 4; ++j) out[j] = each<F>([=](int i) { return p[i * ld + j]; });

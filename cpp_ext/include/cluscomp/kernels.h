@@ -88,7 +88,8 @@ struct Kernels {
   void (*columns_i16)(const float* columns, int64_t groups, int64_t d, int64_t pairs, float scale, int32_t* out);
   // x * scale, towards zero, what is below 32 bits as the smallest number; its low byte is replaced by i % 256.
   void (*start_i32)(const float* x, int64_t n, float scale, int32_t* out);
-  // The two largest of (<x, c> with a low byte of zero) + start[c] over k <= 256 centroids [k][pairs], k a multiple of 4.
+  // The two largest of <x, c> + start[c], with the low byte of start[c], over k <= 256 centroids [k][pairs], k a
+  // multiple of 4.
   void (*top2_i16)(const int32_t* x, int64_t groups, const int32_t* centroids, const int32_t* start, int64_t k,
                    int64_t pairs, int32_t* best, int32_t* second);
 
