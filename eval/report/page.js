@@ -4,7 +4,8 @@ function show(figure, command) {
   box.querySelector("pre").textContent = command;
   box.hidden = false;
 }
-// In a narrow window long names would leave no room for the figure, and the legend takes several lines.
+// In a narrow window long names would leave no room for the figure, names at marks would lie on each other, and
+// the legend takes several lines.
 function fit(plot) {
   const narrow = plot.closest("figure").clientWidth < 620;
   if (plot.narrow !== narrow) {
@@ -13,6 +14,8 @@ function fit(plot) {
     if (plot.layout.yaxis.autorange === "reversed") change["yaxis.tickfont.size"] = narrow ? 8 : 11;
     if (plot.layout.updatemenus) change["updatemenus[0].pad.b"] = narrow ? 64 : 32;
     Plotly.relayout(plot, change);
+    const named = plot.data.flatMap((trace, i) => /markers/.test(trace.mode) && trace.text ? [i] : []);
+    if (named.length) Plotly.restyle(plot, {"mode": narrow ? "markers" : "markers+text"}, named);
   }
   Plotly.Plots.resize(plot);
 }
