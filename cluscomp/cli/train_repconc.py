@@ -64,8 +64,8 @@ def train_repconc(
         int, flag("--query-tokens", help="Tokens read of a query.", min=3, panel=BOTH)
     ] = 64,
     joint_epochs: Annotated[
-        float, flag("--joint-epochs", help="0 leaves the stage out.", min=0, panel=JOINT)
-    ] = 1.0,
+        float, flag("--joint-epochs", help="0 leaves the stage out; 1 for large data.", min=0, panel=JOINT)
+    ] = 0.0,
     joint_lr: Annotated[float, flag("--joint-lr", help="Learning rate of the encoder.", panel=JOINT)] = 2e-5,
     negatives: Annotated[int, flag("--negatives", help="Mined negatives a query.", min=0, panel=JOINT)] = 1,
     document_tokens: Annotated[
@@ -82,7 +82,7 @@ def train_repconc(
     ] = 1.0,
     jpq_epochs: Annotated[
         float, flag("--jpq-epochs", help="0 leaves the stage out.", min=0, panel=JPQ)
-    ] = 3.0,
+    ] = 2.0,
     jpq_lr: Annotated[float, flag("--jpq-lr", help="Learning rate of the query tower.", panel=JPQ)] = 5e-5,
     jpq_loss: Annotated[
         str, flag("--jpq-loss", help="list, or pair (weighted by ranks).", metavar="list|pair", panel=JPQ)

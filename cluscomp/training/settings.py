@@ -17,7 +17,7 @@ class Settings:
     m, nbits: of the codec. seed: of everything random. batch_size: queries a step, over all processes.
     scale: of inner products in losses; None: 20 for encoders that normalise, else 1.
 
-    Joint stage (encoder and centroids, codes change): joint_epochs (0 leaves it out; may be a fraction),
+    Joint stage (encoder and centroids, codes change): joint_epochs (0, the default, leaves it out; may be a fraction),
     negatives a query, drawn from the mined hard ones; joint_lr; document_tokens read of a document;
     balance_rows: documents of one transport problem, filled up from vectors remembered of other documents
     where a batch has fewer; epsilon: of the transport, relative to half the range of distances;
@@ -38,7 +38,7 @@ class Settings:
     seed: int = 0
     batch_size: int = 32
     scale: float | None = None
-    joint_epochs: float = 1.0
+    joint_epochs: float = 0.0
     joint_lr: float = 2e-5
     negatives: int = 1
     mined: int = 200
@@ -47,7 +47,7 @@ class Settings:
     epsilon: float = 0.01
     transport_iterations: int = 100
     error_weight: float = 1.0
-    jpq_epochs: float = 3.0
+    jpq_epochs: float = 2.0
     jpq_lr: float = 5e-5
     jpq_loss: str = "list"
     live_negatives: int = 200
