@@ -17,8 +17,8 @@ class Settings:
     m, nbits: of the codec. seed: of everything random. batch_size: queries a step, over all processes.
     scale: of inner products in losses; None: 20 for encoders that normalise, else 1.
 
-    Joint stage (encoder and centroids, codes change): joint_epochs (0, the default, leaves it out; may be a fraction),
-    negatives a query, drawn from the mined hard ones; joint_lr; document_tokens read of a document;
+    Joint stage (encoder and centroids, codes change): joint_epochs (0, the default, leaves it out; may be a
+    fraction), negatives a query, drawn from the mined hard ones; joint_lr; document_tokens of a document;
     balance_rows: documents of one transport problem, filled up from vectors remembered of other documents
     where a batch has fewer; epsilon: of the transport, relative to half the range of distances;
     transport_iterations at most; error_weight: lambda, times the mean squared error over the documents of
