@@ -48,7 +48,7 @@ def test_the_printed_line_is_the_next_command(invoke, model, pairs, tmp_path):
     assert shown.stderr == ""
     line = shown.stdout.splitlines()[-1]
     words = shlex.split(line.removeprefix("next: "))
-    assert words[:3] == ["build-index", "--corpus", str(pairs)]
+    assert words[:3] == ["build-index", "--corpus", "CORPUS"]  # pairs are no corpus
     assert words[words.index("--index-key") + 1] == f"RepCONC({tmp_path / 'out' / 'codec'})"
 
 
