@@ -9,7 +9,8 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
-from cluscomp.clustering.balance_solver import Items, Solution, find_items, solve
+from cluscomp.clustering.balance_items import Items, find_items
+from cluscomp.clustering.balance_solver import Solution, solve
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
 from cluscomp.errors import DimensionError, UsageError
@@ -30,10 +31,10 @@ def balanced_assign(
     cluster, whole numbers or (k,) arrays of them; both bounds always hold. metric: "l2" (cost: squared
     distance), "ip" (minus inner product), "cosine" (one minus cosine).
 
-    Returns labels (n,) int32. Their cost is the least possible where n * k is at most 4 million; above, it is
-    the least among 16 to 64 candidates of each row, and `duality_gap` certifies it. Ties: the lowest
-    centroid index where the bounds leave the choice; of equal rows that must be split, earlier rows go to
-    lower clusters. The same for any thread count, block size and instruction set.
+    Returns labels (n,) int32. Their cost is the least possible where n * k is at most 4 million; above, rows
+    choose among the 16 to 64 best clusters of each, and `duality_gap` bounds what that costs. Ties: the
+    lowest centroid index where the bounds leave the choice; of equal rows that must be split, earlier rows go
+    to lower clusters. The same for any thread count, block size and instruction set.
     Raises UsageError with the numbers (the bounds cannot hold n rows), and the errors of `assign`.
     Source: transportation problem, solved in its dual (balance_solver.py).
     """
@@ -111,12 +112,16 @@ def _losses(scores: np.ndarray, metric: Metric) -> np.ndarray:
     return (1.0 if metric == "cosine" else 0.0) - scores
 
 
-def priced_labels(x: np.ndarray, centroids: np.ndarray, metric: Metric, prices: np.ndarray) -> np.ndarray:
+def priced_labels(
+    x: np.ndarray, centroids: np.ndarray, metric: Metric, prices: np.ndarray, ticker: Ticker | None = None
+) -> np.ndarray:
     """Labels (n,) int32 of smallest cost + price, each row by itself; x of kernel dtype."""
     assigner = _priced(centroids, metric, prices)
     labels = np.empty(x.shape[0], dtype=np.int32)
     for block in iter_blocks(x.shape[0], block_rows(x.shape[1], centroids.shape[0])):
         labels[block] = assigner.assign(normalize_rows(x[block]) if metric == "cosine" else x[block])[0]
+        if ticker is not None:
+            ticker.advance(block.stop - block.start)
     return labels
 
 

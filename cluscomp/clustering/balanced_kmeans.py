@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp.clustering.assign import assign_rows
+from cluscomp.clustering.balance_items import find_items
+from cluscomp.clustering.balance_prices import lists_are_complete, sample_prices
 from cluscomp.clustering.balance_report import balance_report
-from cluscomp.clustering.balance_solver import Solution, find_items, lists_are_complete
+from cluscomp.clustering.balance_solver import Solution, as_points
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
 from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.estimator import Estimator
@@ -176,19 +178,28 @@ def balanced_lloyd(
     """At most n_iter updates from `centroids` (k, d) float32, each after an assignment within the bounds.
 
     hard=False: prices alone, so that sizes are only about equal. ticker: advances by the rows of each step.
-    Where there are many rows, prices alone give the labels of all steps but the last: the centroids hardly
-    differ, and the bounds hold in the end.
+    Where there are many rows, the steps before the last one label each row by prices that balance a sample of
+    the rows: the centroids hardly differ, and the bounds hold in the end.
     """
     items = find_items(rows.x, rows.metric, int(bounds.high.min()))
     nothing = np.zeros(rows.n, dtype=np.float32)  # no gains: an empty cluster stays where it was
     exact = lists_are_complete(rows.n, centroids.shape[0])
-    between = {"hard": hard and exact, "polish": False, "rough": not exact, "ticker": ticker}
-    found = bounds.solve(items, centroids, **between)
+
+    def between(centroids: np.ndarray, prices: np.ndarray | None) -> Solution:
+        if exact:
+            return bounds.solve(items, centroids, prices=prices, hard=hard, ticker=ticker)
+        points = as_points(centroids, items)
+        prices = sample_prices(items, points, bounds.low, bounds.high, prices=prices)
+        return Solution(priced_labels(rows.x, centroids, rows.metric, prices, ticker), prices, 0)
+
+    found = between(centroids, None)
     for step in range(1, n_iter + 1):
         before = found
         centroids = update_centroids(rows, found.labels, nothing, centroids)
-        options = {"hard": hard, "ticker": ticker} if step == n_iter else between
-        found = bounds.solve(items, centroids, prices=found.prices, **options)
+        if step < n_iter:
+            found = between(centroids, found.prices)
+        else:
+            found = bounds.solve(items, centroids, prices=found.prices, hard=hard, ticker=ticker)
         if exact and np.array_equal(found.labels, before.labels):
             break
     return BalancedResult(centroids, found, step)

@@ -46,7 +46,8 @@ void bind_candidates(nb::module_& m) {
              }
              return nb::make_tuple(ids, costs);
            },
-           "x"_a, "length"_a, "Returns ids and costs (n, length), best first; costs are without the price.");
+           "x"_a, "length"_a, "Returns ids and costs (n, length), best first; costs are without the price.")
+      .def_prop_ro("k", &Candidates::k);
   m.def("pair_scores",
         [](const Rows& x, In<float, Matrix2> centroids, const std::string& metric, In<int32_t, Vector1> labels) {
           const RowsView view = rows_view(x);
@@ -106,26 +107,38 @@ void bind_allotment(nb::module_& m) {
              self.set_lists(items ? items->data() : nullptr, first, n, length, ids.data(), costs.data());
            },
            "items"_a.none(), "first"_a, "ids"_a, "costs"_a, "Candidates of items [first, first + n), or of those named.")
+      .def("drop_lists", &Allotment::drop_lists, "Before all are made anew, under the prices of now.")
+      .def("count_escaped", &Allotment::count_escaped, "`escaped` at the prices of now.")
       .def("improve", &Allotment::improve, "rounds"_a, "tolerance"_a, nb::call_guard<nb::gil_scoped_release>(),
            "At most so many Newton steps; False when no more are worth while.")
       .def("settle",
-           [](Allotment& self, int64_t paths) {
+           [](Allotment& self, int64_t rounds, int64_t rest) {
              Allotment::State state;
              {
                nb::gil_scoped_release release;
-               state = self.settle(paths);
+               state = self.settle(rounds, rest);
              }
-             constexpr const char* names[] = {"done", "more", "stuck"};
+             constexpr const char* names[] = {"done", "more", "stalled"};
              return std::string(names[static_cast<int>(state)]);
            },
-           "paths"_a, "Moves mass along at most so many paths; 'done', 'more' or 'stuck'.")
-      .def("stuck_items",
-           [](const Allotment& self) {
-             const std::vector<int64_t> items = self.stuck_items();
-             auto out = make_array<int64_t>({items.size()});
-             std::copy(items.begin(), items.end(), out.data());
-             return out;
-           })
+           "rounds"_a, "rest"_a,
+           "Moves mass along paths in at most so many rounds; 'done': no more than `rest` is out of place, 'more', or "
+           "'stalled': the lists hold no way.")
+      .def("wanted", [](const Allotment& self) { return self.wanted(); })
+      .def("pull",
+           [](Allotment& self, In<int64_t, Vector1> items, In<int32_t, Vector1> sources, In<int32_t, Vector1> targets,
+              In<double, Vector1> diffs) {
+             const int64_t n = rows_of(items);
+             require_equal(rows_of(sources), n, "length of sources");
+             require_equal(rows_of(targets), n, "length of targets");
+             require_equal(rows_of(diffs), n, "length of diffs");
+             check_range(items.data(), n, self.n(), "item");
+             check_range(sources.data(), n, self.k(), "source");
+             check_range(targets.data(), n, self.k(), "target");
+             self.pull(n, items.data(), sources.data(), targets.data(), diffs.data());
+           },
+           "items"_a, "sources"_a, "targets"_a, "diffs"_a,
+           "Moves one unit of each item to a cluster that may be outside its list, where it costs `diffs` more.")
       .def("units",
            [](Allotment& self) {
              auto out = make_array<int32_t>({static_cast<size_t>(self.total())});
@@ -140,11 +153,10 @@ void bind_allotment(nb::module_& m) {
              return out;
            },
            "Where cost + price is smallest for each item.")
-      .def("list_length", &Allotment::list_length, "item"_a)
       .def_prop_rw("prices",
                    [](const Allotment& self) {
                      auto out = make_array<double>({static_cast<size_t>(self.k())});
-                     std::copy_n(self.prices().begin(), self.k(), out.data());
+                     std::ranges::copy(self.prices(), out.data());
                      return out;
                    },
                    [](Allotment& self, In<double, Vector1> prices) {
@@ -153,7 +165,9 @@ void bind_allotment(nb::module_& m) {
                    },
                    nb::for_getter(nb::rv_policy::move))
       .def_prop_ro("imbalance", &Allotment::imbalance)
+      .def_prop_ro("out_of_place", &Allotment::out_of_place)
       .def_prop_ro("escaped", &Allotment::escaped)
+      .def_prop_ro("is_short", &Allotment::is_short)
       .def_prop_ro("paths", &Allotment::paths)
       .def_prop_ro("sizes", [](const Allotment& self) { return self.sizes(); });
 }

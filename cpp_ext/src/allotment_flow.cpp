@@ -2,8 +2,11 @@
 //
 // A step a -> b of a path moves one holding of a, and costs its cost at b less its cost at a; with the prices as
 // potentials no step costs less than zero. Clusters deliver between `low` and `high` to the sink, whose price is zero.
+// Distances are found by a look at the lists of all members of a cluster, when it is reached: nothing but the lists is
+// stored, and one search serves all clusters with too little.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -44,13 +47,17 @@ void Allotment::choose_level() {
 void Allotment::place_items() {
   evaluate(prices_);
   if (holdings_.empty())
-    for (int64_t i = 0; i < n_; ++i) holdings_.push_back({static_cast<int32_t>(i), best_[i], mass(i), kNone});
+    for (int64_t i = 0; i < n_; ++i) holdings_.push_back({static_cast<int32_t>(i), best_[i], mass(i), kNone, 0});
   sizes_.assign(static_cast<size_t>(k_), 0);
-  for (Holding& h : holdings_) {
+  members_.assign(static_cast<size_t>(k_), {});
+  for (size_t i = 0; i < holdings_.size(); ++i) {
+    Holding& h = holdings_[i];
     const double best = static_cast<double>(cost_of(h.item, best_[h.item])) + prices_[best_[h.item]];
     const double here = static_cast<double>(cost_of(h.item, h.cluster)) + prices_[h.cluster];
     if (here > best + 1e-12 * std::fabs(best)) h.cluster = best_[h.item];
+    h.cost = cost_of(h.item, h.cluster);
     sizes_[h.cluster] += h.amount;
+    if (h.amount > 0) members_[h.cluster].push_back(static_cast<int32_t>(i));
   }
 }
 
@@ -64,214 +71,211 @@ void Allotment::set_excess() {
   excess_[k_] = std::accumulate(delivered_.begin(), delivered_.end(), int64_t{0}) - total_;
 }
 
-// After lists became longer: everything stays but what has a better place now.
-void Allotment::resume_flow() {
-  place_items();
-  for (int64_t j = 0; j < k_; ++j) excess_[j] = sizes_[j] - delivered_[j];
-  build_pairs();
-}
-
 void Allotment::begin_flow() {
+  prices_.resize(static_cast<size_t>(k_));
   choose_level();
   prices_.push_back(0.0);  // of the sink
   place_items();
   set_excess();
-  const double out = static_cast<double>(std::accumulate(excess_.begin(), excess_.end(), int64_t{0},
-                                                         [](int64_t s, int64_t e) { return s + std::abs(e); }));
-  window_ = window_for(std::clamp(4 * out / static_cast<double>(std::max<int64_t>(1, total_)), 0.02, 1.0));
-  if (n_ < 4096) window_ = kFar;
-  widened_ = 0;
-  build_pairs();
+  flowing_ = true;
+}
+
+// After all lists were made anew: everything stays but what has a better place now.
+void Allotment::resume_flow() {
+  place_items();
+  for (int64_t j = 0; j < k_; ++j) excess_[j] = sizes_[j] - delivered_[j];
+}
+
+void Allotment::relax(int32_t from, int32_t to, double reduced, int32_t holding, Queue& queue) {
+  const double distance = distance_[from] + std::max(0.0, reduced);  // below zero by rounding only
+  if (!(distance < distance_[to])) return;
+  distance_[to] = distance;
+  parent_[to] = holding;
+  from_[to] = from;
+  queue.push_back({distance, to});
+  std::push_heap(queue.begin(), queue.end(), std::greater<>());
+}
+
+// All steps out of a cluster: of its members to what else is on their lists.
+void Allotment::relax_members(int32_t cluster, Queue& queue) {
+  std::vector<int32_t>& members = members_[cluster];
+  std::erase_if(members, [&](int32_t h) { return holdings_[h].cluster != cluster || holdings_[h].amount == 0; });
+  const double* prices = prices_.data();
+  const double* distance = distance_.data();
+  for (const int32_t h : members) {
+    const List list = lists_[holdings_[h].item];
+    const int32_t* ids = ids_.data() + list.begin;
+    const float* costs = costs_.data() + list.begin;
+    const double here = static_cast<double>(holdings_[h].cost) + prices[cluster];
+    const double less = here - distance[cluster];
+    for (int32_t l = 0; l < list.length; ++l) {
+      const double value = static_cast<double>(costs[l]) + prices[ids[l]];
+      if (value - less < distance[ids[l]] && !settled_[ids[l]]) relax(cluster, ids[l], value - here, h, queue);
+    }
+  }
+}
+
+// Dijkstra from all nodes with too much: those with too little that are within reach, by distance.
+std::vector<int32_t> Allotment::nearest_deficits() {
+  const auto sink = static_cast<int32_t>(k_);
   distance_.assign(static_cast<size_t>(k_) + 1, kFar);
   parent_.assign(static_cast<size_t>(k_) + 1, kNone);
   from_.assign(static_cast<size_t>(k_) + 1, kNone);
   settled_.assign(static_cast<size_t>(k_) + 1, 0);
-  flowing_ = true;
-}
-
-void Allotment::build_pairs() {
-  near_.assign(static_cast<size_t>(k_), {});
-  pairs_.clear();
-  pair_of_.clear();
-  built_ = prices_;
-  drift_ = 0;
-  for (size_t h = 0; h < holdings_.size(); ++h) push_edges(static_cast<int32_t>(h));
-}
-
-void Allotment::push_edges(int32_t holding) {
-  const Holding& h = holdings_[holding];
-  if (h.amount == 0) return;
-  const List list = lists_[h.item];
-  const double here = static_cast<double>(cost_of(h.item, h.cluster));
-  for (int32_t l = 0; l < list.length; ++l) {
-    const int32_t j = ids_[list.begin + l];
-    const double diff = static_cast<double>(costs_[list.begin + l]) - here;
-    if (j == h.cluster || diff + prices_[j] - prices_[h.cluster] > window_) continue;
-    const uint64_t key = static_cast<uint64_t>(h.cluster) << 32 | static_cast<uint64_t>(j);
-    const auto [place, is_new] = pair_of_.try_emplace(key, static_cast<int32_t>(pairs_.size()));
-    if (is_new) {
-      pairs_.push_back({j, {}});
-      near_[h.cluster].push_back(place->second);
-    }
-    std::vector<Entry>& heap = pairs_[place->second].heap;
-    heap.push_back({diff, holding});
-    std::push_heap(heap.begin(), heap.end());
-  }
-}
-
-const Allotment::Entry* Allotment::top_entry(int32_t a, Pair& pair) {
-  while (!pair.heap.empty()) {
-    const Holding& h = holdings_[pair.heap.front().holding];
-    if (h.cluster == a && h.amount > 0) return &pair.heap.front();
-    std::pop_heap(pair.heap.begin(), pair.heap.end());
-    pair.heap.pop_back();
-  }
-  return nullptr;
-}
-
-void Allotment::relax(int32_t a, int32_t b, double reduced, int32_t pair,
-                      std::vector<std::pair<double, int32_t>>& queue) {
-  const double distance = distance_[a] + std::max(0.0, reduced);  // below zero by rounding only
-  if (!(distance < distance_[b])) return;
-  distance_[b] = distance;
-  parent_[b] = pair;
-  from_[b] = a;
-  queue.push_back({distance, b});
-  std::push_heap(queue.begin(), queue.end(), std::greater<>());
-}
-
-// Dijkstra from all nodes with too much to the nearest with too little; kNone where there is no way.
-int32_t Allotment::nearest_deficit() {
-  const auto sink = static_cast<int32_t>(k_);
-  std::fill(distance_.begin(), distance_.end(), kFar);
-  std::fill(settled_.begin(), settled_.end(), 0);
-  std::vector<std::pair<double, int32_t>> queue;
+  Queue queue;
+  int64_t missing = 0;
   for (int32_t v = 0; v <= sink; ++v) {
+    missing += std::max<int64_t>(0, -excess_[v]);
     if (excess_[v] <= 0) continue;
     distance_[v] = 0;
-    parent_[v] = from_[v] = kNone;
     queue.push_back({0.0, v});
   }
-  while (!queue.empty()) {
+  std::vector<int32_t> found;
+  while (!queue.empty() && missing > 0) {
     std::pop_heap(queue.begin(), queue.end(), std::greater<>());
     const int32_t a = queue.back().second;
     queue.pop_back();
     if (settled_[a]) continue;
     settled_[a] = 1;
-    if (excess_[a] < 0) return a;
+    if (excess_[a] < 0) {
+      found.push_back(a);
+      missing += excess_[a];
+    }
     if (a == sink) {
       for (int32_t b = 0; b < sink; ++b)
         if (!settled_[b] && delivered_[b] > low_[b]) relax(a, b, prices_[b] - prices_[a], kSink, queue);
       continue;
     }
-    for (const int32_t p : near_[a]) {
-      if (settled_[pairs_[p].to]) continue;
-      if (const Entry* top = top_entry(a, pairs_[p]))
-        relax(a, pairs_[p].to, top->diff + prices_[pairs_[p].to] - prices_[a], p, queue);
-    }
+    relax_members(a, queue);
     if (!settled_[sink] && delivered_[a] < high_[a]) relax(a, sink, prices_[sink] - prices_[a], kSink, queue);
   }
-  return kNone;
+  return found;
 }
 
+// After it, the steps on the ways to all nodes within `distance` cost nothing, and none less.
 void Allotment::raise_prices(double distance) {
-  for (size_t v = 0; v < prices_.size(); ++v) {
+  for (size_t v = 0; v < prices_.size(); ++v)
     if (distance_[v] < distance) prices_[v] += distance - distance_[v];
-    drift_ = std::max(drift_, prices_[v] - built_[v]);
-  }
 }
 
-void Allotment::augment(int32_t target) {
+double Allotment::farthest() const {
+  double most = 0;
+  for (const double distance : distance_)
+    if (distance < kFar) most = std::max(most, distance);
+  return most;
+}
+
+// What may move to `target`; ways that were used before in the same round may be blocked.
+int64_t Allotment::room_on_path(int32_t target) const {
   int64_t amount = -excess_[target];
   int32_t v = target;
   for (; from_[v] != kNone; v = from_[v]) {
+    const int32_t a = from_[v];
     if (parent_[v] != kSink) {
-      amount = std::min(amount, holdings_[pairs_[parent_[v]].heap.front().holding].amount);
+      const Holding& h = holdings_[parent_[v]];
+      amount = std::min(amount, h.cluster == a ? h.amount : 0);
     } else {
-      const int32_t cluster = v == static_cast<int32_t>(k_) ? from_[v] : v;
-      amount = std::min(amount, v == cluster ? delivered_[v] - low_[v] : high_[cluster] - delivered_[cluster]);
+      amount = std::min(amount, a == static_cast<int32_t>(k_) ? delivered_[v] - low_[v] : high_[a] - delivered_[a]);
     }
   }
-  amount = std::min(amount, excess_[v]);
-  excess_[v] -= amount;
+  return std::min(amount, excess_[v]);
+}
+
+void Allotment::augment(int32_t target, int64_t amount) {
   excess_[target] += amount;
-  for (v = target; from_[v] != kNone; v = from_[v]) {
+  int32_t v = target;
+  for (; from_[v] != kNone; v = from_[v]) {
     if (parent_[v] != kSink) {
-      move(pairs_[parent_[v]].heap.front().holding, amount, v);
+      move(parent_[v], amount, v);
     } else if (v == static_cast<int32_t>(k_)) {
       delivered_[from_[v]] += amount;
     } else {
       delivered_[v] -= amount;
     }
   }
+  excess_[v] -= amount;
 }
 
 void Allotment::move(int32_t holding, int64_t amount, int32_t cluster) {
   Holding& h = holdings_[holding];
-  if (h.amount == amount) {
-    h.cluster = cluster;
-    push_edges(holding);
+  const int32_t item = h.item;
+  h.amount -= amount;
+  for (int32_t other = item; other != kNone; other = holdings_[other].next) {
+    if (holdings_[other].cluster != cluster) continue;
+    if (holdings_[other].amount == 0) members_[cluster].push_back(other);
+    holdings_[other].amount += amount;
     return;
   }
-  h.amount -= amount;
-  for (int32_t other = h.item; other != kNone; other = holdings_[other].next) {
-    if (holdings_[other].cluster != cluster || other == holding) continue;
-    const bool was_empty = holdings_[other].amount == 0;
-    holdings_[other].amount += amount;
-    if (was_empty) push_edges(other);
+  if (h.amount == 0) {
+    h = {item, cluster, amount, h.next, cost_of(item, cluster)};
+    members_[cluster].push_back(holding);
     return;
   }
   const auto made = static_cast<int32_t>(holdings_.size());
-  const int32_t item = h.item;
-  holdings_.push_back({item, cluster, amount, holdings_[item].next});  // the first holding of item i is number i
-  holdings_[item].next = made;
-  push_edges(made);
+  holdings_.push_back({item, cluster, amount, holdings_[item].next, cost_of(item, cluster)});
+  holdings_[item].next = made;  // the first holding of item i is number i
+  members_[cluster].push_back(made);
 }
 
-// A step that was left out may be shorter than `distance`: look again, at more of them.
-void Allotment::widen(double distance) {
-  if (distance > window_ / 4) {
-    window_ *= 4;
-    if (++widened_ > 6 || !(window_ > 0)) window_ = kFar;
-  }
-  build_pairs();
+int64_t Allotment::out_of_place() const {
+  return std::accumulate(excess_.begin(), excess_.end(), int64_t{0},
+                         [](int64_t sum, int64_t excess) { return sum + std::max<int64_t>(0, excess); });
 }
 
-Allotment::State Allotment::settle(int64_t paths) {
+Allotment::State Allotment::settle(int64_t rounds, int64_t rest) {
   if (!flowing_) {
-    prices_.resize(static_cast<size_t>(k_));
     begin_flow();
   } else if (!evaluated_) {
     resume_flow();
   }
-  for (int64_t done = 0;; ++done) {
-    const bool balanced = std::all_of(excess_.begin(), excess_.end(), [](int64_t e) { return e == 0; });
-    if (balanced) break;
-    if (done == paths) return State::more;
-    int32_t target = nearest_deficit();
-    while (window_ < kFar && (target == kNone || distance_[target] > window_ - drift_)) {
-      widen(target == kNone ? kFar : distance_[target]);
-      target = nearest_deficit();
-    }
-    if (target == kNone) return State::stuck;
-    raise_prices(distance_[target]);
-    augment(target);
-    ++paths_;
+  for (int64_t round = 0;; ++round) {
+    if (out_of_place() <= rest) return State::done;
+    if (round == rounds) return State::more;
+    const std::vector<int32_t> targets = nearest_deficits();
+    raise_prices(targets.empty() ? farthest() : distance_[targets.back()]);
+    if (targets.empty()) return State::stalled;
+    for (const int32_t target : targets)
+      if (const int64_t amount = room_on_path(target); amount > 0) {
+        augment(target, amount);
+        ++paths_;
+      }
   }
-  const double level = prices_[k_];
-  prices_.resize(static_cast<size_t>(k_));
-  for (double& price : prices_) price -= level;
-  flowing_ = false;
-  return State::done;
 }
 
-std::vector<int64_t> Allotment::stuck_items() const {
-  std::vector<int64_t> items;
-  for (const Holding& h : holdings_)
-    if (h.amount > 0 && settled_[h.cluster] && lists_[h.item].length < k_) items.push_back(h.item);
-  std::sort(items.begin(), items.end());
-  items.erase(std::unique(items.begin(), items.end()), items.end());
-  return items;
+std::vector<int64_t> Allotment::wanted() const {
+  const int64_t sink = std::max<int64_t>(0, -excess_[k_]);
+  std::vector<int64_t> out(static_cast<size_t>(k_));
+  for (int64_t j = 0; j < k_; ++j)
+    out[j] = std::max<int64_t>(0, -excess_[j]) + std::min(sink, high_[j] - delivered_[j]);
+  return out;
+}
+
+void Allotment::extend_list(int64_t item, int32_t cluster, float cost) {
+  const List list = lists_[item];
+  const auto begin = static_cast<int64_t>(ids_.size());
+  for (int64_t l = list.begin; l < list.begin + list.length; ++l) {
+    const int32_t id = ids_[l];  // copies: the arrays may move
+    const float value = costs_[l];
+    ids_.push_back(id);
+    costs_.push_back(value);
+  }
+  ids_.push_back(cluster);
+  costs_.push_back(cost);
+  lists_[item] = {begin, list.length + 1, list.last};
+}
+
+void Allotment::pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets,
+                     const double* diffs) {
+  for (int64_t i = 0; i < n; ++i) {
+    auto h = static_cast<int32_t>(items[i]);
+    while (h != kNone && (holdings_[h].cluster != sources[i] || holdings_[h].amount == 0)) h = holdings_[h].next;
+    if (h == kNone) continue;  // the caller's view was old
+    if (!(cost_of(items[i], targets[i]) < std::numeric_limits<float>::infinity()))
+      extend_list(items[i], targets[i], static_cast<float>(static_cast<double>(holdings_[h].cost) + diffs[i]));
+    move(h, 1, targets[i]);
+    excess_[sources[i]] -= 1;
+    excess_[targets[i]] += 1;
+  }
 }
 
 void Allotment::write_units(int32_t* out) {

@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kChunk = 8192;      // items of one partial sum; fixed, so that its rounding is too
 constexpr int kSolverSteps[] = {60, 4, 1};  // of conjugate gradients; fewer where the step of more leads nowhere
 constexpr double kLargestStep = 4.0;  // in windows: the boundary counts say nothing of what lies beyond
-constexpr int64_t kSample = 16384;    // regrets looked at for a quantile
+constexpr int64_t kSample = 16384;    // items looked at for a quantile
+constexpr double kVouching = 0.9;     // share of the lists that hold their item's best cluster for sure
 
 struct Edge { int32_t a, b; double weight; };
 
@@ -45,11 +46,14 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
       ids_.reserve(size);
       costs_.reserve(size);
     }
+  if (base_.empty()) base_.assign(prices_.begin(), prices_.begin() + k_);
+  double risen = std::numeric_limits<double>::infinity();  // at least so much, prices are below base_: `last` is under base_
+  for (int64_t j = 0; j < k_; ++j) risen = std::min(risen, base_[j] - prices_[j]);
   ids_.insert(ids_.end(), ids, ids + n * length);
   costs_.insert(costs_.end(), costs, costs + n * length);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t last = begin + (i + 1) * length - 1;
-    const float value = static_cast<float>(static_cast<double>(costs_[last]) + prices_[ids_[last]]);
+    const float value = static_cast<float>(static_cast<double>(costs_[last]) + prices_[ids_[last]] + risen);
     lists_[items ? items[i] : first + i] = {begin + i * length, static_cast<int32_t>(length), value};
   }
   evaluated_ = false;
@@ -57,8 +61,47 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
 
 void Allotment::set_prices(const double* prices) {
   prices_.assign(prices, prices + k_);
+  base_.clear();
+  reach_ = -1;
   evaluated_ = false;
   flowing_ = false;
+}
+
+std::vector<double> Allotment::prices() const {
+  std::vector<double> out(prices_.begin(), prices_.begin() + k_);
+  if (flowing_)
+    for (double& price : out) price -= prices_[k_];
+  return out;
+}
+
+// The fall of prices at which most lists still hold their item's best cluster for sure.
+double Allotment::find_reach() const {
+  std::vector<double> slack;
+  const int64_t step = std::max<int64_t>(1, n_ / kSample);
+  for (int64_t i = 0; i < n_; i += step) {
+    const List list = lists_[i];
+    if (list.length == k_) continue;
+    double first = std::numeric_limits<double>::infinity();
+    for (int32_t l = 0; l < list.length; ++l)
+      first = std::min(first, static_cast<double>(costs_[list.begin + l]) + base_[ids_[list.begin + l]]);
+    slack.push_back(static_cast<double>(list.last) - first);
+  }
+  if (slack.empty()) return std::numeric_limits<double>::infinity();
+  const auto rank = static_cast<std::ptrdiff_t>((1 - kVouching) * static_cast<double>(slack.size()));
+  std::nth_element(slack.begin(), slack.begin() + rank, slack.end());
+  return slack[rank];
+}
+
+void Allotment::drop_lists() {
+  ids_.clear();
+  costs_.clear();
+  base_.clear();
+  reach_ = -1;
+}
+
+int64_t Allotment::count_escaped() {
+  evaluate(prices_);
+  return escaped_;
 }
 
 // What cluster j should hold at its price; in between where the price does not say.
@@ -75,6 +118,8 @@ void Allotment::evaluate(const std::vector<double>& prices) {
   std::vector<double> partial(static_cast<size_t>(chunks), 0.0);
   sizes_.assign(static_cast<size_t>(k_), 0);
   escaped_ = 0;
+  double fallen = -std::numeric_limits<double>::infinity();
+  for (int64_t j = 0; j < k_; ++j) fallen = std::max(fallen, base_[j] - prices[j]);
   std::mutex mutex;
   parallel_for(chunks, 2, [&](int64_t begin, int64_t end) {
     std::vector<int64_t> sizes(static_cast<size_t>(k_), 0);
@@ -105,7 +150,7 @@ void Allotment::evaluate(const std::vector<double>& prices) {
         regret_[i] = static_cast<float>(second - first);
         sizes[best] += mass(i);
         sum += static_cast<double>(mass(i)) * first;
-        if (list.length < k_ && first > static_cast<double>(list.last)) escaped += 1;
+        if (list.length < k_ && first > static_cast<double>(list.last) - fallen) escaped += 1;
       }
       partial[c] = sum;
     }
@@ -206,12 +251,22 @@ std::vector<double> Allotment::newton_step(double window, int solver_steps) cons
   return step;
 }
 
-std::vector<double> Allotment::stepped(const std::vector<double>& step, double scale) const {
+// Prices after a step; they fall no further than the lists reach, which `is_short_` notes.
+std::vector<double> Allotment::stepped(const std::vector<double>& step, double scale) {
   std::vector<double> moved(prices_);
+  double level = 0;
   for (size_t j = 0; j < moved.size(); ++j) {
     moved[j] += scale * step[j];
     if (!shift_free_ && moved[j] * prices_[j] < 0) moved[j] = 0;  // at zero the amount wanted changes
     if (!shift_free_ && low_[j] == 0 && moved[j] < 0) moved[j] = 0;
+    level += (moved[j] - base_[j]) / static_cast<double>(k_);
+  }
+  is_short_ = false;
+  for (size_t j = 0; j < moved.size(); ++j) {
+    const double floor = std::min(prices_[j], base_[j] + level - reach_);
+    if (moved[j] >= floor) continue;
+    moved[j] = floor;
+    is_short_ = true;
   }
   return moved;
 }
@@ -236,6 +291,7 @@ bool Allotment::ascend(double window) {
 
 bool Allotment::improve(int rounds, double tolerance) {
   if (!evaluated_) evaluate(prices_);
+  if (reach_ < 0) reach_ = find_reach();
   flowing_ = false;
   for (int round = 0;; ++round) {
     double out_of_place = 0;

@@ -9,7 +9,9 @@ import pytest
 
 import cluscomp as cc
 from cluscomp import native
-from cluscomp.clustering import balance_solver
+from cluscomp.clustering import balance_moves, balance_prices
+from cluscomp.clustering.balance_items import find_items
+from cluscomp.clustering.balanced_assign import Bounds, duality_gap, total_cost
 from cluscomp.errors import DimensionError, InputError, TooFewRowsError, UsageError
 
 SHAPES = ((200, 7, 5), (60, 10, 3), (300, 40, 33), (100, 1, 4), (30, 30, 2))
@@ -81,18 +83,46 @@ def test_other_metrics_are_optimal_too(metric, rng):
     assert cost[np.arange(150), labels].sum() == pytest.approx(best, rel=1e-5)
 
 
-def test_short_lists_stay_within_one_percent(monkeypatch, rng):
+@pytest.mark.parametrize("kind", ["plain", "skew", "many ties"])
+def test_short_lists_stay_within_one_percent(kind, monkeypatch, rng):
     """Lists of 16 of 60 clusters, prices from a sample, and paths: the way of large inputs."""
-    monkeypatch.setattr(balance_solver, "_LIST_ENTRIES", 1)
-    monkeypatch.setattr(balance_solver, "_SAMPLE_ROWS", 200)
-    x, centroids = rows_of_kind("skew", 1500, 60, 8, rng)
+    monkeypatch.setattr(balance_prices, "_LIST_ENTRIES", 1)
+    monkeypatch.setattr(balance_prices, "_FEWEST_ROWS", 200)
+    x, centroids = rows_of_kind(kind, 1500, 60, 8, rng)
     x[:200] = x[0]
-    centroids[3] += 50
+    centroids[3] += 50  # no list leads there at first
     labels = cc.balanced_assign(x, centroids, capacity=25, minimum=25)
     assert (np.bincount(labels, minlength=60) == 25).all()
     cost = squared(x, centroids)
     best = least_cost(cost, np.full(60, 25), np.full(60, 25))
     assert best <= cost[np.arange(1500), labels].sum() <= 1.01 * best
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_prices_do_not_run_away_on_noise(scale, monkeypatch, rng):
+    """Centroids of unequal length, so that few rows are near some of them: prices must fall far."""
+    monkeypatch.setattr(balance_prices, "_LIST_ENTRIES", 1)
+    x = rng.standard_normal((20_000, 64)).astype(np.float32)
+    centroids = x[:256] * rng.uniform(0, scale, (256, 1)).astype(np.float32)
+    bounds = Bounds.of(78, 79, 20_000, 256)
+    found = bounds.solve(find_items(x, "l2", 78), centroids)
+    sizes = np.bincount(found.labels, minlength=256)
+    assert sizes.min() >= 78 and sizes.max() <= 79
+    gap = duality_gap(x, centroids, found, bounds, "l2")
+    assert gap <= 0.01 * total_cost(x, centroids, found.labels, "l2")
+
+
+def test_direct_moves_by_hand():
+    """Cluster 0 holds 0, 1, 2, 3 and gives two: 3 and 2 lose least; cluster 1 at 4 and 2 at -9 have room for one."""
+    x = np.array([[0], [1], [2], [3]], np.float32)
+    centroids, units = np.array([[0], [4], [-9]], np.float32), np.zeros(4, np.int32)
+    items, nothing = find_items(x, "l2", 2), np.zeros(3)
+    moved = balance_moves.move_rest(items, centroids, units, nothing, np.zeros(3, int), np.array([2, 1, 1]))
+    assert moved.tolist() == [2, 0, 0, 1]
+    moved = balance_moves.move_rest(
+        items, centroids, units, nothing, np.array([0, 0, 1]), np.array([4, 4, 4])
+    )
+    assert moved.tolist() == [2, 0, 0, 0]
 
 
 def test_results_do_not_depend_on_level_and_threads(rng):

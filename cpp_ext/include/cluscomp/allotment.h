@@ -5,13 +5,15 @@
 //     D(p) = sum_i mass_i min_j (cost_ij + p_j) - sum_j max(p_j high_j, p_j low_j)
 // bounds the cost of every solution from below. `improve` climbs it by Newton steps: the second derivative is a
 // graph Laplacian over the clusters, whose edge weights count the items near the boundary of two clusters (Merigot,
-// "A multiscale approach to optimal transport", 2011; Kitagawa, Merigot and Thibert, 2019). `settle` then moves the
-// mass that is still out of place along shortest augmenting paths over the clusters (Ahuja, Magnanti and Orlin,
-// "Network Flows", 1993, section 9.7): the result is optimal for the lists. All orders are fixed, so are the results.
+// "A multiscale approach to optimal transport", 2011; Kitagawa, Merigot and Thibert, 2019). A list holds the best
+// clusters under the prices of its making; when the price of another cluster falls far enough, that one belongs on
+// it. So prices fall no further than most lists can vouch for, and `is_short` asks for new lists. `settle` then moves
+// the mass that is still out of place along shortest augmenting paths over the clusters, many at a time (Ahuja,
+// Magnanti and Orlin, "Network Flows", 1993, sections 9.7 and 9.8): the result is optimal for the lists. All orders
+// are fixed, so are the results.
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -19,7 +21,7 @@ namespace cluscomp {
 
 class Allotment {
  public:
-  enum class State { done, more, stuck };
+  enum class State { done, more, stalled };
 
   // mass: (n) or null for all one. low, high: (k), with sum low <= total mass <= sum high.
   Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high);
@@ -27,37 +29,38 @@ class Allotment {
   // Candidates of items [first, first + n), or of the items named; a later list of an item replaces its earlier one.
   void set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
                  const float* costs);
-  void set_prices(const double* prices);
-  const std::vector<double>& prices() const { return prices_; }
+  void set_prices(const double* prices);  // before the first lists
+  void drop_lists();                      // before all are made anew, under the prices of now; the flow goes on with them
+  int64_t count_escaped();                // `escaped` at the prices of now
+  std::vector<double> prices() const;  // (k); where the bounds leave a choice, against a price of zero for no change
 
   // At most `rounds` Newton steps; false when no more are worth while. All lists must be set.
   bool improve(int rounds, double tolerance);
   double imbalance() const { return imbalance_; }        // mass out of place / total mass, as the prices leave it
-  int64_t escaped() const { return escaped_; }           // items whose best value is the last of their list or worse
+  int64_t escaped() const { return escaped_; }           // items of which a cluster outside the list may be the best
+  bool is_short() const { return is_short_; }            // prices would fall further, but the lists do not reach there
   const std::vector<int64_t>& sizes() const { return sizes_; }
   const std::vector<int32_t>& best() const { return best_; }
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
   int64_t total() const { return total_; }
 
-  // Moves mass along at most `paths` augmenting paths. stuck: the lists hold no way; give `stuck_items` longer ones.
-  State settle(int64_t paths);
-  std::vector<int64_t> stuck_items() const;
+  // At most so many rounds of paths; done when no more than `rest` is out of place, stalled where lists hold no way.
+  State settle(int64_t rounds, int64_t rest);
+  // Between two calls of it: what each cluster could take, and the sink may let it take, of what is out of place.
+  std::vector<int64_t> wanted() const;
+  // One unit of each item from its cluster `sources` to a cluster that may be outside its list, at a cost of `diffs` more.
+  void pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets, const double* diffs);
+  int64_t out_of_place() const;
   int64_t paths() const { return paths_; }
-  int64_t list_length(int64_t item) const { return lists_[item].length; }
 
   // The cluster of each unit of mass: item by item, each item's units by rising cluster. out: (total mass).
   void write_units(int32_t* out);
 
  private:
-  struct List { int64_t begin; int32_t length; float last; };
-  struct Holding { int32_t item, cluster; int64_t amount; int32_t next; };
-  struct Entry {
-    double diff;  // cost of the new cluster - cost of the old one
-    int32_t holding;
-    bool operator<(const Entry& o) const { return diff > o.diff || (diff == o.diff && holding > o.holding); }
-  };
-  struct Pair { int32_t to; std::vector<Entry> heap; };
+  struct List { int64_t begin; int32_t length; float last; };  // last: no other cluster is better under base_
+  struct Holding { int32_t item, cluster; int64_t amount; int32_t next; float cost; };
+  using Queue = std::vector<std::pair<double, int32_t>>;
 
   int64_t n_, k_, total_;
   std::vector<int64_t> mass_, low_, high_;
@@ -66,7 +69,9 @@ class Allotment {
   std::vector<List> lists_;
   std::vector<int32_t> ids_;
   std::vector<float> costs_;
-  std::vector<double> prices_;
+  std::vector<double> prices_, base_;  // base_: when the first list was made
+  double reach_ = -1;                  // how far prices may fall below base_, against their mean; -1: not known yet
+  bool is_short_ = false;
 
   // of the last evaluation
   bool evaluated_ = false;
@@ -79,41 +84,37 @@ class Allotment {
   // of the flow; node k is the sink that all clusters deliver to
   bool flowing_ = false;
   std::vector<Holding> holdings_;
+  std::vector<std::vector<int32_t>> members_;  // holdings of each cluster; some have left
   std::vector<int64_t> delivered_, excess_;
-  std::vector<std::vector<int32_t>> near_;
-  std::vector<Pair> pairs_;
-  std::unordered_map<uint64_t, int32_t> pair_of_;
   std::vector<double> distance_;
-  std::vector<int32_t> parent_, from_;
+  std::vector<int32_t> parent_, from_;  // on the way to a node: the holding that moves there, and from where
   std::vector<char> settled_;
-  std::vector<double> built_;  // prices when the pairs were collected
-  double window_ = 0, drift_ = 0;
-  int widened_ = 0;
   int64_t paths_ = 0;
 
   int64_t mass(int64_t i) const { return mass_.empty() ? 1 : mass_[i]; }
   void evaluate(const std::vector<double>& prices);
   std::vector<double> gradient() const;
   double target(int64_t j) const;
+  double find_reach() const;
   double window_for(double share) const;
   std::vector<double> newton_step(double window, int solver_steps) const;
   bool ascend(double window);
-  std::vector<double> stepped(const std::vector<double>& step, double scale) const;
+  std::vector<double> stepped(const std::vector<double>& step, double scale);
 
   void begin_flow();
   void resume_flow();
   void choose_level();
   void place_items();
   void set_excess();
-  void build_pairs();
-  void push_edges(int32_t holding);
   float cost_of(int64_t item, int32_t cluster) const;
-  int32_t nearest_deficit();
-  void relax(int32_t a, int32_t b, double reduced, int32_t pair, std::vector<std::pair<double, int32_t>>& queue);
-  const Entry* top_entry(int32_t a, Pair& pair);
-  void widen(double distance);
+  void extend_list(int64_t item, int32_t cluster, float cost);
+  std::vector<int32_t> nearest_deficits();
+  void relax(int32_t from, int32_t to, double reduced, int32_t holding, Queue& queue);
+  void relax_members(int32_t cluster, Queue& queue);
+  double farthest() const;
   void raise_prices(double distance);
-  void augment(int32_t target);
+  int64_t room_on_path(int32_t target) const;
+  void augment(int32_t target, int64_t amount);
   void move(int32_t holding, int64_t amount, int32_t cluster);
 };
 
