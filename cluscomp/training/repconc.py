@@ -13,6 +13,7 @@ from cluscomp import __version__
 from cluscomp.encoders import encode_cached, encode_to_file, load_encoder
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.errors import require
+from cluscomp.quantization.codebooks import check_split
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.product import ProductQuantizer
 from cluscomp.training.checkpoint import RunState, prepare
@@ -104,6 +105,7 @@ class _Run:
         data = load_training_set(source, split=split, pseudo_queries=pseudo_queries)
         base = load_encoder(encoder, device=device)
         assert isinstance(base, DenseEncoder)  # the only kind there is without `kind`
+        check_split(base.info.dim, self.settings.m, self.settings.nbits)  # before minutes of encoding
         start_processes(base.model.device.type)
         self.is_first = rank_and_size()[0] == 0
         if self.is_first:
