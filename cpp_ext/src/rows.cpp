@@ -16,12 +16,21 @@ void load_bf16(const uint16_t* x, float* out, int64_t d) {
   }
 }
 
-// A number is finite when its exponent bits are not all ones.
+// A number is not finite when its exponent bits are all ones: then one more unit of them carries into the sign. Sums in
+// lanes, so that any compiler makes vector code of them.
 template <class Word>
 bool row_is_finite(const Word* x, int64_t d, Word exponent) {
-  bool bad = false;
-  for (int64_t i = 0; i < d; ++i) bad |= (x[i] & exponent) == exponent;
-  return !bad;
+  constexpr int64_t kTogether = 64 / sizeof(Word);
+  const auto unit = static_cast<Word>(exponent & (~exponent + 1));
+  Word carries[kTogether] = {};
+  int64_t i = 0;
+  for (; i + kTogether <= d; i += kTogether)
+    for (int64_t l = 0; l < kTogether; ++l)
+      carries[l] = static_cast<Word>(carries[l] | static_cast<Word>((x[i + l] & exponent) + unit));
+  for (; i < d; ++i) carries[0] = static_cast<Word>(carries[0] | static_cast<Word>((x[i] & exponent) + unit));
+  Word all = 0;
+  for (const Word carry : carries) all = static_cast<Word>(all | carry);
+  return all < static_cast<Word>(exponent + unit);
 }
 
 bool row_is_finite(const RowsView& x, int64_t i) {
