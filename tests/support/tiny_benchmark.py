@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,9 @@ def write_tokens(folder: Path, seed: int = 4) -> str:
         "query_ids": "queries.ids.txt",
     }  # fmt: skip
     return "{ " + ", ".join(f'{name} = "{folder.name}/{file}"' for name, file in files.items()) + " }"
+
+
+def arguments(command: str) -> list[str]:
+    """Arguments of a command that a row shows; its paths, relative to this folder, hold in others, too."""
+    parts = shlex.split(command)[1:]
+    return [os.path.abspath(part) if part.startswith("..") else part for part in parts]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import numpy as np
 import pytest
-from tiny_benchmark import DOCUMENTS, QUERIES, write_collection, write_config, write_tokens
+from tiny_benchmark import DOCUMENTS, QUERIES, arguments, write_collection, write_config, write_tokens
 
 from cluscomp.errors import UsageError
 from cluscomp.eval.benchmark import read_config, run_benchmark
@@ -105,12 +104,12 @@ def test_the_command_makes_the_same_figures(result, monkeypatch, tmp_path):
 
     from cluscomp.cli.main import app
 
-    monkeypatch.chdir(tmp_path)
     row = result.rows[2]
-    build, evaluation = row["command"].splitlines()
-    assert "--candidates 12" in evaluation
-    for command in (build, evaluation + " --json"):
-        answer = CliRunner().invoke(app, shlex.split(command)[1:])
+    build, evaluation = map(arguments, row["command"].splitlines())
+    monkeypatch.chdir(tmp_path)
+    assert evaluation[evaluation.index("--candidates") + 1] == "12"
+    for command in (build, [*evaluation, "--json"]):
+        answer = CliRunner().invoke(app, command)
         assert answer.exit_code == 0, answer.output
     metrics = json.loads(answer.stdout)["metrics"]
     assert {name: row[name] for name in metrics} == pytest.approx(metrics, abs=1e-12)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import shlex
 
 import numpy as np
 import pytest
-from tiny_benchmark import DIM, DOCUMENTS, QUERIES, write_collection, write_config
+from tiny_benchmark import DIM, DOCUMENTS, QUERIES, arguments, write_collection, write_config
 
 from cluscomp import open_index
 from cluscomp.errors import (
@@ -121,10 +120,10 @@ def test_commands_make_the_same_figures(result, monkeypatch, tmp_path):
     from cluscomp.cli.main import app
 
     row = result.rows[2]
+    build, evaluation = map(arguments, row["command"].splitlines())
     monkeypatch.chdir(tmp_path)
-    build, evaluation = row["command"].splitlines()
-    for command in (build, evaluation + " --json"):
-        answer = CliRunner().invoke(app, shlex.split(command)[1:])
+    for command in (build, [*evaluation, "--json"]):
+        answer = CliRunner().invoke(app, command)
         assert answer.exit_code == 0, answer.output
     metrics = json.loads(answer.stdout)["metrics"]
     assert {name: row[name] for name in metrics} == pytest.approx(metrics, abs=1e-12)
