@@ -18,15 +18,11 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.balance_items import Items
 from cluscomp.clustering.balance_moves import move_rest, pull
-from cluscomp.clustering.balance_prices import (
-    Problem,
-    list_length,
-    sample_bytes,
-)
+from cluscomp.clustering.balance_prices import Problem, list_length, sample_bytes
 from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.metrics import unit_rows
 
-_FLOW_ROUNDS = 16  # between two looks at the keyboard
+_FLOW_ROUNDS = 2  # between two looks at the keyboard: half a second each at a million rows
 _REST = 0.001  # share of the mass that paths over short lists leave to direct moves
 _ESCAPED = 0.001  # share of rows for which a cluster outside their list may be better at the end
 _ATTEMPTS = 12  # paths after new lists or pulls
