@@ -18,10 +18,8 @@ from cluscomp.clustering.balance_items import Items
 from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.metrics import kernel_metric
 
-_SPARE, _FEW = (
-    4,
-    16,
-)  # units looked at again for each cluster: so many times what it has to give, and some more
+# Units looked at again, for each cluster: so many times what it has to give, and some more.
+_SPARE, _FEW = 4, 16
 
 
 def pull(allotment: native.Allotment, items: Items, centroids: np.ndarray) -> None:

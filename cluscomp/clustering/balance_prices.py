@@ -52,7 +52,7 @@ def sample_prices(
     items: Items, centroids: np.ndarray, low: np.ndarray, high: np.ndarray, *, prices: np.ndarray | None
 ) -> np.ndarray:
     """Prices (k,) that balance an even choice of the rows. prices: to start from."""
-    problem = Problem(items, centroids, low, high, _SHORTEST).sample(_SAMPLE_ROWS, _SHORTEST)
+    problem = Problem(items, centroids, low, high, min(_SHORTEST, len(low))).sample(_SAMPLE_ROWS)
     return problem.balanced(prices, tolerance=_SAMPLE_TOLERANCE).prices
 
 
@@ -71,7 +71,7 @@ class Problem:
         """Whether the lists hold all clusters."""
         return self.length == len(self.low)
 
-    def sample(self, rows_per_cluster: int, length: int) -> Problem:
+    def sample(self, rows_per_cluster: int) -> Problem:
         """The same for an even choice of the rows, at least 4096 of them."""
         items, k = self.items, len(self.low)
         n = items.n if items.mass is None else items.x.shape[0]
@@ -81,7 +81,7 @@ class Problem:
             chosen = items.rows[chosen]
         few = Items(items.x, items.metric, chosen)
         low, high = self.low * size // n, -(-self.high * size // n)
-        return Problem(few, self.centroids, low, high, min(k, length))
+        return Problem(few, self.centroids, low, high, self.length)
 
     def balanced(
         self, prices: np.ndarray | None, *, tolerance: float = _TOLERANCE, ticker: Ticker | None = None
@@ -106,12 +106,10 @@ class Problem:
             if self.is_complete or allotment.imbalance <= _NEAR:
                 return allotment
             ticker = None
-        few = self.sample(_FEW_ROWS, 0)
+        few = self.sample(_FEW_ROWS)
         few = replace(few, length=max(1, min(k, _FEW_ENTRIES // few.items.n)))
         found = few._climbed(few._listed(np.zeros(k)), _SAMPLE_TOLERANCE)
-        if (
-            few.is_complete
-        ):  # paths price clusters far from all rows, which steps of a bounded size do not reach
+        if few.is_complete:  # paths price clusters far from all rows, where bounded steps do not get
             found.settle(_SAMPLE_PATHS, few.items.n // 100)
         return self._listed(found.prices, ticker)
 

@@ -47,13 +47,11 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
       costs_.reserve(size);
     }
   if (base_.empty()) base_.assign(prices_.begin(), prices_.begin() + k_);
-  double risen = std::numeric_limits<double>::infinity();  // at least so much, prices are below base_: `last` is under base_
-  for (int64_t j = 0; j < k_; ++j) risen = std::min(risen, base_[j] - prices_[j]);
   ids_.insert(ids_.end(), ids, ids + n * length);
   costs_.insert(costs_.end(), costs, costs + n * length);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t last = begin + (i + 1) * length - 1;
-    const float value = static_cast<float>(static_cast<double>(costs_[last]) + prices_[ids_[last]] + risen);
+    const float value = static_cast<float>(static_cast<double>(costs_[last]) + prices_[ids_[last]]);
     lists_[items ? items[i] : first + i] = {begin + i * length, static_cast<int32_t>(length), value};
   }
   evaluated_ = false;
@@ -61,8 +59,7 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
 
 void Allotment::set_prices(const double* prices) {
   prices_.assign(prices, prices + k_);
-  base_.clear();
-  reach_ = -1;
+  drop_lists();
   evaluated_ = false;
   flowing_ = false;
 }

@@ -69,7 +69,7 @@ class Allotment {
   std::vector<List> lists_;
   std::vector<int32_t> ids_;
   std::vector<float> costs_;
-  std::vector<double> prices_, base_;  // base_: when the first list was made
+  std::vector<double> prices_, base_;  // base_: when the lists were made
   double reach_ = -1;                  // how far prices may fall below base_, against their mean; -1: not known yet
   bool is_short_ = false;
 
