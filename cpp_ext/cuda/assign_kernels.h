@@ -123,11 +123,15 @@ struct Terms {
         error[vector] = norm[vector] = 0.0f;
         return;
       }
-      const double b = l2 ? -0.5 * fold(part + t) : fold(part + t) - fold(part + kThreads + t);
-      bias[vector] = static_cast<float>(b + 0x1p-20 * fabs(b)) + kTiny * kTiny;
-      const float sums = static_cast<float>(shape.d + 64) * 0x1p-21f;
-      error[vector] = norms[vector] < kTooLarge ? errors[vector] + sums * norms[vector] : INFINITY;
-      norm[vector] = norms[vector] + errors[vector];
+      const double count = static_cast<double>(shape.d + 64), centred = norms[vector] + errors[vector];
+      // Inner products are compared as <x, c>, not <x, c'>: their rounding grows with the mean, too.
+      const double mean_sq = l2 ? 0 : fold(part + kThreads + t), offset = count * 0x1p-52 * sqrt(mean_sq);
+      const double b = l2 ? -0.5 * fold(part + t) : fold(part + t) - mean_sq;
+      const double slack = 0x1p-20 * fabs(b) + offset * (sqrt(mean_sq) + centred) + count * 0x1p-120;
+      const bool bounded = norms[vector] < kTooLarge && fabs(b) < 0x1p120;
+      bias[vector] = static_cast<float>(b + slack);
+      error[vector] = bounded ? static_cast<float>(errors[vector] + count * 0x1p-21 * norms[vector] + offset) : INFINITY;
+      norm[vector] = static_cast<float>(centred);
     });
   }
 };
@@ -345,11 +349,13 @@ struct Decide {
  private:
   // Whether the pair of the i-th bound (or, for i = kKept, any pair that was not kept) can still win.
   CLUSCOMP_DEVICE bool is_open(int64_t vector, int64_t row, int i, double row_term, const Choice& best) const {
-    if (row >= shape.n || (i < kKept && candidates[vector * kKept + i] < 0)) return false;
+    if (row >= shape.n || (i < kKept && !is_centroid(candidates[vector * kKept + i]))) return false;
     if (i < kKept && best.label < 0) return true;
     const double limit = best.value + row_term - 0x1p-40 * (fabs(best.value) + fabs(row_term));
     return !(static_cast<double>(bounds[vector * (kKept + 1) + i]) < limit);
   }
+  // Of few centroids nothing may have been kept; where centred values overflow, even padding has no bound.
+  CLUSCOMP_DEVICE bool is_centroid(int32_t label) const { return label >= 0 && label < shape.k; }
   CLUSCOMP_DEVICE double compare(int64_t group, int64_t row, int64_t label, int lane) const {
     return lane_part(rows.at(group, row), centroids.at(group, label), shape.d, lane, l2);
   }

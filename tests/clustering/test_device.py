@@ -113,6 +113,26 @@ def test_hostile_values(put, rng, metric, case):
     equals_the_cpu(put, *hostile(rng, case), metric)
 
 
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+@pytest.mark.parametrize("k", [1, 5])
+def test_centred_rows_that_overflow(put, rng, metric, k):
+    """Padding must not become a label where bounds are infinite or NaN."""
+    signs = np.sign(rng.normal(size=(40, 50)))
+    x, c = np.where(signs > 0, 3e38, 1.0), np.full((k, 50), -3e38)
+    equals_the_cpu(put, x.astype("f4"), c.astype("f4"), metric)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_inner_products_below_the_rounding_of_the_mean(put, rng, scale):
+    """Rows orthogonal to the mean, or zero: all that differs are roundings of <c, mean>; the CPU's ties hold."""
+    c = np.repeat(rng.normal(size=(1, 96)) * 1e6, 300, axis=0).astype("f4")
+    c[:, 0] = rng.choice([0, 1e-3, 2e-3], size=300) * scale
+    x = np.zeros((60, 96), "f4")
+    x[10:, 1], x[10:, 2] = c[0, 2], -c[0, 1]
+    x[30:, 0] = rng.normal(size=30) * 1e-3
+    equals_the_cpu(put, x, c, "ip")
+
+
 def test_squares_that_vanish_in_float32(put, rng):
     x, c = (rng.normal(size=(n, 50)).astype("f4") * np.float32(1e-22) for n in (140, 200))
     labels, _ = device.assign_on_device(put(x), c, "l2")
