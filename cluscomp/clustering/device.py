@@ -1,4 +1,4 @@
-"""Torch tensors in GPU memory: assignment, product-quantizer codes and the k-means step; results stay there.
+"""Torch tensors in GPU memory: the gate, assignment and product-quantizer codes; results stay there.
 
 Kernels run on torch's current stream and get their memory from torch. A filter on the tensor cores leaves few
 pairs open, and float64 in the CPU's order of sums decides them (cpp_ext/cuda/assign_kernels.h): labels,
@@ -11,16 +11,86 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from cluscomp import native
+from cluscomp.arrays import as_rows, iter_blocks
+from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, UsageError
 
 _SCRATCH_BYTES = 1 << 30  # GPU memory of one block of rows
+_DEVICE = "cuda"  # tests that emulate the kernels let it be "cpu"
 
 
 def is_cuda_tensor(x: Any) -> bool:
     """True for a torch tensor in GPU memory; does not import torch."""
-    return type(x).__module__.startswith("torch") and x.device.type == "cuda"
+    return type(x).__module__.startswith("torch") and x.device.type == _DEVICE
+
+
+def on_host(values: Any) -> Any:
+    """A torch CUDA tensor copied to the host, without its graph; anything else as it is."""
+    return values.detach().cpu() if is_cuda_tensor(values) else values
+
+
+def as_rows_anywhere(x: Any) -> Any:
+    """The gate for functions that run where the rows are: `as_device_rows` or `as_rows`."""
+    return as_device_rows(x) if is_cuda_tensor(x) else as_rows(x)
+
+
+def as_device_rows(x: Any, *, name: str = "x", dim: int | None = None, min_rows: int = 1) -> Any:
+    """Check a matrix of row vectors in GPU memory, as `arrays.as_rows` does on the host.
+
+    x: (n, d) torch CUDA tensor of float32, float16 or bfloat16. Returns it contiguous, without its graph.
+    Raises UsageError where CUDA kernels cannot run, DTypeError, DimensionError, EmptyInputError,
+    NonFiniteError.
+    """
+    import torch
+
+    _require_device(x, name)
+    if x.ndim != 2 or x.shape[1] == 0:
+        raise DimensionError(f"{name} must be a matrix (rows, dim), but has shape {tuple(x.shape)}")
+    if dim is not None and x.shape[1] != dim:
+        raise DimensionError(f"{name} has dim {x.shape[1]}, but dim {dim} is needed")
+    if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise DTypeError(
+            f"{name} has dtype {x.dtype}, but float32, float16 or bfloat16 is needed on a GPU; "
+            f"pass {name}.float()"
+        )
+    if x.shape[0] < min_rows:
+        raise EmptyInputError(f"{name} has {x.shape[0]} rows, at least {min_rows} needed")
+    x = x.detach().contiguous()
+    for block in row_blocks(x):
+        _require_finite(name, x[block], block.start)
+    return x
+
+
+def row_blocks(x: Any) -> Iterator[slice]:
+    """Blocks of rows for operations of torch that need memory of the size of their input."""
+    return iter_blocks(x.shape[0], max(1, _SCRATCH_BYTES // (8 * x.shape[1])))
+
+
+def take_device_rows(x: Any, rows: np.ndarray) -> Any:
+    """Copy of the given rows (m,) of x, on its device."""
+    import torch
+
+    return x[torch.as_tensor(rows, device=x.device)]
+
+
+def device_norms(x: Any) -> Any:
+    """Euclidean norms (n,) float64 of the rows of x, on its device; squares are summed in float64."""
+    import torch
+
+    norms = torch.empty(x.shape[0], dtype=torch.float64, device=x.device)
+    for block in row_blocks(x):
+        norms[block] = torch.linalg.vector_norm(x[block], dim=1, dtype=torch.float64)
+    return norms
+
+
+def device_units(rows: Any) -> Any:
+    """Rows of a float64 tensor scaled to length one; a zero row stays zero."""
+    norms = device_norms(rows)[:, None]
+    return rows / norms.where(norms > 0, 1.0)
 
 
 class DeviceAssigner:
@@ -55,16 +125,11 @@ class DeviceAssigner:
             )
         return labels, scores
 
-    def blocks(self, x: Any) -> Iterator[tuple[slice, Any]]:
-        """Contiguous, finite blocks of rows of x that fit the scratch memory; NonFiniteError names a row."""
+    def blocks(self, n: int) -> Iterator[slice]:
+        """Blocks of n rows that fit the scratch memory."""
         n_groups, k, d = self._centroids.shape
         bytes_a_row = self._kernels.scratch_bytes(1 << 20, k, d, n_groups) >> 20
-        rows = max(1, _SCRATCH_BYTES // bytes_a_row)
-        for start in range(0, x.shape[0], rows):
-            part = slice(start, min(start + rows, x.shape[0]))
-            block = x[part].contiguous()
-            _require_finite("x", block, start)
-            yield part, block
+        return iter_blocks(n, max(1, _SCRATCH_BYTES // bytes_a_row))
 
 
 def assign_on_device(x: Any, centroids: Any, metric: Metric) -> tuple[Any, Any]:
@@ -73,24 +138,39 @@ def assign_on_device(x: Any, centroids: Any, metric: Metric) -> tuple[Any, Any]:
     x: (n, d) float32, float16 or bfloat16. centroids: (k, d), on any device.
     Returns labels (n,) int32 and scores (n,) float32 on the device of x, equal to those of `cluscomp.assign`
     on the CPU bit for bit; under cosine up to the last bit of norms.
-    Raises UsageError where CUDA kernels cannot run, DimensionError, DTypeError, EmptyInputError,
-    NonFiniteError.
+    Raises the errors of `as_device_rows`.
     """
+    x = as_device_rows(x, min_rows=0)
+    points = as_device_rows(device_points(centroids, x), name="centroids", dim=x.shape[1])
+    return assign_device_rows(x, points, metric)
+
+
+def device_points(centroids: Any, like: Any) -> Any:
+    """Centroids as a float32 tensor on the device of `like`."""
     import torch
 
-    _require_device(x)
-    points = _points(x, centroids)
+    return torch.as_tensor(centroids, device=like.device, dtype=torch.float32)
+
+
+def assign_device_rows(
+    x: Any, points: Any, metric: Metric, *, norms: Any = None, ticker: Ticker | None = None
+) -> tuple[Any, Any]:
+    """`assign_on_device` for checked rows and centroids; norms: those of x where the caller has them."""
+    import torch
+
     if metric == "cosine":
-        points = _unit(points.to(torch.float64)).to(torch.float32)
+        points = device_units(points.to(torch.float64)).to(torch.float32)
+        norms = device_norms(x) if norms is None else norms
     assigner = DeviceAssigner(points[None], "l2" if metric == "l2" else "ip")
     labels = torch.empty(x.shape[0], dtype=torch.int32, device=x.device)
     scores = torch.empty(x.shape[0], dtype=torch.float32, device=x.device)
-    for part, block in assigner.blocks(x):
-        found = assigner.assign(block)
-        labels[part], scores[part] = found[0][:, 0], found[1][:, 0]
-        if metric == "cosine":
-            norms = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)
-            scores[part] = (scores[part] / torch.where(norms > 0, norms, 1.0)).to(torch.float32)
+    for block in assigner.blocks(x.shape[0]):
+        found = assigner.assign(x[block])
+        labels[block], scores[block] = found[0][:, 0], found[1][:, 0]
+        if ticker is not None:
+            ticker.advance(block.stop - block.start)
+    if metric == "cosine":
+        scores = (scores / norms.where(norms > 0, 1.0)).to(torch.float32)
     return labels, scores
 
 
@@ -103,62 +183,17 @@ def encode_on_device(x: Any, codebooks: Any, nbits: int, matrix: Any = None) -> 
     """
     import torch
 
-    _require_device(x)
-    assigner = DeviceAssigner(torch.as_tensor(codebooks, device=x.device).contiguous(), "l2")
     m, _, width = codebooks.shape
-    dim = m * width if matrix is None else matrix.shape[1]
-    _check_rows(x, dim)
+    x = as_device_rows(x, dim=m * width if matrix is None else matrix.shape[1], min_rows=0)
+    assigner = DeviceAssigner(device_points(codebooks, x).contiguous(), "l2")
     turn = None if matrix is None else torch.as_tensor(matrix, device=x.device, dtype=torch.float64).T
     codes = torch.empty((x.shape[0], (m * nbits + 7) // 8), dtype=torch.uint8, device=x.device)
-    for part, block in assigner.blocks(x):
-        rows = block if turn is None else (block.to(torch.float64) @ turn).to(torch.float32)
+    for block in assigner.blocks(x.shape[0]):
+        rows = x[block] if turn is None else (x[block].to(torch.float64) @ turn).to(torch.float32)
         labels, _ = assigner.assign(rows)
         with stream_of(x) as stream:
-            native.cuda_kernels().pack_codes(labels, nbits, codes[part], stream)
+            native.cuda_kernels().pack_codes(labels, nbits, codes[block], stream)
     return codes
-
-
-def kmeans_step(x: Any, centroids: Any, metric: Metric = "l2") -> tuple[Any, Any, Any]:
-    """One step of Lloyd's algorithm on a torch CUDA tensor: assign, then move each centroid to its members'
-    mean.
-
-    x, centroids: as `assign_on_device` takes them. Returns new centroids (k, d) float32, and labels (n,) and
-    scores (n,) with respect to the old ones. A centroid without members, or under cosine without a mean
-    direction, stays where it was. Sums are taken in float64 in row order by one writer each: the bits are
-    those of the CPU's step for l2 and ip, and the same in every run for all.
-    """
-    import torch
-
-    labels, scores = assign_on_device(x, centroids, metric)
-    points = _points(x, centroids)
-    weights = None
-    if metric == "cosine":
-        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
-        weights = torch.where(norms > 0, 1.0 / torch.where(norms > 0, norms, 1.0), 0.0)
-    sums, counts = sum_by_label(x, labels, points.shape[0], weights)
-    if metric == "cosine":
-        means = _unit(sums)
-        empty = ~means.any(dim=1)
-    else:
-        empty = counts == 0
-        means = sums / torch.where(empty, 1, counts)[:, None]
-    return torch.where(empty[:, None], points, means.to(torch.float32)), labels, scores
-
-
-def sum_by_label(x: Any, labels: Any, k: int, weights: Any = None) -> tuple[Any, Any]:
-    """Sums (k, d) float64 of the rows x (n, d) by label (n,), times weights (n,) float64, and counts (k,)
-    int64.
-
-    Rows are added in ascending order by one writer a sum: the same bits in every run.
-    """
-    import torch
-
-    ranked, order = torch.sort(labels, stable=True)
-    start = torch.searchsorted(ranked, torch.arange(k + 1, dtype=ranked.dtype, device=x.device))
-    sums = torch.zeros((k, x.shape[1]), dtype=torch.float64, device=x.device)
-    with stream_of(x) as stream:
-        native.cuda_kernels().sum_rows(x.contiguous(), order, start, weights, sums, stream)
-    return sums, start.diff()
 
 
 @contextmanager
@@ -179,46 +214,11 @@ def _bytes(count: int, like: Any) -> Any:
     return torch.empty(count, dtype=torch.uint8, device=like.device)
 
 
-def _unit(rows: Any) -> Any:
-    """Rows of a float64 tensor scaled to length one; a zero row stays zero."""
-    import torch
-
-    norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / torch.where(norms > 0, norms, 1.0)
-
-
-def _require_device(x: Any) -> None:
+def _require_device(x: Any, name: str) -> None:
     try:
         native.cuda_kernels()
     except UsageError as exc:
-        raise UsageError(f"x is a torch tensor on {x.device}, but {exc}: x.cpu()") from exc
-
-
-def _points(x: Any, centroids: Any) -> Any:
-    import torch
-
-    points = torch.as_tensor(centroids, device=x.device, dtype=torch.float32).contiguous()
-    if x.ndim != 2 or points.ndim != 2 or x.shape[1] != points.shape[1] or x.shape[1] == 0:
-        raise DimensionError(
-            f"x has shape {tuple(x.shape)} and centroids have shape {tuple(points.shape)}; "
-            "both must be matrices of one dim"
-        )
-    if points.shape[0] == 0:
-        raise EmptyInputError("centroids has 0 rows, at least 1 needed")
-    _require_finite("centroids", points, 0)
-    _check_rows(x, points.shape[1])
-    return points
-
-
-def _check_rows(x: Any, dim: int) -> None:
-    import torch
-
-    if x.ndim != 2 or x.shape[1] != dim:
-        raise DimensionError(f"x has shape {tuple(x.shape)}, but rows of dim {dim} are needed")
-    if x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise DTypeError(
-            f"x has dtype {x.dtype}, but float32, float16 or bfloat16 is needed on a GPU; pass x.float()"
-        )
+        raise UsageError(f"{name} is a torch tensor on {x.device}, but {exc}: {name}.cpu()") from exc
 
 
 def _require_finite(name: str, rows: Any, first_row: int) -> None:

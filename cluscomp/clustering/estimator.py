@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ class Estimator:
     """Base class: parameters are the constructor's arguments, stored unchanged under their own names."""
 
     _estimator_type = "clusterer"
+    _gate: Callable[[Any], Any] = staticmethod(as_rows)  # what x may be, and what the methods get of it
 
     @classmethod
     def _param_names(cls) -> list[str]:
@@ -53,9 +55,9 @@ class Estimator:
             input_tags=InputTags(sparse=False, allow_nan=False),
         )
 
-    def _check_fit_rows(self, x: Any) -> np.ndarray:
+    def _check_fit_rows(self, x: Any) -> Any:
         """Checked rows to fit on; sets n_features_in_, and feature_names_in_ for data frames."""
-        rows = _checked_rows(x)
+        rows = self._gate(_familiar(x))
         self.n_features_in_ = rows.shape[1]
         names = _feature_names(x)
         if names is not None:
@@ -64,13 +66,13 @@ class Estimator:
             del self.feature_names_in_
         return rows
 
-    def _check_rows(self, x: Any) -> np.ndarray:
+    def _check_rows(self, x: Any) -> Any:
         """Checked rows for a fitted estimator.
 
         Raises NotTrainedError before fit, DimensionError for another width.
         """
         self._check_fitted()
-        rows = _checked_rows(x)
+        rows = self._gate(_familiar(x))
         self._check_width(rows.shape[1])
         return rows
 
@@ -86,8 +88,8 @@ class Estimator:
             )
 
 
-def _checked_rows(x: Any) -> np.ndarray:
-    """The array gate, with the additions and wordings that scikit-learn's checks ask of an estimator."""
+def _familiar(x: Any) -> Any:
+    """x for the gate, after what scikit-learn's checks ask of an estimator beyond it, in their wordings."""
     if hasattr(x, "toarray") and not isinstance(x, np.ndarray):
         raise DTypeError(f"x is a sparse {type(x).__name__}, but dense rows are needed; pass x.toarray()")
     shape = getattr(x, "shape", None)
@@ -103,7 +105,7 @@ def _checked_rows(x: Any) -> np.ndarray:
         raise DTypeError(f"Complex data not supported: x has dtype {dtype}; pass real numbers")
     if dtype == np.dtype(object):
         x = _numbers_from_objects(x)
-    return as_rows(x)
+    return x
 
 
 def _numbers_from_objects(x: Any) -> np.ndarray:

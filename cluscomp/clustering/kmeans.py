@@ -11,7 +11,15 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.clustering.device import (
+    as_rows_anywhere,
+    assign_device_rows,
+    device_points,
+    is_cuda_tensor,
+    on_host,
+)
+from cluscomp.clustering.device_rows import rows_anywhere
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
 from cluscomp.clustering.metrics import Metric, check_metric, unit_rows
@@ -29,10 +37,11 @@ class KMeansResult:
     centroids: (k, d) float32. labels: (n,) int32 of all rows given, or None where not asked for.
     inertia: objective of those labels, or of the last training step (metrics.py has the formula).
     n_iter: updates made. history: objective per step of the best run.
+    Arrays are NumPy's; where the rows were a torch CUDA tensor, tensors on its device.
     """
 
-    centroids: np.ndarray
-    labels: np.ndarray | None
+    centroids: Any
+    labels: Any
     inertia: float
     n_iter: int
     history: tuple[float, ...]
@@ -55,12 +64,13 @@ def train_kmeans(
 ) -> KMeansResult:
     """Cluster the rows of x (n, d) and return centroids, as `KMeans` does, with a progress callback.
 
-    x is read in blocks, so a memory map may be larger than memory. with_labels: also assign every row to the
+    x is read in blocks, so a memory map may be larger than memory; a torch CUDA tensor is clustered on its
+    GPU, as `KMeans` says. with_labels: also assign every row to the
     final centroids. progress(done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
     Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
     """
     return cluster_rows(
-        as_rows(x),
+        as_rows_anywhere(x),
         n_clusters,
         metric=metric,
         n_iter=n_iter,
@@ -76,7 +86,7 @@ def train_kmeans(
 
 
 def cluster_rows(
-    x: np.ndarray,
+    x: Any,
     n_clusters: int,
     *,
     metric: str = "l2",
@@ -90,7 +100,7 @@ def cluster_rows(
     with_labels: bool = False,
     progress: Progress | None = None,
 ) -> KMeansResult:
-    """`train_kmeans` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
+    """`train_kmeans` for rows that have passed a gate, so uint16 means bfloat16 bits."""
     checked = check_metric(metric)
     check_numbers(
         n_clusters=n_clusters, n_iter=n_iter, n_redo=n_redo, max_points_per_cluster=max_points_per_cluster
@@ -99,7 +109,7 @@ def cluster_rows(
     mass = check_weights(sample_weight, x.shape[0])
     rng = np.random.default_rng(seed)
     picked = _subsample(x.shape[0], n_clusters, max_points_per_cluster, mass, rng)
-    rows = _training_rows(x, checked, mass, picked)
+    rows = rows_anywhere(x, checked, mass, picked)
     check_enough_rows(rows, n_clusters)
 
     n_runs = 1 if isinstance(start, np.ndarray) else n_redo
@@ -134,11 +144,11 @@ def _from_run(run: LloydResult, with_labels: bool) -> KMeansResult:
 
 
 def _with_all_labels(
-    run: LloydResult, x: np.ndarray, metric: Metric, mass: np.ndarray | None, ticker: Ticker
+    run: LloydResult, x: Any, metric: Metric, mass: np.ndarray | None, ticker: Ticker
 ) -> KMeansResult:
     """Labels and inertia of all rows, after training on a part of them."""
-    rows = WeightedRows(x, metric, mass)
-    labels, scores = assign_rows(x, run.centroids, metric, norms=rows.norms, ticker=ticker)
+    rows = rows_anywhere(x, metric, mass)
+    labels, scores = rows.assign(run.centroids, None, ticker)
     return KMeansResult(run.centroids, labels, rows.objective(scores), run.n_iter, run.history)
 
 
@@ -169,14 +179,6 @@ def _subsample(
     return np.sort(rng.choice(candidates, size=limit, replace=False, shuffle=False))
 
 
-def _training_rows(
-    x: np.ndarray, metric: Metric, mass: np.ndarray | None, picked: np.ndarray | None
-) -> WeightedRows:
-    if picked is None:
-        return WeightedRows(x, metric, mass)
-    return WeightedRows(take_rows(x, picked), metric, None if mass is None else mass[picked])
-
-
 def check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
     """Raise TooFewRowsError unless at least n_clusters rows count."""
     n, n_usable = rows.n, rows.usable().size
@@ -205,7 +207,7 @@ def check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
         if init not in STARTS:
             raise UsageError(f"init {init!r} is unknown; pass 'random', 'k-means++' or centroids (k, d)")
         return init
-    centroids = to_float32(as_rows(init, name="init", dim=dim))
+    centroids = to_float32(as_rows(on_host(init), name="init", dim=dim))
     if centroids.shape[0] != n_clusters:
         raise DimensionError(f"init has {centroids.shape[0]} centroids, but n_clusters is {n_clusters}")
     return centroids
@@ -215,7 +217,7 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     """Weights as (n,) float64, finite and not negative; None stays None."""
     if sample_weight is None:
         return None
-    mass = np.array(sample_weight, dtype=np.float64)
+    mass = np.array(on_host(sample_weight), dtype=np.float64)
     if mass.ndim == 0:
         mass = np.full(n, mass)
     if mass.shape != (n,):
@@ -246,8 +248,13 @@ class KMeans(Estimator):
     After fit: cluster_centers_ (k, d) float32, labels_ (n,) int32 equal to predict(x), inertia_ (weighted sum
     in float64 over all rows: squared distances for l2, minus the inner products for ip, one minus the cosine
     for cosine), n_iter_ (updates made), n_features_in_.
+    Rows in a torch CUDA tensor (float32, float16 or bfloat16) are clustered on its GPU with the results of
+    the CPU (device_rows.py); cluster_centers_ and labels_ are then tensors on that device. predict runs
+    where its rows are, and takes centroids of either kind.
     An empty cluster takes the row farthest from its centroid (rule and source: lloyd.py).
     """
+
+    _gate = staticmethod(as_rows_anywhere)
 
     def __init__(
         self,
@@ -285,14 +292,13 @@ class KMeans(Estimator):
         self.n_iter_ = result.n_iter
         return self
 
-    def predict(self, x: Any) -> np.ndarray:
-        """Label (n,) int32 of the nearest centroid of each row of x (n, d)."""
-        rows = self._check_rows(x)
-        labels, _ = assign_rows(rows, self.cluster_centers_, check_metric(self.metric))
-        return labels
+    def predict(self, x: Any) -> Any:
+        """Label (n,) int32 of the nearest centroid of each row of x (n, d), on the device of x."""
+        rows, metric = self._check_rows(x), check_metric(self.metric)
+        if is_cuda_tensor(rows):
+            return assign_device_rows(rows, device_points(self.cluster_centers_, rows), metric)[0]
+        return assign_rows(rows, np.asarray(on_host(self.cluster_centers_)), metric)[0]
 
-    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
-        labels: np.ndarray | None = self.fit(x, sample_weight=sample_weight).labels_
-        assert labels is not None  # with_labels was set
-        return labels
+        return self.fit(x, sample_weight=sample_weight).labels_

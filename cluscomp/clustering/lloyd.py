@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Ticker, block_rows, row_norms
+from cluscomp.clustering.blocks import Ticker, block_rows, row_norms, take_rows
 from cluscomp.clustering.metrics import Metric, unit_rows
 
 _SUM_ROWS = 1 << 20  # rows of one partial sum of the objective; fixed, so that its rounding is too
@@ -30,15 +31,19 @@ class WeightedRows:
     """The rows to cluster, with what the metric needs to know of each.
 
     x: (n, d) of kernel dtype, possibly a memory map. mass: (n,) float64 sample weights, or None for all one.
+    Subclasses hold other rows: CSR (spherical_rows.py), torch tensors in GPU memory (device_rows.py).
     """
 
-    def __init__(self, x: np.ndarray, metric: Metric, mass: np.ndarray | None = None) -> None:
+    def __init__(self, x: Any, metric: Metric, mass: np.ndarray | None = None) -> None:
         self.x = x
         self.n = x.shape[0]
         self.metric = metric
         self.mass = mass
-        self.norms = None if metric == "l2" else row_norms(x)
+        self.norms = None if metric == "l2" else self._row_norms()
         self.pull = self._pull()
+
+    def _row_norms(self) -> np.ndarray:
+        return row_norms(self.x)
 
     def _pull(self) -> np.ndarray | None:
         """Weight with which a row enters its centroid's sum: cosine adds unit rows without building them."""
@@ -59,6 +64,14 @@ class WeightedRows:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n,) int32 and scores (n,) float32; hints: the labels of the last step, if there was one."""
         return assign_rows(self.x, centroids, self.metric, norms=self.norms, hints=hints, ticker=ticker)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Copy (m, d) float32 of the given rows, ascending numbers (m,)."""
+        return to_float32(take_rows(self.x, rows))
+
+    def same_labels(self, a: Any, b: Any) -> bool:
+        """Whether two results of `assign` name the same clusters."""
+        return np.array_equal(a, b)
 
     def update(self, labels: np.ndarray, scores: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         """Centroids (k, d) float32 of the clusters that `labels` describes."""
@@ -93,10 +106,11 @@ class LloydResult:
 
     labels and objective belong to `centroids` if `settled`; otherwise to the centroids one update before.
     history: objective of the starting centroids and after each update that was measured.
+    Arrays are NumPy's, or tensors on the device of the rows.
     """
 
-    centroids: np.ndarray
-    labels: np.ndarray
+    centroids: Any
+    labels: Any
     objective: float
     n_iter: int
     settled: bool
@@ -118,12 +132,13 @@ def lloyd(
     final_assignment: assign once more after the last update, so that labels belong to the centroids returned.
     """
     history: list[float] = []
-    labels = np.full(rows.n, -1, dtype=np.int32)
+    labels: Any = None
     for step in range(n_iter + final_assignment):
         previous = labels
-        labels, scores = rows.assign(centroids, previous if step else None, ticker)
+        labels, scores = rows.assign(centroids, previous, ticker)
         history.append(rows.objective(scores))
-        if step == n_iter or np.array_equal(labels, previous) or _flat(history, tol):
+        settled = previous is not None and rows.same_labels(labels, previous)
+        if step == n_iter or settled or _flat(history, tol):
             return LloydResult(centroids, labels, history[-1], step, True, tuple(history))
         centroids = rows.update(labels, scores, centroids)
     return LloydResult(centroids, labels, history[-1], n_iter, False, tuple(history))
@@ -160,7 +175,7 @@ def relocate_empty(
     rows_to_move = donors(rows, labels, rows.gains(scores), empty.size, counts.size)
     for cluster, row in zip(empty, rows_to_move, strict=False):
         pull = 1.0 if rows.pull is None else rows.pull[row]
-        vector = pull * to_float32(rows.x[row]).astype(np.float64)
+        vector = pull * rows.take(np.array([row]))[0].astype(np.float64)
         sums[cluster] += vector
         counts[cluster] += pull
         sums[labels[row]] -= vector

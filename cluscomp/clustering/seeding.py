@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluscomp.arrays import to_float32
-from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.lloyd import WeightedRows
 from cluscomp.clustering.metrics import unit_rows
 
@@ -47,7 +45,7 @@ def _distinct_sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Different rows (n', d) float32 (cosine: unit rows) in random order, and their total weights (n',)."""
     usable = sample_usable(rows, n_clusters, rng)
-    sample = to_float32(take_rows(rows.x, usable))
+    sample = rows.take(usable)
     if rows.metric == "cosine":
         sample = unit_rows(sample).astype(np.float32)
     mass = np.ones(usable.size) if rows.mass is None else rows.mass[usable]
