@@ -15,8 +15,11 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.clustering.blocks import Progress
+from cluscomp.clustering.device import as_device_rows, is_cuda_tensor, on_host
+from cluscomp.clustering.device_sinkhorn import DeviceCosts, DeviceProblem
+from cluscomp.clustering.sinkhorn_problem import AllReduce, Problem, this_process
 from cluscomp.clustering.sinkhorn_result import SinkhornResult, finish
-from cluscomp.clustering.sinkhorn_solver import AllReduce, Problem, solve, this_process
+from cluscomp.clustering.sinkhorn_solver import solve
 from cluscomp.errors import DimensionError, DTypeError, InputError, NonFiniteError, UsageError
 
 COST_SCALES = ("absolute", "range")
@@ -44,7 +47,8 @@ def sinkhorn(
 
     cost: (n, k), finite; float32 is used in place; float64 is rounded to float32 after the smallest cost of
     each row is taken off (not with `transported` < 1 or row_gamma). Costs equal up to a constant a row or a
-    column have one plan.
+    column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is solved on its GPU, with powers
+    in float64: equal to the CPU's result up to the rounding of float32 powers (device_sinkhorn.py).
     epsilon: strength of the entropy, in units of the scaled cost, > 0.
     row_mass (n,), col_mass (k,): not negative, of sum 1 each; None: 1/n, 1/k. Rows or columns of mass 0
     take no part.
@@ -69,6 +73,11 @@ def sinkhorn(
     """
     settings = _Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
     reduce = all_reduce or this_process
+    if is_cuda_tensor(cost):
+        values = as_device_rows(cost, name="cost").float()
+        extremes = (float(values.min()), float(values.max()))
+        costs: Any = DeviceCosts(values)
+        return _run(settings, costs, np.zeros(costs.n), extremes, row_mass, col_mass, start, reduce, progress)
     checked, offset, low, high = _stored_costs(cost, keep=transported < 1 or row_gamma is not None)
     costs = native.Transport(checked)
     return _run(settings, costs, offset, (low, high), row_mass, col_mass, start, reduce, progress)
@@ -141,7 +150,7 @@ class _Settings:
 
 
 def _run(
-    settings: _Settings, costs: native.Transport, offset: np.ndarray, extremes: tuple[float, float],
+    settings: _Settings, costs: Any, offset: np.ndarray, extremes: tuple[float, float],
     row_mass: Any, col_mass: Any, start: Any, reduce: AllReduce, progress: Progress | None,
 ) -> SinkhornResult:  # fmt: skip
     middle, spread = 0.0, 1.0
@@ -153,7 +162,8 @@ def _run(
     k = costs.k
     n_virtual = int(settings.transported < 1)
     masses = _masses(col_mass, k, "col_mass", this_process)
-    problem = Problem(
+    kind = DeviceProblem if isinstance(costs, DeviceCosts) else Problem
+    problem = kind(
         costs=costs,
         scale=scale,
         lift=np.append(np.full(k, middle * scale), np.zeros(n_virtual)),
@@ -166,7 +176,7 @@ def _run(
     )
     given = _start_exponents(start, k, n_virtual, settings.epsilon)
     solution = solve(problem, n_iter=settings.n_iter, tol=settings.tol, start=given, progress=progress)
-    return finish(problem, solution, k, settings.epsilon)
+    return finish(problem, solution, settings.epsilon)
 
 
 def _stored_costs(cost: Any, *, keep: bool) -> tuple[np.ndarray, np.ndarray, float, float]:
@@ -200,7 +210,7 @@ def _masses(given: Any, size: int, name: str, reduce: AllReduce) -> np.ndarray:
         mass = np.ones(size)
     else:
         try:
-            mass = np.array(given, dtype=np.float64)
+            mass = np.array(on_host(given), dtype=np.float64)
         except (TypeError, ValueError) as exc:
             raise DTypeError(f"{name} is not an array of numbers: {exc}") from exc
         if mass.shape != (size,):
@@ -219,9 +229,9 @@ def _start_exponents(start: Any, k: int, n_virtual: int, epsilon: float) -> np.n
         return None
     if isinstance(start, SinkhornResult):
         extra = [] if start.virtual_potential is None else [start.virtual_potential]
-        potentials = np.append(start.col_potential, extra)
+        potentials = np.append(on_host(start.col_potential), extra)
     else:
-        potentials = np.array(start, dtype=np.float64)
+        potentials = np.array(on_host(start), dtype=np.float64)
     if potentials.shape != (k + n_virtual,):
         raise DimensionError(
             f"start has shape {potentials.shape}, but ({k + n_virtual},) column potentials are needed"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from cluscomp.clustering.sinkhorn_solver import Problem, Solution
+from cluscomp.clustering.sinkhorn_problem import Problem
+from cluscomp.clustering.sinkhorn_solver import Solution
 
 _LN2 = float(np.log(2.0))
 
@@ -23,82 +25,49 @@ class SinkhornResult:
     labels: (n,) int32 column of the largest entry of each row, ties to the lowest. counts: (k,) int64 of the
     labels, over all processes: hard counts differ from the soft balance where epsilon is large.
     epsilon: as given.
+    Arrays are NumPy's; where the costs were a torch CUDA tensor, tensors on its device.
 
     Keeps the costs (or rows and centroids) alive, for `plan`.
     """
 
-    row_potential: np.ndarray
-    col_potential: np.ndarray
+    row_potential: Any
+    col_potential: Any
     virtual_potential: float | None
     residual: float
     n_iter: int
     converged: bool
-    labels: np.ndarray
-    counts: np.ndarray
+    labels: Any
+    counts: Any
     epsilon: float
     _problem: Problem = field(repr=False)
     _solution: Solution = field(repr=False)
 
-    def plan(self) -> np.ndarray:
+    def plan(self) -> Any:
         """The plan (n, k) float64, made anew in float64 from the column potentials.
 
         Each row sums to its mass (rows of the virtual column and relaxed rows: to what is left), so that a
         plan without them sums to 1.
         """
-        return self._entries()[:, : self.col_potential.size]
+        return self._problem.entries(self._solution.g)[:, : self._problem.costs.k]
 
-    def unassigned(self) -> np.ndarray:
+    def unassigned(self) -> Any:
         """Mass (n,) float64 that each row leaves to the virtual column; zero without one."""
-        extra = self._entries()[:, self.col_potential.size :]
-        return extra.sum(axis=1)
-
-    def _entries(self) -> np.ndarray:
-        problem, k = self._problem, self.col_potential.size
-        entries = np.empty((problem.costs.n, problem.lift.size))
-        shift = self._solution.g + problem.lift
-        for block in problem.blocks():
-            rows = entries[block]
-            np.multiply(
-                problem.costs.costs(block.start, block.stop),
-                -problem.scale,
-                out=rows[:, :k],
-                dtype=np.float64,
-            )
-            rows[:, k:] = 0.0
-            rows += shift
-            most = rows.max(axis=1, keepdims=True)
-            np.exp2(rows - most, out=rows)
-            rows *= self._row_factors(block, rows.sum(axis=1), most[:, 0])[:, None]
-        return entries
-
-    def _row_factors(self, block: slice, sums: np.ndarray, most: np.ndarray) -> np.ndarray:
-        """What the rows' entries, scaled to a maximum of one, are multiplied with."""
-        problem = self._problem
-        if problem.row_power == 1:
-            exact: np.ndarray = problem.row_mass[block] / sums
-            return exact
-        with np.errstate(divide="ignore"):
-            logs = problem.row_power * (np.log2(problem.row_mass[block] / sums) - most) + most
-        return np.exp2(logs)
+        return self._problem.entries(self._solution.g)[:, self._problem.costs.k :].sum(1)
 
 
-def finish(problem: Problem, solution: Solution, k: int, epsilon: float) -> SinkhornResult:
-    """Labels, counts and potentials of a solution for k real columns."""
-    shift = solution.g + problem.lift
-    labels = np.empty(problem.costs.n, dtype=np.int32)
-    for block in problem.blocks():
-        labels[block] = problem.costs.labels(block.start, block.stop, problem.scale, shift)
-    counts = problem.all_reduce(np.bincount(labels, minlength=k).astype(np.float64), "sum")
+def finish(problem: Problem, solution: Solution, epsilon: float) -> SinkhornResult:
+    """Labels, counts and potentials of a solution."""
+    labels, k = problem.labels(solution.g), problem.costs.k
     to_cost = epsilon * _LN2
     return SinkhornResult(
         row_potential=(solution.row + problem.scale * problem.row_offset) * to_cost,
-        col_potential=solution.g[:k] * to_cost,
+        col_potential=problem.place(solution.g[:k] * to_cost),
         virtual_potential=float(solution.g[k] * to_cost) if solution.g.size > k else None,
         residual=solution.residual,
         n_iter=solution.n_iter,
         converged=solution.converged,
         labels=labels,
-        counts=counts.astype(np.int64),
+        counts=problem.place(problem.counts(labels)),
         epsilon=epsilon,
         _problem=problem,
         _solution=solution,

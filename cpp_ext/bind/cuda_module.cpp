@@ -73,25 +73,23 @@ void sum_rows(DeviceRows x, Tensor<const int64_t, 1> order, Tensor<const int64_t
                  queue(stream));
 }
 
-void row_step(Tensor<const float, 2> cost, Tensor<const double, 1> g, Tensor<const double, 1> log_mass, double epsilon,
-              Tensor<double, 1> f, std::uintptr_t stream) {
+void row_logs(Tensor<const float, 2> cost, Tensor<const double, 1> shift, double scale, Tensor<double, 1> logs,
+              std::uintptr_t stream) {
   const int64_t n = length(cost, 0), k = length(cost, 1);
-  require_equal(length(g, 0), k, "column potentials");
-  require_equal(length(log_mass, 0), n, "row masses");
-  require_equal(length(f, 0), n, "row potentials");
+  require_equal(length(shift, 0), k, "shifts of columns");
+  require_equal(length(logs, 0), n, "sums of rows");
   nb::gil_scoped_release release;
-  cuda::row_step(cost.data(), n, k, g.data(), log_mass.data(), epsilon, f.data(), queue(stream));
+  cuda::row_logs(cost.data(), n, k, shift.data(), scale, logs.data(), queue(stream));
 }
 
-void column_step(Tensor<const float, 2> cost, Tensor<const double, 1> f, Tensor<const double, 1> log_mass, double epsilon,
-                 Bytes scratch, Tensor<double, 1> g, std::uintptr_t stream) {
+void column_logs(Tensor<const float, 2> cost, Tensor<const double, 1> shift, double scale, Bytes scratch,
+                 Tensor<double, 1> logs, std::uintptr_t stream) {
   const int64_t n = length(cost, 0), k = length(cost, 1);
-  require_equal(length(f, 0), n, "row potentials");
-  require_equal(length(log_mass, 0), k, "column masses");
-  require_equal(length(g, 0), k, "column potentials");
+  require_equal(length(shift, 0), n, "shifts of rows");
+  require_equal(length(logs, 0), k, "sums of columns");
   require_equal(length(scratch, 0), cuda::column_scratch_bytes(n, k), "bytes of scratch");
   nb::gil_scoped_release release;
-  cuda::column_step(cost.data(), n, k, f.data(), log_mass.data(), epsilon, scratch.data(), g.data(), queue(stream));
+  cuda::column_logs(cost.data(), n, k, shift.data(), scale, scratch.data(), logs.data(), queue(stream));
 }
 
 }  // namespace
@@ -108,6 +106,6 @@ NB_MODULE(_cuda, m) {
         "stream"_a);
   m.def("pack_codes", &pack_codes, "labels"_a, "nbits"_a, "codes"_a, "stream"_a);
   m.def("sum_rows", &sum_rows, "x"_a, "order"_a, "start"_a, "weights"_a.none(), "sums"_a, "stream"_a);
-  m.def("row_step", &row_step, "cost"_a, "g"_a, "log_mass"_a, "epsilon"_a, "f"_a, "stream"_a);
-  m.def("column_step", &column_step, "cost"_a, "f"_a, "log_mass"_a, "epsilon"_a, "scratch"_a, "g"_a, "stream"_a);
+  m.def("row_logs", &row_logs, "cost"_a, "shift"_a, "scale"_a, "logs"_a, "stream"_a);
+  m.def("column_logs", &column_logs, "cost"_a, "shift"_a, "scale"_a, "scratch"_a, "logs"_a, "stream"_a);
 }

@@ -32,13 +32,12 @@ void pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uin
 void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
               const double* weights, double* sums, void* stream);
 
-// Sinkhorn steps in the log domain for costs (n, k):
-//   row_step     f[i] = epsilon * (log_mass[i] - logsumexp_j (g[j] - cost[i, j]) / epsilon)
-//   column_step  g[j] = epsilon * (log_mass[j] - logsumexp_i (f[i] - cost[i, j]) / epsilon)
-// in float64 and a fixed order. A potential of -infinity takes no part. scratch: column_scratch_bytes(n, k).
-void row_step(const float* cost, int64_t n, int64_t k, const double* g, const double* log_mass, double epsilon, double* f,
-              void* stream);
-void column_step(const float* cost, int64_t n, int64_t k, const double* f, const double* log_mass, double epsilon,
-                 void* scratch, double* g, void* stream);
+// The sums of Sinkhorn's two steps in the log domain, for costs (n, k):
+//   row_logs     logs[i] = log2 sum_j 2^(shift[j] - scale * cost[i, j])
+//   column_logs  logs[j] = log2 sum_i 2^(shift[i] - scale * cost[i, j])
+// in float64 and a fixed order. A shift of -infinity takes no part. scratch: column_scratch_bytes(n, k).
+void row_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, double* logs, void* stream);
+void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch, double* logs,
+                 void* stream);
 
 }  // namespace cluscomp::cuda

@@ -19,9 +19,7 @@ void pack_codes(const int32_t*, int64_t, int64_t, int, uint8_t*, void*) { refuse
 void sum_rows(const void*, RowType, int64_t, const int64_t*, const int64_t*, int64_t, const double*, double*, void*) {
   refuse();
 }
-void row_step(const float*, int64_t, int64_t, const double*, const double*, double, double*, void*) { refuse(); }
-void column_step(const float*, int64_t, int64_t, const double*, const double*, double, void*, double*, void*) {
-  refuse();
-}
+void row_logs(const float*, int64_t, int64_t, const double*, double, double*, void*) { refuse(); }
+void column_logs(const float*, int64_t, int64_t, const double*, double, void*, double*, void*) { refuse(); }
 
 }  // namespace cluscomp::cuda

@@ -66,7 +66,7 @@ CLUSCOMP_BOTH constexpr int64_t candidates_offset(const Shape& s) {
 CLUSCOMP_BOTH constexpr int64_t prepared_bytes(const Shape& s) { return packed_centroids(s).bytes(); }
 CLUSCOMP_BOTH constexpr int64_t scratch_bytes(const Shape& s) { return candidates_offset(s) + packed_rows(s).vectors() * kKept * 4; }
 
-// Scratch of a column step: the largest exponent and a sum of each column of each chunk.
+// Scratch of column_logs: the largest exponent and a sum of each column of each chunk.
 constexpr int64_t kPartBytes = 16;
 CLUSCOMP_BOTH constexpr int64_t column_scratch_bytes(int64_t n, int64_t k) { return div_up(n, kChunk) * k * kPartBytes; }
 

@@ -1,4 +1,4 @@
-// The other kernels: codes, centroid sums, Sinkhorn's two steps. Each result has one writer and a fixed order of sums.
+// The other kernels: codes, centroid sums, the sums of Sinkhorn's two steps. Each result has one writer and a fixed order of sums.
 #include <type_traits>
 
 #include "block.h"
@@ -53,36 +53,35 @@ struct SumRows {
   }
 };
 
-// log sum exp, as largest exponent and sum relative to it.
+// log2 of a sum of powers of two, as largest exponent and sum relative to it.
 struct LogSum {
   double largest, sum;
 
   CLUSCOMP_DEVICE void add(double exponent, double times) {
     if (exponent == -INFINITY) return;
     if (exponent > largest) {
-      sum = sum * exp(largest - exponent) + times;  // exp(-infinity) = 0 at the first
+      sum = sum * exp2(largest - exponent) + times;  // 2^-infinity = 0 at the first
       largest = exponent;
     } else {
-      sum += times * exp(exponent - largest);
+      sum += times * exp2(exponent - largest);
     }
   }
-  CLUSCOMP_DEVICE double value() const { return sum > 0 ? largest + log(sum) : -INFINITY; }
+  CLUSCOMP_DEVICE double value() const { return sum > 0 ? largest + log2(sum) : -INFINITY; }
 };
 
-struct RowStep {
+struct RowLogs {
   const float* cost;
   int64_t n, k;
-  const double *g, *log_mass;
-  double epsilon;
-  double* f;
+  const double* shift;
+  double scale;
+  double* logs;
 
   CLUSCOMP_DEVICE void operator()(Block& block) const {  // one warp a row
     LogSum* part = reinterpret_cast<LogSum*>(block.shared);
     block.threads([&](int t) {
       const int64_t row = block.index * kWarps + t / 32;
       LogSum sum{-INFINITY, 0};
-      for (int64_t j = t % 32; row < n && j < k; j += 32)
-        sum.add((g[j] - static_cast<double>(cost[row * k + j])) / epsilon, 1);
+      for (int64_t j = t % 32; row < n && j < k; j += 32) sum.add(fma(-scale, static_cast<double>(cost[row * k + j]), shift[j]), 1);
       part[t] = sum;
     });
     block.threads([&](int t) {
@@ -90,7 +89,7 @@ struct RowStep {
       if (t % 32 != 0 || row >= n) return;
       LogSum total = part[t];
       for (int lane = 1; lane < 32; ++lane) total.add(part[t + lane].largest, part[t + lane].sum);
-      f[row] = log_mass[row] == -INFINITY ? -INFINITY : epsilon * (log_mass[row] - total.value());
+      logs[row] = total.value();
     });
   }
 };
@@ -98,8 +97,8 @@ struct RowStep {
 struct ColumnParts {
   const float* cost;
   int64_t n, k;
-  const double* f;
-  double epsilon;
+  const double* shift;
+  double scale;
   LogSum* parts;  // (chunks, k)
 
   CLUSCOMP_DEVICE void operator()(Block& block) const {  // one block for kThreads columns of kChunk rows
@@ -109,18 +108,16 @@ struct ColumnParts {
       if (j >= k) return;
       const int64_t end = (chunk + 1) * kChunk < n ? (chunk + 1) * kChunk : n;
       LogSum sum{-INFINITY, 0};
-      for (int64_t i = chunk * kChunk; i < end; ++i) sum.add((f[i] - static_cast<double>(cost[i * k + j])) / epsilon, 1);
+      for (int64_t i = chunk * kChunk; i < end; ++i) sum.add(fma(-scale, static_cast<double>(cost[i * k + j]), shift[i]), 1);
       parts[chunk * k + j] = sum;
     });
   }
 };
 
-struct ColumnStep {
+struct ColumnLogs {
   const LogSum* parts;
   int64_t chunks, k;
-  const double* log_mass;
-  double epsilon;
-  double* g;
+  double* logs;
 
   CLUSCOMP_DEVICE void operator()(Block& block) const {
     block.threads([&](int t) {
@@ -128,7 +125,7 @@ struct ColumnStep {
       if (j >= k) return;
       LogSum total{-INFINITY, 0};
       for (int64_t chunk = 0; chunk < chunks; ++chunk) total.add(parts[chunk * k + j].largest, parts[chunk * k + j].sum);
-      g[j] = log_mass[j] == -INFINITY ? -INFINITY : epsilon * (log_mass[j] - total.value());
+      logs[j] = total.value();
     });
   }
 };
@@ -153,18 +150,17 @@ void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, cons
   }
 }
 
-void row_step(const float* cost, int64_t n, int64_t k, const double* g, const double* log_mass, double epsilon, double* f,
-              void* stream) {
-  launch(RowStep{cost, n, k, g, log_mass, epsilon, f}, warp_blocks(n), kThreads * sizeof(LogSum), stream, "Sinkhorn, rows");
+void row_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, double* logs, void* stream) {
+  launch(RowLogs{cost, n, k, shift, scale, logs}, warp_blocks(n), kThreads * sizeof(LogSum), stream, "Sinkhorn, rows");
 }
 
-void column_step(const float* cost, int64_t n, int64_t k, const double* f, const double* log_mass, double epsilon,
-                 void* scratch, double* g, void* stream) {
+void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch, double* logs,
+                 void* stream) {
   static_assert(sizeof(LogSum) == kPartBytes);
   const int64_t chunks = div_up(n, kChunk), width = div_up(k, kThreads);
   const auto parts = static_cast<LogSum*>(scratch);
-  launch(ColumnParts{cost, n, k, f, epsilon, parts}, chunks * width, 0, stream, "Sinkhorn, parts of columns");
-  launch(ColumnStep{parts, chunks, k, log_mass, epsilon, g}, width, 0, stream, "Sinkhorn, columns");
+  launch(ColumnParts{cost, n, k, shift, scale, parts}, chunks * width, 0, stream, "Sinkhorn, parts of columns");
+  launch(ColumnLogs{parts, chunks, k, logs}, width, 0, stream, "Sinkhorn, columns");
 }
 
 }  // namespace cluscomp::cuda

@@ -31,13 +31,12 @@ void emulated_sum_rows(const void* x, int type, int64_t d, const int64_t* order,
                        const double* weights, double* sums) {
   sum_rows(x, type_of(type), d, order, start, k, weights, sums, nullptr);
 }
-void emulated_row_step(const float* cost, int64_t n, int64_t k, const double* g, const double* log_mass, double epsilon,
-                       double* f) {
-  row_step(cost, n, k, g, log_mass, epsilon, f, nullptr);
+void emulated_row_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, double* logs) {
+  row_logs(cost, n, k, shift, scale, logs, nullptr);
 }
-void emulated_column_step(const float* cost, int64_t n, int64_t k, const double* f, const double* log_mass, double epsilon,
-                          void* scratch, double* g) {
-  column_step(cost, n, k, f, log_mass, epsilon, scratch, g, nullptr);
+void emulated_column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch,
+                          double* logs) {
+  column_logs(cost, n, k, shift, scale, scratch, logs, nullptr);
 }
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 import cluscomp as cc
 from cluscomp import native
-from cluscomp.clustering import device, device_sinkhorn
+from cluscomp.clustering import device
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, UsageError
 
 torch = pytest.importorskip("torch")
@@ -157,35 +157,6 @@ def test_codes_behind_a_rotation(put, rng):
     quantizer = cc.ProductQuantizer(16, 4, 4, rotation="random", n_iter=2).train(x)
     codes = device.encode_on_device(put(x), quantizer.centroids, 4, quantizer.rotation_.matrix)
     assert (codes.cpu().numpy() == quantizer.encode(x)).mean() > 0.999
-
-
-@pytest.mark.parametrize("n,k,epsilon", [(1, 1, 1.0), (50, 7, 0.1), (1030, 300, 0.003)])
-def test_sinkhorn_steps(put, rng, n, k, epsilon):
-    scipy = pytest.importorskip("scipy.special")
-    cost = rng.normal(size=(n, k)).astype("f4")
-    f, g = rng.normal(size=n), rng.normal(size=k)
-    a, b = rng.random(n), rng.random(k)
-    if n > 1:
-        a[1], b[2], f[3], g[4] = 0, 0, -np.inf, -np.inf
-    with np.errstate(divide="ignore"):
-        want_f = epsilon * (np.log(a) - scipy.logsumexp((g - cost) / epsilon, axis=1))
-        want_g = epsilon * (np.log(b) - scipy.logsumexp((f[:, None] - cost) / epsilon, axis=0))
-    got_f = device_sinkhorn.row_step(put(cost), put(g), put(a), epsilon)
-    got_g = device_sinkhorn.column_step(put(cost), put(f), put(b), epsilon)
-    np.testing.assert_allclose(got_f.cpu().numpy(), want_f, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(got_g.cpu().numpy(), want_g, rtol=1e-12, atol=1e-12)
-
-
-def test_sinkhorn_steps_give_balanced_codes(put):
-    """Oracle of RepCONC: documents 0, 0.1, 0.2, 1 and centroids 0, 1; 30 steps at epsilon 0.1."""
-    cost = put((np.array([[0], [0.1], [0.2], [1.0]]) - np.array([[0, 1.0]])).astype("f4") ** 2)
-    f, a, b = put(np.zeros(4)), put(np.full(4, 0.25)), put(np.full(2, 0.5))
-    for _ in range(30):
-        g = device_sinkhorn.column_step(cost, f, b, 0.1)
-        f = device_sinkhorn.row_step(cost, g, a, 0.1)
-    plan = torch.exp((f[:, None] + g[None] - cost) / 0.1).cpu().numpy() * 4
-    np.testing.assert_allclose(plan[:, 0], [0.9573, 0.7519, 0.2909, 0.0], atol=1e-4)
-    assert plan.argmax(1).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,11 @@ class EmulatedKernels:
     def sum_rows(self, x: Any, order: Any, start: Any, weights: Any, sums: Any, stream: int) -> None:
         self._call("sum_rows", x, _type(x), x.shape[1], order, start, sums.shape[0], weights, sums)
 
-    def row_step(self, cost: Any, g: Any, log_mass: Any, epsilon: float, f: Any, stream: int) -> None:
-        self._call("row_step", cost, *cost.shape, g, log_mass, epsilon, f)
+    def row_logs(self, cost: Any, shift: Any, scale: float, logs: Any, stream: int) -> None:
+        self._call("row_logs", cost, *cost.shape, shift, scale, logs)
 
-    def column_step(
-        self, cost: Any, f: Any, log_mass: Any, epsilon: float, scratch: Any, g: Any, stream: int
-    ) -> None:
-        self._call("column_step", cost, *cost.shape, f, log_mass, epsilon, scratch, g)
+    def column_logs(self, cost: Any, shift: Any, scale: float, scratch: Any, logs: Any, stream: int) -> None:
+        self._call("column_logs", cost, *cost.shape, shift, scale, scratch, logs)
 
     def _size(self, name: str, shape: tuple[int, ...]) -> int:
         function = self._library[f"emulated_{name}"]
