@@ -1,4 +1,5 @@
-// The other kernels: codes, centroid sums, the sums of Sinkhorn's two steps. Each result has one writer and a fixed order of sums.
+// The other kernels: codes, centroid sums, the sums of Sinkhorn's two steps. Each result has one writer and a fixed order
+// of sums.
 #include <type_traits>
 
 #include "block.h"
@@ -81,7 +82,8 @@ struct RowLogs {
     block.threads([&](int t) {
       const int64_t row = block.index * kWarps + t / 32;
       LogSum sum{-INFINITY, 0};
-      for (int64_t j = t % 32; row < n && j < k; j += 32) sum.add(fma(-scale, static_cast<double>(cost[row * k + j]), shift[j]), 1);
+      for (int64_t j = t % 32; row < n && j < k; j += 32)
+        sum.add(fma(-scale, static_cast<double>(cost[row * k + j]), shift[j]), 1);
       part[t] = sum;
     });
     block.threads([&](int t) {
@@ -108,7 +110,8 @@ struct ColumnParts {
       if (j >= k) return;
       const int64_t end = (chunk + 1) * kChunk < n ? (chunk + 1) * kChunk : n;
       LogSum sum{-INFINITY, 0};
-      for (int64_t i = chunk * kChunk; i < end; ++i) sum.add(fma(-scale, static_cast<double>(cost[i * k + j]), shift[i]), 1);
+      for (int64_t i = chunk * kChunk; i < end; ++i)
+        sum.add(fma(-scale, static_cast<double>(cost[i * k + j]), shift[i]), 1);
       parts[chunk * k + j] = sum;
     });
   }
