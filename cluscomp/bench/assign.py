@@ -7,8 +7,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from cluscomp.bench.checks import check_labels
 from cluscomp.bench.harness import Case, Measured, Work
 from cluscomp.bench.settings import Settings
@@ -51,17 +49,17 @@ def _run(n: int, k: int, d: int, bench: Workbench) -> list[Measured]:
     return bench.measure(case)
 
 
-def faiss_assign(faiss: ModuleType, x: np.ndarray, centroids: np.ndarray) -> Callable[[], np.ndarray]:
-    """Exact search for one neighbour; the index is made beforehand, outside the time."""
-    index = faiss.IndexFlatL2(x.shape[1])
+def faiss_assign(faiss: ModuleType, x: Any, centroids: Any, index: Any = None) -> Callable[[], Any]:
+    """Exact search for one neighbour; the index (IndexFlatL2) is filled beforehand, outside the time."""
+    index = index or faiss.IndexFlatL2(x.shape[1])
     index.add(centroids)
     return lambda: index.search(x, 1)[1][:, 0]
 
 
-def torch_assign(torch: ModuleType, x: np.ndarray, centroids: np.ndarray) -> Callable[[], np.ndarray]:
+def torch_assign(torch: ModuleType, x: Any, centroids: Any) -> Callable[[], Any]:
     """Blocks of rows times all centroids, plus half the norms, and the largest."""
-    rows, c = torch.from_numpy(x), torch.from_numpy(centroids)
-    return lambda: torch_labels(torch, rows, c).numpy()
+    rows, c = torch.as_tensor(x), torch.as_tensor(centroids)
+    return lambda: torch_labels(torch, rows, c)
 
 
 def torch_labels(torch: ModuleType, rows: Any, centroids: Any) -> Any:

@@ -35,12 +35,14 @@ class Work:
     """What a plain method would do: the unit in which speed is stated, the same for every contender.
 
     flops: floating-point operations (2 for a multiply-add), or None where no figure is fair. bytes: that a
-    memory-bound method would read, or None where arithmetic is the limit. queries: answered.
+    memory-bound method would read, or None where arithmetic is the limit. queries: answered. peak_gflops: of
+    the device that does it; None = the processor, whose peak the run measures.
     """
 
     flops: float | None = None
     bytes: float | None = None
     queries: int | None = None
+    peak_gflops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,14 @@ class Stopwatch:
             self.progress(min(done, self.rounds), self.rounds)
 
 
+def host_array(output: Any) -> Any:
+    """A torch tensor as a NumPy array on the host; anything else as it is."""
+    return output.cpu().numpy() if hasattr(output, "cpu") else output
+
+
 def measure(case: Case, stopwatch: Stopwatch) -> Measured:
     """Warm up, check, time. Contenders whose results are not equal are not timed: there is nothing to win."""
-    outputs = {contender.name: contender.run() for contender in case.contenders}
+    outputs = {contender.name: host_array(contender.run()) for contender in case.contenders}
     verdict = case.check(outputs)
     del outputs
     seconds: dict[str, list[float]] = {}

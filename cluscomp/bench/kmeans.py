@@ -57,13 +57,15 @@ def check_objectives(x: np.ndarray, tolerance: float, centroids: Mapping[str, np
     return check_not_above(losses, tolerance, "objective")
 
 
-def faiss_kmeans(faiss: ModuleType, x: np.ndarray, start: np.ndarray) -> Callable[[], np.ndarray]:
+def faiss_kmeans(
+    faiss: ModuleType, x: np.ndarray, start: np.ndarray, *, gpu: bool = False
+) -> Callable[[], np.ndarray]:
     """faiss.Kmeans on all rows."""
     k, d = start.shape
 
     def run() -> np.ndarray:
         kmeans = faiss.Kmeans(
-            d, k, niter=STEPS, nredo=1, min_points_per_centroid=1, max_points_per_centroid=x.shape[0]
+            d, k, niter=STEPS, nredo=1, gpu=gpu, min_points_per_centroid=1, max_points_per_centroid=x.shape[0]
         )
         kmeans.train(x, init_centroids=start)
         return np.asarray(kmeans.centroids)
@@ -71,9 +73,9 @@ def faiss_kmeans(faiss: ModuleType, x: np.ndarray, start: np.ndarray) -> Callabl
     return run
 
 
-def torch_kmeans(torch: ModuleType, x: np.ndarray, start: np.ndarray) -> Callable[[], np.ndarray]:
+def torch_kmeans(torch: ModuleType, x: Any, start: np.ndarray) -> Callable[[], Any]:
     """Assignment by matrix products, sums by index_add; an empty cluster keeps its centroid."""
-    rows = torch.from_numpy(x)
+    rows = torch.as_tensor(x)
 
     def step(centroids: Any) -> Any:
         labels = torch_labels(torch, rows, centroids)
@@ -81,10 +83,10 @@ def torch_kmeans(torch: ModuleType, x: np.ndarray, start: np.ndarray) -> Callabl
         counts = torch.bincount(labels, minlength=len(centroids))[:, None]
         return torch.where(counts > 0, sums / counts.clamp(min=1), centroids)
 
-    def run() -> np.ndarray:
-        centroids = torch.from_numpy(start)
+    def run() -> Any:
+        centroids = torch.as_tensor(start, device=rows.device)
         for _ in range(STEPS):
             centroids = step(centroids)
-        return np.asarray(centroids.numpy())
+        return centroids
 
     return run

@@ -49,7 +49,9 @@ def measure_peak(threads: int, *, quick: bool = False) -> Peak:
     The limit of a processor is what the best program reaches, so the best try of the best library counts.
     """
     side = 512 if quick else 2048
-    results = {name: 2 * side**3 / _best(product) / 1e9 for name, product in _products(side, threads).items()}
+    results = {
+        name: 2 * side**3 / best_seconds(product) / 1e9 for name, product in _products(side, threads).items()
+    }
     library = max(results, key=lambda name: results[name])
     return Peak(threads, results[library], library, side, _read_rate(threads, quick=quick))
 
@@ -77,10 +79,11 @@ def _read_rate(threads: int, *, quick: bool) -> float:
     x = np.ones((1 << 24) if quick else (1 << 27), dtype=np.float32)
     parts = np.array_split(x, threads)
     with ThreadPoolExecutor(threads) as pool:
-        return x.nbytes / _best(lambda: list(pool.map(np.max, parts))) / 1e9
+        return x.nbytes / best_seconds(lambda: list(pool.map(np.max, parts))) / 1e9
 
 
-def _best(run: Callable[[], Any]) -> float:
+def best_seconds(run: Callable[[], Any]) -> float:
+    """Least wall-clock seconds of a few tries."""
     seconds = []
     for _ in range(_TRIES):
         start = time.perf_counter()

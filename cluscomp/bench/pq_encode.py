@@ -105,15 +105,16 @@ def faiss_quantizer(faiss: ModuleType, codebooks: np.ndarray) -> Any:
     return quantizer
 
 
-def torch_encode(torch: ModuleType, x: np.ndarray, codebooks: np.ndarray) -> Callable[[], np.ndarray]:
+def torch_encode(torch: ModuleType, x: Any, codebooks: np.ndarray) -> Callable[[], Any]:
     """One batched matrix product a block of rows, and the largest."""
     m, _, width = codebooks.shape
-    words = torch.from_numpy(codebooks)
+    rows = torch.as_tensor(x)
+    words = torch.as_tensor(codebooks, device=rows.device)
     half = (-(words * words).sum(2) / 2)[:, None, :]
-    blocks = torch.from_numpy(x).view(-1, m, width).split(TORCH_BLOCK)
+    blocks = rows.view(-1, m, width).split(TORCH_BLOCK)
 
-    def run() -> np.ndarray:
+    def run() -> Any:
         found = [torch.baddbmm(half, b.transpose(0, 1), words.transpose(1, 2)).argmax(2).T for b in blocks]
-        return np.asarray(torch.cat(found).to(torch.uint8).numpy())
+        return torch.cat(found).to(torch.uint8)
 
     return run

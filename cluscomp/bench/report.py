@@ -22,7 +22,8 @@ class Row:
 
     seconds: median over the rounds; seconds_min, seconds_max: its spread; None where there is no time, and
     `note` says why. ratio: rival's seconds over ours, median over the rounds (above 1: we are faster).
-    gflops: operations of the plain method over seconds; peak_share: of the measured float32 peak. Likewise
+    gflops: operations of the plain method over seconds; peak_share: of the measured float32 peak (gpu:
+    bfloat16, of the device). Likewise
     gbytes_per_s and memory_share for the bytes that the plain method reads, where memory is its limit.
     """
 
@@ -115,7 +116,7 @@ def _row(benchmark: str, measured: Measured, name: str, peak: Peak) -> Row:
         rounds=len(seconds),
         ratio=_ratio(measured, name),
         gflops=gflops,
-        peak_share=None if gflops is None else gflops / peak.gflops,
+        peak_share=None if gflops is None else gflops / (measured.work.peak_gflops or peak.gflops),
         gbytes_per_s=gbytes,
         memory_share=None if gbytes is None else gbytes / peak.gbytes_per_s,
         queries_per_s=_rate(measured.work.queries, middle, 1),

@@ -26,8 +26,8 @@ def bench(
         str,
         typer.Argument(
             metavar="NAME",
-            help="assign, balanced, flat, kmeans, lists, maxsim, pool, pq-encode, pq-train, scan, sinkhorn, "
-            "or all.",
+            help="assign, balanced, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, scan, "
+            "sinkhorn, or all (gpu only where there is one).",
             show_default=False,
         ),
     ],
@@ -87,13 +87,15 @@ def bench(
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
+    from cluscomp import native
     from cluscomp.bench import BENCHMARKS, Settings, run_benchmarks
     from cluscomp.bench.rivals import choose
 
     settings = Settings(
         rivals=choose(vs), threads=threads, repeat=repeat, quick=quick, n=n, seed=seed, data=data, only=only
     )
-    names = list(BENCHMARKS) if name == ALL else [name]
+    every = [known for known in BENCHMARKS if known != "gpu" or native.cuda_available()]
+    names = every if name == ALL else [name]
     with StageProgress(quiet=quiet) as progress:
         report = run_benchmarks(names, settings, simd=simd, progress=progress)
     _show(report, as_json=as_json, as_markdown=as_markdown)

@@ -16,7 +16,7 @@ def no_tokens(monkeypatch, tmp_path):
     monkeypatch.setenv("CLUSCOMP_SHARED_DATA", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "gpu"])
 def test_case(name):
     settings = Settings(rivals=RIVALS, threads=1, repeat=1, quick=True, n=1200)
     report = run_benchmarks([name], settings)
