@@ -65,8 +65,8 @@ def train_kmeans(
     """Cluster the rows of x (n, d) and return centroids, as `KMeans` does, with a progress callback.
 
     x is read in blocks, so a memory map may be larger than memory; a torch CUDA tensor is clustered on its
-    GPU, as `KMeans` says. with_labels: also assign every row to the
-    final centroids. progress(done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
+    GPU, as `KMeans` says. with_labels: also assign every row to the final centroids. progress(done, total)
+    counts rows assigned. seed: as numpy.random.default_rng takes it.
     Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
     """
     return cluster_rows(

@@ -7,6 +7,7 @@
 // Values that a thread keeps from phase to phase are PerThread or PerWarp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -160,8 +161,8 @@ inline float add_cut(float sum, const float* a, const float* b) {
     terms[l + 1] = vanishes ? 0.0 : static_cast<double>(a[l]) * static_cast<double>(b[l]);
     if (!(std::fabs(terms[l + 1]) <= largest)) largest = std::fabs(terms[l + 1]);
   }
-  const double unit = std::ldexp(1.0, std::ilogb(largest) - 23);
   const bool cut = largest > 0 && largest < 0x1p120;
+  const double unit = cut ? std::ldexp(1.0, std::ilogb(largest) - 23) : 1.0;
   for (int l = 0; l <= kTensorTerms; ++l) total += cut ? std::trunc(terms[l] / unit) * unit : terms[l];
   const float nearest = static_cast<float>(total);
   return cut && std::fabs(nearest) > std::fabs(total) ? std::nextafter(nearest, 0.0f) : nearest;
@@ -179,7 +180,7 @@ template <class Kernel>
 void launch(const Kernel& kernel, int64_t blocks, size_t shared, void*, const char*) {
   std::vector<uint64_t> memory((shared + 7) / 8);
   for (int64_t index = 0; index < blocks; ++index) {
-    std::memset(memory.data(), 0xff, memory.size() * 8);  // NaN: shared memory starts as anything
+    std::fill(memory.begin(), memory.end(), ~uint64_t{0});  // NaN: shared memory starts as anything
     Block block{index, reinterpret_cast<unsigned char*>(memory.data())};
     kernel(block);
   }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,6 +29,7 @@ def compile_emulation(folder: Path) -> ctypes.CDLL:
         pytest.skip("no C++ compiler (c++, g++ or $CXX) for the emulated CUDA kernels")
     library = folder / "cuda_emulated.so"
     flags = ["-std=c++20", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
+    flags += shlex.split(os.environ.get("CXXFLAGS", ""))  # sanitizers: see CONTRIBUTING.md
     subprocess.run([compiler, *flags, f"-I{SOURCES}/include", "-x", "c++", source, "-o", library], check=True)
     return ctypes.CDLL(str(library))
 
