@@ -192,15 +192,19 @@ def scan_pq(
     skip: np.ndarray | None = None,
     coarse: np.ndarray | None = None,
     interleaved: bool = False,
+    rough: bool = False,
+    bases: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k of the probed lists by asymmetric distance (Jegou et al. 2011), as `scan_rows` returns them.
 
     coarse: (n_lists, d) float32 when codes are residuals to the centroid of their list.
     interleaved: 4-bit codes went through `interleave_codes`; results are the same, sooner.
+    rough: scores of interleaved codes may be sums of 7-bit table entries, as good for choosing the candidates
+    of a rerank. bases: (nq, n_probes) float32 inner products of queries with rows of `coarse`, if known.
     """
     codebook = _codebook(codebooks, nbits)
     return _core.scan_pq(
-        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved
+        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved, rough, bases
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress, Ticker
-from cluscomp.indexes.ivf import Intake, Ivf, common_scale
+from cluscomp.indexes.ivf import Intake, Ivf, Probes, common_scale
 from cluscomp.indexes.key import BIVF
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 
@@ -84,11 +84,11 @@ class BalancedIvf(Ivf):
             self._finder = native.Candidates(self.centroids, self.metric, self.prices.astype(np.float64))
         return np.asarray(self._finder.nearest(self._comparable(x), length)[0])
 
-    def probe(self, queries: np.ndarray, nprobe: int) -> np.ndarray:
-        """The nprobe best lists (nq, nprobe) int32 of each query, best first."""
+    def probe(self, queries: np.ndarray, nprobe: int) -> Probes:
+        """The nprobe best lists of each query, best first."""
         if nprobe == 1:
-            return self.assign(queries)[:, None]
-        return self.preferences(queries, nprobe)
+            return Probes(self.assign(queries)[:, None])
+        return Probes(self.preferences(queries, nprobe))
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress
+from cluscomp.indexes.ivf import Probes
 from cluscomp.indexes.key import PQ, SQ4, SQ8, CodecSpec, Flat, RepCONC, SQfp16
 from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.product_codecs import FourBitCodec, LearnedProductCodec, ProductCodec
@@ -78,11 +79,15 @@ class Codec(Protocol):
         self,
         queries: np.ndarray,
         lists: ListView,
-        probes: np.ndarray,
+        probes: Probes,
         k: int,
         metric: str,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1."""
+        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1.
+
+        rough: scores only choose the candidates of a rerank, so a codec may round them.
+        """
 
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str

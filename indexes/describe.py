@@ -145,7 +145,7 @@ def _scanned(index: StoredIndex, sizes: np.ndarray, nprobe: int) -> dict[str, An
     partition = index.pipeline.partition
     assert partition is not None
     some = np.linspace(0, sizes.size - 1, min(sizes.size, _PROBED_CENTROIDS)).astype(np.int64)
-    rows = scanned_rows(sizes, partition.probe(partition.centroids[some], nprobe))
+    rows = scanned_rows(sizes, partition.probe(partition.centroids[some], nprobe).lists)
     order, weights = np.argsort(rows, kind="stable"), sizes[some]
     reached = np.cumsum(weights[order])
     median, most = (int(rows[order[np.searchsorted(reached, q * reached[-1])]]) for q in (0.5, 0.99))

@@ -11,6 +11,7 @@ s.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,16 @@ from cluscomp.indexes.parameters import ArraySpec, Parameters
 from cluscomp.indexes.shadow import Shadow, build_shadow, search_shadow
 
 KMEANS_ITERATIONS = 20
+
+
+@dataclass(frozen=True)
+class Probes:
+    """lists: (nq, nprobe) int32 lists that each query visits, best first; negative is none. products: (nq,
+    nprobe) float32 inner products of the queries with their centroids, None where nobody computed them.
+    """
+
+    lists: np.ndarray
+    products: np.ndarray | None = None
 
 
 class Intake(Protocol):
@@ -88,18 +99,17 @@ class Ivf:
         """x minus the centroid of each row's list, float32."""
         return x - self.centroids[labels]
 
-    def probe(self, queries: np.ndarray, nprobe: int) -> np.ndarray:
-        """The nprobe best lists (nq, nprobe) int32 of each query, best first; the first is the list `assign`
-        gives.
-        """
+    def probe(self, queries: np.ndarray, nprobe: int) -> Probes:
+        """The nprobe best lists of each query; the first is the list `assign` gives."""
         if nprobe == self.nlist:
-            return np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe)).copy()
+            every = np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe))
+            return Probes(every.copy())
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
-            return self.assign(queries)[:, None].astype(np.int32)
+            return Probes(self.assign(queries)[:, None].astype(np.int32))
         if self._shadow is None:
             self._shadow = build_shadow(self.centroids, self.metric)
-        _, lists = search_shadow(self._shadow, self.centroids, queries, nprobe, self.metric, None)
-        return lists.astype(np.int32)
+        scores, lists = search_shadow(self._shadow, self.centroids, queries, nprobe, self.metric, None)
+        return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

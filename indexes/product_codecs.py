@@ -20,6 +20,7 @@ from cluscomp.indexes.parameters import ArraySpec, Parameters
 
 if TYPE_CHECKING:
     from cluscomp.indexes.codecs import ListView
+    from cluscomp.indexes.ivf import Probes
 
 PQ_ITERATIONS = 25
 
@@ -80,9 +81,10 @@ class ProductCodec:
         self,
         queries: np.ndarray,
         lists: ListView,
-        probes: np.ndarray,
+        probes: Probes,
         k: int,
         metric: str,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.scan_pq(
             queries,
@@ -91,12 +93,14 @@ class ProductCodec:
             self.nbits,
             lists.offsets,
             lists.positions,
-            probes,
+            probes.lists,
             k,
             metric,
             lists.skip,
             lists.coarse,
             self.interleaved,
+            rough,
+            None if lists.coarse is None else probes.products,
         )
 
     def rescore(

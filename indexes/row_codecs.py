@@ -15,6 +15,7 @@ from cluscomp.indexes.shadow import search_shadow
 
 if TYPE_CHECKING:
     from cluscomp.indexes.codecs import ListView
+    from cluscomp.indexes.ivf import Probes
 
 FLOAT16_MAX = 65504.0
 
@@ -54,14 +55,15 @@ class FloatCodec:
         self,
         queries: np.ndarray,
         lists: ListView,
-        probes: np.ndarray,
+        probes: Probes,
         k: int,
         metric: str,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         if lists.shadow is not None:
             return search_shadow(lists.shadow, lists.codes, queries, k, metric, lists.skip)
         return native.scan_rows(
-            queries, lists.codes, lists.offsets, lists.positions, probes, k, metric, lists.skip
+            queries, lists.codes, lists.offsets, lists.positions, probes.lists, k, metric, lists.skip
         )
 
     def rescore(
@@ -111,9 +113,10 @@ class ScalarCodec:
         self,
         queries: np.ndarray,
         lists: ListView,
-        probes: np.ndarray,
+        probes: Probes,
         k: int,
         metric: str,
+        rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         q = self.quantizer
         return native.scan_sq8(
@@ -123,7 +126,7 @@ class ScalarCodec:
             q.vdiff,
             lists.offsets,
             lists.positions,
-            probes,
+            probes.lists,
             k,
             metric,
             lists.skip,

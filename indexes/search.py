@@ -13,6 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
+from cluscomp.indexes.ivf import Probes
 from cluscomp.indexes.pipeline import Pipeline
 from cluscomp.indexes.segment import Segment
 from cluscomp.indexes.stored import StoredSegment
@@ -83,14 +84,15 @@ def _scan(
     queries: np.ndarray,
     k: int,
     nprobe: int,
+    rough: bool = False,
 ) -> Hits:
-    """Best k by the codes; scores are those of the codes."""
+    """Best k by the codes; scores are those of the codes, rounded where they may be rough."""
     if pipeline.partition is None:
-        probes, coarse = np.zeros((queries.shape[0], 1), dtype=np.int32), None
+        probes, coarse = Probes(np.zeros((queries.shape[0], 1), dtype=np.int32)), None
     else:
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
-    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k) for segment in segments]
+    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k, rough) for segment in segments]
     return merged_hits(segments, found, k)
 
 
@@ -111,12 +113,13 @@ def _scan_segment(
     pipeline: Pipeline,
     segment: Segment,
     queries: np.ndarray,
-    probes: np.ndarray,
+    probes: Probes,
     coarse: np.ndarray | None,
     k: int,
+    rough: bool,
 ) -> Hits:
     scores, positions = pipeline.codec.scan(
-        queries, segment.list_view(coarse), probes, k, pipeline.score_metric
+        queries, segment.list_view(coarse), probes, k, pipeline.score_metric, rough
     )
     segment.check_positions(positions)
     return Hits(scores, positions)
@@ -209,4 +212,4 @@ def _candidates(
     pipeline: Pipeline, segments: Sequence[Segment], projected: np.ndarray, k: int, nprobe: int, factor: int
 ) -> Hits:
     n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    return _scan(pipeline, segments, projected, min(k * factor, n_live), nprobe)
+    return _scan(pipeline, segments, projected, min(k * factor, n_live), nprobe, rough=True)

@@ -31,9 +31,8 @@ def probed_lists(index: Index, queries: np.ndarray, nprobe: int | None = None) -
     pipeline = index.pipeline
     if pipeline.partition is None:
         return np.zeros((len(rows), 1), dtype=np.int32)
-    return pipeline.partition.probe(
-        pipeline.project_queries(pipeline.base_rows(rows)), nprobe or index.nprobe
-    )
+    projected = pipeline.project_queries(pipeline.base_rows(rows))
+    return pipeline.partition.probe(projected, nprobe or index.nprobe).lists
 
 
 def candidates(

@@ -87,7 +87,7 @@ def _sizes(index: StoredIndex) -> np.ndarray:
 
 
 def _rows_read(index: Any, queries: np.ndarray, nprobe: int) -> np.ndarray:
-    return scanned_rows(_sizes(index), index.pipeline.partition.probe(queries, nprobe))
+    return scanned_rows(_sizes(index), index.pipeline.partition.probe(queries, nprobe).lists)
 
 
 def _most_probes(index: Any, queries: np.ndarray, rows: float) -> int:

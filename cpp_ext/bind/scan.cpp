@@ -128,7 +128,8 @@ void bind_scan(nb::module_& m) {
   m.def("scan_pq",
         [](Queries queries, Codes codes, const PqCodebook& codebook, Offsets offsets, Positions positions,
            Probes probes, int64_t k, const std::string& metric, Skip skip,
-           std::optional<In<float, Matrix2>> coarse, bool interleaved) {
+           std::optional<In<float, Matrix2>> coarse, bool interleaved, bool rough,
+           std::optional<In<float, Matrix2>> bases) {
           require_equal(static_cast<int64_t>(queries.shape(1)), codebook.d(), "columns of queries");
           if (interleaved && codebook.nbits() != 4) throw std::invalid_argument("only 4-bit codes are interleaved");
           require_equal(static_cast<int64_t>(codes.shape(1)), codebook.code_size(), "columns of codes");
@@ -141,16 +142,21 @@ void bind_scan(nb::module_& m) {
           const float* centroids = coarse ? coarse->data() : nullptr;
           if (!interleaved)
             return run_search(pq_scorer(codebook, codes.data(), centroids, metric_of(metric)), view, queries, probes, k);
-          const Metric kind = metric_of(metric);
+          const FourBitCodes stored{codebook, codes.data(), centroids, metric_of(metric), rough};
+          if (bases) {
+            require_equal(static_cast<int64_t>(bases->shape(0)), static_cast<int64_t>(probes.shape(0)), "rows of bases");
+            require_equal(static_cast<int64_t>(bases->shape(1)), static_cast<int64_t>(probes.shape(1)), "columns of bases");
+            if (!centroids || stored.metric != Metric::ip) throw std::invalid_argument("bases are inner products with coarse");
+          }
           return run(queries, probes, k, [&](float* scores, int64_t* found) {
-            search_interleaved(codebook, codes.data(), centroids, kind, view,
-                               static_cast<int64_t>(offsets.shape(0)) - 1, queries.data(),
-                               static_cast<int64_t>(queries.shape(0)), probes.data(),
+            search_interleaved(stored, view, static_cast<int64_t>(offsets.shape(0)) - 1, queries.data(),
+                               static_cast<int64_t>(queries.shape(0)), probes.data(), bases ? bases->data() : nullptr,
                                static_cast<int64_t>(probes.shape(1)), k, scores, found);
           });
         },
         "queries"_a, "codes"_a, "codebook"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
-        "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false);
+        "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false, "rough"_a = false,
+        "bases"_a = nb::none());
 
   m.def("interleave_codes",
         [](Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {

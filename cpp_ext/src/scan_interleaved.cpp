@@ -14,89 +14,29 @@
 
 #include "cluscomp/kernels.h"
 #include "cluscomp/parallel.h"
+#include "cluscomp/reservoir.h"
 #include "cluscomp/scan.h"
-#include "cluscomp/topk.h"
+#include "four_bit_tables.h"
 
 namespace cluscomp {
 namespace {
 
 constexpr int64_t kPairRows = 2 * kGroupRows;
 constexpr int64_t kPieceRows = 512 * kPairRows;  // a longer list is visited in pieces
-constexpr int kTogether = 4;                     // rows that are summed in float32 side by side
+constexpr int kTogether = FourBitTables::kTogether;
 constexpr int64_t kMostQueries = 1024;           // of one pass over the lists; their tables take 15 KB each at 192 codes
 constexpr size_t kMostWaiting = 256;             // and 2 k: rows that wait for float32 at most
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Codes {
-  const PqCodebook& book;
-  const uint8_t* codes;
-  const float* coarse;
-  Metric metric;
-  const Lists& lists;
-  int64_t total_rows;
-
-  int64_t bytes() const { return book.code_size(); }
-  // With residual codes <q, c + r> = <q, c> + <q, r>: one table serves all lists. |q - c - r|^2 needs one a list.
-  bool table_per_list() const { return coarse && metric == Metric::l2; }
-  float sign() const { return metric == Metric::ip ? 1.0f : -1.0f; }
-};
-
-// The tables of one query, and for one list where lists have their own.
-class Tables {
- public:
-  void fill(const Codes& codes, const float* query) {
-    const int64_t m = codes.book.m();
-    floats_.resize(static_cast<size_t>(codes.bytes() * 32));  // beyond the last code: zero
-    bytes_.resize(static_cast<size_t>(codes.bytes() * 32));
-    codes.book.tables(query, codes.metric, floats_.data());
-    scale_ = kernels().byte_tables(floats_.data(), m, codes.sign(), bytes_.data());
-    // float32 sums of m entries are off by at most this much
-    slack_ = scale_.magnitude * static_cast<double>(m + 2) * 0x1p-24;
-    usable_ = std::isfinite(scale_.step) && std::isfinite(scale_.magnitude) && codes.bytes() <= kMaxFourBitBytes;
-    if (!usable_) std::fill(bytes_.begin(), bytes_.end(), uint8_t{0});
-  }
-  const uint8_t* bytes() const { return bytes_.data(); }
-
-  // The least sum of bytes with which a row may score `threshold`; 65536 where none can. base: added to every sum.
-  int64_t needed(float threshold, float base) const {
-    if (!usable_ || threshold == -kInfinity) return 0;
-    const double value = static_cast<double>(threshold) - static_cast<double>(base);
-    const double rounding =
-        slack_ + 0x1p-21 * (std::fabs(value) + std::fabs(static_cast<double>(base)) + std::fabs(scale_.low));
-    const double sum = (value - scale_.low - rounding) / static_cast<double>(scale_.step);
-    return sum > 65535 ? 65536 : static_cast<int64_t>(std::max(0.0, std::ceil(sum)));
-  }
-  // Scores of kTogether rows, so that the additions of one do not wait for those of another; sums as pq_scorer does.
-  // at[i] points at the first byte of a row whose bytes are stride[i] apart.
-  void exact_scores(const Codes& codes, const uint8_t* const* at, const int64_t* stride, float base, float* out) const {
-    float sum[kTogether];
-    std::fill_n(sum, kTogether, base);
-    const float* table = floats_.data();
-    for (int64_t j = 0; j < codes.bytes(); ++j, table += 32)
-      for (int i = 0; i < kTogether; ++i) {
-        const uint8_t value = at[i][j * stride[i]];
-        sum[i] += table[value & 15] + table[16 + (value >> 4)];
-      }
-    for (int i = 0; i < kTogether; ++i) out[i] = codes.metric == Metric::ip ? sum[i] : -sum[i];
-  }
-
- private:
-  std::vector<float> floats_;   // [bytes][2][16], for exact scores
-  std::vector<uint8_t> bytes_;  // the layout of Kernels::reach_u4
-  TableScale scale_{};
-  double slack_ = 0;
-  bool usable_ = false;
-};
 
 struct Query {
   const float* values;
-  Tables tables;
-  TopK best;
+  const float* bases;  // what lists add to scores, in the order of the probes; or null
+  FourBitTables tables;
+  Reservoir best;
 };
 
 struct Visit {
   int64_t list, begin, end;  // rows; `begin` is a whole number of pairs after the first row of the list
-  int32_t query;
+  int32_t query, probe;
 };
 
 // A row whose bound reached the threshold, and its sum of bytes.
@@ -108,14 +48,15 @@ struct Waiting {
 // Up to four queries at the rows of one visit.
 class Scan {
  public:
-  Scan(const Codes& codes, int64_t k)
-      : codes_(codes), k_(static_cast<size_t>(k)), rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
+  Scan(const FourBitCodes& codes, const Lists& lists, int64_t total_rows, int64_t k)
+      : codes_(codes), lists_(lists), stop_(codes.codes + total_rows * codes.bytes()), k_(static_cast<size_t>(k)),
+        rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
   void visit(const Visit* visits, int count, std::vector<Query>& queries) {
-    for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q].list);
-    const auto [list, begin, end, first_query] = visits[0];
-    list_begin_ = codes_.lists.offsets[list];
-    list_end_ = codes_.lists.offsets[list + 1];
+    const auto [list, begin, end, first_query, first_probe] = visits[0];
+    list_begin_ = lists_.offsets[list];
+    list_end_ = lists_.offsets[list + 1];
+    for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q]);
     for (int64_t row = begin; row < end; row += kPairRows) {
       const uint8_t* first = group(row);
       const uint8_t* second = row + kGroupRows < end ? group(row + kGroupRows) : first;
@@ -124,17 +65,19 @@ class Scan {
       kern_.reach_u4(first, second, codes_.bytes(), bytes_, limits_, count, masks, sums_);
       const uint64_t valid = n == 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
       for (int q = 0; q < count; ++q)
-        if (masks[q] & valid) keep(q, row, masks[q] & valid);
+        if (masks[q] & valid && !closed_[q]) keep(q, row, masks[q] & valid);
     }
     for (int q = 0; q < count; ++q) settle(q);
   }
 
  private:
   const Kernels& kern_ = kernels();
-  const Codes& codes_;
+  const FourBitCodes& codes_;
+  const Lists& lists_;
+  const uint8_t* stop_;
   size_t k_;
   std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
-  std::vector<float> residual_;
+  std::vector<float> residual_, floats_;
   std::vector<Waiting> waiting_[kSharedQueries];
   Query* queries_[kSharedQueries];
   float base_[kSharedQueries];
@@ -144,17 +87,17 @@ class Scan {
   uint16_t sums_[kSharedQueries * 64];
   int64_t list_begin_ = 0, list_end_ = 0;
 
-  void enter(int q, Query& query, int64_t list) {
-    const int64_t d = codes_.book.d();
+  void enter(int q, Query& query, const Visit& visit) {
     queries_[q] = &query;
-    base_[q] = 0;
+    base_[q] = query.bases ? query.bases[visit.probe] : 0;
     if (codes_.coarse) {
-      const float* centroid = codes_.coarse + list * d;
+      const int64_t d = codes_.book.d();
+      const float* centroid = codes_.coarse + visit.list * d;
       if (codes_.table_per_list()) {
         residual_.resize(static_cast<size_t>(d));
         for (int64_t j = 0; j < d; ++j) residual_[j] = query.values[j] - centroid[j];
-        query.tables.fill(codes_, residual_.data());
-      } else {
+        query.tables.fill(codes_, residual_.data(), floats_);
+      } else if (!query.bases) {
         base_[q] = kern_.dot(query.values, centroid, RowType::f32, d);
       }
     }
@@ -172,25 +115,33 @@ class Scan {
     const uint8_t* at = codes_.codes + row * codes_.bytes();
     const int64_t n = list_end_ - row;
     if (n >= kGroupRows) return at;
-    const uint8_t* stop = codes_.codes + codes_.total_rows * codes_.bytes();
     for (int64_t j = 0; j < codes_.bytes(); ++j, at += n) {
       uint8_t* to = rest_.data() + j * kGroupRows;
-      at + kGroupRows <= stop ? std::copy_n(at, kGroupRows, to) : std::copy_n(at, n, to);
+      at + kGroupRows <= stop_ ? std::copy_n(at, kGroupRows, to) : std::copy_n(at, n, to);
     }
     return rest_.data();
   }
 
   void keep(int q, int64_t first, uint64_t mask) {
-    if (closed_[q]) return;
+    Query& query = *queries_[q];
+    const bool rough = query.tables.rough();
+    const float before = query.best.threshold();
     for (; mask; mask &= mask - 1) {
       const int r = __builtin_ctzll(mask);
-      if (codes_.lists.skip && codes_.lists.skip[first + r]) continue;
-      waiting_[q].push_back({first + r, sums_[q * 64 + sum_slot(r)]});
+      const uint16_t sum = sums_[q * 64 + sum_slot(r)];
+      if (lists_.skip && lists_.skip[first + r]) continue;
+      if (rough)
+        query.best.push(query.tables.value(sum, base_[q]), lists_.position(first + r));
+      else
+        waiting_[q].push_back({first + r, sum});
     }
     if (waiting_[q].size() >= 2 * k_ + kMostWaiting) settle(q);
+    if (rough && query.best.threshold() != before) set_limit(q);
   }
+  // Sums the rows that wait in float32: the k of the highest bounds first, after which few others still reach.
   void settle(int q) {
     std::vector<Waiting>& rows = waiting_[q];
+    if (rows.empty()) return;
     const size_t sure = std::min(k_, rows.size());
     if (sure < rows.size())
       std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(sure), rows.end(),
@@ -203,7 +154,7 @@ class Scan {
       size_t n = 0;
       for (; next < end && n < kTogether; ++next)
         if (next->sum >= limits_[q]) still[n++] = *next;
-      score(q, still, n);
+      if (n) score(q, still, n);
     }
     rows.clear();
   }
@@ -222,9 +173,9 @@ class Scan {
         at[j] = codes_.codes + group_row * codes_.bytes() + (row - group_row);
       }
       query.tables.exact_scores(codes_, at, stride, base_[q], scores);
-      for (int j = 0; j < n; ++j)
-        if (scores[j] >= query.best.threshold()) query.best.push(scores[j], codes_.lists.position(rows[i + j].row));
+      for (int j = 0; j < n; ++j) query.best.push(scores[j], lists_.position(rows[i + j].row));
     }
+    query.best.settle();
     if (query.best.threshold() != before) set_limit(q);
   }
 };
@@ -238,7 +189,8 @@ std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t 
       const int64_t list = probes[q * n_probes + p];
       if (list < 0) continue;
       for (int64_t row = lists.offsets[list]; row < lists.offsets[list + 1]; row += kPieceRows)
-        visits.push_back({list, row, std::min(row + kPieceRows, lists.offsets[list + 1]), static_cast<int32_t>(q - first)});
+        visits.push_back({list, row, std::min(row + kPieceRows, lists.offsets[list + 1]),
+                          static_cast<int32_t>(q - first), static_cast<int32_t>(p)});
     }
   if (last - first > 1)  // one query keeps the order of its probes: the best list first
     std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) { return a.begin < b.begin; });
@@ -262,17 +214,17 @@ void transpose(const uint8_t* in, int64_t rows, int64_t columns, uint8_t* out) {
 
 }  // namespace
 
-void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
-                        const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
-                        int64_t n_probes, int64_t k, float* scores, int64_t* positions) {
-  const Codes stored{codebook, codes, coarse, metric, lists, lists.offsets[n_lists]};
-  const int64_t d = codebook.d(), threads = num_threads();
+void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries, int64_t nq,
+                        const int32_t* probes, const float* bases, int64_t n_probes, int64_t k, float* scores,
+                        int64_t* positions) {
+  const int64_t d = codes.book.d(), threads = num_threads(), rows = lists.offsets[n_lists];
   const auto make = [&](int64_t first, int64_t last) {
     std::vector<Query> out;
+    std::vector<float> floats;
     out.reserve(static_cast<size_t>(last - first));
     for (int64_t q = first; q < last; ++q) {
-      out.push_back({queries + q * d, {}, TopK(k)});
-      if (!stored.table_per_list()) out.back().tables.fill(stored, queries + q * d);
+      out.push_back({queries + q * d, bases ? bases + q * n_probes : nullptr, {}, Reservoir(k)});
+      if (!codes.table_per_list()) out.back().tables.fill(codes, queries + q * d, floats);
     }
     return out;
   };
@@ -280,7 +232,7 @@ void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const 
     const int64_t grain = std::min(kMostQueries, (nq + threads - 1) / threads);
     parallel_for(nq, grain, [&](int64_t first, int64_t last) {
       std::vector<Query> block = make(first, last);
-      Scan scan(stored, k);
+      Scan scan(codes, lists, rows, k);
       const int64_t cut = last - first > 1 ? std::min<int64_t>(1, n_probes) : n_probes;
       for (const auto& visits : {visits_of(lists, probes, n_probes, first, last, 0, cut),
                                  visits_of(lists, probes, n_probes, first, last, cut, n_probes)})
@@ -297,7 +249,7 @@ void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const 
     parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         std::vector<Query> mine{std::move(parts[i])};
-        Scan scan(stored, k);
+        Scan scan(codes, lists, rows, k);
         for (int64_t v = i; v < pieces; v += threads) run_visits(scan, visits, v, v + 1, mine);
         parts[i] = std::move(mine[0]);
       }

@@ -109,7 +109,7 @@ def test_preferences_by_hand() -> None:
     partition.load({"centroids": np.array([[0], [10]], "f4"), "prices": np.array([9, 0], "f4")})
     x = np.array([[4.0], [4.2], [9], [9.5]], "f4")  # (x^2 + 18) / 2 < (10 - x)^2 / 2 up to 4.1
     assert partition.assign(x).tolist() == [0, 1, 1, 1]
-    np.testing.assert_array_equal(partition.probe(x, 2)[:, 0], [0, 1, 1, 1])
+    np.testing.assert_array_equal(partition.probe(x, 2).lists[:, 0], [0, 1, 1, 1])
     assert partition.intake(np.zeros(2, int), 4).assign(x).tolist() == [0, 1, 1, 0]
     assert partition.intake(np.array([0, 3]), 4).assign(x).tolist() == [0, 1, 0, 0]
 
@@ -119,7 +119,7 @@ def test_probing_follows_cost_and_price(rows, queries, any_metric: str) -> None:
     partition = partition_of(metric, rows)
     wanted = np.argsort(values(partition, queries), axis=1, kind="stable")
     for nprobe in (1, 2, 5, 12):
-        np.testing.assert_array_equal(partition.probe(queries, nprobe), wanted[:, :nprobe])
+        np.testing.assert_array_equal(partition.probe(queries, nprobe).lists, wanted[:, :nprobe])
 
 
 def test_rows_are_found_again(rows, any_metric: str) -> None:

@@ -18,8 +18,8 @@ def test_probe_order_is_that_of_the_metric(rows, queries, metric: str) -> None:
     scores = q @ c.T if metric == "ip" else -((q[:, None] - c[None]) ** 2).sum(2)
     wanted = np.argsort(-scores, axis=1, kind="stable")
     for nprobe in (1, 2, 5, 11):
-        np.testing.assert_array_equal(partition.probe(queries, nprobe), wanted[:, :nprobe])
-    assert sorted(partition.probe(queries, 12)[0]) == list(range(12))
+        np.testing.assert_array_equal(partition.probe(queries, nprobe).lists, wanted[:, :nprobe])
+    assert sorted(partition.probe(queries, 12).lists[0]) == list(range(12))
     np.testing.assert_array_equal(partition.assign(queries), wanted[:, 0])
 
 

@@ -50,11 +50,26 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
 // transposed from [rows][bytes] to [bytes][rows]. In place; `undo` transposes back.
 void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
 
-// `search_lists` over interleaved 4-bit codes. Scores are those of pq_scorer, bit for bit. Lists are read once for all
-// queries that probe them.
-void search_interleaved(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric,
-                        const Lists& lists, int64_t n_lists, const float* queries, int64_t nq, const int32_t* probes,
-                        int64_t n_probes, int64_t k, float* scores, int64_t* positions);
+// Interleaved 4-bit codes of an index. coarse: (lists, d) when codes are residuals to their list's centroid, else null.
+// rough: scores, which only choose the candidates of a rerank, are values of sums of 7-bit table entries.
+struct FourBitCodes {
+  const PqCodebook& book;
+  const uint8_t* codes;
+  const float* coarse;
+  Metric metric;
+  bool rough;
+
+  int64_t bytes() const { return book.code_size(); }
+  // With residual codes <q, c + r> = <q, c> + <q, r>: one table serves all lists. |q - c - r|^2 needs one a list.
+  bool table_per_list() const { return coarse && metric == Metric::l2; }
+  float sign() const { return metric == Metric::ip ? 1.0f : -1.0f; }
+};
+
+// `search_lists` over interleaved 4-bit codes; unless rough, scores are those of pq_scorer, bit for bit. Lists are read once
+// for all queries that probe them. bases: (nq, n_probes) <q, centroid> of the probed lists, or null.
+void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries, int64_t nq,
+                        const int32_t* probes, const float* bases, int64_t n_probes, int64_t k, float* scores,
+                        int64_t* positions);
 
 // The best k (nq, k) of given rows, candidates (nq, c) of which -1 is none; missing ones are (-infinity, -1).
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
