@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "cluscomp/parallel.h"
+#include "leaders.h"
 
 namespace cluscomp {
 namespace {
@@ -20,22 +21,6 @@ struct Found {
   float cost;
   bool operator<(const Found& other) const { return value < other.value || (value == other.value && id < other.id); }
 };
-
-// A value that at least `length` of the n bounds reach, and not many more: of many groups, the length-th best leader.
-float reach(const float* bounds, int64_t n, int64_t length, std::vector<float>& leaders) {
-  const int64_t groups = round_up(4 * length, kLanes);
-  if (n < 2 * groups) {
-    leaders.assign(bounds, bounds + n);
-  } else {
-    leaders.assign(bounds, bounds + groups);
-    for (int64_t first = groups; first < n; first += groups) {
-      const int64_t here = std::min(groups, n - first);
-      for (int64_t g = 0; g < here; ++g) leaders[g] = std::max(leaders[g], bounds[first + g]);
-    }
-  }
-  std::nth_element(leaders.begin(), leaders.begin() + (length - 1), leaders.end(), std::greater<float>());
-  return leaders[length - 1];
-}
 
 }  // namespace
 
@@ -130,7 +115,7 @@ void Candidates::best_of_row(int64_t row, int64_t length, int32_t* ids, float* c
   const float slack = (2 * rounding_slack(d_) + 0x1p-21f) * (std::sqrt(s.sum_sq[row]) * largest_norm_ + largest_bias_);
   s.found.clear();
   float tau = kNothing;
-  if (length < k_) tau = reach(bounds, k_, length, s.leaders);
+  if (length < k_) tau = reach_of_best(bounds, k_, length, s.leaders);
   compute(row, s.open.data(), kern_.select(bounds, width, tau, s.open.data()), kAll, s);
   std::nth_element(s.found.begin(), s.found.begin() + (length - 1), s.found.end());
   const float needed = static_cast<float>(-s.found[length - 1].value) - slack;

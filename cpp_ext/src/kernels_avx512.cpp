@@ -141,7 +141,9 @@ struct Avx512 {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i both[Q], odd[Q];  // sums of 16-bit pairs, and of their high bytes
     for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
+    const uint8_t* next = first + bytes * 128;
     for (int64_t j = 0; j < bytes; ++j) {
+      __builtin_prefetch(next + j * 64);
       const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(load256(first + j * 32)), load256(second + j * 32), 1);
       const __m512i low = _mm512_and_si512(code, nibble), high = _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble);
       for (int q = 0; q < Q; ++q) {

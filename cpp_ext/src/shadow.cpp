@@ -8,6 +8,7 @@
 
 #include "cluscomp/parallel.h"
 #include "cluscomp/topk.h"
+#include "leaders.h"
 
 namespace cluscomp {
 namespace {
@@ -63,6 +64,11 @@ float needed_bound(const QueryBlock& block, int64_t q, const ShadowView& shadow,
   return static_cast<float>(0.5 * (square + value) - (slack + 0x1p-22) * (square + std::fabs(value)) - kVanished);
 }
 
+struct Scratch {
+  std::vector<int32_t> open = std::vector<int32_t>(kTileRows);
+  std::vector<float> leaders;
+};
+
 struct Searcher {
   const RowsView& rows;
   const ShadowView& shadow;
@@ -77,7 +83,7 @@ struct Searcher {
     const IntFilter filter = stored_filter(kern);
     const int64_t d4 = round_up(rows.d, 4) / 4;
     std::vector<float> bounds(static_cast<size_t>(count * kTileRows));
-    std::vector<int32_t> open(kTileRows);
+    Scratch scratch;
     for (int64_t first = begin; first < end; first += kTileRows) {
       const int64_t width = std::min(kTileRows, end - first), panel = first / kLanes;
       const auto panels = static_cast<int>(round_up(width, kLanes) / kLanes);
@@ -85,29 +91,38 @@ struct Searcher {
                     shadow.terms + panel * 4 * kLanes, block.terms.data(), block.sums.data(), panels, d4, bounds.data(),
                     kTileRows);
       for (int64_t q = 0; q < count; ++q)
-        verify(block, q, bounds.data() + q * kTileRows, first, width, best[q], floor[q], open.data());
+        verify(block, q, bounds.data() + q * kTileRows, first, width, best[q], floor[q], scratch);
     }
   }
 
+  // Scores the rows of one tile whose bound reaches the threshold. Before there is one, the rows of the k best bounds go
+  // first, after which few others still reach.
   void verify(const QueryBlock& block, int64_t q, const float* bounds, int64_t first, int64_t width, TopK& best,
-              std::atomic<float>& floor, int32_t* open) {
+              std::atomic<float>& floor, Scratch& scratch) {
     const float* query = block.padded.data() + q * round_up(rows.d, kLanes);
     float reached = std::max(best.threshold(), floor.load(std::memory_order_relaxed));
     float needed = needed_bound(block, q, shadow, rows.d, metric, reached);
-    const int64_t found = kern.select(bounds, round_up(width, kLanes), needed, open);
+    float begin = needed;
+    if (!best.full() && best.k() < width)
+      begin = std::max(needed, reach_of_best(bounds, width, best.k(), scratch.leaders));
     int64_t tried = 0;
-    for (int64_t i = 0; i < found; ++i) {
-      const int64_t row = first + open[i];
-      if (open[i] >= width || bounds[open[i]] < needed || (skip && skip[row])) continue;
-      const float score = metric == Metric::ip ? kern.dot(query, rows.row(row), rows.type, rows.d)
-                                               : -kern.l2(query, rows.row(row), rows.type, rows.d);
-      ++tried;
-      best.push(score, row);
-      if (best.threshold() > reached) {
-        reached = best.threshold();
-        needed = needed_bound(block, q, shadow, rows.d, metric, reached);
+    const auto score_open = [&](float from, auto&& is_open) {
+      const int64_t found = kern.select(bounds, round_up(width, kLanes), from, scratch.open.data());
+      for (int64_t i = 0; i < found; ++i) {
+        const int64_t at = scratch.open[i], row = first + at;
+        if (at >= width || bounds[at] < needed || !is_open(bounds[at]) || (skip && skip[row])) continue;
+        const float score = metric == Metric::ip ? kern.dot(query, rows.row(row), rows.type, rows.d)
+                                                 : -kern.l2(query, rows.row(row), rows.type, rows.d);
+        ++tried;
+        best.push(score, row);
+        if (best.threshold() > reached) {
+          reached = best.threshold();
+          needed = needed_bound(block, q, shadow, rows.d, metric, reached);
+        }
       }
-    }
+    };
+    score_open(begin, [](float) { return true; });
+    if (needed < begin) score_open(needed, [&](float bound) { return bound < begin; });  // NaN went through before
     scored.fetch_add(tried, std::memory_order_relaxed);
     float seen = floor.load(std::memory_order_relaxed);
     while (reached > seen && !floor.compare_exchange_weak(seen, reached, std::memory_order_relaxed)) {

@@ -21,6 +21,7 @@ class TopK {
  public:
   explicit TopK(int64_t k) : k_(static_cast<size_t>(k)) { hits_.reserve(k_); }
 
+  int64_t k() const { return static_cast<int64_t>(k_); }
   bool full() const { return hits_.size() == k_; }
   // No hit with a lower score can enter any more.
   float threshold() const {
