@@ -15,7 +15,7 @@ class Reservoir {
   void push(float score, int64_t position) {
     if (score < threshold_) return;
     hits_.push_back({score, position});
-    if (hits_.size() >= 2 * k_ + kSpare) settle();
+    if (hits_.size() >= k_ + k_ / 4 + kSpare) settle();
   }
   void merge(const Reservoir& other) {
     for (const Hit& hit : other.hits_) push(hit.score, hit.position);
@@ -40,7 +40,7 @@ class Reservoir {
   }
 
  private:
-  static constexpr size_t kSpare = 64;
+  static constexpr size_t kSpare = 32;
   static bool earlier(const Hit& a, const Hit& b) { return a.before(b); }
   size_t k_;
   float threshold_ = -std::numeric_limits<float>::infinity();
