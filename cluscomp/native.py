@@ -202,10 +202,8 @@ def scan_pq(
     rough: scores of interleaved codes may be sums of 7-bit table entries, as good for choosing the candidates
     of a rerank. bases: (nq, n_probes) float32 inner products of queries with rows of `coarse`, if known.
     """
-    codebook = _codebook(codebooks, nbits)
-    return _core.scan_pq(
-        queries, codes, codebook, offsets, positions, probes, k, metric, skip, coarse, interleaved, rough, bases
-    )
+    stored = (codes, _codebook(codebooks, nbits), offsets, positions)
+    return _core.scan_pq(queries, *stored, probes, k, metric, skip, coarse, interleaved, rough, bases)
 
 
 def _codebook(codebooks: np.ndarray | PqCodebook, nbits: int) -> PqCodebook:

@@ -227,19 +227,21 @@ struct Avx2 {
            (static_cast<uint32_t>(_mm256_movemask_epi8(o)) & 0xaaaaaaaau);
   }
   template <int Q>
-  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+  static void reach(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                    uint64_t* masks, uint16_t* sums) {
     for (int q = 0; q < Q; ++q) masks[q] = 0;
-    reach_group<Q>(first, bytes, tables, thresholds, masks, sums, 0);
-    if (second != first) reach_group<Q>(second, bytes, tables, thresholds, masks, sums, 32);
+    reach_group<Q>(codes.first, codes.ahead, bytes, tables, thresholds, masks, sums, 0);
+    if (codes.second != codes.first)
+      reach_group<Q>(codes.second, codes.ahead + bytes * 32, bytes, tables, thresholds, masks, sums, 32);
   }
   template <int Q>
-  static void reach_group(const uint8_t* group, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
-                          uint64_t* masks, uint16_t* sums, int at) {
+  static void reach_group(const uint8_t* group, const uint8_t* ahead, int64_t bytes, const uint8_t* const* tables,
+                          const uint16_t* thresholds, uint64_t* masks, uint16_t* sums, int at) {
     const __m256i nibble = _mm256_set1_epi8(15);
     __m256i both[Q], odd[Q];  // sums of 16-bit pairs, and of their high bytes
     for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm256_setzero_si256();
     for (int64_t j = 0; j < bytes; ++j) {
+      __builtin_prefetch(ahead + j * 32);
       const __m256i code = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + j * 32));
       const __m256i low = _mm256_and_si256(code, nibble), high = _mm256_and_si256(_mm256_srli_epi16(code, 4), nibble);
       for (int q = 0; q < Q; ++q) {

@@ -136,15 +136,14 @@ struct Avx512 {
   // The lower half of a register is the first group, the upper half the second. 16-bit lane i of `even` is the sum of
   // row 2i of a group, of `odd` that of row 2i + 1.
   template <int Q>
-  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+  static void reach(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                    uint64_t* masks, uint16_t* sums) {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i both[Q], odd[Q];  // sums of 16-bit pairs, and of their high bytes
     for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
-    const uint8_t* next = first + bytes * 128;
     for (int64_t j = 0; j < bytes; ++j) {
-      __builtin_prefetch(next + j * 64);
-      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(load256(first + j * 32)), load256(second + j * 32), 1);
+      __builtin_prefetch(codes.ahead + j * 64);
+      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(load256(codes.first + j * 32)), load256(codes.second + j * 32), 1);
       const __m512i low = _mm512_and_si512(code, nibble), high = _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble);
       for (int q = 0; q < Q; ++q) {
         const uint8_t* table = tables[q] + j * 32;

@@ -327,13 +327,13 @@ struct Impl {
   }
 
   // One to four queries share a pass over the codes: V::reach<Q> keeps their sums in registers.
-  static void reach_u4(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                       const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums) {
+  static void reach_u4(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                       int queries, uint64_t* masks, uint16_t* sums) {
     switch (queries) {
-      case 1: return V::template reach<1>(first, second, bytes, tables, thresholds, masks, sums);
-      case 2: return V::template reach<2>(first, second, bytes, tables, thresholds, masks, sums);
-      case 3: return V::template reach<3>(first, second, bytes, tables, thresholds, masks, sums);
-      default: return V::template reach<4>(first, second, bytes, tables, thresholds, masks, sums);
+      case 1: return V::template reach<1>(codes, bytes, tables, thresholds, masks, sums);
+      case 2: return V::template reach<2>(codes, bytes, tables, thresholds, masks, sums);
+      case 3: return V::template reach<3>(codes, bytes, tables, thresholds, masks, sums);
+      default: return V::template reach<4>(codes, bytes, tables, thresholds, masks, sums);
     }
   }
 

@@ -191,11 +191,12 @@ struct Neon {
   }
 
   template <int Q>
-  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+  static void reach(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                    uint64_t* masks, uint16_t* sums) {
     for (int q = 0; q < Q; ++q) {
-      masks[q] = reach_group(first, bytes, tables[q], thresholds[q], sums + q * 64);
-      if (second != first) masks[q] |= reach_group(second, bytes, tables[q], thresholds[q], sums + q * 64 + 32) << 32;
+      masks[q] = reach_group(codes.first, bytes, tables[q], thresholds[q], sums + q * 64);
+      if (codes.second != codes.first)
+        masks[q] |= reach_group(codes.second, bytes, tables[q], thresholds[q], sums + q * 64 + 32) << 32;
     }
   }
   static uint64_t reach_group(const uint8_t* group, int64_t bytes, const uint8_t* tables, uint16_t threshold,

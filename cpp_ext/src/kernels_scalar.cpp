@@ -168,14 +168,14 @@ struct Scalar {
   static Four broadcast4(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 
   template <int Q>
-  static void reach(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                    const uint16_t* thresholds, uint64_t* masks, uint16_t* sums) {
+  static void reach(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                    uint64_t* masks, uint16_t* sums) {
     for (int q = 0; q < Q; ++q) {
       masks[q] = 0;
       for (int r = 0; r < 64; ++r) {
         int sum = 0;
         for (int64_t j = 0; j < bytes; ++j) {
-          const uint8_t code = (r < 32 ? first : second)[j * 32 + r % 32];
+          const uint8_t code = (r < 32 ? codes.first : codes.second)[j * 32 + r % 32];
           sum += tables[q][j * 32 + (code & 15)] + tables[q][j * 32 + 16 + (code >> 4)];
         }
         sums[q * 64 + sum_slot(r)] = static_cast<uint16_t>(sum);

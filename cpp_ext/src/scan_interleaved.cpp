@@ -52,7 +52,8 @@ class Scan {
       : codes_(codes), lists_(lists), stop_(codes.codes + total_rows * codes.bytes()), k_(static_cast<size_t>(k)),
         rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
-  void visit(const Visit* visits, int count, std::vector<Query>& queries) {
+  // ahead: the codes that will be read after these.
+  void visit(const Visit* visits, int count, std::vector<Query>& queries, const uint8_t* ahead) {
     const auto [list, begin, end, first_query, first_probe] = visits[0];
     list_begin_ = lists_.offsets[list];
     list_end_ = lists_.offsets[list + 1];
@@ -60,15 +61,18 @@ class Scan {
     for (int64_t row = begin; row < end; row += kPairRows) {
       const uint8_t* first = group(row);
       const uint8_t* second = row + kGroupRows < end ? group(row + kGroupRows) : first;
+      const uint8_t* next = row + kPairRows < end ? first + kPairRows * codes_.bytes() : ahead;
       const int64_t n = std::min(end - row, kPairRows);
       uint64_t masks[kSharedQueries];
-      kern_.reach_u4(first, second, codes_.bytes(), bytes_, limits_, count, masks, sums_);
+      kern_.reach_u4({first, second, next}, codes_.bytes(), bytes_, limits_, count, masks, sums_);
       const uint64_t valid = n == 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
       for (int q = 0; q < count; ++q)
         if (masks[q] & valid && !closed_[q]) keep(q, row, masks[q] & valid);
     }
     for (int q = 0; q < count; ++q) settle(q);
   }
+
+  const uint8_t* codes_at(int64_t row) const { return codes_.codes + row * codes_.bytes(); }
 
  private:
   const Kernels& kern_ = kernels();
@@ -112,7 +116,7 @@ class Scan {
 
   // The codes of the 32 rows from `row` on as [bytes][32].
   const uint8_t* group(int64_t row) {
-    const uint8_t* at = codes_.codes + row * codes_.bytes();
+    const uint8_t* at = codes_at(row);
     const int64_t n = list_end_ - row;
     if (n >= kGroupRows) return at;
     for (int64_t j = 0; j < codes_.bytes(); ++j, at += n) {
@@ -170,7 +174,7 @@ class Scan {
         const int64_t row = rows[i + static_cast<size_t>(std::min(j, n - 1))].row;
         const int64_t group_row = row - (row - list_begin_) % kGroupRows;
         stride[j] = std::min(kGroupRows, list_end_ - group_row);
-        at[j] = codes_.codes + group_row * codes_.bytes() + (row - group_row);
+        at[j] = codes_at(group_row) + (row - group_row);
       }
       query.tables.exact_scores(codes_, at, stride, base_[q], scores);
       for (int j = 0; j < n; ++j) query.best.push(scores[j], lists_.position(rows[i + j].row));
@@ -202,7 +206,8 @@ void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size
   while (begin < end) {
     size_t stop = begin + 1;
     while (stop < end && stop - begin < kSharedQueries && visits[stop].begin == visits[begin].begin) ++stop;
-    scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries);
+    const uint8_t* ahead = scan.codes_at(stop < end ? visits[stop].begin : 0);
+    scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries, ahead);
     begin = stop;
   }
 }

@@ -62,7 +62,7 @@ void compare_shuffles(const Kernels& kern, const std::vector<float>& x, int64_t 
     for (int queries = 1; queries <= kSharedQueries; ++queries) {
       const auto low = static_cast<uint16_t>(limit);
       const uint16_t limits[kSharedQueries] = {low, 0, low, low};
-      kern.reach_u4(groups.data(), groups.data() + 32 * d, d, of_query, limits, queries, masks, sums);
+      kern.reach_u4({groups.data(), groups.data() + 32 * d, groups.data()}, d, of_query, limits, queries, masks, sums);
       for (int q = 0; q < queries; ++q) {
         out.hits.push_back(static_cast<int64_t>(masks[q]));
         for (int r = 0; r < 64; ++r)

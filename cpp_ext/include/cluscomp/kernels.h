@@ -40,6 +40,12 @@ struct IntFilter {
                  const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld);
 };
 
+// Two groups of 32 rows of 4-bit codes, interleaved [bytes][32]. `second` may be `first` again where there is one group.
+// ahead: where as many codes begin that are likely to be read next.
+struct CodePair {
+  const uint8_t *first, *second, *ahead;
+};
+
 struct Kernels {
   const char* name;
 
@@ -114,12 +120,11 @@ struct Kernels {
   // [ceil(m / 2)][low, high half of a byte][16], the half beyond the last code zero.
   TableScale (*byte_tables)(const float* tables, int64_t m, float sign, uint8_t* out);
 
-  // 4-bit codes of two groups of 32 rows, interleaved [bytes][32], against the byte tables of up to kSharedQueries
-  // queries. `second` may be `first` again where there is one group; bits 32 to 63 then mean nothing.
-  // sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it reaches); bit r
+  // 4-bit codes against the byte tables of up to kSharedQueries queries. Where there is one group, bits 32 to 63 mean
+  // nothing. sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it reaches); bit r
   // of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes: sums fit 16 bits.
-  void (*reach_u4)(const uint8_t* first, const uint8_t* second, int64_t bytes, const uint8_t* const* tables,
-                   const uint16_t* thresholds, int queries, uint64_t* masks, uint16_t* sums);
+  void (*reach_u4)(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
+                   int queries, uint64_t* masks, uint16_t* sums);
 
   TransportKernels transport;
   WardKernels ward;
