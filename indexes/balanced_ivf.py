@@ -52,7 +52,7 @@ class BalancedIvf(Ivf):
         return round(1000 * self.spec.cap)
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Learn centroids and prices from float32 rows (n, dim); raises as `Ivf.train`."""
+        """Learn centroids and prices from rows (n, dim) of kernel dtype; raises as `Ivf.train`."""
         from cluscomp.clustering.balanced_assign import Bounds
         from cluscomp.clustering.balanced_kmeans import balanced_lloyd
         from cluscomp.clustering.lloyd import WeightedRows

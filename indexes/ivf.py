@@ -65,7 +65,7 @@ class Ivf:
         return self._centroids
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Learn centroids from float32 rows (n, dim); raises TooFewRowsError for fewer rows than lists."""
+        """Learn centroids from rows (n, dim) of kernel dtype; raises TooFewRowsError for fewer than lists."""
         centroids = self._kmeans(x, seed, progress)
         if self.metric == "ip":
             _, scores = run_assigner(native.Assigner(centroids, "ip"), x)
@@ -74,7 +74,7 @@ class Ivf:
 
     def _kmeans(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
         """Centroids (nlist, dim) float32; ip: of length one."""
-        from cluscomp.clustering.kmeans import train_kmeans
+        from cluscomp.clustering.kmeans import cluster_rows
 
         if x.shape[0] < self.nlist:
             raise TooFewRowsError(
@@ -82,7 +82,7 @@ class Ivf:
                 f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))}"
             )
         kmeans_metric = "l2" if self.metric == "l2" else "cosine"
-        result = train_kmeans(
+        result = cluster_rows(
             x, self.nlist, metric=kmeans_metric, n_iter=KMEANS_ITERATIONS, seed=seed, progress=progress
         )
         return np.ascontiguousarray(result.centroids, dtype=np.float32)

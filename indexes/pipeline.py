@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
-from cluscomp.clustering.blocks import Progress
+from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.codecs import Codec, make_codec
 from cluscomp.indexes.ivf import Intake
@@ -128,20 +128,22 @@ class Pipeline:
             )
 
     def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
-        """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
+        """Learn all stages from rows (n, dim) of kernel dtype, one after the other; a copy in float32 is made of
+        all rows where they are normalised or transformed, else of MIN_TRAINING_SAMPLE at most.
 
         progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
         """
         seeds = self._seeds()
-        base = self.base_rows(sample)
+        base = self.base_rows(sample) if self.normalizes else sample
         rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
         for step in self.steps[:-1] if joint else self.steps:
-            step.train(_at_most(rows, MIN_TRAINING_SAMPLE), next(seeds), part_progress(progress, step.spec))
+            few = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
+            step.train(few, next(seeds), part_progress(progress, step.spec))
             rows = _apply(step, rows)
         if self.partition is not None:
             self.partition.train(rows, next(seeds), part_progress(progress, self.partition.spec))
-        rows = whole = _at_most(rows, MIN_TRAINING_SAMPLE)
+        rows = whole = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
         if joint:
@@ -209,7 +211,7 @@ def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
     if n <= limit:
         return rows
     picked = np.random.default_rng(seed).choice(n, size=limit, replace=False, shuffle=False)
-    return np.asarray(rows[np.sort(picked)])
+    return take_rows(rows, np.sort(picked))
 
 
 def part_progress(progress: StageProgress | None, spec: object) -> Progress | None:
@@ -220,11 +222,11 @@ def part_progress(progress: StageProgress | None, spec: object) -> Progress | No
 def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
     """At most `limit` evenly spaced rows; a prefix would be biased where files have an order."""
     n = rows.shape[0]
-    return rows if n <= limit else rows[np.linspace(0, n - 1, limit).astype(np.int64)]
+    return rows if n <= limit else take_rows(rows, np.linspace(0, n - 1, limit).astype(np.int64))
 
 
 def _apply(step: Step, rows: np.ndarray) -> np.ndarray:
     out = np.empty((rows.shape[0], step.dim_out), dtype=np.float32)
     for block in iter_blocks(rows.shape[0], BLOCK_ROWS):
-        out[block] = step.apply(rows[block])
+        out[block] = step.apply(to_float32(rows[block]))
     return out

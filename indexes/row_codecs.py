@@ -98,7 +98,7 @@ class ScalarCodec:
         self.quantizer = ScalarQuantizer8(dim)
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        self.quantizer.train(x)
+        self.quantizer.train_rows(x, progress)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.quantizer.encode(x))

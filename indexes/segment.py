@@ -16,7 +16,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
-from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.codecs import ListView
 from cluscomp.indexes.ids import IdColumn
@@ -149,7 +149,7 @@ def encode_segment(
         return Segment(codes, offsets, None, refine, ids, shadow=shadow)
     order = np.argsort(labels, kind="stable")
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
-    codes = codes[order]
+    codes = take_rows(codes, order)
     arrange_codes(pipeline.codec, codes, offsets)
     return Segment(codes, offsets, order.astype(position_dtype(n)), refine, ids)
 

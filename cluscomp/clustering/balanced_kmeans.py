@@ -14,7 +14,7 @@ from cluscomp.clustering.balance_prices import lists_are_complete, sample_prices
 from cluscomp.clustering.balance_report import balance_report
 from cluscomp.clustering.balance_solver import Solution, as_points
 from cluscomp.clustering.balanced_assign import Bounds, duality_gap, priced_labels, total_cost
-from cluscomp.clustering.blocks import Ticker
+from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_enough_rows, check_start, cluster_rows, start_centroids
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
@@ -66,18 +66,25 @@ class BalancedKMeans(Estimator):
         tags.non_deterministic = self.balance in ("cap", "exact")  # a label depends on the rows beside it
         return tags
 
-    def fit(self, x: Any, y: Any = None) -> BalancedKMeans:
+    def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> BalancedKMeans:
         """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored.
+
+        progress(done, total) counts rows times steps.
 
         Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter) and the errors of
         `assign`.
         """
-        rows = self._check_fit_rows(x)
+        return self.fit_rows(self._check_fit_rows(x), progress)
+
+    def fit_rows(self, rows: np.ndarray, progress: Progress | None = None) -> BalancedKMeans:
+        """`fit` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
         metric = self._check_parameters(rows.shape[0])
+        ticker = Ticker(progress, rows.shape[0] * (self.n_iter + 1))
         if self.balance == "none":
-            self._fit_plain(rows)
+            self._fit_plain(rows, progress)
         else:
-            self._fit_balanced(rows, metric)
+            self._fit_balanced(rows, metric, ticker)
+            ticker.finish()
         self.balance_ = balance_report(self.labels_, self.n_clusters)
         return self
 
@@ -125,7 +132,7 @@ class BalancedKMeans(Estimator):
         bounds = self._bounds(rows.shape[0])
         return bounds.solve(find_items(rows, metric, int(bounds.high.min())), centroids, **options)
 
-    def _fit_plain(self, rows: np.ndarray) -> None:
+    def _fit_plain(self, rows: np.ndarray, progress: Progress | None) -> None:
         result = cluster_rows(
             rows,
             self.n_clusters,
@@ -134,6 +141,7 @@ class BalancedKMeans(Estimator):
             init=self.init,
             seed=self.seed,
             with_labels=True,
+            progress=progress,
         )
         assert result.labels is not None  # with_labels was set
         self.cluster_centers_, self.labels_ = result.centroids, result.labels
@@ -141,13 +149,13 @@ class BalancedKMeans(Estimator):
         self.prices_ = np.zeros(int(self.n_clusters))
         self.gap_: float | None = None
 
-    def _fit_balanced(self, x: np.ndarray, metric: Metric) -> None:
+    def _fit_balanced(self, x: np.ndarray, metric: Metric, ticker: Ticker) -> None:
         rows = WeightedRows(x, metric)
         check_enough_rows(rows, int(self.n_clusters))
         bounds, hard = self._bounds(x.shape[0]), self.balance != "soft"
         init = check_start(self.init, int(self.n_clusters), x.shape[1])
         start = start_centroids(init, rows, int(self.n_clusters), np.random.default_rng(self.seed))
-        result = balanced_lloyd(rows, start, bounds, n_iter=self.n_iter, hard=hard)
+        result = balanced_lloyd(rows, start, bounds, n_iter=self.n_iter, hard=hard, ticker=ticker)
         centroids, found = result.centroids, result.found
         self.cluster_centers_, self.labels_, self.prices_ = centroids, found.labels, found.prices
         self.n_iter_ = result.n_iter

@@ -1,17 +1,21 @@
 """Row blocks: how long loops stay interruptible and report progress.
 
-A kernel runs without the interpreter, so Ctrl-C and progress are answered between calls. Blocks are therefore
-sized by work, not by rows. Results never depend on them: kernels add and compare in row order.
+Progress is told between calls of kernels. Kernels answer Ctrl-C themselves, NumPy answers it between calls:
+so both get blocks, sized by work, not by rows. LAPACK answers nothing and runs beside (`answering_signals`).
+Results never depend on blocks: kernels add and compare in row order.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from cluscomp.arrays import iter_blocks, to_float32
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called as progress(done, total) from the caller's thread; the unit is rows processed."""
 
@@ -38,6 +42,17 @@ class Ticker:
         if self._progress is not None:
             self._progress(self._done, self._total)
 
+    def as_progress(self) -> Progress:
+        """A callback for a part of the work: passes on how far each call is ahead of the one before."""
+        before = 0
+
+        def progress(done: int, _: int) -> None:
+            nonlocal before
+            self.advance(done - before)
+            before = done
+
+        return progress
+
     def finish(self) -> None:
         """Report completion; an early stop leaves rows uncounted."""
         if self._done < self._total:
@@ -62,3 +77,34 @@ def take_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for block in iter_blocks(rows.shape[0], block_rows(x.shape[1], 1)):
         taken[block] = x[rows[block]]
     return taken
+
+
+def subtracted(x: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Float32 rows (n, d) less one float64 row (d,), each rounded once to float32."""
+    shifted = np.empty_like(x)
+    for block in iter_blocks(x.shape[0], block_rows(x.shape[1], 1)):
+        shifted[block] = x[block] - row
+    return shifted
+
+
+def answering_signals(compute: Callable[[], T]) -> T:
+    """compute(), on a thread of its own while this one answers Ctrl-C: for LAPACK, which nothing stops.
+
+    After KeyboardInterrupt the thread goes on until LAPACK returns, and what it found is dropped; it keeps no
+    process from ending.
+    """
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(compute())
+        except BaseException as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=run, name="lapack", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import take_rows
+from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import cluster_rows
 from cluscomp.clustering.metrics import Metric, check_metric
@@ -63,9 +63,10 @@ class HierarchicalKMeans(Estimator):
         self.points_per_cluster = points_per_cluster
         self.seed = seed
 
-    def fit(self, x: Any, y: Any = None) -> HierarchicalKMeans:
+    def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> HierarchicalKMeans:
         """Build the levels on the rows of x (n, d) (as `assign` takes them); y is ignored.
 
+        progress(done, total) counts rows assigned, as many as there can be.
         Raises UsageError (bad parameter, or a level larger than the one below), TooFewRowsError (fewer rows
         than level-1 clusters) and the errors of `assign`.
         """
@@ -80,11 +81,14 @@ class HierarchicalKMeans(Estimator):
         base = int(np.random.default_rng(self.seed).integers(1 << 62))
         self.centroids_: list[np.ndarray] = []
         self.parents_: list[np.ndarray] = []
+        n_rows = rows.shape[0] + sum(sizes[:-1])
+        ticker = Ticker(progress, n_rows * (1 + self.n_resampling) * (1 + self.n_iter))
         for level, (size, points) in enumerate(zip(sizes, kept, strict=True)):
-            centroids, labels = self._level(rows, size, points, metric, (base, level))
+            centroids, labels = self._level(rows, size, points, metric, (base, level), ticker)
             self.centroids_.append(centroids)
             self.parents_.append(labels)
             rows = centroids
+        ticker.finish()
         self.cluster_centers_ = self.centroids_[-1]
         self.labels_ = self._top(self.parents_[0])
         return self
@@ -130,19 +134,27 @@ class HierarchicalKMeans(Estimator):
         return [*kept] if len(kept) == len(sizes) else [kept[0]] * len(sizes)
 
     def _level(
-        self, rows: np.ndarray, size: int, points: int | None, metric: Metric, seed: tuple[int, int]
+        self,
+        rows: np.ndarray,
+        size: int,
+        points: int | None,
+        metric: Metric,
+        seed: tuple[int, int],
+        ticker: Ticker,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Centroids (size, d) of one level and the labels (n,) of `rows`."""
         settings: dict[str, Any] = {"metric": metric, "n_iter": self.n_iter, "init": self.init}
-        centroids = cluster_rows(rows, size, seed=seed, **settings).centroids
-        labels, scores = assign_rows(rows, centroids, metric)
+        ticks = ticker.as_progress()
+        centroids = cluster_rows(rows, size, seed=seed, progress=ticks, **settings).centroids
+        labels, scores = assign_rows(rows, centroids, metric, ticker=ticker)
         points = max(2, rows.shape[0] // size // 4) if points is None else points
         for turn in range(self.n_resampling):
             near = nearest_members(labels, scores if metric == "l2" else -scores, points)
             if near.size < size:
                 break
-            centroids = cluster_rows(take_rows(rows, near), size, seed=(*seed, turn), **settings).centroids
-            labels, scores = assign_rows(rows, centroids, metric)
+            part, ticks = take_rows(rows, near), ticker.as_progress()
+            centroids = cluster_rows(part, size, seed=(*seed, turn), progress=ticks, **settings).centroids
+            labels, scores = assign_rows(rows, centroids, metric, ticker=ticker)
         return centroids, labels
 
 

@@ -78,7 +78,7 @@ class KMeansTree(Estimator):
             if members[node].size <= self.leaf_size:
                 ticker.advance(members[node].size)
             else:
-                part = take_rows(rows, members[node])
+                part = rows if node == 0 else take_rows(rows, members[node])
                 labels = self._split(part, metric, int(seeds.integers(1 << 62)))
                 n_children = int(labels.max()) + 1
                 centers.append(_means(part, labels, n_children, metric))
@@ -142,7 +142,7 @@ class KMeansTree(Estimator):
             n_iter=self.n_iter,
             seed=seed,
         )
-        found = splitter.fit(to_float32(part) if part.dtype == np.uint16 else part).labels_
+        found = splitter.fit_rows(part).labels_
         used, labels = np.unique(found, return_inverse=True)
         if used.size == 1:  # equal rows: nothing tells them apart, so they are cut in row order
             labels = np.arange(n) * n_children // n

@@ -277,15 +277,20 @@ class KMeans(Estimator):
         self.n_redo = n_redo
         self.tol = tol
 
-    def fit(self, x: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+    def fit(
+        self, x: Any, y: Any = None, sample_weight: Any = None, progress: Progress | None = None
+    ) -> KMeans:
         """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored; sample_weight: (n,) or None.
 
         A row of weight 2 counts as two equal rows, a row of weight 0 not at all (it still gets a label).
+        progress(done, total) counts rows assigned.
         Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (bad
         weights) and the errors of `assign`.
         """
         rows = self._check_fit_rows(x)
-        result = cluster_rows(rows, sample_weight=sample_weight, with_labels=True, **self.get_params())
+        result = cluster_rows(
+            rows, sample_weight=sample_weight, with_labels=True, progress=progress, **self.get_params()
+        )
         self.cluster_centers_ = result.centroids
         self.labels_ = result.labels
         self.inertia_ = result.inertia

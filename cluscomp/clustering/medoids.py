@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import to_float32
+from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.clustering.dissimilarities import METRICS, checked_matrix, matrix_of_rows
@@ -21,6 +21,7 @@ from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
 
+_VALUES_PER_TAKE = 1 << 24  # entries of a precomputed matrix looked at by one NumPy call
 _VALUES_PER_CALL = 1 << 28  # matrix entries read by one native call: some 0.1 s
 
 
@@ -90,9 +91,8 @@ class KMedoids(Estimator):
         self.medoid_indices_ = found if picked is None else picked[found]
         if self.metric == "precomputed":
             self.cluster_centers_ = None
-            losses = matrix[found]
-            self.labels_ = losses.argmin(axis=0).astype(np.int32)
-            self.inertia_ = float(losses.min(axis=0).sum(dtype=np.float64))
+            self.labels_, losses = _nearest_columns(matrix, found)
+            self.inertia_ = float(losses.sum(dtype=np.float64))
         else:
             self.cluster_centers_ = to_float32(take_rows(rows, self.medoid_indices_))
             self.labels_, losses = self._nearest(rows)
@@ -106,8 +106,7 @@ class KMedoids(Estimator):
         """
         rows = self._check_rows(x)
         if self.metric == "precomputed":
-            nearest: np.ndarray = to_float32(rows[:, self.medoid_indices_]).argmin(axis=1).astype(np.int32)
-            return nearest
+            return _nearest_columns(rows, self.medoid_indices_)[0]
         return self._nearest(rows)[0]
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
@@ -205,3 +204,13 @@ class KMedoids(Estimator):
         if picked is None:
             return self._given_rows(n)
         return np.searchsorted(picked, np.asarray(self.init)).astype(np.int64)
+
+
+def _nearest_columns(matrix: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of some columns holds the smallest value of each row (n,) int32, and that value (n,) float32."""
+    labels = np.empty(matrix.shape[0], dtype=np.int32)
+    losses = np.empty(matrix.shape[0], dtype=np.float32)
+    for block in iter_blocks(matrix.shape[0], max(1, _VALUES_PER_TAKE // columns.shape[0])):
+        values = to_float32(matrix[block][:, columns])
+        labels[block], losses[block] = values.argmin(axis=1), values.min(axis=1)
+    return labels, losses

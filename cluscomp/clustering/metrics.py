@@ -13,9 +13,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cluscomp.arrays import iter_blocks
 from cluscomp.errors import UsageError
 
 Metric = Literal["l2", "ip", "cosine"]
+_UNIT_VALUES = 1 << 22  # float64 values held at a time by unit_rows
 
 
 def check_metric(metric: str) -> Metric:
@@ -33,7 +35,9 @@ def kernel_metric(metric: Metric) -> Literal["l2", "ip"]:
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows of x scaled to length one in float64; a zero row stays zero."""
-    x64 = x.astype(np.float64)
-    norms = np.linalg.norm(x64, axis=1, keepdims=True)
-    unit: np.ndarray = np.divide(x64, norms, out=np.zeros_like(x64), where=norms > 0)
+    unit = np.zeros(x.shape)
+    for block in iter_blocks(x.shape[0], max(1, _UNIT_VALUES // x.shape[1])):
+        rows = x[block].astype(np.float64)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        np.divide(rows, norms, out=unit[block], where=norms > 0)
     return unit

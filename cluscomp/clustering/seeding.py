@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cluscomp.arrays import iter_blocks
+from cluscomp.clustering.blocks import block_rows, subtracted, take_rows
 from cluscomp.clustering.lloyd import WeightedRows
 from cluscomp.clustering.metrics import unit_rows
 
@@ -19,8 +21,7 @@ _ROUNDING = np.float32(2.0**-20)  # of a float32 distance by matrix products, re
 def random_start(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
     """n_clusters rows (k, d) float32 drawn at random; different ones while there are any."""
     sample, _ = _distinct_sample(rows, n_clusters, rng)
-    chosen: np.ndarray = sample[np.arange(n_clusters) % sample.shape[0]]
-    return chosen
+    return take_rows(sample, np.arange(n_clusters) % sample.shape[0])
 
 
 def kmeans_plus_plus_start(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
@@ -33,11 +34,10 @@ def kmeans_plus_plus_start(rows: WeightedRows, n_clusters: int, rng: np.random.G
     """
     sample, mass = _distinct_sample(rows, n_clusters, rng)
     # Distances by |x|^2 - 2<x,c> + |c|^2 cancel under a common offset; centring removes it.
-    centred = (sample - sample.mean(axis=0, dtype=np.float64)).astype(np.float32)
     n_drawn = min(n_clusters, sample.shape[0])
+    centred = subtracted(sample, sample.mean(axis=0, dtype=np.float64))
     drawn = far_rows(centred, mass, n_drawn, rng)
-    chosen: np.ndarray = sample[drawn[np.arange(n_clusters) % n_drawn]]
-    return chosen
+    return take_rows(sample, drawn[np.arange(n_clusters) % n_drawn])
 
 
 def _distinct_sample(
@@ -50,7 +50,7 @@ def _distinct_sample(
         sample = unit_rows(sample).astype(np.float32)
     mass = np.ones(usable.size) if rows.mass is None else rows.mass[usable]
     _, first, group = np.unique(_hash_rows(sample, rng), return_index=True, return_inverse=True)
-    return sample[first], np.bincount(group, weights=mass)
+    return take_rows(sample, first), np.bincount(group, weights=mass)
 
 
 def sample_usable(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
@@ -65,8 +65,11 @@ def sample_usable(rows: WeightedRows, n_clusters: int, rng: np.random.Generator)
 def _hash_rows(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """64-bit hash (n,) of each float32 row: multiply-add with random odd numbers, then splitmix64's mixer."""
     odd = rng.integers(0, 1 << 63, size=x.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    words = (x + np.float32(0)).view(np.uint32)  # adding 0 gives -0 and 0 the same bits
-    return mix(np.einsum("ij,j->i", words, odd, dtype=np.uint64, casting="same_kind"))
+    keys = np.empty(x.shape[0], dtype=np.uint64)
+    for block in iter_blocks(x.shape[0], block_rows(x.shape[1], 1)):
+        words = (x[block] + np.float32(0)).view(np.uint32)  # adding 0 gives -0 and 0 the same bits
+        np.einsum("ij,j->i", words, odd, dtype=np.uint64, casting="same_kind", out=keys[block])
+    return mix(keys)
 
 
 def mix(key: np.ndarray) -> np.ndarray:

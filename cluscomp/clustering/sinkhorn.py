@@ -8,12 +8,13 @@ P2OT (Zhang, Ren, He, ICLR 2024).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import as_rows, to_float32
+from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.clustering.device import as_device_rows, is_cuda_tensor, on_host
 from cluscomp.clustering.device_sinkhorn import DeviceCosts, DeviceProblem
@@ -23,6 +24,7 @@ from cluscomp.clustering.sinkhorn_solver import solve
 from cluscomp.errors import DimensionError, DTypeError, InputError, NonFiniteError, UsageError
 
 COST_SCALES = ("absolute", "range")
+_COSTS_PER_BLOCK = 1 << 22  # entries of a stored matrix looked at by one NumPy call
 _RANGE_GUARD = 1e-5  # added to half the range, as RepCONC does, so that equal costs divide by no zero
 _MASS_TOLERANCE = 1e-6  # by which given masses may miss the sum 1
 
@@ -45,7 +47,7 @@ def sinkhorn(
 ) -> SinkhornResult:
     """Transport plan between the n rows and k columns of a cost matrix.
 
-    cost: (n, k), finite; float32 is used in place; float64 is rounded to float32 after the smallest cost of
+    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 is rounded to float32 after the smallest cost of
     each row is taken off (not with `transported` < 1 or row_gamma). Costs equal up to a constant a row or a
     column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is solved on its GPU, with powers
     in float64: equal to the CPU's result up to the rounding of float32 powers (device_sinkhorn.py).
@@ -184,16 +186,33 @@ def _stored_costs(cost: Any, *, keep: bool) -> tuple[np.ndarray, np.ndarray, flo
     if not keep and str(getattr(cost, "dtype", "")).removeprefix("torch.") == "float64":
         wide = np.asarray(cost.detach().cpu() if hasattr(cost, "detach") else cost)
         if wide.ndim == 2 and wide.size:
-            offset = wide.min(axis=1)
-            if not np.isfinite(wide).all():
-                row = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
-                raise NonFiniteError(
-                    f"cost: row {row} holds NaN or infinity; use a large finite cost instead"
-                )
-            narrow = np.subtract(wide, offset[:, None], dtype=np.float64).astype(np.float32)
-            return as_rows(narrow, name="cost"), offset, float(offset.min()), float(wide.max())
-    checked = to_float32(as_rows(cost, name="cost"))
-    return checked, np.zeros(checked.shape[0]), float(checked.min()), float(checked.max())
+            return _narrow_costs(wide)
+    rows = as_rows(cost, name="cost")
+    costs = rows if rows.dtype == np.float32 else np.empty(rows.shape, dtype=np.float32)
+    low, high = np.inf, -np.inf
+    for block in _cost_blocks(rows):
+        if costs is not rows:
+            costs[block] = to_float32(rows[block])
+        low, high = min(low, float(costs[block].min())), max(high, float(costs[block].max()))
+    return costs, np.zeros(rows.shape[0]), low, high
+
+
+def _narrow_costs(wide: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """`_stored_costs` for a float64 matrix that is not empty, whose rows lose their smallest cost first."""
+    narrow, offset, high = np.empty(wide.shape, dtype=np.float32), np.empty(wide.shape[0]), -np.inf
+    for block in _cost_blocks(wide):
+        part = wide[block]
+        if not np.isfinite(part).all():
+            row = block.start + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
+            raise NonFiniteError(f"cost: row {row} holds NaN or infinity; use a large finite cost instead")
+        offset[block] = part.min(axis=1)
+        narrow[block] = part - offset[block, None]
+        high = max(high, float(part.max()))
+    return as_rows(narrow, name="cost"), offset, float(offset.min()), high
+
+
+def _cost_blocks(cost: np.ndarray) -> Iterator[slice]:
+    return iter_blocks(cost.shape[0], max(1, _COSTS_PER_BLOCK // cost.shape[1]))
 
 
 def _made_extremes(costs: native.Transport) -> tuple[float, float]:

@@ -18,6 +18,7 @@ AllReduce = Callable[[np.ndarray, Literal["sum", "max"]], np.ndarray]
 processes."""
 
 _ENTRIES_PER_CALL = 1 << 27  # plan entries of one native call: about 0.1 s on two cores
+_ENTRIES_PER_STEP = 1 << 22  # that NumPy works on at a time
 
 
 def this_process(values: np.ndarray, op: Literal["sum", "max"]) -> np.ndarray:
@@ -77,7 +78,7 @@ class Problem:
         k = self.costs.k
         entries = np.empty((self.costs.n, self.lift.size))
         shift = g + self.lift
-        for block in self.blocks():
+        for block in iter_blocks(self.costs.n, max(1, _ENTRIES_PER_STEP // self.lift.size)):
             rows = entries[block]
             costs = self.costs.costs(block.start, block.stop)
             np.multiply(costs, -self.scale, out=rows[:, :k], dtype=np.float64)

@@ -68,7 +68,7 @@ def train_codebooks(
 
     def train(j: int, ticker: Ticker) -> None:
         result = cluster_rows(
-            group(x, j, m), 1 << nbits, n_iter=n_iter, seed=(seed, j), progress=_steps_of(ticker)
+            group(x, j, m), 1 << nbits, n_iter=n_iter, seed=(seed, j), progress=ticker.as_progress()
         )
         codebooks[j] = result.centroids
 
@@ -99,15 +99,3 @@ def group(x: np.ndarray, j: int, m: int) -> np.ndarray:
     """Contiguous copy of the dimensions of group j of m."""
     width = x.shape[1] // m
     return np.ascontiguousarray(x[:, j * width : (j + 1) * width])
-
-
-def _steps_of(ticker: Ticker) -> Progress:
-    """A progress callback that passes on to the ticker how far each call is ahead of the one before."""
-    before = 0
-
-    def progress(done: int, _: int) -> None:
-        nonlocal before
-        ticker.advance(done - before)
-        before = done
-
-    return progress

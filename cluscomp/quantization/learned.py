@@ -23,7 +23,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, require_finite, to_float32
-from cluscomp.clustering.blocks import block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import (
     DimensionError,
     UsageError,
@@ -128,13 +128,16 @@ class LearnedCodec:
         rows = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
         return QueryMap.of(self.rotation, self.adapter_weight, self.adapter_bias).apply(rows)
 
-    def encode(self, x: Any) -> np.ndarray:
+    def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Codes (n, code_size) uint8 of the rows x (n, d), bit-packed as codes.py describes."""
         x = as_rows(x, dim=self.dim, min_rows=0)
         codebook = native.PqCodebook(self.document_centroids, self.nbits)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
+        ticker = Ticker(progress, x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
-            codes[block] = native.pq_encode(self.rotate_documents(x[block]), codebook, self.nbits)
+            rotated = multiply_rows(x[block], self.rotation.T)
+            codes[block] = native.pq_encode(rotated, codebook, self.nbits)
+            ticker.advance(rotated.shape[0])
         return codes
 
     def decode(self, codes: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import DimensionError, UsageError
 
 
@@ -31,9 +31,10 @@ class LinearTransform:
         self._matrix64 = self.matrix.astype(np.float64)
         _check_orthonormal(self._matrix64)
 
-    def apply(self, x: Any) -> np.ndarray:
-        """Map rows x (n, d_in) to (n, d_out) float32."""
-        return self.apply_rows(as_rows(x, dim=self.d_in, min_rows=0))
+    def apply(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
+        """Map rows x (n, d_in) to (n, d_out) float32. progress(rows done, in all)."""
+        rows = as_rows(x, dim=self.d_in, min_rows=0)
+        return multiply_rows(rows, self._matrix64.T, Ticker(progress, rows.shape[0]))
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray:
         """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""
@@ -53,7 +54,7 @@ class LinearTransform:
         return cls(state["arrays"]["matrix"])
 
 
-def multiply_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def multiply_rows(x: np.ndarray, matrix: np.ndarray, ticker: Ticker | None = None) -> np.ndarray:
     """x @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.
 
     Summed in float64 and rounded once, so that a row's result does not depend on its block.
@@ -61,6 +62,8 @@ def multiply_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     out = np.empty((x.shape[0], matrix.shape[1]), dtype=np.float32)
     for block in iter_blocks(x.shape[0], block_rows(*matrix.shape)):
         out[block] = to_float32(x[block]).astype(np.float64) @ matrix
+        if ticker is not None:
+            ticker.advance(block.stop - block.start)
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, block_rows
 from cluscomp.errors import TooFewRowsError, UsageError
 from cluscomp.quantization.linear import LinearTransform
 
@@ -52,7 +52,7 @@ def mean_and_covariance(x: np.ndarray, ticker: Ticker | None = None) -> tuple[np
 
 def principal_directions(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvectors as rows (d, d) and eigenvalues (d,), largest first; largest component of each positive."""
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = answering_signals(lambda: np.linalg.eigh(covariance))
     directions = vectors.T[::-1]
     largest = np.abs(directions).argmax(axis=1)
     signs = np.sign(directions[np.arange(directions.shape[0]), largest])

@@ -125,11 +125,17 @@ class ProductQuantizer:
             ticker.advance(block.stop - block.start)
         return codes
 
-    def decode(self, codes: Any) -> np.ndarray:
+    def decode(self, codes: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Rows (n, dim) float32 that the codes (n, code_size) uint8 stand for, rotated back."""
+        codebook = native.PqCodebook(self.centroids, self.nbits)
         codes = check_codes(codes, self.code_size)
-        rows = native.pq_decode(codes, self.centroids, self.nbits)
-        return rows if self.rotation_ is None else self.rotation_.inverse(rows)
+        decoded = np.empty((codes.shape[0], self.dim), dtype=np.float32)
+        ticker = Ticker(progress, codes.shape[0])
+        for block in iter_blocks(codes.shape[0], block_rows(self.dim, 1)):
+            rows = native.pq_decode(codes[block], codebook, self.nbits)
+            decoded[block] = rows if self.rotation_ is None else self.rotation_.inverse(rows)
+            ticker.advance(rows.shape[0])
+        return decoded
 
     @classmethod
     def from_centroids(cls, centroids: Any, *, rotation: LinearTransform | None = None) -> ProductQuantizer:

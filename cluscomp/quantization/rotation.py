@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, block_rows, subtracted
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import UsageError
@@ -41,7 +41,7 @@ def random_rotation(d_in: int, d_out: int, seed: int = 0) -> LinearTransform:
     """
     _check_d_out(d_in, d_out)
     gaussian = np.random.default_rng(seed).standard_normal((d_in, d_out))
-    q, r = np.linalg.qr(gaussian)
+    q, r = answering_signals(lambda: np.linalg.qr(gaussian))
     return LinearTransform((q * np.sign(np.diag(r))).T)
 
 
@@ -90,7 +90,7 @@ def learn_opq(
     x = to_float32(training_sample(rows, seed))
     mean, covariance = mean_and_covariance(x)
     # Codebooks absorb the mean exactly, so the rotation is learned without it and never has to fit it.
-    x = (x - mean).astype(np.float32)
+    x = subtracted(x, mean)
     matrix = _allocate_directions(covariance, d_out, m)
     codebooks = train_codebooks(_rotate(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
     ticker = Ticker(progress, x.shape[0] * m * 2 * n_iter)
@@ -134,7 +134,7 @@ def _procrustes(x: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     cross = np.zeros((decoded.shape[1], x.shape[1]))
     for block in iter_blocks(x.shape[0], block_rows(*cross.shape)):
         cross += decoded[block].T @ x[block]
-    left, _, right = np.linalg.svd(cross, full_matrices=False)
+    left, _, right = answering_signals(lambda: np.linalg.svd(cross, full_matrices=False))
     product: np.ndarray = left @ right
     return product
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import DimensionError, DTypeError, NotTrainedError, UsageError
 
 _LEVELS = 255
@@ -45,37 +45,48 @@ class ScalarQuantizer8:
         """Range (d,) float32 of each component's training values."""
         return self._trained()[1]
 
-    def train(self, x: Any) -> ScalarQuantizer8:
-        """Take each component's range from the rows x (n, d), read in blocks."""
-        x = as_rows(x, dim=self.dim)
+    def train(self, x: Any, *, progress: Progress | None = None) -> ScalarQuantizer8:
+        """Take each component's range from the rows x (n, d), read in blocks. progress(rows done, in all)."""
+        return self.train_rows(as_rows(x, dim=self.dim), progress)
+
+    def train_rows(self, x: np.ndarray, progress: Progress | None = None) -> ScalarQuantizer8:
+        """`train` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
+        ticker = Ticker(progress, x.shape[0])
         low = np.full(self.dim, np.inf, dtype=np.float32)
         high = np.full(self.dim, -np.inf, dtype=np.float32)
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1)):
             rows = to_float32(x[block])
             np.minimum(low, rows.min(axis=0), out=low)
             np.maximum(high, rows.max(axis=0), out=high)
+            ticker.advance(rows.shape[0])
         self._range = (low, high - low)
         return self
 
-    def encode(self, x: Any) -> np.ndarray:
+    def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Codes (n, d) uint8 of the rows x (n, d); values outside the training range take the nearest end."""
         vmin, vdiff = self._trained()
         x = as_rows(x, dim=self.dim, min_rows=0)
         codes = np.empty(x.shape, dtype=np.uint8)
+        ticker = Ticker(progress, x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1)):
             share = to_float32(x[block]) - vmin
             np.divide(share, vdiff, out=share, where=vdiff > 0)
             share[:, vdiff == 0] = 0
             np.clip(share, 0, 1, out=share)
             codes[block] = (share * np.float32(_LEVELS)).astype(np.uint8)
+            ticker.advance(share.shape[0])
         return codes
 
-    def decode(self, codes: Any) -> np.ndarray:
+    def decode(self, codes: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Rows (n, d) float32 that the codes (n, d) uint8 stand for."""
         vmin, vdiff = self._trained()
         codes = check_codes(codes, self.code_size)
-        middles = (codes.astype(np.float32) + np.float32(0.5)) / np.float32(_LEVELS)
-        decoded: np.ndarray = vmin + middles * vdiff
+        decoded = np.empty(codes.shape, dtype=np.float32)
+        ticker = Ticker(progress, codes.shape[0])
+        for block in iter_blocks(codes.shape[0], block_rows(self.dim, 1)):
+            middles = (codes[block].astype(np.float32) + np.float32(0.5)) / np.float32(_LEVELS)
+            decoded[block] = vmin + middles * vdiff
+            ticker.advance(middles.shape[0])
         return decoded
 
     def to_state(self) -> dict[str, Any]:

@@ -8,7 +8,18 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+namespace {
+
+// Runs the handlers of signals that have come, such as the one that raises KeyboardInterrupt.
+void answer_signals() {
+  nb::gil_scoped_acquire hold;
+  if (PyErr_CheckSignals() != 0) throw nb::python_error();
+}
+
+}  // namespace
+
 NB_MODULE(_core, m) {
+  cluscomp::set_interrupt_check(&answer_signals);
   m.doc() = "Kernels of cluscomp. Private: import cluscomp.native.";
   m.def("num_threads", &cluscomp::num_threads, "Thread budget of all kernels.");
   m.def("set_num_threads", &cluscomp::set_num_threads, "n"_a, "Set the thread budget (at least 1).");

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "cluscomp/allotment.h"
+#include "cluscomp/parallel.h"
 
 namespace cluscomp {
 namespace {
@@ -132,6 +133,7 @@ std::vector<int32_t> Allotment::nearest_deficits() {
   }
   std::vector<int32_t> found;
   while (!queue.empty() && missing > 0) {
+    check_interrupt();
     std::pop_heap(queue.begin(), queue.end(), std::greater<>());
     const int32_t a = queue.back().second;
     queue.pop_back();

@@ -308,6 +308,7 @@ int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* label
       const int64_t decided = now == Filter::i16 ? assign_short_rows(x, b, stop, labels, scores, scratch)
                                                  : assign_block(x, b, stop, now, hints, labels, scores, scratch);
       total.fetch_add(decided);
+      if (k_ * d_ > (1 << 20)) check_interrupt();  // a piece of wide rows and many centroids takes seconds
       const bool integer = now == Filter::i6 || now == Filter::i8 || now == Filter::i16;
       if (integer && decided > too_many_open(now, k_) * (stop - b)) {
         const Filter finer = now == Filter::i6 ? Filter::i8 : Filter::f32;

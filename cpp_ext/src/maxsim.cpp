@@ -39,6 +39,7 @@ void largest_products(const Kernels& kern, const QueryPanels& panels, const floa
   for (int64_t p = 0; p < panels.count; p += kPanels) {
     const int64_t width = std::min(kPanels, panels.count - p), lanes = width * kLanes;
     float* own = best + p * kLanes;
+    if (n > kRows) check_interrupt();  // one document of very many vectors
     for (int64_t r = 0; r < n; r += kRows) {
       const int64_t count = std::min(kRows, n - r);
       kern.filter_f32(rows + r * d, d, static_cast<int>(count), panels.values.data() + p * d * kLanes,

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -30,6 +31,8 @@ int initial_threads() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+std::atomic<void (*)()> interrupt_check{nullptr};
+
 std::atomic<int>& budget() {
   static std::atomic<int> value{initial_threads()};
   return value;
@@ -49,6 +52,7 @@ struct Job {
       if (begin >= n) return;
       try {
         (*body)(begin, std::min(n, begin + grain));
+        check_interrupt();
       } catch (...) {
         std::lock_guard<std::mutex> lock(error_mutex);
         if (!failed.exchange(true)) error = std::current_exception();
@@ -177,6 +181,19 @@ int num_threads() { return budget().load(); }
 void set_num_threads(int n) { budget().store(std::max(1, n)); }
 void stay_on_this_thread(bool stay) { inside_worker = stay; }
 bool alone() { return inside_worker || num_threads() == 1; }
+
+void set_interrupt_check(void (*check)()) { interrupt_check = check; }
+
+void check_interrupt() {
+  using Clock = std::chrono::steady_clock;
+  static thread_local const bool is_main = syscall(SYS_gettid) == getpid();  // signals are answered nowhere else
+  static thread_local Clock::time_point last{};
+  if (!is_main) return;
+  const auto now = Clock::now();
+  if (now - last < std::chrono::milliseconds(50)) return;
+  last = now;
+  if (const auto check = interrupt_check.load()) check();
+}
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;

@@ -39,6 +39,7 @@ PqCodebook::PqCodebook(const float* codebooks, int64_t m, int64_t dsub, int nbit
 
 void PqCodebook::encode(const RowsView& x, uint8_t* codes) const {
   std::call_once(once_, [&] {
+    assigners_.clear();  // left by a call that was interrupted
     for (int64_t s = 0; s < m_; ++s)
       assigners_.push_back(std::make_unique<Assigner>(codebooks_.data() + s * ksub() * dsub_, ksub(), dsub_,
                                                       Metric::l2, nullptr));

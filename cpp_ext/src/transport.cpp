@@ -109,8 +109,10 @@ void Transport::for_tiles(int64_t begin, int64_t end, int64_t width, double* tot
   parallel_for(chunks, 1, [&](int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
       const int64_t stop = std::min(end, begin + (c + 1) * chunk);
-      for (int64_t row = begin + c * chunk; row < stop; row += step)
+      for (int64_t row = begin + c * chunk; row < stop; row += step) {
         body(tile(row, std::min(step, stop - row)), partial.data() + c * ld);
+        if (k_ * (1 + x_.d) > (1 << 14)) check_interrupt();  // a chunk of many rows and columns takes seconds
+      }
     }
   });
   const double share = 1.0 / static_cast<double>(n_);

@@ -31,6 +31,7 @@ class Chain {
   bool run(std::vector<Merge>& merges) {
     merges.clear();
     for (int64_t done = 1; done < distances_.n; ++done) {
+      check_interrupt();
       while (!extend()) {
       }
       const Link last = links_.back(), before = links_[links_.size() - 2];
@@ -101,11 +102,25 @@ class Chain {
   }
 };
 
+// A long run does not keep its memory, also where it is interrupted.
+struct Forget {
+  bool wanted;
+  GramWard& gram;
+  SquareDistances& distances;
+
+  ~Forget() {
+    if (!wanted) return;
+    gram = {};
+    distances = {};
+  }
+};
+
 // Whether all distances were taken in float64.
 bool merge_run(const RowsView& x, int64_t begin, int64_t end, WardInput input, int32_t* merges, double* heights) {
   thread_local GramWard gram;
   thread_local SquareDistances distances;
-  const bool large = end - begin > (1 << 10);  // a long run does not keep its memory
+  const bool large = end - begin > (1 << 10);
+  const Forget at_the_end{large, gram, distances};
   if (input == WardInput::euclidean && gram.run(x, begin, end, merges, heights)) {
     if (large) gram = {};
     return false;
@@ -131,7 +146,6 @@ bool merge_run(const RowsView& x, int64_t begin, int64_t end, WardInput input, i
     *merges++ = merge.b;
     *heights++ = std::sqrt(merge.square);
   }
-  if (large) distances = {};
   return !certain;
 }
 

@@ -57,6 +57,7 @@ void products(const Kernels& kern, const float* rows, int64_t d, SquareDistances
 // Fills the part below the diagonal from the part above, the diagonal and the padding with infinity.
 void mirror(SquareDistances& out) {
   for (int64_t r = 0; r < out.n; r += kTile) {
+    check_interrupt();
     const int64_t rows = std::min(out.n, r + kTile);
     for (int64_t c = 0; c < r; c += kTile)
       for (int64_t i = r; i < rows; ++i)
@@ -123,7 +124,8 @@ void WardDistances::exact(SquareDistances& out) {
     for (int64_t i = 0; i < n_; ++i)
       inverses.push_back(inverse_norm(kern_.dot_f64(rows + i * d_, rows + i * d_, d_)));
   for_tiles(n_, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
+    for (int64_t i = begin; i < end; ++i) {
+      check_interrupt();  // a row of wide points takes a tenth of a second
       for (int64_t j = i + 1; j < n_; ++j) {
         double& value = out.row(i)[j];
         if (inverses.empty()) {
@@ -133,6 +135,7 @@ void WardDistances::exact(SquareDistances& out) {
           kern_.ward.cosines(&value, &inverses[j], inverses[i], 1);
         }
       }
+    }
   });
   mirror(out);
 }

@@ -24,6 +24,7 @@ bool GramWard::run(const RowsView& x, int64_t begin, int64_t end, int32_t* merge
   if (!prepare(x, begin, end)) return false;
   double height = 0;
   for (int64_t left = n_; left > 1; --left) {
+    check_interrupt();
     const Pair best = cheapest();
     if (comparisons_left_ < 0) return false;
     height = std::max(height, best.square);  // rounding may lower a height by its last bit
@@ -112,6 +113,7 @@ void GramWard::mirror() {
   const int64_t padded = round_up(n_, kLanes);
   squares_.resize(static_cast<size_t>(n_));
   for (int64_t r = 0; r < padded; r += kLanes) {
+    check_interrupt();
     for (int64_t c = 0; c < r; c += kLanes)
       for (int64_t i = r; i < r + kLanes; ++i)
         for (int64_t j = c; j < c + kLanes; ++j) products(i)[j] = products(j)[i];
@@ -144,6 +146,7 @@ void GramWard::start() {
     alive_[i] = origin_[i] = static_cast<int32_t>(i);
   }
   for (int64_t i = 0; i < n_; ++i) {
+    check_interrupt();
     kern_->ward.single_heights(products(i), clusters(), powers_[i], heights_.data(), &nearest_[i], &neighbour_[i],
                                &second_[i]);
     seen_[i] = 0;
@@ -268,6 +271,7 @@ void GramWard::compact() {
   const auto count = static_cast<int64_t>(alive_.size());
   for (int64_t i = 0; i < count; ++i) place[alive_[i]] = static_cast<int32_t>(i);
   for (int64_t i = 0; i < count; ++i) {
+    check_interrupt();
     const int64_t from = alive_[i];
     const float* row = products(from);
     float* out = products(i);

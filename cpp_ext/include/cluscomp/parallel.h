@@ -15,6 +15,12 @@ void set_num_threads(int n);
 void stay_on_this_thread(bool stay);
 bool alone();
 
+// Long loops ask now and then whether the user wants them to end. `check` is called on the process's main thread only, no
+// more often than every 50 ms, and throws to end the loop; the binding installs one that answers Ctrl-C. parallel_for
+// asks after every piece that the calling thread has done. Other long loops call check_interrupt themselves.
+void set_interrupt_check(void (*check)());
+void check_interrupt();
+
 // Calls body(begin, end) for pieces of at most `grain` items that cover [0, n), from several threads at once.
 // Pieces are handed out in order but finish in any order: a result must not depend on which thread ran a piece.
 // A call from inside `body`, or while another Python thread holds the pool, runs in the calling thread alone.
