@@ -97,12 +97,12 @@ def total_cost(x: np.ndarray, centroids: np.ndarray, labels: np.ndarray, metric:
     """Objective of the labels in float64 (table in metrics.py); x of kernel dtype."""
     if metric == "cosine":
         centroids = unit_rows(centroids).astype(np.float32)
-    total = 0.0
+    losses = np.empty(x.shape[0])  # summed as a whole: sums of blocks would round as the blocks fall
     for block in iter_blocks(x.shape[0], block_rows(x.shape[1], 16)):
         rows = normalize_rows(x[block]) if metric == "cosine" else x[block]
         scores = native.pair_scores(rows, centroids, kernel_metric(metric), labels[block])
-        total += _losses(scores, metric).sum()
-    return float(total)
+        losses[block] = _losses(scores, metric)
+    return float(losses.sum())
 
 
 def _losses(scores: np.ndarray, metric: Metric) -> np.ndarray:
@@ -142,9 +142,10 @@ def duality_gap(
     unit = 2.0 if metric == "l2" else 1.0  # prices belong to half the squared distance
     paid = found.prices.astype(np.float32).astype(np.float64)
     assigner = _priced(centroids, metric, found.prices)
-    dual = -unit * float(np.maximum(paid * bounds.high, paid * bounds.low).sum())
+    reduced = np.empty(x.shape[0])
     for block in iter_blocks(x.shape[0], block_rows(*centroids.shape[::-1])):
         rows = normalize_rows(x[block]) if metric == "cosine" else x[block]
         labels, scores = assigner.assign(rows)
-        dual += float((_losses(scores, metric) + unit * paid[labels]).sum())
+        reduced[block] = _losses(scores, metric) + unit * paid[labels]
+    dual = float(reduced.sum()) - unit * float(np.maximum(paid * bounds.high, paid * bounds.low).sum())
     return max(0.0, total_cost(x, centroids, found.labels, metric) - dual)

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, block_rows
+from cluscomp.clustering.blocks import Progress, Ticker, answering_signals
 from cluscomp.errors import TooFewRowsError, UsageError
 from cluscomp.quantization.linear import LinearTransform
+
+SUM_ROWS = 1024
+"""Rows of one matrix product in training; fixed, so that its rounding is too."""
 
 
 def train_pca(x: Any, d_out: int, *, progress: Progress | None = None) -> LinearTransform:
@@ -38,12 +41,12 @@ def mean_and_covariance(x: np.ndarray, ticker: Ticker | None = None) -> tuple[np
     """Mean (d,) and covariance (d, d) in float64; two passes, so that a common offset cancels nothing."""
     n, dim = x.shape
     total = np.zeros(dim)
-    for block in iter_blocks(n, block_rows(dim, dim)):
+    for block in iter_blocks(n, SUM_ROWS):
         total += to_float32(x[block]).sum(axis=0, dtype=np.float64)
         _advance(ticker, block)
     mean = total / n
     scatter = np.zeros((dim, dim))
-    for block in iter_blocks(n, block_rows(dim, dim)):
+    for block in iter_blocks(n, SUM_ROWS):
         centred = to_float32(x[block]) - mean
         scatter += centred.T @ centred
         _advance(ticker, block)

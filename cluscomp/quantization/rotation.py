@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, block_rows, subtracted
+from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, subtracted
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import UsageError
@@ -26,7 +26,7 @@ from cluscomp.quantization.codebooks import (
     training_sample,
 )
 from cluscomp.quantization.linear import LinearTransform
-from cluscomp.quantization.pca import mean_and_covariance, principal_directions
+from cluscomp.quantization.pca import SUM_ROWS, mean_and_covariance, principal_directions
 
 _START_ITERATIONS = 4  # of k-means, before the first rotation is learned
 _SMALLEST_EIGENVALUE = 1e-12  # of the largest; below that a direction carries nothing
@@ -132,7 +132,7 @@ def opq_step(
 def _procrustes(x: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     """The matrix A (d_out, d) with orthonormal rows that minimises |x - decoded A|^2 (Schoenemann 1966)."""
     cross = np.zeros((decoded.shape[1], x.shape[1]))
-    for block in iter_blocks(x.shape[0], block_rows(*cross.shape)):
+    for block in iter_blocks(x.shape[0], SUM_ROWS):
         cross += decoded[block].T @ x[block]
     left, _, right = answering_signals(lambda: np.linalg.svd(cross, full_matrices=False))
     product: np.ndarray = left @ right
@@ -160,8 +160,9 @@ def _allocate_directions(covariance: np.ndarray, d_out: int, m: int) -> np.ndarr
 
 def _rotate(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     rotated = np.empty((x.shape[0], matrix.shape[0]), dtype=np.float32)
-    for block in iter_blocks(x.shape[0], block_rows(*matrix.shape)):
-        rotated[block] = x[block] @ matrix.T.astype(np.float32)
+    columns = matrix.T.astype(np.float32)
+    for block in iter_blocks(x.shape[0], SUM_ROWS):
+        rotated[block] = x[block] @ columns
     return rotated
 
 
