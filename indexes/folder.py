@@ -34,6 +34,7 @@ from cluscomp.indexes.parameters import ArraySpec
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
+FLUSH_BYTES = 64 << 20
 REMEDY = "free some space, write elsewhere, or use a key with smaller codes"
 
 
@@ -162,14 +163,33 @@ class FolderWriter:
         return FileEntry(size, digest.hexdigest())
 
 
+class SteadyFile:
+    """Writes to a file and flushes it to disk now and then: nothing interrupts a flush, and one of a large file
+    takes many seconds on slow disks.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write bytes behind the others."""
+        self._file.write(data)
+        self._waiting += len(data)
+        if self._waiting >= FLUSH_BYTES:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._waiting = 0
+
+
 class _Hashing:
     """Writes bytes and hashes them on the way."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self._digest = file, hashlib.sha256()
+        self._file, self._digest = SteadyFile(file), hashlib.sha256()
 
     def write(self, data: bytes | memoryview) -> None:
-        self.file.write(data)
+        self._file.write(data)
         self._digest.update(data)
 
     def hexdigest(self) -> str:

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp.arrays import iter_blocks
 from cluscomp.errors import CorruptIndexError, DimensionError, DTypeError, DuplicateIdError, InputError
 
 INT, TEXT = "int64", "str"
 MAX_ID = 2**63 - 1
+_KEYS_PER_BLOCK = 1 << 17  # looked up by one NumPy call
 
 
 class IdColumn(Protocol):
@@ -80,9 +82,12 @@ class IntIds:
     def find(self, wanted: IdColumn) -> np.ndarray:
         keys = wanted.take(np.arange(len(wanted)))
         order = self._sorted_rows()
-        slots = np.searchsorted(self.values, keys, sorter=order)
-        rows = order[np.minimum(slots, len(self) - 1)]
-        return np.where(self.values[rows] == keys, rows, -1)
+        found = np.empty(len(keys), dtype=np.int64)
+        for block in iter_blocks(len(keys), _KEYS_PER_BLOCK):
+            slots = np.searchsorted(self.values, keys[block], sorter=order)
+            rows = order[np.minimum(slots, len(self) - 1)]
+            found[block] = np.where(self.values[rows] == keys[block], rows, -1)
+        return found
 
     def first_duplicate(self) -> Any:
         ordered = self.values[self._sorted_rows()]

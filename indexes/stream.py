@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cluscomp.errors import DTypeError
-from cluscomp.indexes.folder import HEADER_BYTES, npy_header
+from cluscomp.indexes.folder import HEADER_BYTES, SteadyFile, npy_header
 from cluscomp.indexes.parameters import ArraySpec
 
 
@@ -24,6 +24,7 @@ class ArrayStream:
         self.rows = 0
         self._file: BinaryIO = path.open("x+b")
         self._file.write(bytes(HEADER_BYTES))
+        self._steady = SteadyFile(self._file)
 
     @property
     def _row_bytes(self) -> int:
@@ -34,7 +35,7 @@ class ArrayStream:
         if rows.shape[1:] != self.row_shape:
             raise DTypeError(f"rows of shape {rows.shape[1:]} do not fit a file of rows {self.row_shape}")
         array = np.ascontiguousarray(rows, dtype=self.dtype)
-        self._file.write(memoryview(array.reshape(-1).view(np.uint8)))
+        self._steady.write(memoryview(array.reshape(-1).view(np.uint8)))
         self.rows += rows.shape[0]
 
     def read(self, block: slice) -> np.ndarray:
