@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import as_rows, normalize_rows, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
+from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks
 
@@ -121,9 +121,10 @@ def _moved(part: Ragged, centre: np.ndarray | None) -> Ragged:
 
 def sign_bits(rows: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """Sides (N,) int64 of the rows: a bit a plane, the first one highest; set where <plane, row> > 0."""
-    positive = to_float32(rows).astype(np.float64) @ planes.T > 0
-    weights = 1 << np.arange(planes.shape[0] - 1, -1, -1)
-    bits: np.ndarray = positive @ weights.astype(np.int64)
+    weights = 1 << np.arange(planes.shape[0] - 1, -1, -1, dtype=np.int64)
+    bits = np.empty(rows.shape[0], dtype=np.int64)
+    for block in iter_blocks(rows.shape[0], block_rows(rows.shape[1], 1)):
+        bits[block] = (to_float32(rows[block]).astype(np.float64) @ planes.T > 0) @ weights
     return bits
 
 

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kTile = 16;      // rows and columns of one block of the matrix
 constexpr int64_t kWidth = 64;     // products summed in float32 before float64 takes over
 constexpr int64_t kAlone = 1024;   // a run of so many rows shares its own work among threads
+constexpr size_t kValuesAtOnce = 1 << 24;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Of cosines. Sums of 64 products in float32 are off by less than a fifth of it.
 constexpr double kTolerance = 32 * 0x1p-24;
@@ -78,7 +79,13 @@ double inverse_norm(double square) { return square > 0 ? 1 / std::sqrt(square) :
 void SquareDistances::resize(int64_t size) {
   n = size;
   ld = round_up(size, kLanes);
-  values.resize(static_cast<size_t>(n * ld));
+  const auto wanted = static_cast<size_t>(n * ld);
+  values.reserve(wanted);
+  while (values.size() < wanted) {  // the system takes a second to hand out the two gigabytes of the longest run
+    check_interrupt();
+    values.resize(std::min(wanted, values.size() + kValuesAtOnce));
+  }
+  values.resize(wanted);
 }
 
 WardDistances::WardDistances(const RowsView& x, int64_t begin, int64_t end, WardInput input)

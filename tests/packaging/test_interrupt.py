@@ -74,7 +74,9 @@ OPERATIONS = {
 def test_ctrl_c_ends_it(name: str) -> None:
     setup, work = (ONE_CALL | OPERATIONS)[name].split("|")
     program = f"{SETUP}\n{setup}\nprint('ready', flush=True)\n{work}\nprint('finished')"
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n", child.communicate()[1]
     time.sleep(0.3)

@@ -79,7 +79,9 @@ OPERATIONS: dict[str, Callable[[], list[np.ndarray]]] = {
     "ward": lambda: fitted(cc.Ward(9), "distances_"),
     "dissimilarities": lambda: [cc.dissimilarities(X[:900], metric="cosine")],
     "sinkhorn": lambda: transported(cc.sinkhorn(X, epsilon=0.5, n_iter=9)),
-    "sinkhorn points": lambda: transported(cc.sinkhorn_points(X, C, epsilon=9.0, n_iter=9, cost_scale="range")),
+    "sinkhorn points": lambda: transported(
+        cc.sinkhorn_points(X, C, epsilon=9.0, n_iter=9, cost_scale="range")
+    ),
     "pool": lambda: [*cc.pool_tokens(X, LENGTHS, factor=4)],
     "pool by k-means": lambda: [*cc.pool_tokens(X, LENGTHS, factor=4, method="kmeans")],
     "maxsim": lambda: [cc.maxsim(X[:90], [30, 30, 30], X, LENGTHS)],
