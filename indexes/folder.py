@@ -164,8 +164,9 @@ class FolderWriter:
 
 
 class SteadyFile:
-    """Writes to a file and flushes it to disk now and then: nothing interrupts a flush, and one of a large file
-    takes many seconds on slow disks.
+    """Writes to a file and flushes it to disk now and then.
+
+    Nothing interrupts a flush, and one of a whole large file takes many seconds on slow disks.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -128,8 +128,10 @@ class Pipeline:
             )
 
     def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
-        """Learn all stages from rows (n, dim) of kernel dtype, one after the other; a copy in float32 is made of
-        all rows where they are normalised or transformed, else of MIN_TRAINING_SAMPLE at most.
+        """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
+
+        A float32 copy is made of all rows where they are normalised or transformed, else of
+        MIN_TRAINING_SAMPLE at most.
 
         progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
         """

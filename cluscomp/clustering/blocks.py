@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import numpy as np
@@ -95,18 +96,14 @@ def answering_signals(compute: Callable[[], T]) -> T:
     After KeyboardInterrupt the thread goes on until LAPACK returns, and what it found is dropped; it keeps no
     process from ending.
     """
-    found: list[T] = []
-    failed: list[BaseException] = []
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
-            found.append(compute())
-        except BaseException as exc:
-            failed.append(exc)
+            done.set_result(compute())
+        except BaseException as exc:  # noqa: BLE001 - raised again where the result is awaited
+            done.set_exception(exc)
 
     thread = threading.Thread(target=run, name="lapack", daemon=True)
     thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return found[0]
+    return done.result()

@@ -47,10 +47,11 @@ def sinkhorn(
 ) -> SinkhornResult:
     """Transport plan between the n rows and k columns of a cost matrix.
 
-    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 is rounded to float32 after the smallest cost of
-    each row is taken off (not with `transported` < 1 or row_gamma). Costs equal up to a constant a row or a
-    column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is solved on its GPU, with powers
-    in float64: equal to the CPU's result up to the rounding of float32 powers (device_sinkhorn.py).
+    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 is rounded to float32
+    after the smallest cost of each row is taken off (not with `transported` < 1 or row_gamma). Costs equal up
+    to a constant a row or a column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is
+    solved on its GPU, with powers in float64: equal to the CPU's result up to the rounding of float32 powers
+    (device_sinkhorn.py).
     epsilon: strength of the entropy, in units of the scaled cost, > 0.
     row_mass (n,), col_mass (k,): not negative, of sum 1 each; None: 1/n, 1/k. Rows or columns of mass 0
     take no part.
