@@ -1,7 +1,8 @@
 """The only importer of the compiled modules. Says which instruction set and device run.
 
 Arrays must have passed `cluscomp.arrays.as_rows`: kernels check dtypes and shapes as a last line of defence.
-Kernels answer Ctrl-C between calls, so callers pass long inputs in blocks (`BLOCK_ROWS`).
+Kernels answer Ctrl-C as they go when the main thread calls them (cpp_ext/src/parallel.cpp), and callers pass
+long inputs in blocks, between which they tell of progress.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ maxsim = _core.maxsim
 Documents = _core.Documents
 
 BLOCK_ROWS = 16384
-"""Rows of one kernel call in long loops: long enough to keep all threads busy, short enough for Ctrl-C."""
+"""Rows of one kernel call in long loops: enough to keep all threads busy."""
 
 
 # ---- what runs -------------------------------------------------------------------------------------

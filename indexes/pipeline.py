@@ -161,8 +161,7 @@ class Pipeline:
 
     def base_rows(self, rows: np.ndarray) -> np.ndarray:
         """float32 rows, normalised where the index normalises."""
-        rows32 = to_float32(rows)
-        return normalize_rows(rows32) if self.normalizes else rows32
+        return normalize_rows(rows) if self.normalizes else to_float32(rows)
 
     def project(self, base: np.ndarray) -> np.ndarray:
         """Base rows through the transforms."""

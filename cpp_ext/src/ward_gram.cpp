@@ -61,6 +61,7 @@ void GramWard::load(const RowsView& x, int64_t begin, int64_t end) {
   load_rows(x, begin, end, rows_.data(), row_ld_);
   shift_.assign(static_cast<size_t>(row_ld_), 0.0f);
   for (int64_t i = 0; i < n_; ++i) {
+    check_interrupt();
     std::fill(rows_.data() + i * row_ld_ + d_, rows_.data() + (i + 1) * row_ld_, 0.0f);
     kern_->ward.add_f32(shift_.data(), rows_.data() + i * row_ld_, row_ld_);
   }
@@ -82,6 +83,7 @@ bool GramWard::round() {
   rounded_.resize(static_cast<size_t>(groups * pairs * kLanes));
   float worst = 0;
   for (int64_t g = 0; g < groups; ++g) {
+    check_interrupt();
     kern_->ward.round_columns(columns_.data() + g * d4 * kLanes, d4, pairs, scale_,
                               rounded_.data() + g * pairs * kLanes, norms_.data() + g * kLanes);
     for (int l = 0; l < kLanes; ++l) worst = std::max(worst, norms_[g * kLanes + l]);

@@ -117,9 +117,12 @@ class MultiVectorIndex(StoredIndex):
         """The vectors that would be stored for the token vectors of documents (finite, of kernel dtype)."""
         return pooled(self.pool, documents, self.seed, progress)
 
-    def add(self, x: Any, *, lengths: Any = None, ids: Any = None) -> MultiVectorIndex:
+    def add(
+        self, x: Any, *, lengths: Any = None, ids: Any = None, progress: StageProgress | None = None
+    ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
 
+        progress(stage, done, total): documents pooled under the name of the pool, then "codes" for vectors.
         ids: one a document, as `Index.add` takes them. Token vectors are read in blocks, so x may be a memory
         map. Raises DimensionError, NonFiniteError and InputError (no vectors) naming the id,
         DuplicateIdError, DTypeError, NotTrainedError.
@@ -129,7 +132,8 @@ class MultiVectorIndex(StoredIndex):
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
         require_finite_documents(documents, column)
         sizes = list_sizes(self._segments, self.spec.nlist)
-        self._append(encode_documents(self.pipeline, self.pool_documents(documents), column, sizes))
+        kept = self.pool_documents(documents, part_progress(progress, self.pool))
+        self._append(encode_documents(self.pipeline, kept, column, sizes, part_progress(progress, "codes")))
         return self
 
     # ---- search ----

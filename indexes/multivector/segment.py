@@ -11,6 +11,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.ids import IdColumn
 from cluscomp.indexes.ivf import Intake
@@ -125,11 +126,11 @@ def document_arrays(pipeline: Pipeline, n_documents: int, n_vectors: int) -> dic
 
 
 def encode_documents(
-    pipeline: Pipeline, documents: Ragged, ids: IdColumn, sizes: np.ndarray
+    pipeline: Pipeline, documents: Ragged, ids: IdColumn, sizes: np.ndarray, progress: Progress | None = None
 ) -> DocumentSegment:
     """Encode pooled documents, block by block, into a segment in memory. All values are finite.
 
-    sizes: (nlist,) vectors that lie in the lists already.
+    sizes: (nlist,) vectors that lie in the lists already. progress(done, total) counts vectors.
     Raises InputError naming the id of a document without vectors.
     """
     require_vectors(documents, ids)
@@ -137,9 +138,11 @@ def encode_documents(
     arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
     arrays["doc_offsets"][:] = documents.offsets
     intake = pipeline.intake(sizes, documents.rows.shape[0])
+    ticker = Ticker(progress, documents.rows.shape[0])
     for block in iter_blocks(documents.rows.shape[0], BLOCK_ROWS):
         for name, values in encode_vectors(pipeline, documents.rows[block], intake).items():
             arrays[name][block] = values
+        ticker.advance(block.stop - block.start)
     return DocumentSegment(
         arrays["codes"], arrays["doc_offsets"], arrays.get("lists"), arrays.get("refine"), ids
     )

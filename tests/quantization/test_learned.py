@@ -47,6 +47,13 @@ def test_scores_by_hand() -> None:
     assert (shifted.rotate_queries(query) @ shifted.decode(codes).T).item() == 3 * 1 + 4 * 2 + 6 * 3 + 8 * 1
 
 
+def test_sixteen_bit_rows_are_read_as_what_they_are(codec, rng) -> None:
+    torch = pytest.importorskip("torch")
+    rows = torch.from_numpy(rng.standard_normal((50, DIM)).astype(np.float32))
+    for dtype in (torch.float16, torch.bfloat16):
+        np.testing.assert_array_equal(codec.encode(rows.to(dtype)), codec.encode(rows.to(dtype).float()))
+
+
 def test_a_quantizer_as_codec_gives_the_same_codes(rng) -> None:
     x = rng.standard_normal((400, DIM)).astype(np.float32)
     quantizer = ProductQuantizer(DIM, M, 6, rotation="opq", n_iter=3).train(x)
