@@ -77,6 +77,15 @@ def build_index(
     encoder_kind: Annotated[
         EncoderKind, flag("--encoder-kind", help="What the model gives for a text.", panel=INPUT)
     ] = EncoderKind.dense,
+    bf16: Annotated[
+        bool,
+        flag(
+            "--bf16/--no-bf16",
+            help="Encode in bfloat16, sooner where the processor has it; queries then too.",
+            env=False,
+            panel=INPUT,
+        ),
+    ] = False,
     embeddings: Annotated[
         Path | None,
         flag(
@@ -158,7 +167,7 @@ def build_index(
     cluscomp build-index --corpus scifact --encoder minilm --encoder-kind tokens --index-key
     Pool16,IVF1024,PQ96 --output late.index
     """
-    _check_input(corpus, encoder, embeddings, ids, lengths)
+    _check_input(corpus, encoder, bf16, embeddings, ids, lengths)
     target = _required(output_folder, "--output", dry_run)
     index_key = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
     is_pooled = _check_key(index_key, encoder, encoder_kind, lengths)
@@ -172,7 +181,8 @@ def build_index(
         "store_texts": store_texts,
         "empty_documents": empty_documents.value,
     }
-    source, model, ragged = _open_input(corpus, embeddings, encoder, encoder_kind, ids, lengths, is_pooled)
+    source, ragged = _open_input(corpus, embeddings, ids, lengths, is_pooled)
+    model = _open_encoder(encoder, encoder_kind, bf16)
     settings |= ragged
     if dry_run:
         from cluscomp.indexes.build import plan_build
@@ -197,13 +207,16 @@ def build_index(
 
 
 def _check_input(
-    corpus: Path | None, encoder: str | None, embeddings: Path | None, ids: Path | None, lengths: Path | None
-) -> None:
+    corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, ids: Path | None,
+    lengths: Path | None,
+) -> None:  # fmt: skip
     if (corpus is None) == (embeddings is None):
         both = "both are given" if corpus is not None else "neither is given"
         raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
     if corpus is not None and encoder is None:
         raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
+    if bf16 and encoder is None:
+        raise errors.UsageError("--bf16 says how --encoder works, which is not given")
     if corpus is not None and lengths is not None:
         raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
     if corpus is not None and ids is not None:
@@ -252,10 +265,9 @@ def _required(value: Any, name: str, optional: bool = False) -> Any:
 
 
 def _open_input(
-    corpus: Path | None, embeddings: Path | None, encoder: str | None, kind: EncoderKind, ids: Path | None,
-    lengths: Path | None, is_pooled: bool,
-) -> tuple[Any, Any, dict[str, Any]]:  # fmt: skip
-    """Source, encoder and further arguments of the build; files are checked before the model is loaded."""
+    corpus: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None, is_pooled: bool
+) -> tuple[Any, dict[str, Any]]:
+    """Source and further arguments of the build; files are checked before the model is loaded."""
     from cluscomp.eval.hub import dataset_folder
     from cluscomp.inputs.corpus import corpus_file
     from cluscomp.inputs.embeddings import open_embeddings
@@ -270,11 +282,16 @@ def _open_input(
         source, ragged["lengths"], ragged["ids"] = open_ragged(embeddings, lengths, ids)
     else:
         source = open_embeddings(embeddings, ids)
-    if encoder is None:
-        return source, None, ragged
+    return source, ragged
+
+
+def _open_encoder(name: str | None, kind: EncoderKind, bf16: bool) -> Any:
+    """The encoder, or None without a name."""
+    if name is None:
+        return None
     from cluscomp.encoders import load_encoder
 
-    return source, load_encoder(encoder, kind.value), ragged
+    return load_encoder(name, kind.value, bf16=bf16)
 
 
 def _resolved(ctx: typer.Context) -> dict[str, Any]:

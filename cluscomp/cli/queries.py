@@ -141,7 +141,7 @@ def _query_encoder(index: Index, name: str | None) -> Any:
             "pass --query-embeddings FILE, or build it with --corpus and --encoder"
         )
     if name is not None:
-        model = load_encoder(name, info["kind"])
+        model = load_encoder(name, info["kind"], bf16=info.get("bf16", False))
     else:
         model = load_encoder(
             info["name"],
@@ -149,6 +149,7 @@ def _query_encoder(index: Index, name: str | None) -> Any:
             max_seq_length=info.get("max_seq_length"),
             query_prompt=info.get("query_prompt"),
             document_prompt=info.get("document_prompt"),
+            bf16=info.get("bf16", False),
         )
     check_same_encoder(info, model.info)
     return model

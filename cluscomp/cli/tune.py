@@ -38,6 +38,9 @@ def tune(
     encoder: Annotated[
         str | None, flag("--encoder", help="Model for --corpus and for texts of queries.", panel=INPUT)
     ] = None,
+    bf16: Annotated[
+        bool, flag("--bf16/--no-bf16", help="Encode in bfloat16, as in build-index.", env=False, panel=INPUT)
+    ] = False,
     embeddings: Annotated[
         Path | None, flag("--embeddings", help="Vectors instead of texts, as in build-index.", panel=INPUT)
     ] = None,
@@ -106,11 +109,11 @@ def tune(
     """
     from cluscomp.eval.tune import tune as tuned
 
-    _check(corpus, encoder, embeddings, dataset, query_embeddings, min_ndcg, output_folder)
+    _check(corpus, encoder, bf16, embeddings, dataset, query_embeddings, min_ndcg, output_folder)
     common.set_threads(threads)
     with StageProgress(quiet=quiet) as progress:
         given = _inputs(
-            corpus, encoder, embeddings, ids, dataset, split, query_embeddings, query_ids, progress
+            corpus, encoder, bf16, embeddings, ids, dataset, split, query_embeddings, query_ids, progress
         )
         result = tuned(
             given.documents,
@@ -147,7 +150,7 @@ class Inputs:
 
 
 def _check(
-    corpus: Path | None, encoder: str | None, embeddings: Path | None, dataset: Path | None,
+    corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, dataset: Path | None,
     query_embeddings: Path | None, min_ndcg: float | None, target: Path | None,
 ) -> None:  # fmt: skip
     from cluscomp.indexes.folder import check_index_target
@@ -157,6 +160,8 @@ def _check(
         raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
     if corpus is not None and encoder is None:
         raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
+    if bf16 and encoder is None:
+        raise errors.UsageError("--bf16 says how --encoder works, which is not given")
     if dataset is not None and query_embeddings is None and encoder is None:
         raise errors.UsageError("--dataset has texts of queries; give --query-embeddings, or the --encoder")
     if min_ndcg is not None and dataset is None:
@@ -166,7 +171,7 @@ def _check(
 
 
 def _inputs(
-    corpus: Path | None, encoder: str | None, embeddings: Path | None, ids: Path | None,
+    corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, ids: Path | None,
     dataset: Path | None, split: str, query_embeddings: Path | None, query_ids: Path | None,
     progress: StageProgress,
 ) -> Inputs:  # fmt: skip
@@ -178,7 +183,7 @@ def _inputs(
 
     folder = None if dataset is None else dataset_folder(dataset)
     qrels = None if folder is None else read_qrels(split_file(folder, split))
-    model = None if encoder is None else load_encoder(encoder)
+    model = None if encoder is None else load_encoder(encoder, bf16=bf16)
     if embeddings is not None:
         source = open_embeddings(embeddings, ids)
         given = Inputs(source.read(0, source.n), source.ids, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -24,7 +24,8 @@ class EncoderInfo:
     name: as the user gave it. kind: "dense". dim: length of a vector. normalize: whether vectors have length
     1. query_prompt, document_prompt: text put before every query or document. max_seq_length: tokens read of
     a text, None when the model has no limit. fingerprint: hash of the model's content (weights, vocabulary,
-    pooling) and of the settings above but the name, so that one model from two places counts as one.
+    pooling) and of the settings but the name, so that one model from two places counts as one. bf16: forward
+    passes in bfloat16.
     """
 
     name: str
@@ -35,6 +36,7 @@ class EncoderInfo:
     document_prompt: str
     max_seq_length: int | None
     fingerprint: str
+    bf16: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dict of JSON values."""
@@ -42,12 +44,14 @@ class EncoderInfo:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EncoderInfo:
-        """Inverse of `to_json`; fields that a later version added are ignored. Raises MalformedFileError."""
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in data]
+        """Inverse of `to_json`; ignores fields that a later version added, and an earlier one had no bf16.
+
+        Raises MalformedFileError.
+        """
+        missing = [field.name for field in fields(cls) if field.name not in data and field.default is MISSING]
         if missing:
             raise MalformedFileError(f"the description of the encoder lacks: {', '.join(missing)}")
-        return cls(**{name: data[name] for name in names})
+        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
 class Encoder(Protocol):
@@ -127,7 +131,7 @@ def check_same_encoder(expected: Mapping[str, Any] | EncoderInfo, got: EncoderIn
 
 
 def _differences(want: EncoderInfo, got: EncoderInfo) -> str:
-    compared = ("kind", "dim", "normalize", "query_prompt", "document_prompt", "max_seq_length")
+    compared = ("kind", "dim", "normalize", "query_prompt", "document_prompt", "max_seq_length", "bf16")
     pairs = [(name, getattr(want, name), getattr(got, name)) for name in compared]
     different = [f"{name} {a!r} there, {b!r} here" for name, a, b in pairs if a != b]
     return "; ".join(different) or "same settings, but other weights or another vocabulary"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cluscomp.encoders.batching import (
     one_torch_thread_each,
     run_batches,
 )
-from cluscomp.encoders.fingerprint import model_fingerprint
+from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError, UsageError
 
 # Names under which models store the prompt of a side, in sentence-transformers' own order.
@@ -119,14 +119,22 @@ class DenseEncoder:
 
     def _forward(self, features: Any, side: Side) -> np.ndarray:
         """Sentence embeddings of one tokenized batch, (batch, dim) float32."""
-        import torch
         from sentence_transformers.util import batch_to_device
 
         device = self.model.device
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+        with forward_passes(device, self.bf16):
             features = batch_to_device(features, device)
             rows = self.model(features, task=side)["sentence_embedding"]
             return rows[:, : self._info.dim].float().cpu().numpy()
+
+
+@contextmanager
+def forward_passes(device: Any, bf16: bool) -> Iterator[None]:
+    """No gradients inside; bf16: operators that have it compute in bfloat16 (autocast of torch)."""
+    import torch
+
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        yield
 
 
 def _check_finite(rows: np.ndarray, batch: list[int]) -> None:
@@ -197,5 +205,6 @@ def _describe(model: Any, name: str, prompts: dict[Side, str], bf16: bool) -> En
         "document_prompt": prompts["document"],
         "max_seq_length": _max_seq_length(model),
     }
-    identity = {**settings, "bf16": True} if bf16 else settings
-    return EncoderInfo(name=name, fingerprint=model_fingerprint(model, identity), **settings)
+    return EncoderInfo(
+        name=name, fingerprint=settings_fingerprint(model, settings, bf16), bf16=bf16, **settings
+    )

@@ -44,6 +44,11 @@ def model_fingerprint(model: Any, settings: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
 
+def settings_fingerprint(model: Any, settings: dict[str, Any], bf16: bool) -> str:
+    """`model_fingerprint`; of forward passes in bfloat16 where bf16 is set, another one."""
+    return model_fingerprint(model, {**settings, "bf16": True} if bf16 else settings)
+
+
 def _parameters_digest(model: Any) -> str:
     """Hash over all parameters, independent of their names and order."""
     digests = sorted(_tensor_digest(parameter) for parameter in model.parameters())

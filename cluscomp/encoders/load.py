@@ -35,6 +35,7 @@ def load_encoder(
     max_seq_length: int | None = None,
     query_prompt: str | None = None,
     document_prompt: str | None = None,
+    bf16: bool = False,
 ) -> Any:
     """Load a text encoder.
 
@@ -44,7 +45,8 @@ def load_encoder(
     "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin). The last two return
     vectors (N, d) and lengths (n,). device: torch device, None = CUDA when there, else CPU. batch_size: most
     texts in one forward pass. max_seq_length: tokens read of a text; query_prompt, document_prompt: text put
-    before each input; None keeps the model's own.
+    before each input; None keeps the model's own. bf16: forward passes in bfloat16, sooner where the
+    processor has it; the vectors are float32, but less exact, and the encoder is another one.
 
     Raises UsageError (kind, device, settings), MissingInputError (no such model, or no network),
     MalformedFileError (a local folder that cannot be loaded), OptionalDependencyError (pip install
@@ -61,7 +63,7 @@ def load_encoder(
             "query_prompt": query_prompt,
             "document_prompt": document_prompt,
         }
-        return _multivector(library, name, _check_device(device), batch_size, given)
+        return _multivector(library, name, _check_device(device), batch_size, bf16, given)
     model = _load_model(library.SentenceTransformer, name, _check_device(device))
     dense = DenseEncoder(
         model,
@@ -70,18 +72,21 @@ def load_encoder(
         max_seq_length=max_seq_length,
         query_prompt=query_prompt,
         document_prompt=document_prompt,
+        bf16=bf16,
     )
     return dense if kind == "dense" else TokenEncoder(dense)
 
 
-def _multivector(library: Any, name: str, device: str | None, batch_size: int, given: dict[str, Any]) -> Any:
+def _multivector(
+    library: Any, name: str, device: str | None, batch_size: int, bf16: bool, given: dict[str, Any]
+) -> Any:
     if not hasattr(library, "MultiVectorEncoder"):
         raise OptionalDependencyError(
             f"sentence-transformers {library.__version__} has no MultiVectorEncoder; version 6 is needed: "
             "pip install -U 'cluscomp[encode]'"
         )
     encoder = MultiVectorTextEncoder(
-        _load_model(library.MultiVectorEncoder, name, device), name, batch_size=batch_size
+        _load_model(library.MultiVectorEncoder, name, device), name, batch_size=batch_size, bf16=bf16
     )
     for setting, value in given.items():
         own = getattr(encoder.info, setting)

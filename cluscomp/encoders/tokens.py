@@ -12,8 +12,8 @@ import numpy as np
 
 from cluscomp.arrays import normalize_rows
 from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
-from cluscomp.encoders.dense import DenseEncoder
-from cluscomp.encoders.fingerprint import model_fingerprint
+from cluscomp.encoders.dense import DenseEncoder, forward_passes
+from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError
 
 VectorsAndLengths = tuple[np.ndarray, np.ndarray]
@@ -53,17 +53,17 @@ class TokenEncoder:
         return joined(found, self._info.dim)
 
     def _forward(self, features: Any, side: Side) -> list[np.ndarray]:
-        return _token_outputs(self._dense.model, features, side)
+        return _token_outputs(self._dense, features, side)
 
 
 class MultiVectorTextEncoder:
     """A MultiVectorEncoder of sentence-transformers (ColBERT and its kin) behind the ragged form of
-    `TokenEncoder`.
+    `TokenEncoder`. bf16: as for `DenseEncoder`.
     """
 
-    def __init__(self, model: Any, name: str, *, batch_size: int = 64) -> None:
+    def __init__(self, model: Any, name: str, *, batch_size: int = 64, bf16: bool = False) -> None:
         model.eval()
-        self._model, self._batch_size = model, batch_size
+        self._model, self._batch_size, self._bf16 = model, batch_size, bf16
         dim = int(_as_arrays(model.encode_document(["a"], convert_to_numpy=True))[0].shape[1])
         settings: dict[str, Any] = {
             "kind": "multivector",
@@ -73,7 +73,8 @@ class MultiVectorTextEncoder:
             "document_prompt": str((model.prompts or {}).get("document") or ""),
             "max_seq_length": _length_limit(model),
         }
-        self._info = EncoderInfo(name=name, fingerprint=model_fingerprint(model, settings), **settings)
+        fingerprint = settings_fingerprint(model, settings, bf16)
+        self._info = EncoderInfo(name=name, fingerprint=fingerprint, bf16=bf16, **settings)
 
     @property
     def info(self) -> EncoderInfo:
@@ -93,7 +94,8 @@ class MultiVectorTextEncoder:
         found: list[np.ndarray] = []
         for start in range(0, len(checked), self._batch_size):
             batch = checked[start : start + self._batch_size]
-            found += _as_arrays(encode(batch, convert_to_numpy=True, show_progress_bar=False))
+            with forward_passes(self._model.device, self._bf16):
+                found += _as_arrays(encode(batch, convert_to_numpy=True, show_progress_bar=False))
             if progress is not None:
                 progress(len(found), len(checked))
         return joined(found, self._info.dim)
@@ -111,21 +113,20 @@ def joined(parts: Sequence[np.ndarray], dim: int) -> VectorsAndLengths:
     return np.concatenate([np.empty((0, dim), np.float32), *parts]), lengths
 
 
-def _token_outputs(model: Any, features: Any, side: Side) -> list[np.ndarray]:
+def _token_outputs(dense: DenseEncoder, features: Any, side: Side) -> list[np.ndarray]:
     """Hidden states of the tokens of each text of a tokenized batch; runs on a worker thread."""
-    import torch
     from sentence_transformers.util import batch_to_device
 
-    with torch.inference_mode():
-        features = batch_to_device(features, model.device)
-        outputs = model(features, task=side)
+    with forward_passes(dense.model.device, dense.bf16):
+        features = batch_to_device(features, dense.model.device)
+        outputs = dense.model(features, task=side)
         rows = outputs["token_embeddings"].float().cpu().numpy()
         mask = outputs["attention_mask"].bool().cpu().numpy()
         return [states[kept] for states, kept in zip(rows, mask, strict=True)]
 
 
 def _token_info(dense: DenseEncoder) -> EncoderInfo:
-    probe = _token_outputs(dense.model, dense.tokenize(["a"], "document"), "document")
+    probe = _token_outputs(dense, dense.tokenize(["a"], "document"), "document")
     settings: dict[str, Any] = {
         "kind": "tokens",
         "dim": int(probe[0].shape[1]),
@@ -134,7 +135,8 @@ def _token_info(dense: DenseEncoder) -> EncoderInfo:
         "document_prompt": dense.info.document_prompt,
         "max_seq_length": dense.info.max_seq_length,
     }
-    return EncoderInfo(name=dense.info.name, fingerprint=model_fingerprint(dense.model, settings), **settings)
+    fingerprint = settings_fingerprint(dense.model, settings, dense.bf16)
+    return EncoderInfo(name=dense.info.name, fingerprint=fingerprint, bf16=dense.bf16, **settings)
 
 
 def _as_arrays(parts: Any) -> list[np.ndarray]:

@@ -98,6 +98,20 @@ def test_bfloat16_is_close_and_another_encoder(encoder):
     assert np.array_equal(encoder.encode_documents(TEXTS), exact)
 
 
+def test_bfloat16_by_name_for_every_kind(tiny_model, tmp_path):
+    from cluscomp.encoders.token_model import load_token_model
+
+    load_token_model(str(tiny_model)).save(str(tmp_path / "late"))
+    for kind, folder in (("dense", tiny_model), ("tokens", tiny_model), ("multivector", tmp_path / "late")):
+        short, exact = load_encoder(str(folder), kind, bf16=True), load_encoder(str(folder), kind)
+        assert (short.info.bf16, exact.info.bf16) == (True, False)
+        assert short.info.fingerprint != exact.info.fingerprint
+        rows, others = short.encode_documents(TEXTS), exact.encode_documents(TEXTS)
+        rows, others = (rows, others) if kind == "dense" else (rows[0], others[0])
+        assert not np.array_equal(rows, others)
+        np.testing.assert_allclose(rows, others, atol=0.05)
+
+
 def test_no_texts(encoder):
     assert encoder.encode_documents([]).shape == (0, 16)
     assert encoder.encode_queries(()).dtype == np.float32

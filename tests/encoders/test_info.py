@@ -17,6 +17,12 @@ def test_json_round_trip_ignores_later_fields():
     assert EncoderInfo.from_json({**data, "added_later": 1}) == INFO
 
 
+def test_json_of_an_earlier_version_says_nothing_of_bfloat16():
+    data = INFO.to_json()
+    del data["bf16"]
+    assert EncoderInfo.from_json(data) == INFO
+
+
 def test_json_with_a_field_missing():
     data = INFO.to_json()
     del data["dim"]
@@ -35,6 +41,7 @@ def test_same_content_under_another_name_is_accepted():
     ("change", "message"),
     [
         ({"name": "e5", "dim": 768}, "'minilm'.*'e5'.*dim 384 there, 768 here"),
+        ({"bf16": True}, "bf16 False there, True here"),
         ({"query_prompt": "query: "}, "query_prompt '' there, 'query: ' here"),
         ({}, "other weights"),
     ],
