@@ -208,6 +208,12 @@ struct Avx2 {
     }
     I total() const { return sum; }
   };
+  static constexpr int kByteZero = 0;
+  static void add_dot_u8(I& acc, const uint8_t* codes, const int8_t* weights) {
+    const Bytes c = load_bytes(codes), w = load_bytes(reinterpret_cast<const uint8_t*>(weights));
+    acc.lo = _mm256_add_epi32(acc.lo, widen_pairs(_mm256_maddubs_epi16(c.lo, w.lo)));
+    acc.hi = _mm256_add_epi32(acc.hi, widen_pairs(_mm256_maddubs_epi16(c.hi, w.hi)));
+  }
   static Bytes load_bytes(const uint8_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};

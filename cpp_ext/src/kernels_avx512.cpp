@@ -126,6 +126,10 @@ struct Avx512 {
     I total() const { return sum; }
   };
   using CoarseAcc = FineAcc;
+  static constexpr int kByteZero = 0;
+  static void add_dot_u8(I& acc, const uint8_t* codes, const int8_t* weights) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(_mm512_loadu_si512(codes)), "v"(_mm512_loadu_si512(weights)));
+  }
   static Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
   static I broadcast4(const int8_t* p) {
     int32_t word;

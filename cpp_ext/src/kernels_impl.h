@@ -110,6 +110,24 @@ struct Impl {
       return V::fma(diff, diff, acc);
     });
   }
+  static constexpr int64_t kBytesAhead = 4096;  // codes that are asked for before they are needed
+  static void dots_u8(const uint8_t* codes, int64_t n, int64_t d, const int8_t* weights, int32_t* out) {
+    int32_t taken_off = 0;  // codes less kByteZero are summed
+    for (int64_t j = 0; V::kByteZero && j < d; ++j) taken_off += V::kByteZero * weights[j];
+    const int64_t whole = d / 64 * 64;
+    uint8_t rest[64] = {};
+    const int64_t far = kBytesAhead / d;
+    for (int64_t i = 0; i < n; ++i, codes += d) {
+      typename V::I sum = V::zero_i();
+      if (i + far < n) prefetch_bytes(codes + far * d, d);
+      for (int64_t j = 0; j < whole; j += 64) V::add_dot_u8(sum, codes + j, weights + j);
+      if (whole < d) {
+        std::memcpy(rest, codes + whole, static_cast<size_t>(d - whole));
+        V::add_dot_u8(sum, rest, weights + whole);
+      }
+      out[i] = V::reduce_i(sum) + taken_off;
+    }
+  }
 
   // float64: 16 elements feed two halves; two pairs of accumulators.
   template <class Step>
@@ -340,7 +358,7 @@ struct Impl {
   static constexpr Kernels table(const char* name) {
     return {name, IntFilterImpl<V>::template table<typename V::FineAcc>(),
             IntFilterImpl<V>::template table<typename V::CoarseAcc>(),
-            dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  add_f64,   load_f16, centre,
+            dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  dots_u8,  add_f64,   load_f16, centre,
             quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
             Columns<V>::columns_i16, Columns<V>::start_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
             PqTables<V>::table_dot, PqTables<V>::table_l2, ScoreAware<V>::choose, PqTables<V>::byte_tables, reach_u4,

@@ -181,6 +181,13 @@ struct Neon {
     I total() const { return sum; }
   };
   using CoarseAcc = FineAcc;
+  static constexpr int kByteZero = 128;  // dot products take signed bytes on both sides
+  static void add_dot_u8(I& acc, const uint8_t* codes, const int8_t* weights) {
+    for (int i = 0; i < 4; ++i) {
+      const int8x16_t code = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes + 16 * i), vdupq_n_u8(128)));
+      acc.v[i] = vdotq_s32(acc.v[i], code, vld1q_s8(weights + 16 * i));
+    }
+  }
   static Bytes load_bytes(const uint8_t* p) {
     return each<Bytes>([=](int i) { return vreinterpretq_s8_u8(vld1q_u8(p + 16 * i)); });
   }

@@ -160,6 +160,10 @@ struct Scalar {
     I total() const { return sum; }
   };
   using CoarseAcc = FineAcc;
+  static constexpr int kByteZero = 0;
+  static void add_dot_u8(I& acc, const uint8_t* codes, const int8_t* weights) {
+    for (int i = 0; i < 64; ++i) acc.v[i / 4] += codes[i] * weights[i];
+  }
   static Bytes load_bytes(const uint8_t* p) {
     Bytes out;
     std::memcpy(out.v, p, 64);

@@ -32,7 +32,7 @@ class PqScorer : public Scorer {
     for (int64_t j = 0; j < book_.d(); ++j) residual_[j] = query_[j] - centroid[j];
     fill(residual_.data());
   }
-  void score(int64_t row, int64_t n, float* out) override {
+  void score(int64_t row, int64_t n, float /*needed*/, float* out) override {
     const uint8_t* codes = codes_ + row * book_.code_size();
     if (book_.nbits() == 8) {
       sum_bytes(tables_.data(), codes, n, out);

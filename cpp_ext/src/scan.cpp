@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold
 constexpr int64_t kRescoreQueries = 16;
-constexpr int64_t kRowsAhead = 4;  // rows that a rerank asks the memory for before it needs them
 
 struct Range {
   int64_t list, begin, end;
@@ -32,7 +31,7 @@ void scan_range(Scorer& scorer, const Lists& lists, const Range& range, TopK& be
   scorer.enter_list(range.list);
   for (int64_t row = range.begin; row < range.end; row += kScanRows) {
     const int64_t n = std::min(kScanRows, range.end - row);
-    scorer.score(row, n, scores);
+    scorer.score(row, n, best.threshold(), scores);
     keep(lists, row, n, scores, best);
   }
 }
@@ -115,21 +114,22 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
   });
 }
 
+void Scorer::rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best) {
+  for_rows(rows, n, ahead, [&](int64_t row) {
+    float score_of_row;
+    score(row, 1, best.threshold(), &score_of_row);
+    if (!(score_of_row < best.threshold())) best.push(score_of_row, row);
+  });
+}
+
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,
              int64_t c, int64_t k, float* scores, int64_t* positions) {
   parallel_for(nq, kRescoreQueries, [&](int64_t begin, int64_t end) {
     const auto scorer = factory();
-    const int64_t stop = end * c;
     for (int64_t q = begin; q < end; ++q) {
       TopK best(k);
       scorer->set_query(queries + q * d);
-      for (int64_t i = q * c; i < (q + 1) * c; ++i) {
-        if (i + kRowsAhead < stop && candidates[i + kRowsAhead] >= 0) scorer->prefetch(candidates[i + kRowsAhead]);
-        if (candidates[i] < 0) continue;
-        float score;
-        scorer->score(candidates[i], 1, &score);
-        if (!(score < best.threshold())) best.push(score, candidates[i]);
-      }
+      scorer->rescore(candidates + q * c, c, (end - q - 1) * c, best);
       best.write(scores + q * k, positions + q * k);
     }
   });

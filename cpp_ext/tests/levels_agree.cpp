@@ -71,6 +71,16 @@ void compare_shuffles(const Kernels& kern, const std::vector<float>& x, int64_t 
     }
 }
 
+// The floats' bytes as codes of d bytes.
+void compare_bytes(const Kernels& kern, const std::vector<float>& x, int64_t d, Results& out) {
+  std::vector<int8_t> weights(static_cast<size_t>((d + 63) / 64 * 64), 0);
+  for (int64_t j = 0; j < d; ++j) weights[static_cast<size_t>(j)] = static_cast<int8_t>(j * 37 % 129 - 64);
+  const auto n = static_cast<int64_t>(x.size() * sizeof(float)) / d;
+  std::vector<int32_t> sums(static_cast<size_t>(n));
+  kern.dots_u8(reinterpret_cast<const uint8_t*>(x.data()), n, d, weights.data(), sums.data());
+  out.labels.insert(out.labels.end(), sums.begin(), sums.end());
+}
+
 void compare_sparse(const Kernels& kern, const std::vector<float>& x, const std::vector<float>& c, int64_t d,
                     Results& out) {
   const auto n = static_cast<int64_t>(std::min(x.size(), c.size()));
@@ -151,6 +161,7 @@ Results run(int64_t d, int64_t k) {
   out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
   compare_shuffles(kern, x, d, out);
+  compare_bytes(kern, x, d, out);
   compare_sparse(kern, x, c, d, out);
   compare_codes(x, random_floats(x.size(), 5), n, d, out);
   for (Metric metric : {Metric::l2, Metric::ip})

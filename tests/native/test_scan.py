@@ -71,6 +71,39 @@ def test_sq8(level, rng, lists, metric):
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
+@pytest.mark.parametrize("case", ["plain", "few values", "one wide dimension", "constant", "huge", "zero query"])
+@pytest.mark.parametrize("d", [1, 64, 101])
+def test_the_integer_filter_of_sq8_loses_no_row(level, rng, threads, case, d):
+    """Against the scores of all rows: a rerank that keeps as many as it gets filters none."""
+    n = 4000
+    codes = rng.integers(0, 2 if case == "few values" else 256, size=(n, d)).astype("u1")
+    vmin, vdiff = rng.normal(size=d).astype("f4"), rng.random(d).astype("f4")
+    queries = rng.normal(size=(6, d)).astype("f4")
+    if case == "one wide dimension":
+        vdiff[0] = 300
+    elif case == "constant":
+        vdiff[:] = 0
+    elif case == "huge":
+        vmin[:], vdiff[0] = 0, 3e38
+    elif case == "zero query":
+        queries[:3] = 0
+    skip = (rng.random(n) < 0.2).astype("u1")
+    everything = np.broadcast_to(np.arange(n), (6, n)).copy()
+    scores, ids = native.rescore_sq8(queries, codes, vmin, vdiff, everything, n, "ip")
+    offsets, probes = np.array([0, 700, 700, n], "i8"), np.tile(np.array([[2, 0, 1]], "i4"), (6, 1))
+    for k, count in ((1, 1), (10, 3)):
+        native.set_num_threads(count)
+        live = skip[ids] == 0
+        want_ids = np.stack([row[keep][:k] for row, keep in zip(ids, live, strict=True)])
+        want_scores = np.stack([row[keep][:k] for row, keep in zip(scores, live, strict=True)])
+        found = native.scan_sq8(queries, codes, vmin, vdiff, offsets, None, probes, k, "ip", skip)
+        np.testing.assert_array_equal(found[1], want_ids)
+        np.testing.assert_array_equal(found[0], want_scores)
+        order = rng.permutation(n)
+        again = native.rescore_sq8(queries, codes, vmin, vdiff, everything[:, order], k, "ip")
+        np.testing.assert_array_equal(again[1], ids[:, :k])
+
+
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 @pytest.mark.parametrize("nbits,m", [(4, 5), (4, 6), (6, 5), (8, 6)])
 @pytest.mark.parametrize("residual", [False, True])

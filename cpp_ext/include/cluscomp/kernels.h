@@ -19,6 +19,7 @@ constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
 constexpr int64_t kSparsePanel = 64;  // centroids in one panel for sparse rows: four cache lines a non-zero
 constexpr int64_t kGroupRows = 32;        // rows of one interleaved group of 4-bit codes
 constexpr int64_t kMaxFourBitBytes = 256;  // 256 * 254 < 65536
+constexpr int64_t kMostByteDims = 131072;  // * 64 * 255 < 2^31
 constexpr int kSharedQueries = 4;          // queries that share one pass over 4-bit codes
 
 // Where Kernels::reach_u4 puts the sum of row r of 64: even rows of a group before odd ones.
@@ -60,6 +61,9 @@ struct Kernels {
   // Against uint8 codes b: sum a[i] * b[i], and sum (a[i] - scale[i] * b[i])^2.
   float (*dot_u8)(const float* a, const uint8_t* b, int64_t d);
   float (*l2_u8)(const float* a, const float* scale, const uint8_t* b, int64_t d);
+  // out[i] = sum_j codes[i][j] * weights[j] of n rows (n, d). weights: in -64..64, so that no pair of products leaves 16
+  // bits, zero from d to the next multiple of 64. d is at most kMostByteDims: sums fit 32 bits.
+  void (*dots_u8)(const uint8_t* codes, int64_t n, int64_t d, const int8_t* weights, int32_t* out);
 
   // Adds to a float64 accumulator: acc[i] += weight * x[i] (one rounding).
   void (*add_f64)(double* acc, const float* x, double weight, int64_t d);

@@ -1,0 +1,161 @@
+// How a row of 8-bit scalar codes is scored: a filter in integers, then float32 for the rows that may still be kept.
+//
+// Inner products are base + sum w[j] * code[j] with w[j] = query[j] * scale[j]. With w = step * W + e, W whole numbers,
+//   sum w * code = step * sum W * code + sum e * (code - 127.5) + 127.5 * sum e
+//               <= step * sum W * code + 127.5 * (sqrt(d) * |e| + sum e)     (Cauchy-Schwarz)
+// so that a row reaches a score only if its whole sum reaches a whole number.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cluscomp/kernels.h"
+#include "cluscomp/pack.h"
+#include "cluscomp/scan.h"
+
+namespace cluscomp {
+namespace {
+
+constexpr float kMostWeight = 64;
+constexpr float kSmallest = 1e-30f;  // below it the reciprocal of the step would overflow
+constexpr int64_t kAtOnce = 256;
+constexpr int64_t kTrial = 1024;  // rows after which a filter that lets every fourth pass is given up
+
+// The filter of one query.
+class IntegerFilter {
+ public:
+  // w: (d) weights of the codes, zero up to the next multiple of 16. base: added to their sum.
+  void set(const Kernels& kern, const std::vector<float>& w, int64_t d, float base) {
+    float largest = 0;
+    double sum = 0, lengths = 0;
+    for (int64_t j = 0; j < d; ++j) {
+      const double value = static_cast<double>(w[j]);
+      largest = std::max(largest, std::fabs(w[j]));
+      sum += value;
+      lengths += std::fabs(value);
+    }
+    seen_ = passed_ = 0;
+    on_ = d <= kMostByteDims && largest > kSmallest && std::isfinite(lengths) && std::isfinite(base);
+    if (!on_) return;
+    const float step = largest / kMostWeight;
+    float value_sq, error_sq;
+    weights_.resize(static_cast<size_t>(round_up(d, 64)));  // zero beyond round_up(d, 16), where nothing is written
+    const int32_t whole = kern.quantize(w.data(), step, kMostWeight / largest, weights_.data(), round_up(d, kLanes),
+                                        &value_sq, &error_sq);
+    step_ = static_cast<double>(step);
+    const double slack = static_cast<double>(rounding_slack(d));
+    const double error = std::sqrt(static_cast<double>(error_sq)) * (1 + slack) + static_cast<double>(vanished_norm(d));
+    // the sums of the scores and of these terms in float32
+    const double rounding = (slack + 0x1p-22) * (255 * lengths + static_cast<double>(std::fabs(base)));
+    above_ = static_cast<double>(base) + rounding + kVanished +
+             127.5 * (std::sqrt(static_cast<double>(d)) * error + sum - step_ * whole);
+  }
+  bool on() const { return on_; }
+  const int8_t* weights() const { return weights_.data(); }
+  // The least whole sum with which a row may score `needed`.
+  double least(float needed) const {
+    return (static_cast<double>(needed) - static_cast<double>(std::fabs(needed)) * 0x1p-23 - above_) / step_;
+  }
+  void count(int64_t seen, int64_t passed) {
+    seen_ += seen;
+    passed_ += passed;
+    if (seen_ >= kTrial && passed_ * 4 > seen_) on_ = false;
+  }
+
+ private:
+  bool on_ = false;
+  double step_ = 0, above_ = 0;
+  int64_t seen_ = 0, passed_ = 0;
+  std::vector<int8_t> weights_;
+};
+
+class Sq8Scorer : public Scorer {
+ public:
+  Sq8Scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric)
+      : codes_(codes), d_(d), metric_(metric), scale_(vdiff, vdiff + d), zero_(static_cast<size_t>(d)),
+        query_(static_cast<size_t>(round_up(d, kLanes))) {
+    for (int64_t j = 0; j < d; ++j) {
+      scale_[j] = vdiff[j] / 255.0f;
+      zero_[j] = vmin[j] + 0.5f * scale_[j];
+    }
+  }
+  void set_query(const float* query) override {
+    double base = 0;
+    for (int64_t j = 0; j < d_; ++j) {
+      base += static_cast<double>(query[j]) * static_cast<double>(zero_[j]);
+      query_[j] = metric_ == Metric::ip ? query[j] * scale_[j] : query[j] - zero_[j];
+    }
+    base_ = static_cast<float>(base);
+    if (metric_ == Metric::ip) filter_.set(kern_, query_, d_, base_);
+  }
+  int64_t group() const override { return 16; }
+  int64_t row_bytes() const override { return d_; }
+  void prefetch(int64_t row) const override { prefetch_bytes(codes_ + row * d_, d_); }
+  void score(int64_t row, int64_t n, float needed, float* out) override {
+    for (; n > 0; row += kAtOnce, out += kAtOnce, n -= kAtOnce) score_some(row, std::min(n, kAtOnce), needed, out);
+  }
+  // All whole sums, then the rows of the k largest, then those that still reach.
+  void rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best) override {
+    if (!filter_.on() || n <= best.k()) return Scorer::rescore(rows, n, ahead, best);
+    bounded_.clear();
+    for_rows(rows, n, ahead, [&](int64_t row) {
+      int32_t sum;
+      kern_.dots_u8(codes_ + row * d_, 1, d_, filter_.weights(), &sum);
+      bounded_.push_back({sum, row});
+    });
+    const auto first = std::min<int64_t>(best.k(), static_cast<int64_t>(bounded_.size()));
+    std::nth_element(bounded_.begin(), bounded_.begin() + first, bounded_.end(),
+                     [](const Bounded& a, const Bounded& b) { return a.sum > b.sum; });
+    for (int64_t i = 0; i < first; ++i) best.push(exact(bounded_[i].row), bounded_[i].row);
+    double least = filter_.least(best.threshold());
+    for (auto i = bounded_.begin() + first; i < bounded_.end(); ++i) {
+      if (i->sum < least) continue;
+      best.push(exact(i->row), i->row);
+      least = filter_.least(best.threshold());
+    }
+  }
+
+ private:
+  struct Bounded {
+    int32_t sum;
+    int64_t row;
+  };
+  std::vector<Bounded> bounded_;
+  const Kernels& kern_ = kernels();
+  const uint8_t* codes_;
+  int64_t d_;
+  Metric metric_;
+  std::vector<float> scale_, zero_, query_;
+  float base_ = 0;
+  IntegerFilter filter_;
+
+  float exact(int64_t row) const {
+    const uint8_t* code = codes_ + row * d_;
+    return metric_ == Metric::ip ? base_ + kern_.dot_u8(query_.data(), code, d_)
+                                 : -kern_.l2_u8(query_.data(), scale_.data(), code, d_);
+  }
+  void score_some(int64_t row, int64_t n, float needed, float* out) {
+    if (!filter_.on() || !(needed > -std::numeric_limits<float>::infinity())) {
+      for (int64_t i = 0; i < n; ++i) out[i] = exact(row + i);
+      return;
+    }
+    int32_t sums[kAtOnce];
+    kern_.dots_u8(codes_ + row * d_, n, d_, filter_.weights(), sums);
+    const double least = filter_.least(needed);
+    int64_t passed = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const bool may_reach = !(sums[i] < least);
+      out[i] = may_reach ? exact(row + i) : -std::numeric_limits<float>::infinity();
+      passed += may_reach;
+    }
+    filter_.count(n, passed);
+  }
+};
+
+}  // namespace
+
+ScorerFactory sq8_scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric) {
+  return [=] { return std::make_unique<Sq8Scorer>(codes, vmin, vdiff, d, metric); };
+}
+
+}  // namespace cluscomp
