@@ -44,7 +44,8 @@ def search_segments(
     refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
-    at_once = _queries_at_once(pipeline, segments, nprobe)
+    few = queries.shape[0] <= _MIN_QUERIES
+    at_once = _MIN_QUERIES if few else _queries_at_once(pipeline, segments, nprobe)
     if queries.shape[0] <= at_once:
         return _search_block(pipeline, segments, queries, k, nprobe, refine_factor)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)

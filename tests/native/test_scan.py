@@ -71,7 +71,9 @@ def test_sq8(level, rng, lists, metric):
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
-@pytest.mark.parametrize("case", ["plain", "few values", "one wide dimension", "constant", "huge", "zero query"])
+@pytest.mark.parametrize(
+    "case", ["plain", "few values", "one wide dimension", "constant", "huge", "zero query"]
+)
 @pytest.mark.parametrize("d", [1, 64, 101])
 def test_the_integer_filter_of_sq8_loses_no_row(level, rng, threads, case, d):
     """Against the scores of all rows: a rerank that keeps as many as it gets filters none."""
