@@ -116,9 +116,10 @@ class Index(StoredIndex):
     def to_faiss(self, *, text_ids: str = "fail") -> Any:
         """The same index in faiss, with the same ids and scores and nothing trained again (faiss_bridge.py).
 
-        faiss returns POSITIVE squared distances for l2. faiss knows integer ids only: for text ids this
-        raises UsageError unless text_ids="rows", which gives row i of `index.ids` the id i. nprobe and
-        refine_factor are set to this index's defaults. Raises OptionalDependencyError without faiss.
+        With 4-bit codes before a rerank a few candidates may differ: here rounded sums choose them. faiss
+        returns POSITIVE squared distances for l2. faiss knows integer ids only: for text ids this raises
+        UsageError unless text_ids="rows", which gives row i of `index.ids` the id i. nprobe and refine_factor
+        are set to this index's defaults. Raises OptionalDependencyError without faiss.
         """
         from cluscomp.indexes.faiss_bridge import to_faiss
 
