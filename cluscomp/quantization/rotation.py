@@ -92,12 +92,12 @@ def learn_opq(
     # Codebooks absorb the mean exactly, so the rotation is learned without it and never has to fit it.
     x = subtracted(x, mean)
     matrix = _allocate_directions(covariance, d_out, m)
-    codebooks = train_codebooks(_rotate(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
+    codebooks = train_codebooks(rotate_rows(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
     ticker = Ticker(progress, x.shape[0] * m * 2 * n_iter)
     for _ in range(n_iter):
         matrix, codebooks, _ = opq_step(x, matrix, codebooks, ticker=ticker)
     finish = balance_codebooks if balance == "uniform" else refine_codebooks
-    codebooks = finish(_rotate(x, matrix), codebooks, n_iter=n_iter, ticker=ticker)
+    codebooks = finish(rotate_rows(x, matrix), codebooks, n_iter=n_iter, ticker=ticker)
     ticker.finish()
     shift = (matrix @ mean).reshape(m, 1, -1)
     return LinearTransform(matrix), (codebooks + shift).astype(np.float32)
@@ -113,7 +113,7 @@ def opq_step(
     With d_out = d the error never rises from step to step.
     """
     m, _, width = codebooks.shape
-    rotated = _rotate(x, matrix)
+    rotated = rotate_rows(x, matrix)
     moved = np.empty_like(codebooks)
     decoded = np.empty_like(rotated)
     errors = [0.0] * m
@@ -158,7 +158,8 @@ def _allocate_directions(covariance: np.ndarray, d_out: int, m: int) -> np.ndarr
     return directions[np.concatenate(groups)]
 
 
-def _rotate(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def rotate_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """x @ matrix.T (n, d_out) of float32 rows x (n, d) in float32; LinearTransform takes float64 products."""
     rotated = np.empty((x.shape[0], matrix.shape[0]), dtype=np.float32)
     columns = matrix.T.astype(np.float32)
     for block in iter_blocks(x.shape[0], SUM_ROWS):

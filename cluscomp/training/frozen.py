@@ -24,6 +24,7 @@ from cluscomp.quantization.anisotropic import THRESHOLD, anisotropic_centroids, 
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
 from cluscomp.quantization.codes import unpack_codes
 from cluscomp.quantization.learned import LearnedCodec
+from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.training.frozen_data import Task, make_pairs, split_pairs
 from cluscomp.training.frozen_loop import Epoch, FrozenSettings, Progress, initial, learn
@@ -85,7 +86,7 @@ def train_frozen(
     own = np.sort(rng.choice(len(rows), size=min(settings.n_pseudo, len(rows)), replace=False))
     metric_map, inverse = score_metric(rows[own] if asked is None else asked, settings.query_share)
     rotation, centroids = train_opq(
-        (rows @ metric_map).astype(np.float32), m, nbits, n_iter=OPQ_ITERATIONS, seed=seed,
+        multiply_rows(rows, metric_map), m, nbits, n_iter=OPQ_ITERATIONS, seed=seed,
         progress=None if progress is None else lambda done, total: progress("opq", done, total),
     )  # fmt: skip
     matrix = rotation.matrix.astype(np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.quantization.rotation import rotate_rows
 from cluscomp.training.codec import TrainableCodec
 from cluscomp.training.live_index import LiveIndex
 
@@ -28,7 +29,7 @@ def hard_negatives(
     documents: (n, d), queries: (q, d). Rows with fewer than k such documents end in -1.
     """
     rotation, centroids = codec.rotation.cpu().numpy(), codec.centroid_array()
-    index = LiveIndex(np.asarray(documents, np.float32) @ rotation.T, centroids, nbits)
+    index = LiveIndex(rotate_rows(documents, rotation), centroids, nbits)
     found = np.full((len(queries), k), -1, dtype=np.int64)
     most = k + max(map(len, positives), default=0)
     ticker = Ticker(progress, len(queries))

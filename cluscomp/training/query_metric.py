@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cluscomp.clustering.blocks import answering_signals
+
 LEAST_EIGENVALUE = 1e-6
 """Of the largest: directions that no query has still get this much."""
 
@@ -26,7 +28,8 @@ def score_metric(queries: np.ndarray, share: float) -> tuple[np.ndarray, np.ndar
     mean = float(np.trace(moment)) / dim
     if share == 0 or mean <= 0:
         return np.eye(dim), np.eye(dim)
-    values, vectors = np.linalg.eigh(share * moment / mean + (1 - share) * np.eye(dim))
+    mixed = share * moment / mean + (1 - share) * np.eye(dim)
+    values, vectors = answering_signals(lambda: np.linalg.eigh(mixed))
     values = np.maximum(values, LEAST_EIGENVALUE * values[-1])
     roots = np.sqrt(values)
     return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T

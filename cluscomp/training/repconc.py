@@ -16,6 +16,7 @@ from cluscomp.errors import require
 from cluscomp.quantization.codebooks import check_split
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.product import ProductQuantizer
+from cluscomp.quantization.rotation import rotate_rows
 from cluscomp.training.checkpoint import RunState, prepare
 from cluscomp.training.codec import TrainableCodec
 from cluscomp.training.distributed import barrier, rank_and_size, start_processes
@@ -194,7 +195,7 @@ class _Run:
         s = self.settings
         model = with_query_tower(model)
         rotation = codec.rotation.cpu().numpy()
-        rotated = np.asarray(self.documents, np.float32) @ rotation.T
+        rotated = rotate_rows(self.documents, rotation)
         index = LiveIndex(rotated, codec.centroid_array(), s.nbits)
         teacher = Teacher(self.queries, self.documents) if s.distill_weight > 0 else None
         optimizer = self._optimizer(query_parameters(model), codec, s.jpq_lr, s.jpq_epochs)
