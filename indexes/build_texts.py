@@ -35,9 +35,19 @@ def text_costs(facts: CorpusFacts, encoder: Encoder, store: bool, *, timed: bool
         characters=facts.characters,
         longest=facts.longest,
         store=store,
-        encode_bytes=tokens * encoder.info.dim * ACTIVATION_BYTES + block,
+        encode_bytes=tokens * encoder.info.dim * ACTIVATION_BYTES + block + _cast_bytes(encoder),
         seconds=_seconds_each(facts, encoder) * facts.n if timed else 0.0,
     )
+
+
+def _cast_bytes(encoder: Encoder) -> int:
+    """Copies of the weights in bfloat16, which each thread makes in its forward pass."""
+    from cluscomp.encoders.batching import cpu_workers
+
+    model = getattr(encoder, "model", None)
+    if not encoder.info.bf16 or model is None:
+        return 0
+    return 2 * cpu_workers() * sum(parameter.numel() for parameter in model.parameters())
 
 
 def _seconds_each(facts: CorpusFacts, encoder: Encoder) -> float:

@@ -27,7 +27,7 @@ class TokenEncoder:
     """
 
     def __init__(self, dense: DenseEncoder) -> None:
-        self._dense = dense
+        self._dense, self.model = dense, dense.model
         self._info = _token_info(dense)
 
     @property
@@ -63,7 +63,7 @@ class MultiVectorTextEncoder:
 
     def __init__(self, model: Any, name: str, *, batch_size: int = 64, bf16: bool = False) -> None:
         model.eval()
-        self._model, self._batch_size, self._bf16 = model, batch_size, bf16
+        self.model, self._batch_size, self._bf16 = model, batch_size, bf16
         dim = int(_as_arrays(model.encode_document(["a"], convert_to_numpy=True))[0].shape[1])
         settings: dict[str, Any] = {
             "kind": "multivector",
@@ -83,18 +83,18 @@ class MultiVectorTextEncoder:
 
     def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
         """Vectors of documents. Raises DTypeError, InputError, NonFiniteError."""
-        return self._encode(self._model.encode_document, texts, progress)
+        return self._encode(self.model.encode_document, texts, progress)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> VectorsAndLengths:
         """Vectors of queries. Raises DTypeError, InputError, NonFiniteError."""
-        return self._encode(self._model.encode_query, texts, progress)
+        return self._encode(self.model.encode_query, texts, progress)
 
     def _encode(self, encode: Any, texts: Sequence[str], progress: Progress | None) -> VectorsAndLengths:
         checked = check_texts(texts)
         found: list[np.ndarray] = []
         for start in range(0, len(checked), self._batch_size):
             batch = checked[start : start + self._batch_size]
-            with forward_passes(self._model.device, self._bf16):
+            with forward_passes(self.model.device, self._bf16):
                 found += _as_arrays(encode(batch, convert_to_numpy=True, show_progress_bar=False))
             if progress is not None:
                 progress(len(found), len(checked))

@@ -44,6 +44,17 @@ def test_queries_follow_the_documents(build, invoke, tmp_path, kind):
         assert result.exit_code == 0 and len(result.stdout.splitlines()) == 2, result.output
 
 
+def test_the_plan_counts_the_weights_in_bfloat16(build, invoke, beir, tmp_path):
+    build("first", "--index-key", "Flat")  # makes the model
+    peaks = []
+    for flag in ("--bf16", "--no-bf16"):
+        result = invoke("build-index", "--corpus", beir, "--encoder", tmp_path / "model", "--index-key", "Flat", "--output",
+                        tmp_path / "i", "--dry-run", "--json", flag)  # fmt: skip
+        stages = {stage["name"]: stage["memory_bytes"] for stage in json.loads(result.stdout)["stages"]}
+        peaks.append(stages["encode"])
+    assert peaks[0] > peaks[1]
+
+
 def test_eval_follows_too(build, invoke, beir):
     result = invoke("eval", build("short", "--bf16", "--index-key", "Flat"), "--dataset", beir, "--json")
     assert result.exit_code == 0 and "ndcg@10" in json.loads(result.stdout)["metrics"], result.output
