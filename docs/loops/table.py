@@ -2,8 +2,9 @@
 
     python docs/loops/table.py [NAME ...]
 
-A timer sends SIGALRM every 20 ms; its handler runs where KeyboardInterrupt would be raised. CPU time, since that does not
-depend on other jobs of the machine. An operation is stopped after 12 s. docs/loops.md holds what was measured.
+A timer sends SIGALRM every 20 ms; its handler runs where KeyboardInterrupt would be raised. CPU time, since
+that does not depend on other jobs of the machine. An operation is stopped after 12 s. docs/loops.md holds
+what was measured.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ def main(names: list[str]) -> None:
     for name, make in CASES.items():
         if not names or name in names:
             seconds, ended = longest_silence(make())
-            print(f"| {name} | {seconds:.2f} |{'' if ended else ' stopped'}", flush=True)
+            sys.stdout.write(f"| {name} | {seconds:.2f} |{'' if ended else ' stopped'}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
