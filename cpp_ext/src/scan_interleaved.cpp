@@ -151,6 +151,8 @@ class Scan {
       std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(sure), rows.end(),
                        [](const Waiting& a, const Waiting& b) { return a.sum > b.sum; });
     score(q, rows.data(), sure);
+    queries_[q]->best.settle();
+    set_limit(q);
     const Waiting* next = rows.data() + sure;
     const Waiting* const end = rows.data() + rows.size();
     while (next < end && !closed_[q]) {
@@ -179,7 +181,6 @@ class Scan {
       query.tables.exact_scores(codes_, at, stride, base_[q], scores);
       for (int j = 0; j < n; ++j) query.best.push(scores[j], lists_.position(rows[i + j].row));
     }
-    query.best.settle();
     if (query.best.threshold() != before) set_limit(q);
   }
 };
