@@ -57,7 +57,7 @@ def search_segments(
 
 
 def _queries_at_once(pipeline: Pipeline, segments: Sequence[Segment], nprobe: int) -> int:
-    """Queries of one native call: Ctrl-C is answered between calls, so they depend on the rows to read."""
+    """Queries of one native call: about a second of work at most, fewer where more rows are read."""
     nlist = pipeline.spec.nlist
     products = sum(segment.n_rows for segment in segments) * pipeline.codec.dim * min(nprobe, nlist) // nlist
     return max(_MIN_QUERIES, min(_MAX_QUERIES, _PRODUCTS_PER_BLOCK // max(1, products)))

@@ -207,6 +207,7 @@ void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size
   while (begin < end) {
     size_t stop = begin + 1;
     while (stop < end && stop - begin < kSharedQueries && visits[stop].begin == visits[begin].begin) ++stop;
+    check_interrupt();  // a thread's share of the queries may take seconds
     const uint8_t* ahead = scan.codes_at(stop < end ? visits[stop].begin : 0);
     scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries, ahead);
     begin = stop;
