@@ -79,15 +79,49 @@ TopK search_split(const ScorerFactory& factory, const Lists& lists, const float*
   return found[0];
 }
 
-// Queries [begin, end) that probe the same ranges share one pass over the rows.
-void search_group(std::vector<std::unique_ptr<Scorer>>& scorers, const Lists& lists, const float* queries, int64_t d,
-                  const std::vector<Range>& ranges, int64_t begin, int64_t end, std::vector<TopK>& best) {
-  for (int64_t q = begin; q < end; ++q) scorers[q - begin]->set_query(queries + q * d);
-  for (const Range& range : ranges)
-    for (int64_t row = range.begin; row < range.end; row += kScanRows) {
-      const Range block{range.list, row, std::min(row + kScanRows, range.end)};
-      for (int64_t q = begin; q < end; ++q) scan_range(*scorers[q - begin], lists, block, best[q - begin]);
+// One list of one query.
+struct Visit {
+  bool later;  // not the first probe: the best list of every query goes before all others, for its threshold
+  int64_t list;
+  int64_t query;
+  bool same_rows(const Visit& other) const { return later == other.later && list == other.list; }
+};
+
+// The queries [begin, end) list by list: the rows of a list are read from memory once for all that probe it.
+std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t begin, int64_t end) {
+  std::vector<Visit> visits;
+  for (int64_t q = begin; q < end; ++q)
+    for (int64_t p = 0; p < n_probes; ++p) {
+      const int64_t list = probes[q * n_probes + p];
+      if (list >= 0 && lists.offsets[list] < lists.offsets[list + 1]) visits.push_back({p > 0, list, q - begin});
     }
+  if (end - begin > 1)  // one query keeps the order of its probes
+    std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) {
+      return a.later != b.later ? b.later : a.list < b.list;
+    });
+  return visits;
+}
+
+void search_together(const ScorerFactory& factory, const Lists& lists, const float* queries, int64_t d,
+                     const std::vector<Visit>& visits, std::vector<TopK>& best) {
+  std::vector<std::unique_ptr<Scorer>> scorers;
+  for (size_t q = 0; q < best.size(); ++q) {
+    scorers.push_back(factory());
+    scorers.back()->set_query(queries + static_cast<int64_t>(q) * d);
+  }
+  for (size_t first = 0, last; first < visits.size(); first = last) {
+    for (last = first + 1; last < visits.size() && visits[last].same_rows(visits[first]);) ++last;
+    const int64_t list = visits[first].list, end = lists.offsets[list + 1];
+    const int64_t step = last - first > 1 ? kScanRows : end;  // a scorer enters a list once where it is alone there
+    for (int64_t row = lists.offsets[list]; row < end; row += step) {
+      check_interrupt();
+      const Range block{list, row, std::min(row + step, end)};
+      for (size_t i = first; i < last; ++i) {
+        const auto q = static_cast<size_t>(visits[i].query);
+        scan_range(*scorers[q], lists, block, best[q]);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -101,15 +135,10 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
     }
     return;
   }
-  // A single probe everywhere means that all queries read the same list: the whole index.
-  const bool shared = n_probes == 1 && std::all_of(probes, probes + nq, [&](int32_t p) { return p == probes[0]; });
-  const int64_t group = shared ? std::min(factory()->group(), std::max<int64_t>(1, nq / num_threads())) : 1;
-  parallel_for(nq, group, [&](int64_t begin, int64_t end) {
-    std::vector<std::unique_ptr<Scorer>> scorers;
-    for (int64_t q = begin; q < end; ++q) scorers.push_back(factory());
+  const int64_t together = std::min(factory()->together(), (nq + num_threads() - 1) / num_threads());
+  parallel_for(nq, together, [&](int64_t begin, int64_t end) {
     std::vector<TopK> best(static_cast<size_t>(end - begin), TopK(k));
-    const auto ranges = probed_ranges(lists, probes + begin * n_probes, n_probes);
-    search_group(scorers, lists, queries, d, ranges, begin, end, best);
+    search_together(factory, lists, queries + begin * d, d, visits_of(lists, probes, n_probes, begin, end), best);
     for (int64_t q = begin; q < end; ++q) best[q - begin].write(scores + q * k, positions + q * k);
   });
 }

@@ -88,7 +88,7 @@ class Sq8Scorer : public Scorer {
     base_ = static_cast<float>(base);
     if (metric_ == Metric::ip) filter_.set(kern_, query_, d_, base_);
   }
-  int64_t group() const override { return 16; }
+  int64_t together() const override { return 256; }
   int64_t row_bytes() const override { return d_; }
   void prefetch(int64_t row) const override { prefetch_bytes(codes_ + row * d_, d_); }
   void score(int64_t row, int64_t n, float needed, float* out) override {

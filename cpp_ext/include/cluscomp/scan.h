@@ -27,7 +27,7 @@ class Scorer {
   // Keeps the best of n given rows, of which negative ones are none; `ahead` more behind them are read next.
   virtual void rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best);
   // How many queries may share one pass over the rows; more than 1 pays when rows are wide and scorers small.
-  virtual int64_t group() const { return 1; }
+  virtual int64_t together() const { return 1; }
 
  protected:
   // each(row) for the n rows, of which some kilobytes are on their way while earlier ones are scored.
