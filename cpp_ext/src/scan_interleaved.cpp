@@ -3,7 +3,8 @@
 // Lists are visited in order, each by all of some queries that probe it, so that its codes are read from memory once. The
 // first probe of every query goes before all others: its threshold lets most rows of the other lists be passed over.
 // 7-bit tables rounded up bound every row; rows whose bound reaches the k-th best wait, and are then summed in float32,
-// the k of the highest bounds first, after which few others still reach. A score is a function of row and query alone, and
+// the k of the highest bounds first, after which few others still reach. For the candidates of a rerank the value of the sum
+// of bytes is the score, and no row waits. A score is a function of row and query alone, and
 // the order of hits is total: no result depends on how queries and lists were cut up.
 //
 // Source of the shuffles: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015.
@@ -24,7 +25,7 @@ namespace {
 constexpr int64_t kPairRows = 2 * kGroupRows;
 constexpr int64_t kPieceRows = 512 * kPairRows;  // a longer list is visited in pieces
 constexpr int kTogether = FourBitTables::kTogether;
-constexpr int64_t kMostQueries = 1024;           // of one pass over the lists; their tables take 15 KB each at 192 codes
+constexpr int64_t kMostQueries = 1024;           // of one pass over the lists; their tables take up to 15 KB at 192 codes
 constexpr size_t kMostWaiting = 256;             // and 2 k: rows that wait for float32 at most
 
 struct Query {
