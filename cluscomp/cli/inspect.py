@@ -125,7 +125,13 @@ def _encoder_text(encoder: dict[str, Any] | None) -> str:
     if encoder is None:
         return "unknown: built from vectors"
     scaled = "normalised" if encoder.get("normalize") else "not normalised"
-    return f"{encoder.get('name')} ({encoder.get('kind')}, dim {encoder.get('dim')}, {scaled})"
+    words = [
+        encoder.get("kind"),
+        f"dim {encoder.get('dim')}",
+        scaled,
+        *["bfloat16"] * bool(encoder.get("bf16")),
+    ]
+    return f"{encoder.get('name')} ({', '.join(map(str, words))})"
 
 
 def _show_bytes(parts: dict[str, int], total: int, n: int) -> None:
