@@ -44,8 +44,7 @@ def search_segments(
     refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
-    few = queries.shape[0] <= _MIN_QUERIES
-    at_once = _MIN_QUERIES if few else _queries_at_once(pipeline, segments, nprobe)
+    at_once = _queries_at_once(pipeline, segments, queries.shape[0], nprobe)
     if queries.shape[0] <= at_once:
         return _search_block(pipeline, segments, queries, k, nprobe, refine_factor)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
@@ -56,8 +55,10 @@ def search_segments(
     return Hits(scores, positions)
 
 
-def _queries_at_once(pipeline: Pipeline, segments: Sequence[Segment], nprobe: int) -> int:
+def _queries_at_once(pipeline: Pipeline, segments: Sequence[Segment], n_queries: int, nprobe: int) -> int:
     """Queries of one native call: about a second of work at most, fewer where more rows are read."""
+    if n_queries <= _MIN_QUERIES:
+        return _MIN_QUERIES
     nlist = pipeline.spec.nlist
     products = sum(segment.n_rows for segment in segments) * pipeline.codec.dim * min(nprobe, nlist) // nlist
     return max(_MIN_QUERIES, min(_MAX_QUERIES, _PRODUCTS_PER_BLOCK // max(1, products)))

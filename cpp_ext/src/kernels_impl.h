@@ -116,7 +116,7 @@ struct Impl {
     for (int64_t j = 0; V::kByteZero && j < d; ++j) taken_off += V::kByteZero * weights[j];
     const int64_t whole = d / 64 * 64;
     uint8_t rest[64] = {};
-    const int64_t far = kBytesAhead / d;
+    const int64_t far = rows_in(kBytesAhead, d);
     for (int64_t i = 0; i < n; ++i, codes += d) {
       typename V::I sum = V::zero_i();
       if (i + far < n) prefetch_bytes(codes + far * d, d);

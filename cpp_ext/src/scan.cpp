@@ -6,11 +6,13 @@
 
 #include "cluscomp/parallel.h"
 #include "cluscomp/topk.h"
+#include "visits.h"
 
 namespace cluscomp {
 namespace {
 
 constexpr int64_t kScanRows = 256;  // rows scored between two looks at the threshold
+constexpr int64_t kWholeList = int64_t{1} << 40;
 constexpr int64_t kRescoreQueries = 16;
 
 struct Range {
@@ -36,26 +38,17 @@ void scan_range(Scorer& scorer, const Lists& lists, const Range& range, TopK& be
   }
 }
 
-std::vector<Range> probed_ranges(const Lists& lists, const int32_t* probes, int64_t n_probes) {
-  std::vector<Range> ranges;
-  for (int64_t p = 0; p < n_probes; ++p) {
-    const int64_t list = probes[p];
-    if (list >= 0 && lists.offsets[list] < lists.offsets[list + 1])
-      ranges.push_back({list, lists.offsets[list], lists.offsets[list + 1]});
-  }
-  return ranges;
-}
-
 // Few queries: the rows of one query are shared out. Any cut gives the same result, since the order is total.
 TopK search_split(const ScorerFactory& factory, const Lists& lists, const float* query,
-                  const std::vector<Range>& ranges, int64_t k) {
+                  const std::vector<Visit>& visits, int64_t k) {
   int64_t total = 0;
-  for (const Range& range : ranges) total += range.end - range.begin;
+  for (const Visit& visit : visits) total += visit.end - visit.begin;
   const int64_t wanted = std::max<int64_t>(4 * kScanRows, total / (4 * num_threads()) + 1);
   const int64_t piece_rows = (wanted + kScanRows - 1) / kScanRows * kScanRows;
   std::vector<std::vector<Range>> pieces(1);
   int64_t filled = 0;
-  for (Range range : ranges) {
+  for (const Visit& visit : visits) {
+    Range range{visit.list, visit.begin, visit.end};
     while (range.begin < range.end) {
       const int64_t room = (piece_rows - filled + kScanRows - 1) / kScanRows * kScanRows;
       const int64_t take = std::min(range.end - range.begin, room);
@@ -79,29 +72,7 @@ TopK search_split(const ScorerFactory& factory, const Lists& lists, const float*
   return found[0];
 }
 
-// One list of one query.
-struct Visit {
-  bool later;  // not the first probe: the best list of every query goes before all others, for its threshold
-  int64_t list;
-  int64_t query;
-  bool same_rows(const Visit& other) const { return later == other.later && list == other.list; }
-};
-
-// The queries [begin, end) list by list: the rows of a list are read from memory once for all that probe it.
-std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t begin, int64_t end) {
-  std::vector<Visit> visits;
-  for (int64_t q = begin; q < end; ++q)
-    for (int64_t p = 0; p < n_probes; ++p) {
-      const int64_t list = probes[q * n_probes + p];
-      if (list >= 0 && lists.offsets[list] < lists.offsets[list + 1]) visits.push_back({p > 0, list, q - begin});
-    }
-  if (end - begin > 1)  // one query keeps the order of its probes
-    std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) {
-      return a.later != b.later ? b.later : a.list < b.list;
-    });
-  return visits;
-}
-
+// Queries whose visits are at the same rows take turns at every block of them.
 void search_together(const ScorerFactory& factory, const Lists& lists, const float* queries, int64_t d,
                      const std::vector<Visit>& visits, std::vector<TopK>& best) {
   std::vector<std::unique_ptr<Scorer>> scorers;
@@ -111,11 +82,11 @@ void search_together(const ScorerFactory& factory, const Lists& lists, const flo
   }
   for (size_t first = 0, last; first < visits.size(); first = last) {
     for (last = first + 1; last < visits.size() && visits[last].same_rows(visits[first]);) ++last;
-    const int64_t list = visits[first].list, end = lists.offsets[list + 1];
-    const int64_t step = last - first > 1 ? kScanRows : end;  // a scorer enters a list once where it is alone there
-    for (int64_t row = lists.offsets[list]; row < end; row += step) {
+    const Visit& rows = visits[first];
+    const int64_t step = last - first > 1 ? kScanRows : rows.end;  // a scorer enters a list once where it is alone there
+    for (int64_t row = rows.begin; row < rows.end; row += step) {
       check_interrupt();
-      const Range block{list, row, std::min(row + step, end)};
+      const Range block{rows.list, row, std::min(row + step, rows.end)};
       for (size_t i = first; i < last; ++i) {
         const auto q = static_cast<size_t>(visits[i].query);
         scan_range(*scorers[q], lists, block, best[q]);
@@ -130,15 +101,16 @@ void search_lists(const ScorerFactory& factory, const Lists& lists, const float*
                   const int32_t* probes, int64_t n_probes, int64_t k, float* scores, int64_t* positions) {
   if (nq < 2 * num_threads()) {
     for (int64_t q = 0; q < nq; ++q) {
-      const auto ranges = probed_ranges(lists, probes + q * n_probes, n_probes);
-      search_split(factory, lists, queries + q * d, ranges, k).write(scores + q * k, positions + q * k);
+      const auto visits = visits_of(lists, probes, n_probes, q, q + 1, kWholeList);
+      search_split(factory, lists, queries + q * d, visits, k).write(scores + q * k, positions + q * k);
     }
     return;
   }
   const int64_t together = std::min(factory()->together(), (nq + num_threads() - 1) / num_threads());
   parallel_for(nq, together, [&](int64_t begin, int64_t end) {
     std::vector<TopK> best(static_cast<size_t>(end - begin), TopK(k));
-    search_together(factory, lists, queries + begin * d, d, visits_of(lists, probes, n_probes, begin, end), best);
+    const auto visits = visits_of(lists, probes, n_probes, begin, end, kWholeList);
+    search_together(factory, lists, queries + begin * d, d, visits, best);
     for (int64_t q = begin; q < end; ++q) best[q - begin].write(scores + q * k, positions + q * k);
   });
 }

@@ -1,7 +1,6 @@
 // Search over interleaved 4-bit codes by byte shuffles, 64 rows and up to four queries at a time.
 //
-// Lists are visited in order, each by all of some queries that probe it, so that its codes are read from memory once. The
-// first probe of every query goes before all others: its threshold lets most rows of the other lists be passed over.
+// Lists are visited in the order of visits.h, so that their codes are read from memory once for some queries.
 // 7-bit tables rounded up bound every row; rows whose bound reaches the k-th best wait, and are then summed in float32,
 // the k of the highest bounds first, after which few others still reach. For the candidates of a rerank the value of the sum
 // of bytes is the score, and no row waits. A score is a function of row and query alone, and
@@ -18,6 +17,7 @@
 #include "cluscomp/reservoir.h"
 #include "cluscomp/scan.h"
 #include "four_bit_tables.h"
+#include "visits.h"
 
 namespace cluscomp {
 namespace {
@@ -35,11 +35,6 @@ struct Query {
   Reservoir best;
 };
 
-struct Visit {
-  int64_t list, begin, end;  // rows; `begin` is a whole number of pairs after the first row of the list
-  int32_t query, probe;
-};
-
 // A row whose bound reached the threshold, and its sum of bytes.
 struct Waiting {
   int64_t row;
@@ -55,7 +50,7 @@ class Scan {
 
   // ahead: the codes that will be read after these.
   void visit(const Visit* visits, int count, std::vector<Query>& queries, const uint8_t* ahead) {
-    const auto [list, begin, end, first_query, first_probe] = visits[0];
+    const int64_t list = visits[0].list, begin = visits[0].begin, end = visits[0].end;
     list_begin_ = lists_.offsets[list];
     list_end_ = lists_.offsets[list + 1];
     for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q]);
@@ -186,28 +181,11 @@ class Scan {
   }
 };
 
-// Probes [begin, end) of the queries [first, last), list by list.
-std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t first, int64_t last,
-                             int64_t begin, int64_t end) {
-  std::vector<Visit> visits;
-  for (int64_t q = first; q < last; ++q)
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t list = probes[q * n_probes + p];
-      if (list < 0) continue;
-      for (int64_t row = lists.offsets[list]; row < lists.offsets[list + 1]; row += kPieceRows)
-        visits.push_back({list, row, std::min(row + kPieceRows, lists.offsets[list + 1]),
-                          static_cast<int32_t>(q - first), static_cast<int32_t>(p)});
-    }
-  if (last - first > 1)  // one query keeps the order of its probes: the best list first
-    std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) { return a.begin < b.begin; });
-  return visits;
-}
-
 // Visits [begin, end) of the vector: neighbours at the same rows go together.
 void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size_t end, std::vector<Query>& queries) {
   while (begin < end) {
     size_t stop = begin + 1;
-    while (stop < end && stop - begin < kSharedQueries && visits[stop].begin == visits[begin].begin) ++stop;
+    while (stop < end && stop - begin < kSharedQueries && visits[stop].same_rows(visits[begin])) ++stop;
     check_interrupt();  // a thread's share of the queries may take seconds
     const uint8_t* ahead = scan.codes_at(stop < end ? visits[stop].begin : 0);
     scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries, ahead);
@@ -241,16 +219,14 @@ void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n
     parallel_for(nq, grain, [&](int64_t first, int64_t last) {
       std::vector<Query> block = make(first, last);
       Scan scan(codes, lists, rows, k);
-      const int64_t cut = last - first > 1 ? std::min<int64_t>(1, n_probes) : n_probes;
-      for (const auto& visits : {visits_of(lists, probes, n_probes, first, last, 0, cut),
-                                 visits_of(lists, probes, n_probes, first, last, cut, n_probes)})
-        run_visits(scan, visits, 0, visits.size(), block);
+      const auto visits = visits_of(lists, probes, n_probes, first, last, kPieceRows);
+      run_visits(scan, visits, 0, visits.size(), block);
       for (int64_t q = first; q < last; ++q) block[q - first].best.write(scores + q * k, positions + q * k);
     });
     return;
   }
   for (int64_t q = 0; q < nq; ++q) {  // few queries: threads share the lists of each
-    const auto visits = visits_of(lists, probes, n_probes, q, q + 1, 0, n_probes);
+    const auto visits = visits_of(lists, probes, n_probes, q, q + 1, kPieceRows);
     const auto pieces = static_cast<int64_t>(visits.size());
     std::vector<Query> parts = make(q, q + 1);
     for (int64_t i = 1; i < threads; ++i) parts.push_back(parts[0]);

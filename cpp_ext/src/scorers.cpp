@@ -15,7 +15,7 @@ class RowsScorer : public Scorer {
   int64_t row_bytes() const override { return rows_.d * rows_.element_size(); }
   void prefetch(int64_t row) const override { prefetch_bytes(rows_.row(row), row_bytes()); }
   void score(int64_t row, int64_t n, float /*needed*/, float* out) override {
-    const int64_t far = std::max<int64_t>(1, kBytesAhead / row_bytes());
+    const int64_t far = rows_in(kBytesAhead, row_bytes());
     for (int64_t i = 0; i < n; ++i) {
       if (i + far < n) prefetch(row + i + far);
       const void* stored = rows_.row(row + i);

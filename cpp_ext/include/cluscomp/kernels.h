@@ -125,8 +125,9 @@ struct Kernels {
   TableScale (*byte_tables)(const float* tables, int64_t m, float sign, uint8_t* out);
 
   // 4-bit codes against the byte tables of up to kSharedQueries queries. Where there is one group, bits 32 to 63 mean
-  // nothing. sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it reaches); bit r
-  // of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes: sums fit 16 bits.
+  // nothing. sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it
+  // reaches); bit r of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes: sums
+  // fit 16 bits.
   void (*reach_u4)(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
                    int queries, uint64_t* masks, uint16_t* sums);
 

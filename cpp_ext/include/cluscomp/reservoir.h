@@ -1,5 +1,5 @@
-// The best k of a long stream of hits: they gather until twice as many wait, then the worse half goes at once. A hit costs
-// less than in a heap (topk.h); the threshold rises in steps. The order is that of TopK.
+// The best k of a long stream of hits: they gather until a quarter more wait, then all but k go at once. A hit costs less
+// than in a heap (topk.h); the threshold rises in steps. The order is that of TopK.
 #pragma once
 
 #include "cluscomp/topk.h"
@@ -24,24 +24,17 @@ class Reservoir {
   void settle() {
     if (hits_.size() < k_) return;
     const auto kth = hits_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-    std::nth_element(hits_.begin(), kth, hits_.end(), earlier);
+    std::nth_element(hits_.begin(), kth, hits_.end(), [](const Hit& a, const Hit& b) { return a.before(b); });
     threshold_ = kth->score;
     hits_.resize(k_);
   }
-  // Writes k entries, best first; missing ones are (-infinity, -1).
   void write(float* scores, int64_t* positions) {
     settle();
-    std::sort(hits_.begin(), hits_.end(), earlier);
-    for (size_t i = 0; i < k_; ++i) {
-      const bool found = i < hits_.size();
-      scores[i] = found ? hits_[i].score : -std::numeric_limits<float>::infinity();
-      positions[i] = found ? hits_[i].position : -1;
-    }
+    write_hits(hits_, k_, scores, positions);
   }
 
  private:
   static constexpr size_t kSpare = 32;
-  static bool earlier(const Hit& a, const Hit& b) { return a.before(b); }
   size_t k_;
   float threshold_ = -std::numeric_limits<float>::infinity();
   std::vector<Hit> hits_;

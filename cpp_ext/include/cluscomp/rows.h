@@ -30,6 +30,11 @@ void load_rows(const RowsView& x, int64_t begin, int64_t end, float* out, int64_
 // Index of the first row with NaN or infinity, or -1.
 int64_t first_nonfinite_row(const RowsView& x);
 
+// How many rows some bytes hold, at least one.
+inline int64_t rows_in(int64_t bytes, int64_t row_bytes) {
+  return row_bytes < 1 || row_bytes > bytes ? 1 : bytes / row_bytes;
+}
+
 // Asks the memory for bytes that are read soon.
 inline void prefetch_bytes(const void* first, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(first) + i);

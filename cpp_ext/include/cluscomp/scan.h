@@ -33,7 +33,7 @@ class Scorer {
   // each(row) for the n rows, of which some kilobytes are on their way while earlier ones are scored.
   template <class Each>
   void for_rows(const int64_t* rows, int64_t n, int64_t ahead, Each each) const {
-    const int64_t distance = row_bytes() ? std::clamp<int64_t>(6144 / row_bytes(), 4, 16) : n + ahead;
+    const int64_t distance = row_bytes() ? std::clamp<int64_t>(rows_in(6144, row_bytes()), 4, 16) : n + ahead;
     for (int64_t i = 0; i < n; ++i) {
       if (i + distance < n + ahead && rows[i + distance] >= 0) prefetch(rows[i + distance]);
       if (rows[i] >= 0) each(rows[i]);

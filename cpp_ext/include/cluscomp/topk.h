@@ -17,6 +17,16 @@ struct Hit {
   }
 };
 
+// Sorts at most k hits and writes k entries, best first; missing ones are (-infinity, -1).
+inline void write_hits(std::vector<Hit>& hits, size_t k, float* scores, int64_t* positions) {
+  std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.before(b); });
+  for (size_t i = 0; i < k; ++i) {
+    const bool found = i < hits.size();
+    scores[i] = found ? hits[i].score : -std::numeric_limits<float>::infinity();
+    positions[i] = found ? hits[i].position : -1;
+  }
+}
+
 class TopK {
  public:
   explicit TopK(int64_t k) : k_(static_cast<size_t>(k)) { hits_.reserve(k_); }
@@ -41,15 +51,7 @@ class TopK {
   void merge(const TopK& other) {
     for (const Hit& hit : other.hits_) push(hit.score, hit.position);
   }
-  // Writes k entries, best first; missing ones are (-infinity, -1).
-  void write(float* scores, int64_t* positions) {
-    std::sort(hits_.begin(), hits_.end(), earlier);
-    for (size_t i = 0; i < k_; ++i) {
-      const bool found = i < hits_.size();
-      scores[i] = found ? hits_[i].score : -std::numeric_limits<float>::infinity();
-      positions[i] = found ? hits_[i].position : -1;
-    }
-  }
+  void write(float* scores, int64_t* positions) { write_hits(hits_, k_, scores, positions); }
 
  private:
   static bool earlier(const Hit& a, const Hit& b) { return a.before(b); }  // heap top = the worst hit
