@@ -210,13 +210,7 @@ def _check_input(
     corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, ids: Path | None,
     lengths: Path | None,
 ) -> None:  # fmt: skip
-    if (corpus is None) == (embeddings is None):
-        both = "both are given" if corpus is not None else "neither is given"
-        raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
-    if corpus is not None and encoder is None:
-        raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
-    if bf16 and encoder is None:
-        raise errors.UsageError("--bf16 says how --encoder works, which is not given")
+    common.check_documents(corpus, embeddings, encoder, bf16)
     if corpus is not None and lengths is not None:
         raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
     if corpus is not None and ids is not None:

@@ -96,6 +96,17 @@ def parse_size(text: str | None) -> int | None:
     return size
 
 
+def check_documents(corpus: Path | None, embeddings: Path | None, encoder: str | None, bf16: bool) -> None:
+    """Raise UsageError unless documents come from one place, and texts with an encoder."""
+    if (corpus is None) == (embeddings is None):
+        both = "both are given" if corpus is not None else "neither is given"
+        raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
+    if corpus is not None and encoder is None:
+        raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
+    if bf16 and encoder is None:
+        raise errors.UsageError("--bf16 says how --encoder works, which is not given")
+
+
 def set_threads(threads: int | None) -> None:
     """Give the native core its thread budget; None leaves the default."""
     if threads is not None:

@@ -125,13 +125,8 @@ def _encoder_text(encoder: dict[str, Any] | None) -> str:
     if encoder is None:
         return "unknown: built from vectors"
     scaled = "normalised" if encoder.get("normalize") else "not normalised"
-    words = [
-        encoder.get("kind"),
-        f"dim {encoder.get('dim')}",
-        scaled,
-        *["bfloat16"] * bool(encoder.get("bf16")),
-    ]
-    return f"{encoder.get('name')} ({', '.join(map(str, words))})"
+    passes = ", bfloat16" if encoder.get("bf16") else ""
+    return f"{encoder.get('name')} ({encoder.get('kind')}, dim {encoder.get('dim')}, {scaled}{passes})"
 
 
 def _show_bytes(parts: dict[str, int], total: int, n: int) -> None:

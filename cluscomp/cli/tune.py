@@ -155,13 +155,7 @@ def _check(
 ) -> None:  # fmt: skip
     from cluscomp.indexes.folder import check_index_target
 
-    if (corpus is None) == (embeddings is None):
-        both = "both are given" if corpus is not None else "neither is given"
-        raise errors.UsageError(f"one of --corpus (texts) and --embeddings (vectors) is needed, and {both}")
-    if corpus is not None and encoder is None:
-        raise errors.UsageError("--corpus needs --encoder, such as --encoder minilm")
-    if bf16 and encoder is None:
-        raise errors.UsageError("--bf16 says how --encoder works, which is not given")
+    common.check_documents(corpus, embeddings, encoder, bf16)
     if dataset is not None and query_embeddings is None and encoder is None:
         raise errors.UsageError("--dataset has texts of queries; give --query-embeddings, or the --encoder")
     if min_ndcg is not None and dataset is None:
