@@ -28,7 +28,7 @@ ALLOWED = re.compile(
     r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp/eval/report/page\.(html|css|js)|cluscomp-[^/]+\.dist-info/.*"
 )
 # Files that would show that a folder of the tree went along which no user needs.
-FORBIDDEN = re.compile(r"(^|/)(tests?|build|cpp_ext|__pycache__)/")
+FORBIDDEN = re.compile(r"^build/|(^|/)(tests?|cpp_ext|__pycache__)/")
 
 
 def file_names(wheel: Path) -> set[str]:

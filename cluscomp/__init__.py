@@ -17,11 +17,11 @@ _PUBLIC = {
     "KMeans": "cluscomp.clustering.kmeans",
     "KMedoids": "cluscomp.clustering.medoids",
     "dissimilarities": "cluscomp.clustering.dissimilarities",
-    "sinkhorn": "cluscomp.clustering.sinkhorn",
-    "sinkhorn_points": "cluscomp.clustering.sinkhorn",
-    "BalancedKMeans": "cluscomp.clustering.balanced_kmeans",
-    "balanced_assign": "cluscomp.clustering.balanced_assign",
-    "balance_report": "cluscomp.clustering.balance_report",
+    "sinkhorn": "cluscomp.clustering.transport.sinkhorn",
+    "sinkhorn_points": "cluscomp.clustering.transport.sinkhorn",
+    "BalancedKMeans": "cluscomp.clustering.balanced.kmeans",
+    "balanced_assign": "cluscomp.clustering.balanced.assign",
+    "balance_report": "cluscomp.clustering.balanced.report",
     "SphericalKMeans": "cluscomp.clustering.spherical",
     "HierarchicalKMeans": "cluscomp.clustering.hierarchical",
     "KMeansTree": "cluscomp.clustering.hierarchical_tree",
@@ -44,18 +44,18 @@ __all__ = ["CluscompError", "__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from cluscomp.clustering.assign import assign as assign
-    from cluscomp.clustering.balance_report import balance_report as balance_report
-    from cluscomp.clustering.balanced_assign import balanced_assign as balanced_assign
-    from cluscomp.clustering.balanced_kmeans import BalancedKMeans as BalancedKMeans
+    from cluscomp.clustering.balanced.assign import balanced_assign as balanced_assign
+    from cluscomp.clustering.balanced.kmeans import BalancedKMeans as BalancedKMeans
+    from cluscomp.clustering.balanced.report import balance_report as balance_report
     from cluscomp.clustering.dissimilarities import dissimilarities as dissimilarities
     from cluscomp.clustering.hierarchical import HierarchicalKMeans as HierarchicalKMeans
     from cluscomp.clustering.hierarchical import balanced_sample as balanced_sample
     from cluscomp.clustering.hierarchical_tree import KMeansTree as KMeansTree
     from cluscomp.clustering.kmeans import KMeans as KMeans
     from cluscomp.clustering.medoids import KMedoids as KMedoids
-    from cluscomp.clustering.sinkhorn import sinkhorn as sinkhorn
-    from cluscomp.clustering.sinkhorn import sinkhorn_points as sinkhorn_points
     from cluscomp.clustering.spherical import SphericalKMeans as SphericalKMeans
+    from cluscomp.clustering.transport.sinkhorn import sinkhorn as sinkhorn
+    from cluscomp.clustering.transport.sinkhorn import sinkhorn_points as sinkhorn_points
     from cluscomp.clustering.ward_estimator import Ward as Ward
     from cluscomp.encoders import load_encoder as load_encoder
     from cluscomp.indexes.build import build_index as build_index

@@ -1,24 +1,21 @@
-"""Indexes: key grammar, stages, segments, search, storage and the faiss bridge.
+"""Indexes: key grammar, stages, segments, search, storage, builds and the faiss bridge.
 
-key.py            how a key is read           key_specs.py    what its parts stand for
-index.py          Index, open_index           shadow.py       8-bit codes beside float rows
-transforms.py     rotation, PCA               factory.py      index_factory
-partitions.py     IVF, BIVF                   search.py       probe, scan, merge, rerank
-codecs.py         how rows are stored         segment.py      what one add leaves behind
-row_codecs.py     float, half, 8-bit          product_codecs.py  PQ, SQ4, learned codes
-pipeline.py       the trained stages          ids.py          permanent ids
-manifest.py       manifest.json               opening.py      reading a folder
-folder.py         writing a folder            saving.py       which arrays a folder holds
-writer.py         builds larger than memory   sizes.py        bytes before they are written
-describe.py       bytes by part, balance      faiss_bridge.py the same index in faiss
-pool_key.py       the pool of a key           multivector/    documents of several vectors
-base.py           what both indexes are       stored.py       what both kinds of segment are
+    factory.py, index.py   index_factory, Index, open_index     faiss_bridge.py   the same index in faiss
+    build/                 indexes larger than memory, in stages that survive a kill
+    multivector/           documents of several vectors
+    base.py, describe.py   what both kinds of index are; bytes by part, balance of the lists
+    storage/               the folder: manifest, arrays, texts; written all at once, checked when opened
+    segments/              what one add leaves behind: rows, ids, deletions; search over them
+    stages/                what is trained: transforms, partitions, codecs, and the pipeline of a key
+    keys/                  how a key is read, and what its parts stand for
+
+Rooms further down do not know the rooms above them (tests/packaging/test_layers.py).
 """
 
 from __future__ import annotations
 
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import Index, open_index
-from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.keys.grammar import parse_key
 
 __all__ = ["Index", "index_factory", "open_index", "parse_key"]

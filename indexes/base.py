@@ -11,17 +11,23 @@ import numpy as np
 
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.checks import json_object, positive
-from cluscomp.indexes.folder import FolderWriter
-from cluscomp.indexes.home import Home, write_extra
-from cluscomp.indexes.id_lookup import find_all, largest_id, live_ids, require_kind
-from cluscomp.indexes.ids import make_ids
-from cluscomp.indexes.key import IndexSpec
-from cluscomp.indexes.manifest import Manifest
-from cluscomp.indexes.opening import OpenedFolder
-from cluscomp.indexes.partitions import default_nprobe
-from cluscomp.indexes.pipeline import Pipeline
-from cluscomp.indexes.saving import new_bytes, segment_entry, source_files, stored_arrays, write_stored
-from cluscomp.indexes.stored import StoredSegment
+from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
+from cluscomp.indexes.segments.ids import make_ids
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.partitions import default_nprobe
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.manifest import Manifest
+from cluscomp.indexes.storage.opening import OpenedFolder
+from cluscomp.indexes.storage.origin import Home, write_extra
+from cluscomp.indexes.storage.saving import (
+    new_bytes,
+    segment_entry,
+    source_files,
+    stored_arrays,
+    write_stored,
+)
 
 DEFAULT_REFINE_FACTOR = 4
 Self = TypeVar("Self", bound="StoredIndex")

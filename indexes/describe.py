@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluscomp.clustering.balance_report import scanned_rows
-from cluscomp.indexes.folder import HEADER_BYTES
-from cluscomp.indexes.manifest import FORMAT_VERSION, FileEntry
-from cluscomp.indexes.saving import StoredArray, stored_arrays
-from cluscomp.indexes.segment import list_sizes
-from cluscomp.indexes.sizes import file_part
+from cluscomp.clustering.balanced.report import scanned_rows
+from cluscomp.indexes.build.sizes import file_part
+from cluscomp.indexes.segments.segment import list_sizes
+from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.manifest import FORMAT_VERSION, FileEntry
+from cluscomp.indexes.storage.saving import StoredArray, stored_arrays
 
 if TYPE_CHECKING:
     from cluscomp.indexes.base import StoredIndex
@@ -28,7 +28,7 @@ def folder_bytes(index: StoredIndex) -> dict[str, int]:
     folder.
 
     codes: rows as the codec stores them. list_numbers, doc_offsets: of a multi-vector index, the list of each
-    vector and where the vectors of each document begin. shadow: 8-bit codes beside float rows (shadow.py).
+    vector and where the vectors of each document begin. shadow: 8-bit codes beside float rows.
     refine: finer codes of the rerank. positions, list_offsets: which row stands where in the lists. ids:
     nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training
     learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file

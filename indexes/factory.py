@@ -6,16 +6,16 @@ from typing import Any
 
 from cluscomp.indexes.checks import integer
 from cluscomp.indexes.index import index_class
-from cluscomp.indexes.key import parse_key
-from cluscomp.indexes.learned import resolve
-from cluscomp.indexes.manifest import MAX_DIM
+from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.stages.learned_codec import resolve
+from cluscomp.indexes.storage.manifest import MAX_DIM
 
 
 def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Any:
     """Make an empty index: an `Index`, or a `MultiVectorIndex` for keys with a pool, such as
     "Pool16,IVF1024,PQ96".
 
-    key: such as "Flat", "SQ8", "OPQ48,IVF1024,PQ48" or "IVF256,PQ24x4,RFlat" (grammar: key.py). dim: of the
+    key: such as "Flat", "SQ8", "OPQ48,IVF1024,PQ48" or "IVF256,PQ24x4,RFlat". dim: of the
     vectors. metric: "ip" (inner product), "l2" or "cosine". seed: of all random choices of training; the same
     seed, rows and version give the same index, bit for bit, for any number of threads.
 

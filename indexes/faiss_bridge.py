@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp.errors import EmptyInputError, UsageError, require
-from cluscomp.indexes.balanced_ivf import BalancedIvf
-from cluscomp.indexes.codecs import Codec
-from cluscomp.indexes.id_lookup import live_rows
-from cluscomp.indexes.ids import TEXT
-from cluscomp.indexes.ivf import Ivf
-from cluscomp.indexes.key import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
-from cluscomp.indexes.layout import plain_codes
-from cluscomp.indexes.learned import LearnedStep
-from cluscomp.indexes.segment import Segment
-from cluscomp.indexes.transforms import NormalizeStep, Step
+from cluscomp.indexes.keys.grammar import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
+from cluscomp.indexes.segments.id_lookup import live_rows
+from cluscomp.indexes.segments.ids import TEXT
+from cluscomp.indexes.segments.segment import Segment
+from cluscomp.indexes.stages.balanced_ivf import BalancedIvf
+from cluscomp.indexes.stages.code_layout import plain_codes
+from cluscomp.indexes.stages.codecs import Codec
+from cluscomp.indexes.stages.ivf import Ivf
+from cluscomp.indexes.stages.learned_codec import LearnedStep
+from cluscomp.indexes.stages.transforms import NormalizeStep, Step
 
 if TYPE_CHECKING:
     from cluscomp.indexes.index import Index

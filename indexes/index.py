@@ -14,13 +14,13 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.checks import as_matrix, positive, rows_of_dim
-from cluscomp.indexes.id_lookup import new_ids
-from cluscomp.indexes.ids import INT, TEXT
-from cluscomp.indexes.key import IndexSpec
-from cluscomp.indexes.opening import open_folder
-from cluscomp.indexes.pipeline import StageProgress, sample_rows, training_rows
-from cluscomp.indexes.search import search_segments, take_ids
-from cluscomp.indexes.segment import encode_segment, list_sizes
+from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.segments.id_lookup import new_ids
+from cluscomp.indexes.segments.ids import INT, TEXT
+from cluscomp.indexes.segments.search import search_segments, take_ids
+from cluscomp.indexes.segments.segment import encode_segment, list_sizes
+from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
+from cluscomp.indexes.storage.opening import open_folder
 
 __all__ = ["DEFAULT_REFINE_FACTOR", "Index", "open_index"]
 

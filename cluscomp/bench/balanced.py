@@ -13,8 +13,8 @@ from cluscomp.bench.kmeans import faiss_kmeans
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import train_kmeans
-from cluscomp.clustering.balance_report import balance_report
-from cluscomp.clustering.balanced_kmeans import BalancedKMeans
+from cluscomp.clustering.balanced.kmeans import BalancedKMeans
+from cluscomp.clustering.balanced.report import balance_report
 
 RIVALS = ("faiss",)
 PLAIN = "KMeans"

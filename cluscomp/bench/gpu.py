@@ -25,7 +25,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.sinkhorn import check_plans
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import assign, train_kmeans
-from cluscomp.clustering.sinkhorn import sinkhorn
+from cluscomp.clustering.transport.sinkhorn import sinkhorn
 from cluscomp.quantization import ProductQuantizer
 
 RIVALS = ("faiss", "torch")

@@ -17,10 +17,10 @@ from cluscomp.bench.curves import kth_best_scores, recall_of
 from cluscomp.bench.harness import OURS, Case, Contender, Measured, Verdict
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench
-from cluscomp.clustering.balance_report import scanned_rows
+from cluscomp.clustering.balanced.report import scanned_rows
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.factory import index_factory
-from cluscomp.indexes.segment import list_sizes
+from cluscomp.indexes.segments.segment import list_sizes
 
 RIVALS: tuple[str, ...] = ()
 PLAIN = "IVF"

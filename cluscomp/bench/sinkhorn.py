@@ -14,7 +14,7 @@ from cluscomp.bench.harness import OURS, Case, Measured, Verdict
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import train_kmeans
-from cluscomp.clustering.sinkhorn import sinkhorn
+from cluscomp.clustering.transport.sinkhorn import sinkhorn
 
 RIVALS = ("pot",)
 N_CLUSTERS = 256

@@ -16,7 +16,7 @@ from cluscomp.cli.progress import StageProgress
 
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
-    from cluscomp.indexes.plan import BuildPlan
+    from cluscomp.indexes.build.plan import BuildPlan
 
 
 class IfExists(Enum):
@@ -219,8 +219,8 @@ def _check_input(
 
 def _complete_key(index_key: str | None, codec: Path | None) -> str:
     """The key with the trained codec in it; checked before a model is loaded, which takes seconds."""
-    from cluscomp.indexes.key import parse_key, with_codec
-    from cluscomp.indexes.learned import resolve
+    from cluscomp.indexes.keys.grammar import parse_key, with_codec
+    from cluscomp.indexes.stages.learned_codec import resolve
 
     if codec is not None:
         index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
@@ -232,7 +232,7 @@ def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path |
     """Whether the key pools token vectors; what does not go together is found before a model is loaded, which
     takes seconds.
     """
-    from cluscomp.indexes.key import parse_key
+    from cluscomp.indexes.keys.grammar import parse_key
 
     pool = parse_key(key).pool
     if encoder is not None and (pool is not None) != (kind is not EncoderKind.dense):

@@ -138,7 +138,7 @@ def one_query(
 
 def _stored_texts(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
     """Title and text of each id, or nothing where the index stores no texts."""
-    from cluscomp.indexes.build_documents import FILE_NAME, DocumentStore
+    from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
 
     if not (folder / FILE_NAME).is_file():
         return []

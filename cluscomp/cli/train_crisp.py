@@ -12,7 +12,7 @@ from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
 
 if TYPE_CHECKING:
-    from cluscomp.training.crisp import CrispReport, CrispSettings
+    from cluscomp.training.crisp.train import CrispReport, CrispSettings
 
 LINES = 10  # of losses in a log
 
@@ -69,9 +69,9 @@ def train_crisp(
     if corpus is None or encoder is None or output_folder is None:
         missing = {"--corpus": corpus, "--encoder": encoder, "--output": output_folder}
         raise UsageError(f"{next(name for name, value in missing.items() if value is None)} is missing")
-    from cluscomp.training.crisp import CrispSettings
-    from cluscomp.training.crisp import train_crisp as train
-    from cluscomp.training.crisp_pooling import PoolingRule
+    from cluscomp.training.crisp.pooling import PoolingRule
+    from cluscomp.training.crisp.train import CrispSettings
+    from cluscomp.training.crisp.train import train_crisp as train
 
     common.set_threads(threads)
     options = {"method": method, "renormalize": renormalize, "seed": seed}

@@ -15,7 +15,7 @@ from cluscomp.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from cluscomp.training.frozen import FrozenReport
+    from cluscomp.training.frozen.train import FrozenReport
 
 
 PANEL = "Vectors that are there already (--frozen)"
@@ -83,8 +83,8 @@ def run(
     if m is None or output_folder is None:
         raise UsageError(f"{'--m' if m is None else '--output'} is missing")
     from cluscomp.quantization.learned_folder import check_codec_target
-    from cluscomp.training.frozen import train_frozen
-    from cluscomp.training.frozen_loop import FrozenSettings
+    from cluscomp.training.frozen.loop import FrozenSettings
+    from cluscomp.training.frozen.train import train_frozen
 
     flags.check()
     check_codec_target(output_folder, if_exists)
@@ -102,7 +102,7 @@ def _read(flags: FrozenFlags) -> tuple[np.ndarray, np.ndarray | None, list[np.nd
     """Documents, queries or None, rows of the positives or None."""
     from cluscomp.eval.qrels import read_qrels
     from cluscomp.inputs.embeddings import open_embeddings
-    from cluscomp.training.frozen_data import positives_of
+    from cluscomp.training.frozen.data import positives_of
 
     documents = open_embeddings(Path(str(flags.embeddings)), flags.ids)
     x = documents.read(0, documents.n)

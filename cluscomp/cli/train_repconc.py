@@ -13,7 +13,7 @@ from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
 
 if TYPE_CHECKING:
-    from cluscomp.training.repconc import TrainingReport
+    from cluscomp.training.repconc.train import TrainingReport
 
 DATA, BOTH, MACHINE = "Data", "Both stages", "Machine"
 JOINT, JPQ = "Joint stage", "Second stage (JPQ)"
@@ -171,7 +171,7 @@ def train_repconc(
         if value is None:
             raise UsageError(f"{name} is missing")
     from cluscomp.training.distributed import rank_and_size, stop_processes
-    from cluscomp.training.repconc import train_repconc as train
+    from cluscomp.training.repconc.train import train_repconc as train
 
     _set_threads(threads)
     with StageProgress(quiet=quiet) as progress:

@@ -153,7 +153,7 @@ def _check(
     corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, dataset: Path | None,
     query_embeddings: Path | None, min_ndcg: float | None, target: Path | None,
 ) -> None:  # fmt: skip
-    from cluscomp.indexes.folder import check_index_target
+    from cluscomp.indexes.storage.folder import check_index_target
 
     common.check_documents(corpus, embeddings, encoder, bf16)
     if dataset is not None and query_embeddings is None and encoder is None:

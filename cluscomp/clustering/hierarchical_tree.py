@@ -12,7 +12,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.balanced_kmeans import BALANCES, BalancedKMeans
+from cluscomp.clustering.balanced.kmeans import BALANCES, BalancedKMeans
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.clustering.balanced_kmeans import BalancedKMeans
+from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.clustering.kmeans import KMeans
 from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.clustering.seeding import far_rows

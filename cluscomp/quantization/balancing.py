@@ -13,8 +13,8 @@ import numpy as np
 
 from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
-from cluscomp.clustering.sinkhorn import sinkhorn_points
-from cluscomp.clustering.sinkhorn_result import SinkhornResult
+from cluscomp.clustering.transport.result import SinkhornResult
+from cluscomp.clustering.transport.sinkhorn import sinkhorn_points
 from cluscomp.quantization.codebooks import group
 
 EPSILON = 0.003

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 _NAMES = {
-    "train_repconc": "cluscomp.training.repconc",
-    "TopicBatches": "cluscomp.training.tas_balanced",
+    "train_repconc": "cluscomp.training.repconc.train",
+    "TopicBatches": "cluscomp.training.repconc.tas_balanced",
     "load_training_set": "cluscomp.training.training_set",
     "stop_processes": "cluscomp.training.distributed",
 }

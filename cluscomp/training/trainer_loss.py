@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluscomp.errors import UsageError, require
-from cluscomp.training.codec import TrainableCodec, quantization_error, straight_through
 from cluscomp.training.distributed import all_reduce
 from cluscomp.training.losses import contrastive_loss, matryoshka_loss
+from cluscomp.training.repconc.codec import TrainableCodec, quantization_error, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor

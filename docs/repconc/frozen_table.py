@@ -20,7 +20,7 @@ from cluscomp.encoders import encode_cached
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.training import load_training_set
-from cluscomp.training.frozen import train_anisotropic, train_frozen
+from cluscomp.training.frozen.train import train_anisotropic, train_frozen
 
 Coded = dict[str, tuple[np.ndarray, np.ndarray]]
 """Query and document vectors whose inner products are scores, by what they show."""

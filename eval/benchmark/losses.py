@@ -18,7 +18,7 @@ import numpy as np
 
 from cluscomp.eval.benchmark.collection import Collection, rows_of
 from cluscomp.eval.benchmark.exact import Allowed, exact_search
-from cluscomp.indexes.trace import candidates, list_of_rows, probed_lists
+from cluscomp.indexes.segments.trace import candidates, list_of_rows, probed_lists
 
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Scores and positions of hits -> measures by name."""

@@ -13,7 +13,7 @@ from cluscomp.eval.benchmark.collection import Vectors, rows_of
 from cluscomp.eval.benchmark.contender import Grid, combinations, folder_digest
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.key import RepCONC, parse_key
+from cluscomp.indexes.keys.grammar import RepCONC, parse_key
 from cluscomp.multivector import Ragged
 
 INDEX = "index"

@@ -55,7 +55,7 @@ class CluscompSearchIndex:
         search_kwargs: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
-        from cluscomp.indexes.key import parse_key
+        from cluscomp.indexes.keys.grammar import parse_key
 
         parse_key(index_key)
         if (model is None) == (metric is None):

@@ -19,13 +19,13 @@ import numpy as np
 from cluscomp.errors import DimensionError, EmptyInputError, IndexFolderError, UsageError
 from cluscomp.eval.integrations.embeddings import token_matrices
 from cluscomp.indexes.factory import index_factory
-from cluscomp.indexes.id_lookup import positions_of, require_kind
-from cluscomp.indexes.ids import make_ids
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.multivector.index import MultiVectorIndex
 from cluscomp.indexes.multivector.queries import ragged_of_dim
 from cluscomp.indexes.multivector.segment import require_vectors
+from cluscomp.indexes.segments.id_lookup import positions_of, require_kind
+from cluscomp.indexes.segments.ids import make_ids
 
 Results = list[list[dict[str, Any]]]
 Subset = Sequence[Any] | Sequence[Sequence[Any]] | None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cluscomp.indexes.key import parse_key
-from cluscomp.indexes.sizes import segment_bytes, trained_bytes
+from cluscomp.indexes.build.sizes import segment_bytes, trained_bytes
+from cluscomp.indexes.keys.grammar import parse_key
 
 MIN_PQ_ROWS = 256
 ROWS_PER_LIST = 39

@@ -20,7 +20,7 @@ from cluscomp.eval.benchmark.run import run_benchmark
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.tune.candidates import bytes_per_document, candidate_keys
 from cluscomp.eval.tune.choice import PREFERENCES, Limits, Prefer, TunePoint, choose, front, nearest
-from cluscomp.indexes.key import parse_key
+from cluscomp.indexes.keys.grammar import parse_key
 
 Progress = Callable[[str, int, int], None]
 MIN_QUERIES = 10

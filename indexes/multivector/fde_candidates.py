@@ -14,8 +14,8 @@ import numpy as np
 
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.pipeline import Pipeline
-from cluscomp.indexes.search import Hits, best_hits
+from cluscomp.indexes.segments.search import Hits, best_hits
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.fde import Side, fde_encode
 from cluscomp.multivector.ragged import document_blocks

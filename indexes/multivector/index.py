@@ -11,17 +11,17 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.checks import one_of, positive, positive_number
-from cluscomp.indexes.id_lookup import new_ids, positions_of, require_found, require_kind
-from cluscomp.indexes.ids import INT, RangeIds, make_ids
-from cluscomp.indexes.key import IndexSpec
-from cluscomp.indexes.multivector.chosen import score_positions, vectors_at
+from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import encode_documents, require_finite_documents
-from cluscomp.indexes.pipeline import StageProgress, part_progress, sample_rows, training_rows
-from cluscomp.indexes.search import take_ids
-from cluscomp.indexes.segment import list_sizes
+from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_found, require_kind
+from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
+from cluscomp.indexes.segments.search import take_ids
+from cluscomp.indexes.segments.segment import list_sizes
+from cluscomp.indexes.stages.pipeline import StageProgress, part_progress, sample_rows, training_rows
 from cluscomp.multivector import Ragged
 
 DEFAULT_CANDIDATES = 384

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress
-from cluscomp.indexes.codecs import make_codec
-from cluscomp.indexes.key import OPQ, PQ, IndexSpec
-from cluscomp.indexes.pool_key import Pool, code_bytes
+from cluscomp.indexes.keys.grammar import OPQ, PQ, IndexSpec
+from cluscomp.indexes.keys.pool import Pool, code_bytes
+from cluscomp.indexes.stages.codecs import make_codec
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.indexes.multivector.chosen import QUERY_BLOCK, score_chosen, softmax_scores
+from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_chosen, softmax_scores
 from cluscomp.indexes.multivector.fde_candidates import scan_by_fde
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.pipeline import Pipeline
-from cluscomp.indexes.search import Hits, best_hits, merged_hits
+from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 
 

@@ -13,11 +13,11 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
-from cluscomp.indexes.ids import IdColumn
-from cluscomp.indexes.ivf import Intake
-from cluscomp.indexes.parameters import ArraySpec
-from cluscomp.indexes.pipeline import BLOCK_ROWS, Pipeline
-from cluscomp.indexes.stored import StoredSegment
+from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.multivector import Ragged
 
 UINT16_LISTS = 2**16

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cluscomp.training import crisp
+from cluscomp.training.crisp import train as crisp
 
 
 @pytest.fixture

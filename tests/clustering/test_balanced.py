@@ -9,9 +9,10 @@ import pytest
 
 import cluscomp as cc
 from cluscomp import native
-from cluscomp.clustering import balance_moves, balance_prices
-from cluscomp.clustering.balance_items import find_items
-from cluscomp.clustering.balanced_assign import Bounds, duality_gap, total_cost
+from cluscomp.clustering.balanced import moves as balance_moves
+from cluscomp.clustering.balanced import prices as balance_prices
+from cluscomp.clustering.balanced.assign import Bounds, duality_gap, total_cost
+from cluscomp.clustering.balanced.items import find_items
 from cluscomp.errors import DimensionError, InputError, TooFewRowsError, UsageError
 
 SHAPES = ((200, 7, 5), (60, 10, 3), (300, 40, 33), (100, 1, 4), (30, 30, 2))

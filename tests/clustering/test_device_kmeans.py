@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluscomp.clustering import KMeans, train_kmeans
-from cluscomp.clustering.balanced_kmeans import BalancedKMeans
+from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.errors import DimensionError, DTypeError, NonFiniteError, SubsampleWarning, TooFewRowsError
 
 torch = pytest.importorskip("torch")

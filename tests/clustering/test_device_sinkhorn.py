@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cluscomp as cc
-from cluscomp.clustering.device_sinkhorn import DeviceCosts
+from cluscomp.clustering.transport.device import DeviceCosts
 from cluscomp.errors import DTypeError, InputError, NonFiniteError
 
 torch = pytest.importorskip("torch")

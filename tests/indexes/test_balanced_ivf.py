@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from cluscomp import native
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.balanced_ivf import BalancedIvf
-from cluscomp.indexes.key import BIVF
-from cluscomp.indexes.segment import list_sizes
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
+from cluscomp.indexes.keys.grammar import BIVF
+from cluscomp.indexes.segments.segment import list_sizes
+from cluscomp.indexes.stages.balanced_ivf import BalancedIvf
 
 CAPS = (1, 1.1, 1.5, 3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
-from cluscomp.indexes import search as search_module
+from cluscomp.indexes.segments import search as search_module
 
 
 class CountedReads(np.ndarray):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from cluscomp import errors
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build import build_index
-from cluscomp.indexes.build_documents import DocumentStore, scan_documents, write_documents
-from cluscomp.indexes.build_vectors import sample_rows
-from cluscomp.indexes.build_work import first_difference
+from cluscomp.indexes.build.vectors import sample_rows
+from cluscomp.indexes.build.work import first_difference
+from cluscomp.indexes.storage.texts import DocumentStore, scan_documents, write_documents
 from cluscomp.inputs.corpus import Document
 
 
@@ -135,7 +135,7 @@ def test_samples_are_ascending_different_and_complete(n, data, seed):
 
 
 def test_samples_over_several_strata_are_uniform(monkeypatch):
-    from cluscomp.indexes import build_vectors
+    from cluscomp.indexes.build import vectors as build_vectors
 
     monkeypatch.setattr(build_vectors, "_SAMPLE_STRATUM", 10)
     counts = np.zeros(35)

@@ -218,7 +218,7 @@ def test_two_builds_of_one_output(rows, tmp_path):
 
 def test_block_and_thread_numbers_do_not_change_the_bits(rows, tmp_path, monkeypatch):
     from cluscomp import native
-    from cluscomp.indexes import plan
+    from cluscomp.indexes.build import plan
 
     build_index(rows, index_key=KEY, output=tmp_path / "a")
     monkeypatch.setattr(plan, "MAX_BLOCK_ROWS", 37)

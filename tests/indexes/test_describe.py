@@ -10,9 +10,7 @@ import pytest
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
-from cluscomp.indexes.describe import list_balance
-from cluscomp.indexes.pipeline import training_rows
-from cluscomp.indexes.sizes import (
+from cluscomp.indexes.build.sizes import (
     code_row_bytes,
     encoding_memory,
     grouping_memory,
@@ -21,7 +19,9 @@ from cluscomp.indexes.sizes import (
     trained_bytes,
     training_memory,
 )
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
+from cluscomp.indexes.describe import list_balance
+from cluscomp.indexes.stages.pipeline import training_rows
 
 
 def folder_size(path: Path) -> int:

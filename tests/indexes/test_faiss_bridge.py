@@ -7,7 +7,7 @@ import pytest
 
 from cluscomp.errors import EmptyInputError, NotTrainedError, UsageError
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.layout import plain_codes
+from cluscomp.indexes.stages.code_layout import plain_codes
 
 faiss = pytest.importorskip("faiss")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cluscomp.errors import DimensionError, DTypeError, DuplicateIdError, InputError, NonFiniteError
 from cluscomp.indexes import Index, index_factory
-from cluscomp.indexes.ids import IntIds, RangeIds, TextIds, make_ids
+from cluscomp.indexes.segments.ids import IntIds, RangeIds, TextIds, make_ids
 
 
 def flat(rows: np.ndarray, ids=None) -> Index:
@@ -251,7 +251,7 @@ def test_integer_lookup_equals_a_list(values: list[int], wanted: int) -> None:
 
 
 def test_texts_with_equal_hashes_are_told_apart(monkeypatch) -> None:
-    import cluscomp.indexes.ids as module
+    import cluscomp.indexes.segments.ids as module
 
     monkeypatch.setattr(module, "hash", lambda raw: 7, raising=False)
     column = TextIds.from_texts(["a", "b", "c"])

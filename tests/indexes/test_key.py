@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.indexes import parse_key
-from cluscomp.indexes.key import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRotation, SQfp16
-from cluscomp.indexes.pool_key import Pool
+from cluscomp.indexes.keys.grammar import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRotation, SQfp16
+from cluscomp.indexes.keys.pool import Pool
 
 
 @pytest.mark.parametrize(

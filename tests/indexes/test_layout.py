@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cluscomp.indexes import index_factory, open_index, parse_key
-from cluscomp.indexes.codecs import make_codec
-from cluscomp.indexes.key import PQ
-from cluscomp.indexes.layout import arrange_codes, arrange_file, plain_codes
-from cluscomp.indexes.parameters import ArraySpec
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
+from cluscomp.indexes.keys.grammar import PQ
+from cluscomp.indexes.stages.code_layout import arrange_codes, arrange_file, plain_codes
+from cluscomp.indexes.stages.codecs import make_codec
+from cluscomp.indexes.stages.parameters import ArraySpec
 
 
 def test_groups_are_transposed_and_so_is_the_rest_of_a_list(rng):
@@ -39,7 +39,7 @@ def test_a_file_is_arranged_in_pieces_as_in_memory(rng, tmp_path, offsets, max_b
     offsets = np.array(offsets, dtype=np.int64)
     codes = rng.integers(0, 256, size=(500, 3)).astype("u1")
     path = tmp_path / "codes.npy"
-    from cluscomp.indexes.stream import ArrayStream
+    from cluscomp.indexes.storage.stream import ArrayStream
 
     stream = ArrayStream(path, "|u1", (3,))
     stream.append(codes)

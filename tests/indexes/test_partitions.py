@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cluscomp.errors import NotTrainedError
-from cluscomp.indexes.ivf import Ivf
-from cluscomp.indexes.key import IVF
+from cluscomp.indexes.keys.grammar import IVF
+from cluscomp.indexes.stages.ivf import Ivf
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])

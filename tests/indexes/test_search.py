@@ -21,8 +21,8 @@ from cluscomp.errors import (
     UsageError,
 )
 from cluscomp.indexes import Index, index_factory
-from cluscomp.indexes.layout import plain_codes
-from cluscomp.indexes.partitions import default_nprobe
+from cluscomp.indexes.stages.code_layout import plain_codes
+from cluscomp.indexes.stages.partitions import default_nprobe
 
 EXACT_KEYS = (
     "Flat",
@@ -362,7 +362,7 @@ def test_train_reports_progress_by_key_part(rows) -> None:
 
 def test_long_searches_and_adds_come_up_for_air(monkeypatch, rows) -> None:
     """Ctrl-C is answered between native calls: few queries a call where many rows are read, same results."""
-    from cluscomp.indexes import search, segment
+    from cluscomp.indexes.segments import search, segment
 
     whole = index_factory("IVF8,PQ4x4,RFlat", 16, "ip", seed=1).train(rows).add(rows)
     expected = whole.search(rows[:100], 5, nprobe=3)

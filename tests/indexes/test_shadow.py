@@ -9,7 +9,7 @@ import pytest
 
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
 
 PAIRS = [("Flat(noshadow)", "Flat"), ("SQfp16", "SQfp16(shadow)"), ("PCA8,Flat(noshadow)", "PCA8,Flat")]
 

@@ -21,10 +21,10 @@ from cluscomp.errors import (
     OutputExistsError,
     UsageError,
 )
-from cluscomp.indexes import folder as folder_module
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.folder import FolderWriter, npy_header
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
+from cluscomp.indexes.storage import folder as folder_module
+from cluscomp.indexes.storage.folder import FolderWriter, npy_header
 
 
 def files_of(path: Path) -> dict[str, bytes]:
@@ -289,7 +289,7 @@ def test_interrupted_save_leaves_the_old_index(make_index, tmp_path, monkeypatch
 KILLED_WRITER = """
 import os, sys, numpy as np
 from cluscomp.indexes import index_factory
-from cluscomp.indexes.folder import FolderWriter
+from cluscomp.indexes.storage.folder import FolderWriter
 def die(self, manifest):
     os.kill(os.getpid(), 9)
 FolderWriter.publish = die

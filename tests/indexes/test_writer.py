@@ -21,8 +21,8 @@ from cluscomp.errors import (
     UsageError,
 )
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.stream import ArrayStream
-from cluscomp.indexes.writer import IndexWriter
+from cluscomp.indexes.build.writer import IndexWriter
+from cluscomp.indexes.storage.stream import ArrayStream
 
 
 def stream(index, path, rows, ids=None, *, block=130, **options) -> None:
@@ -106,7 +106,7 @@ def test_extra_file_names_stay_in_the_folder(trained, rows, tmp_path, name: str)
     ],
 )
 def test_duplicates_across_blocks(trained, rows, tmp_path, monkeypatch, memory: int, ids, name: str) -> None:
-    import cluscomp.indexes.id_stream as module
+    import cluscomp.indexes.build.id_stream as module
 
     monkeypatch.setattr(module, "MIN_MEMORY", 1)
     with pytest.raises(DuplicateIdError, match=name):
@@ -115,7 +115,7 @@ def test_duplicates_across_blocks(trained, rows, tmp_path, monkeypatch, memory: 
 
 
 def test_texts_with_equal_hashes_are_no_duplicates(trained, rows, tmp_path, monkeypatch) -> None:
-    import cluscomp.indexes.id_stream as module
+    import cluscomp.indexes.build.id_stream as module
 
     monkeypatch.setattr(module, "hash", lambda raw: len(raw), raising=False)
     stream(trained("SQ8"), tmp_path / "index", rows, [f"d{i}" for i in range(600)])

@@ -73,12 +73,14 @@ def arrows(room: str, source: str) -> list[str]:
 
 
 def test_the_checker_sees_wrong_arrows():
-    assert arrows("clustering", "from cluscomp.indexes.key import parse_key")
+    assert arrows("clustering", "from cluscomp.indexes.keys.grammar import parse_key")
     assert arrows("clustering", "def f():\n    import cluscomp.quantization.pca")
     assert arrows("inputs", "from cluscomp.encoders import load_encoder")
     assert arrows("indexes", "from cluscomp import KMeans")
     assert arrows("indexes", "from cluscomp import _core")
-    assert not arrows("indexes", "from cluscomp import errors\nfrom cluscomp.indexes.key import parse_key")
+    assert not arrows(
+        "indexes", "from cluscomp import errors\nfrom cluscomp.indexes.keys.grammar import parse_key"
+    )
 
 
 def test_every_room_has_a_rank(repository):
@@ -95,7 +97,7 @@ def test_arrows_point_downwards(repository):
 
 
 def test_mapped_folders_are_imported_by_their_installed_names(repository):
-    """`indexes.ivf` and `cluscomp.indexes.ivf` would be two modules with two of every class."""
+    """`indexes.ivf` and `cluscomp.indexes.stages.ivf` would be two modules with two of every class."""
     wrong = []
     tests = ((None, path) for path in sorted((repository / "tests").rglob("*.py")))
     for room, path in [*source_files(repository), *tests]:

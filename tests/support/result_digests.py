@@ -39,7 +39,9 @@ def grid(seed: int, n: int) -> np.ndarray:
     """(n, DIM) float32 near twelve centres, multiples of 1/16: the same bits on every machine."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).integers(-40, 41, size=(12, DIM))
-    return ((centres[rng.integers(12, size=n)] + rng.integers(-16, 17, size=(n, DIM))) / 16).astype(np.float32)
+    return ((centres[rng.integers(12, size=n)] + rng.integers(-16, 17, size=(n, DIM))) / 16).astype(
+        np.float32
+    )
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -101,7 +103,9 @@ def digests() -> dict[str, str]:
         save_codecs(Path(name))
         for metric in METRICS:
             for key in KEYS:
-                result[f"{key} {metric}"] = index_digest(key.replace("(learned", f"({name}/{metric}/learned"), metric)
+                result[f"{key} {metric}"] = index_digest(
+                    key.replace("(learned", f"({name}/{metric}/learned"), metric
+                )
         for metric in ("ip", "cosine"):
             for key in DOCUMENT_KEYS:
                 result[f"{key} {metric}"] = document_digest(key, metric)

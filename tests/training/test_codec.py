@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluscomp.errors import DimensionError
-from cluscomp.training.codec import TrainableCodec, quantization_error, straight_through
+from cluscomp.training.repconc.codec import TrainableCodec, quantization_error, straight_through
 
 torch = pytest.importorskip("torch")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cluscomp.errors import InputError, OutputExistsError, TooFewRowsError, UsageError
-from cluscomp.training.crisp import CrispSettings, train_crisp
-from cluscomp.training.crisp_pooling import PoolingRule
-from cluscomp.training.multivector_pairs import Pairs, batches
+from cluscomp.training.crisp.pairs import Pairs, batches
+from cluscomp.training.crisp.pooling import PoolingRule
+from cluscomp.training.crisp.train import CrispSettings, train_crisp
 from cluscomp.training.training_set import TrainingSet
 
 torch = pytest.importorskip("torch")
@@ -201,7 +201,7 @@ def test_a_document_that_answers_another_query_is_known():
 
 def test_the_module_pools_inside_a_model_and_is_saved_with_it(tmp_path, model):
     from cluscomp.encoders.token_model import load_token_model
-    from cluscomp.training.crisp_module import ClusterPooling
+    from cluscomp.training.crisp.module import ClusterPooling
 
     plain = load_token_model(str(model))
     pooling = ClusterPooling("2", queries="50%")
@@ -227,7 +227,7 @@ def test_the_module_in_sentence_transformers_trainer(tmp_path, model):
     from sentence_transformers.multi_vector_encoder import losses
 
     from cluscomp.encoders.token_model import load_token_model
-    from cluscomp.training.crisp_module import ClusterPooling
+    from cluscomp.training.crisp.module import ClusterPooling
 
     encoder = library.MultiVectorEncoder(
         modules=[*load_token_model(str(model)), ClusterPooling("2", queries="2")], device="cpu"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cluscomp.errors import UnknownKeyError, UsageError
-from cluscomp.training.crisp_pooling import PoolingRule, pool_padded
-from cluscomp.training.multivector_model import maxsim_scores
+from cluscomp.training.crisp.model import maxsim_scores
+from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
 
 torch = pytest.importorskip("torch")
 PLAIN = {"renormalize": False}
@@ -75,7 +75,7 @@ def test_plain_means_never_score_higher(rng):
 @pytest.mark.parametrize("renormalize", [False, True])
 def test_gradients_are_finite_differences_with_groups_frozen(rng, renormalize, monkeypatch):
     """The score jumps where a group changes, so groups of the first call stay."""
-    from cluscomp.training import crisp_pooling
+    from cluscomp.training.crisp import pooling as crisp_pooling
 
     documents, mask = padded(rng, [6, 4])
     queries, query_mask = padded(rng, [3])

@@ -7,9 +7,9 @@ import pytest
 
 from cluscomp import errors
 from cluscomp.quantization import LearnedCodec
-from cluscomp.training.frozen import FrozenSettings, train_frozen
-from cluscomp.training.frozen_data import make_pairs, positives_of, split_pairs
-from cluscomp.training.frozen_model import Adam, Batch, Parameters, Scorer, softmax
+from cluscomp.training.frozen.data import make_pairs, positives_of, split_pairs
+from cluscomp.training.frozen.model import Adam, Batch, Parameters, Scorer, softmax
+from cluscomp.training.frozen.train import FrozenSettings, train_frozen
 from cluscomp.training.query_metric import score_metric
 
 DIM, M = 8, 2

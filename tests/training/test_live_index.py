@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp.quantization.codes import CODE_BITS
-from cluscomp.training.live_index import LiveIndex
+from cluscomp.training.repconc.live_index import LiveIndex
 
 
 @pytest.fixture(params=CODE_BITS)
@@ -34,8 +34,8 @@ def test_codes_stay_and_scores_follow_the_centroids(rng, bits):
 
 def test_mined_negatives_are_the_best_hits_without_the_positives(rng):
     torch = pytest.importorskip("torch")
-    from cluscomp.training.codec import TrainableCodec
-    from cluscomp.training.mining import hard_negatives
+    from cluscomp.training.repconc.codec import TrainableCodec
+    from cluscomp.training.repconc.mining import hard_negatives
 
     rows = rng.normal(size=(60, 8)).astype(np.float32)
     codec = TrainableCodec(torch.eye(8), rng.normal(size=(4, 16, 2)))

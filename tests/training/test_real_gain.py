@@ -54,7 +54,7 @@ def score(folder: Path, queries: np.ndarray, documents: np.ndarray) -> float:
 def trained_and_opq(folder: Path, output: Path, **settings) -> tuple[float, float]:
     """nDCG@10 of test queries by the trained codec, and by OPQ of the base encoder's vectors."""
     from cluscomp.quantization.learned import LearnedCodec
-    from cluscomp.training.repconc import train_repconc
+    from cluscomp.training.repconc.train import train_repconc
 
     train_repconc(folder, encoder="minilm", output=output, **settings)
     corpus, queries, _ = load_beir(folder, "test")

@@ -24,7 +24,7 @@ SETTINGS = {
 
 @pytest.fixture()
 def train(collection, tiny_model, tmp_path):
-    from cluscomp.training.repconc import train_repconc
+    from cluscomp.training.repconc.train import train_repconc
 
     def run(name="out", source=collection, **settings):
         known = {"if_exists", "report", "progress", "pseudo_queries", "split"}
@@ -88,7 +88,7 @@ def test_a_killed_run_resumes_to_the_same_result(train, collection, tiny_model, 
     """All in processes of their own: what ran here before has changed torch's number of threads, and so its sums."""
     program = f"""
 import os, signal, sys
-from cluscomp.training.repconc import train_repconc
+from cluscomp.training.repconc.train import train_repconc
 
 output, if_exists, killed_in = sys.argv[1:]
 

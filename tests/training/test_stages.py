@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluscomp.training.joint import Memory, draw_others
 from cluscomp.training.relevance import positive_mask, repeated
+from cluscomp.training.repconc.joint import Memory, draw_others
 from cluscomp.training.stage import batch_of, n_steps, shuffled
 
 
@@ -51,9 +51,9 @@ def test_batches_cover_an_epoch_and_begin_anew():
 @pytest.fixture()
 def jpq(rng):
     torch = pytest.importorskip("torch")
-    from cluscomp.training.codec import TrainableCodec
-    from cluscomp.training.jpq import JpqStage
-    from cluscomp.training.live_index import LiveIndex
+    from cluscomp.training.repconc.codec import TrainableCodec
+    from cluscomp.training.repconc.jpq import JpqStage
+    from cluscomp.training.repconc.live_index import LiveIndex
     from cluscomp.training.settings import Settings
     from cluscomp.training.training_set import TrainingSet
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp.errors import DimensionError, UsageError
-from cluscomp.training.tas_balanced import TopicBatches, balanced_pairs
+from cluscomp.training.repconc.tas_balanced import TopicBatches, balanced_pairs
 
 
 @pytest.fixture()

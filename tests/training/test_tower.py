@@ -17,7 +17,7 @@ def model(tiny_model):
 
 
 def tower(model, **settings):
-    from cluscomp.training.tower import TextTower
+    from cluscomp.training.repconc.tower import TextTower
 
     return TextTower(
         model, "document", **{"prompt": "", "max_length": 32, "chunk": None, "bf16": False, **settings}

@@ -12,7 +12,7 @@ from cluscomp.encoders.base import EncoderInfo
 from cluscomp.errors import DimensionError, InfeasibleError, InputError, NonFiniteError, UsageError
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build import build_index, plan_build
-from cluscomp.indexes.multivector import build as build_module
+from cluscomp.indexes.build import documents_builder as build_module
 from cluscomp.inputs.corpus import Document
 
 DIM = 24

@@ -1,0 +1,218 @@
+"""CRISP: fine-tuning an encoder with its token vectors pooled in every forward pass (arXiv 2505.11471)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluscomp.errors import OutputExistsError, UsageError, require
+from cluscomp.folders import new_folder, write_json
+from cluscomp.training.checkpoint import IF_EXISTS, REPORT_NAME
+from cluscomp.training.crisp.checkpoint import Checkpoint
+from cluscomp.training.crisp.model import embed, maxsim_scores, set_max_length
+from cluscomp.training.crisp.pairs import Pairs, batches
+from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
+from cluscomp.training.losses import contrastive_loss
+from cluscomp.training.training_set import load_training_set
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+StepProgress = Callable[[int, int, float], None]
+"""Called as progress(steps done, steps in all, loss of the step)."""
+
+
+@dataclass(frozen=True)
+class CrispSettings:
+    """What decides the result of a training.
+
+    documents, queries: how each side is pooled. epochs over all pairs; batch_size pairs a step, whose
+    documents are each other's negatives. learning_rate: at its highest, after `warmup` (share of all steps),
+    then down to 0 in a line. scale: factor of scores in the softmax. weight_decay: of AdamW. max_length:
+    tokens read of a text while training, None as many as the model reads. seed: of the order, of dropout and
+    of k-means.
+    """
+
+    documents: PoolingRule = field(default_factory=lambda: PoolingRule(vectors=8))
+    queries: PoolingRule = field(default_factory=PoolingRule)
+    epochs: int = 2
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    scale: float = 1.0
+    max_length: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+            if getattr(self, name) < lowest:
+                raise UsageError(f"{name} is {getattr(self, name)}, at least {lowest} is needed")
+        for name in ("learning_rate", "scale"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}, more than 0 is needed")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"warmup is {self.warmup}, 0 to below 1 is needed")
+        if not self.weight_decay >= 0:
+            raise UsageError(f"weight_decay is {self.weight_decay}, at least 0 is needed")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        rising = max(1, round(self.warmup * steps))
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        return self.learning_rate * (steps - step) / max(1, steps - rising)
+
+
+@dataclass(frozen=True)
+class CrispReport:
+    """What a training did, or, of a dry run, would do. losses: of every step, empty for a dry run."""
+
+    settings: dict[str, Any]
+    pairs: int
+    steps: int
+    losses: list[float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+def train_crisp(
+    corpus: str | Path,
+    encoder: str,
+    output: str | Path,
+    settings: CrispSettings | None = None,
+    *,
+    split: str = "train",
+    if_exists: str = "fail",
+    dry_run: bool = False,
+    save_every: int = 25,
+    device: str | None = None,
+    progress: StepProgress | None = None,
+) -> CrispReport:
+    """Fine-tune `encoder` on judged pairs and write a folder that MultiVectorEncoder loads.
+
+    corpus: as in `load_training_set`. encoder: as in `load_token_model`. output: the trained model; it gives
+    unpooled vectors, which an index pools by its key (Pool8,...) and `ClusterPooling` inside
+    sentence-transformers. if_exists: "fail"; "replace" an earlier training; "resume" an unfinished one (or
+    keep a finished one of the same settings). save_every: steps between checkpoints, which stand beside the
+    output; a resumed training gives the bits of one that was not stopped.
+
+    Raises UsageError, OutputExistsError, TooFewRowsError (less than one batch), what `load_training_set` and
+    `load_token_model` raise.
+    """
+    from cluscomp.encoders.token_model import load_token_model
+
+    settings = settings or CrispSettings()
+    output = Path(output)
+    identity = {"method": "crisp", "encoder": encoder, "corpus": Path(corpus).name, "split": split}
+    identity |= asdict(settings)
+    finished = _finished(output, if_exists, identity)
+    if finished is not None:
+        return finished
+    pairs = Pairs.of(load_training_set(corpus, split=split, pseudo_queries="none"))
+    plan = batches(len(pairs), settings.batch_size, settings.epochs, settings.seed)
+    if dry_run:
+        return CrispReport(identity, len(pairs), len(plan), [])
+    checkpoint = Checkpoint(output, identity)
+    if if_exists != "resume":
+        checkpoint.remove()
+    model = load_token_model(encoder, device=device)
+    losses = _fit(model, pairs, plan, settings, checkpoint, save_every, progress)
+    report = CrispReport(identity, len(pairs), len(plan), losses)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    with new_folder(output, 2 * weights) as folder:
+        model.save(str(folder))
+        write_json(folder / REPORT_NAME, report.to_json())
+    checkpoint.remove()
+    return report
+
+
+def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispReport | None:
+    """The finished training that `resume` finds; None when there is work to do."""
+    if if_exists not in IF_EXISTS:
+        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are {', '.join(IF_EXISTS)}")
+    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
+        return None
+    report = output / REPORT_NAME
+    if not report.is_file():
+        raise OutputExistsError(f"{output} was not made by training and is not replaced; choose another path")
+    if if_exists == "fail":
+        raise OutputExistsError(
+            f"{output} exists already; choose another path, or replace it (--if-exists replace, in Python "
+            "if_exists='replace')"
+        )
+    if if_exists == "replace":
+        return None
+    found = json.loads(report.read_text(encoding="utf-8"))
+    if found.get("settings") != identity:
+        raise OutputExistsError(
+            f"{output} was trained with other settings; choose another path or replace it"
+        )
+    return CrispReport(**found)
+
+
+def _fit(
+    model: Any,
+    pairs: Pairs,
+    plan: list[np.ndarray],
+    settings: CrispSettings,
+    checkpoint: Checkpoint,
+    save_every: int,
+    progress: StepProgress | None,
+) -> list[float]:
+    torch = require("torch", extra="train", why="training")
+    limit = set_max_length(model, settings.max_length or int(model.max_seq_length))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    done, losses = checkpoint.load(model, optimizer)
+    model.train()
+    for step in range(done, len(plan)):
+        _seed_everything(settings.seed, step)  # so that a resumed step drops the same units
+        loss = batch_loss(model, pairs, plan[step], settings)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.rate(step, len(plan))
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if (step + 1) % save_every == 0 and step + 1 < len(plan):
+            checkpoint.save(step + 1, losses, model, optimizer)
+        if progress is not None:
+            progress(step + 1, len(plan), losses[-1])
+    model.eval()
+    model.max_seq_length = limit
+    return losses
+
+
+def batch_loss(model: Any, pairs: Pairs, chosen: np.ndarray, settings: CrispSettings) -> Tensor:
+    """The contrastive loss of a batch, both sides pooled; further positives of a query count as neither."""
+    import torch
+
+    texts = pairs.texts
+    queries = embed(model, [texts.queries[i] for i in pairs.queries[chosen]], "query")
+    documents = embed(model, [texts.documents[i] for i in pairs.documents[chosen]], "document")
+    scores = maxsim_scores(
+        *pool_padded(*queries, settings.queries), *pool_padded(*documents, settings.documents)
+    )
+    own = torch.eye(len(chosen), dtype=torch.bool, device=scores.device)
+    relevant = torch.from_numpy(pairs.relevant(chosen)).to(scores.device)
+    return contrastive_loss(scores * settings.scale, own, relevant & ~own)
+
+
+def _seed_everything(seed: int, step: int) -> None:
+    import torch
+
+    state = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    random.seed(state)
+    torch.manual_seed(state)

@@ -1,0 +1,1 @@
+"""RepCONC and JPQ: an encoder trained together with its product codes; train.py has train_repconc."""

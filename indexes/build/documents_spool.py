@@ -1,0 +1,54 @@
+"""Pooled documents on disk: appended block by block, so that a killed build goes on behind the last whole
+block.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from cluscomp.indexes.build.work import write_json
+from cluscomp.multivector import Ragged
+
+_STATE, _ROWS, _LENGTHS = "pooled.json", "pooled.f32", "pooled.lengths"
+
+
+class PooledSpool:
+    """Pooled vectors float32 and the lengths of the documents in a folder."""
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        self._folder, self._dim = folder, dim
+        self.documents, self.vectors = self._committed()
+
+    def append(self, block: Ragged) -> None:
+        """Write a block behind the others; after a kill it is there as a whole, or not."""
+        self._write(_ROWS, self.vectors * self._dim * 4, np.ascontiguousarray(block.rows, dtype="<f4"))
+        self._write(_LENGTHS, self.documents * 8, block.lengths.astype("<i8"))
+        self.documents += len(block)
+        self.vectors += int(block.offsets[-1])
+        write_json(self._folder / _STATE, {"documents": self.documents, "vectors": self.vectors})
+
+    def open(self) -> Ragged:
+        """All documents, memory-mapped."""
+        lengths = np.fromfile(self._folder / _LENGTHS, dtype="<i8", count=self.documents)
+        rows = np.memmap(self._folder / _ROWS, "<f4", "r", shape=(self.vectors, self._dim))
+        return Ragged(rows.view(np.ndarray), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def _committed(self) -> tuple[int, int]:
+        try:
+            state = json.loads((self._folder / _STATE).read_text())
+            return int(state["documents"]), int(state["vectors"])
+        except (OSError, ValueError, KeyError):
+            return 0, 0
+
+    def _write(self, name: str, place: int, values: np.ndarray) -> None:
+        path = self._folder / name
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.truncate(place)  # what a killed build wrote behind the last whole block
+            file.seek(place)
+            file.write(memoryview(values.reshape(-1).view(np.uint8)))
+            file.flush()
+            os.fsync(file.fileno())

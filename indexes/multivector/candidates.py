@@ -1,0 +1,105 @@
+"""Documents that are named, not searched for: their scores, and the vectors that their codes stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks
+from cluscomp.errors import UsageError
+from cluscomp.indexes.multivector.segment import DocumentSegment
+from cluscomp.indexes.segments.search import first_positions
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.stages.transforms import LinearStep
+from cluscomp.multivector import Ragged
+
+QUERY_BLOCK = 64
+
+
+def score_positions(
+    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray
+) -> np.ndarray:
+    """Scores (nq, len(positions)) of documents by the finest codes; -inf where a position is -1."""
+    scores = np.full((len(queries), len(positions)), -np.inf, dtype=np.float32)
+    for block in iter_blocks(len(queries), QUERY_BLOCK):
+        part = queries.part(block)
+        base = pipeline.base_rows(part.rows)
+        if pipeline.refine is None:
+            base = pipeline.project_queries(base)
+        wanted = np.broadcast_to(positions, (len(part), len(positions)))
+        scores[block] = score_chosen(pipeline, segments, Ragged(base, part.offsets), wanted)
+    return scores
+
+
+def score_chosen(
+    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray
+) -> np.ndarray:
+    """Scores (nq, c) of documents of each query by the finest codes; -inf where a position is -1.
+
+    queries: behind the transforms, or base rows where there are finer codes. positions: (nq, c).
+    """
+    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    for segment, base in zip(segments, first_positions(segments), strict=True):
+        inside = (positions >= base) & (positions < base + segment.n_rows)
+        local = np.where(inside, positions - base, -1)
+        found = segment.finest(pipeline).scores(queries.rows, queries.offsets, local)
+        scores[inside] = found[inside]
+    return scores
+
+
+def softmax_scores(
+    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray,
+    temperature: float,
+) -> np.ndarray:  # fmt: skip
+    """Scores (nq, c) of documents of each query by attention instead of the maximum: for each query vector q
+    the sum of softmax_i(<c_i, q> / temperature) <c_i, q> over the vectors c_i of a document.
+
+    The second step of pseudo-query embeddings (Tang et al., ACL 2021, arXiv 2105.03599), whose c_i are the
+    centres of a document's token vectors, as a pool leaves them. Never above MaxSim, which a small
+    temperature approaches. queries, positions: as in `score_chosen`.
+    """
+    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    bases = first_positions(segments)
+    for row, column in np.argwhere(positions >= 0).tolist():
+        documents, begin, end = _place(segments, bases, int(positions[row, column]))
+        vectors = documents.finest(pipeline).vectors(begin, end).astype(np.float64)
+        products = queries.rows[queries.offsets[row] : queries.offsets[row + 1]] @ vectors.T
+        weights = np.exp((products - products.max(axis=1, keepdims=True)) / temperature)
+        scores[row, column] = ((weights * products).sum(axis=1) / weights.sum(axis=1)).sum()
+    return scores
+
+
+def vectors_at(pipeline: Pipeline, segments: Sequence[DocumentSegment], positions: np.ndarray) -> Ragged:
+    """Vectors that the finest codes of documents stand for, in the space of the queries. UsageError where a
+    transform has no way back.
+    """
+    parts = [np.empty((0, pipeline.dim), dtype=np.float32)]
+    bases = first_positions(segments)
+    for position in positions.tolist():
+        segment, begin, end = _place(segments, bases, position)
+        rows = segment.finest(pipeline).vectors(begin, end)
+        parts.append(rows if pipeline.refine is not None else _taken_back(pipeline, rows))
+    lengths = [rows.shape[0] for rows in parts]
+    return Ragged(np.concatenate(parts), np.cumsum(lengths, dtype=np.int64))
+
+
+def _place(
+    segments: Sequence[DocumentSegment], bases: Sequence[int], position: int
+) -> tuple[DocumentSegment, int, int]:
+    """Segment of a document, and the rows [begin, end) of its vectors there."""
+    number = int(np.searchsorted(bases, position, side="right")) - 1
+    begin, end = segments[number].doc_offsets[position - bases[number] :][:2].tolist()
+    return segments[number], begin, end
+
+
+def _taken_back(pipeline: Pipeline, rows: np.ndarray) -> np.ndarray:
+    """Rows that have with a query the inner product that `rows` have with what the transforms make of it."""
+    for step in reversed(pipeline.steps):
+        if not isinstance(step, LinearStep):
+            raise UsageError(
+                f"{pipeline.spec}: vectors do not come back through {step.spec}, which changes queries by "
+                "more than a rotation; use `score` for scores of single documents"
+            )
+        rows = rows @ step.parameters()["matrix"]
+    return rows

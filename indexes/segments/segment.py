@@ -1,0 +1,165 @@
+"""Segments: what one `add` leaves behind. A segment never changes, except that rows are marked as deleted.
+
+Position = number of a row in order of adding, counted within its segment here. Codes of a partitioned index
+are stored list by list and, within a list, by position; `positions` says which row stands where. Finer codes
+for the rerank and ids are stored by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.errors import CorruptIndexError
+from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.code_layout import arrange_codes
+from cluscomp.indexes.stages.codecs import ListView
+from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
+from cluscomp.indexes.stages.prescreen import Shadow, build_shadow, shadow_arrays
+
+INT32_ROWS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Segment(StoredSegment):
+    """Rows added together.
+
+    codes: (n, width) in the order of stages/code_layout.py. offsets: (nlist + 1,) int64 rows of each list.
+    positions: (n,) int32 or int64 position of each stored row, or None without partition.
+    refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
+    None.
+    files: where memory-mapped arrays came from. shadow: of float rows, or None.
+    """
+
+    codes: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray | None
+    refine: np.ndarray | None
+    ids: IdColumn
+    deleted: np.ndarray | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    shadow: Shadow | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """codes, refine, offsets and positions, shadow."""
+        arrays = {"codes": self.codes, "refine": self.refine, "positions": self.positions}
+        if self.positions is not None:
+            arrays["offsets"] = self.offsets
+        if self.shadow is not None:
+            arrays |= self.shadow.arrays()
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def list_sizes(self, nlist: int) -> np.ndarray:
+        """Rows (nlist,) of each list, deleted ones included."""
+        return np.diff(self.offsets)
+
+    def list_view(self, coarse: np.ndarray | None) -> ListView:
+        """What a scan reads. coarse: centroids where codes are residuals."""
+        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse, self.shadow)
+
+    def check_positions(self, found: np.ndarray) -> None:
+        """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
+        if found.size and (int(found.max()) >= self.n_rows or int(found.min()) < -1):
+            raise CorruptIndexError(
+                f"a list holds position {int(found.max())}, but the segment has {self.n_rows} rows: "
+                "the index is damaged; restore a copy or rebuild it"
+            )
+
+    @cached_property
+    def _skip(self) -> np.ndarray | None:
+        if self.deleted is None or self.positions is None:
+            return self.deleted
+        self.check_positions(self.positions)
+        return self.deleted[self.positions]
+
+
+def position_dtype(n_rows: int) -> str:
+    """int32 while it suffices: positions are 4 of the bytes that each row costs."""
+    return "<i4" if n_rows <= INT32_ROWS else "<i8"
+
+
+def list_offsets(counts: np.ndarray) -> np.ndarray:
+    """(nlist + 1,) int64 first row of each list from the list sizes."""
+    offsets = np.zeros(counts.shape[0] + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
+    """dtype and shape of the arrays of a segment, without ids and deletions."""
+    specs = {"codes": ArraySpec(pipeline.codec.code_dtype, (n_rows, pipeline.codec.code_width))}
+    if pipeline.partition is not None:
+        specs["offsets"] = ArraySpec("<i8", (pipeline.partition.nlist + 1,))
+        specs["positions"] = ArraySpec(position_dtype(n_rows), (n_rows,))
+    if pipeline.refine is not None:
+        specs["refine"] = ArraySpec(pipeline.refine.code_dtype, (n_rows, pipeline.refine.code_width))
+    return specs | (shadow_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_shadow else {})
+
+
+def list_sizes(segments: Sequence[Any], nlist: int) -> np.ndarray:
+    """Rows, or vectors of documents, (nlist,) int64 in each list over all segments, deleted ones included,
+    since a scan reads them.
+    """
+    counts = [segment.list_sizes(nlist) for segment in segments]
+    return np.sum(counts, axis=0) if counts else np.zeros(nlist, dtype=np.int64)
+
+
+def encode_segment(
+    pipeline: Pipeline,
+    rows: np.ndarray,
+    ids: IdColumn,
+    sizes: np.ndarray,
+    progress: Progress | None = None,
+) -> Segment:
+    """Encode rows (n, dim) of kernel dtype, block by block, into a segment in memory.
+
+    sizes: (nlist,) rows that lie in the lists already. progress(done, total) counts rows.
+
+    Raises NonFiniteError naming the id of the first row with NaN or infinity.
+    """
+    n = rows.shape[0]
+    specs = segment_arrays(pipeline, n)
+    codes = np.empty(specs["codes"].shape, specs["codes"].dtype)
+    refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
+    labels = np.empty(n, dtype=np.int32)
+    intake = pipeline.intake(sizes, n)
+    ticker = Ticker(progress, n)
+    for block in iter_blocks(n, BLOCK_ROWS):
+        encoded = encode_block(pipeline, rows[block], ids, block.start, intake)
+        codes[block] = encoded.codes
+        if refine is not None:
+            refine[block] = encoded.refine
+        if encoded.labels is not None:
+            labels[block] = encoded.labels
+        ticker.advance(block.stop - block.start)
+    if pipeline.partition is None:
+        offsets = np.array([0, n], dtype=np.int64)
+        arrange_codes(pipeline.codec, codes, offsets)
+        shadow = build_shadow(codes, pipeline.score_metric) if pipeline.spec.has_shadow else None
+        return Segment(codes, offsets, None, refine, ids, shadow=shadow)
+    order = np.argsort(labels, kind="stable")
+    offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
+    codes = take_rows(codes, order)
+    arrange_codes(pipeline.codec, codes, offsets)
+    return Segment(codes, offsets, order.astype(position_dtype(n)), refine, ids)
+
+
+def encode_block(
+    pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, intake: Intake | None
+) -> EncodedRows:
+    """Check and encode one block, whose first row has position `first` in the column `ids`."""
+    bad = native.first_nonfinite_row(rows)
+    if bad >= 0:
+        name = ids.take(np.array([first + bad])).tolist()
+        require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad)
+    return pipeline.encode(rows, intake)

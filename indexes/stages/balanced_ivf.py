@@ -1,0 +1,144 @@
+"""Balanced lists: k-means lists of bounded size (capacity-constrained k-means).
+
+Bound: after every `add`, and at the end of a streamed build, a list holds at most ceil(cap * n / nlist) of
+the n rows stored. Deleted rows count in both numbers, since a scan reads them.
+
+Training ends with one price a list. A row prefers the lists of smallest cost + price, cost being half the
+squared distance (l2) or minus the inner product of the row's direction with the centroid (ip); for rows like
+those of the training the prices alone keep the lists within the bound, or nearly. Rows are placed in their
+order: each gets the first list of its preference that has room. The quota is that of all rows of the call (of
+a streamed build, if it announces them); where rows come unannounced, that of the rows so far, so that the
+bound holds at every moment. No choice depends on blocks: a streamed build makes the lists that one `add`
+makes. Queries visit lists by the same order, cost + price, so that a row that got its first choice is found
+in the first list probed.
+
+Source of prices: clustering/balanced/solver.py. Rows beyond the quota go to their next choice as in
+Elasticsearch's and Weaviate's capped lists; there the first choice has no price.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.arrays import normalize_rows
+from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.indexes.keys.grammar import BIVF
+from cluscomp.indexes.stages.ivf import Intake, Ivf, Probes, common_scale
+from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+
+BALANCE_ITERATIONS = 5
+"""Steps within the bounds, after those of plain k-means."""
+
+_PREFERENCES = 16  # looked at beyond the first, and four times as many each time they are all full
+_ENTRIES = 1 << 20  # of preferences held at once
+
+
+class BalancedIvf(Ivf):
+    """Lists around the centroids of capacity-constrained k-means, each with a price."""
+
+    spec: BIVF
+    _finder: native.Candidates | None = None
+
+    @property
+    def prices(self) -> np.ndarray:
+        """(nlist,) float32, in the unit of the cost."""
+        self.centroids  # noqa: B018 - raises NotTrainedError
+        return self._prices
+
+    @property
+    def milli(self) -> int:
+        """The cap in thousandths, which the key's grammar makes exact."""
+        return round(1000 * self.spec.cap)
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Learn centroids and prices from rows (n, dim) of kernel dtype; raises as `Ivf.train`."""
+        from cluscomp.clustering.balanced.assign import Bounds
+        from cluscomp.clustering.balanced.kmeans import balanced_lloyd
+        from cluscomp.clustering.lloyd import WeightedRows
+
+        n, steps = x.shape[0], (BALANCE_ITERATIONS + 1) * x.shape[0]
+        start = self._kmeans(x, seed, None if progress is None else lambda i, of: progress(i, of + steps))
+        rows = WeightedRows(x, "l2" if self.metric == "l2" else "cosine")
+        bounds = Bounds.of(0, native.list_quota(self.milli, n, self.nlist), n, self.nlist)
+        ticker = Ticker(progress, steps)
+        result = balanced_lloyd(rows, start, bounds, n_iter=BALANCE_ITERATIONS, ticker=ticker)
+        centroids, prices = np.ascontiguousarray(result.centroids), result.found.prices
+        if self.metric == "ip":
+            scale = common_scale(native.pair_scores(x, centroids, "ip", result.found.labels))
+            centroids, prices = centroids * scale, prices * scale
+        self.load({"centroids": centroids, "prices": prices})
+        ticker.finish()
+
+    def assign(self, x: np.ndarray) -> np.ndarray:
+        """First choice (n,) int32 of each float32 row: the list where it belongs while there is room."""
+        return np.asarray(self._assigner_of().assign(self._comparable(x))[0])
+
+    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake:
+        """Places rows within the quota, in the order in which they come."""
+        return QuotaIntake(self, sizes, n_new)
+
+    def preferences(self, x: np.ndarray, length: int) -> np.ndarray:
+        """The `length` best lists (n, length) int32 of each float32 row, by cost + price."""
+        if self._finder is None:
+            self._finder = native.Candidates(self.centroids, self.metric, self.prices.astype(np.float64))
+        return np.asarray(self._finder.nearest(self._comparable(x), length)[0])
+
+    def probe(self, queries: np.ndarray, nprobe: int) -> Probes:
+        """The nprobe best lists of each query, best first."""
+        if nprobe == 1:
+            return Probes(self.assign(queries)[:, None])
+        return Probes(self.preferences(queries, nprobe))
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return super().parameter_specs | {"prices": ArraySpec("<f4", (self.nlist,))}
+
+    def parameters(self) -> Parameters:
+        return {} if self._centroids is None else {"centroids": self._centroids, "prices": self._prices}
+
+    def load(self, parameters: Parameters) -> None:
+        super().load(parameters)
+        self._prices = np.ascontiguousarray(parameters["prices"], dtype=np.float32)
+        self._finder = None
+
+    def _assigner_of(self) -> native.Assigner:
+        if self._assigner is None:
+            self._assigner = native.Assigner(self.centroids, self.metric, -self._prices)
+        return self._assigner
+
+    def _comparable(self, x: np.ndarray) -> np.ndarray:
+        """Prices belong to unit rows where the centroids are directions."""
+        return normalize_rows(x) if self.metric == "ip" else x
+
+
+class QuotaIntake:
+    """Places rows one after the other into lists that hold `sizes` rows."""
+
+    def __init__(self, lists: BalancedIvf, sizes: np.ndarray, n_new: int | None) -> None:
+        self._lists = lists
+        self._sizes = np.array(sizes, dtype=np.int64)
+        self._n = int(self._sizes.sum())
+        self._announced = 0 if n_new is None else self._n + n_new
+
+    def assign(self, x: np.ndarray) -> np.ndarray:
+        """List (n,) int32 of each float32 row: its first choice that has room."""
+        labels = self._lists.assign(x)
+        done = self._place(labels[:, None], labels)
+        length = _PREFERENCES
+        while done < len(labels):
+            length = min(length, self._lists.nlist)
+            part = slice(done, done + max(1, _ENTRIES // length))
+            choices = np.hstack([labels[part, None], self._lists.preferences(x[part], length)])
+            placed = self._place(choices, labels[part])
+            done += placed
+            length = length * 4 if placed < len(choices) else max(_PREFERENCES, length // 4)
+        return labels
+
+    def _place(self, choices: np.ndarray, labels: np.ndarray) -> int:
+        """Write the lists of the rows up to the first for which all its choices are full."""
+        placed = native.place_in_order(
+            np.ascontiguousarray(choices), self._n, self._announced, self._lists.milli, self._sizes, labels
+        )
+        self._n += placed
+        return int(placed)

@@ -1,0 +1,134 @@
+"""Lists around k-means centroids.
+
+Rows are assigned and queries are probed by one rule, so that a row finds itself in the first list probed: l2
+by smallest distance to k-means centroids; ip and cosine by largest inner product with the directions of
+spherical k-means. Those directions are scaled by one common factor, the mean inner product of the training
+rows with theirs. It changes no order, and makes the residuals that a product quantizer encodes nearly as
+small as those to the lists' means: |x - s c|^2 averages |x|^2 - s^2, where unit directions give |x|^2 + 1 - 2
+s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.clustering.assign import run_assigner
+from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import NotTrainedError, TooFewRowsError
+from cluscomp.indexes.keys.grammar import PartitionSpec
+from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.indexes.stages.prescreen import Shadow, build_shadow, search_shadow
+
+KMEANS_ITERATIONS = 20
+
+
+@dataclass(frozen=True)
+class Probes:
+    """lists: (nq, nprobe) int32 lists that each query visits, best first; negative is none. products: (nq,
+    nprobe) float32 inner products of the queries with their centroids, None where nobody computed them.
+    """
+
+    lists: np.ndarray
+    products: np.ndarray | None = None
+
+
+class Intake(Protocol):
+    """Chooses the lists of rows that are being added, in the order in which they come."""
+
+    def assign(self, x: np.ndarray) -> np.ndarray:
+        """List (n,) int32 of each float32 row."""
+        ...
+
+
+class Ivf:
+    """Lists around k-means centroids (inverted file). metric: "l2" or "ip"."""
+
+    def __init__(self, spec: PartitionSpec, dim: int, metric: str) -> None:
+        self.spec = spec
+        self.nlist = spec.nlist
+        self.dim = dim
+        self.metric = metric
+        self._centroids: np.ndarray | None = None
+        self._assigner: Any = None
+        self._shadow: Shadow | None = None
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """(nlist, dim) float32."""
+        if self._centroids is None:
+            raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
+        return self._centroids
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Learn centroids from rows (n, dim) of kernel dtype; raises TooFewRowsError for fewer than lists."""
+        centroids = self._kmeans(x, seed, progress)
+        if self.metric == "ip":
+            _, scores = run_assigner(native.Assigner(centroids, "ip"), x)
+            centroids *= common_scale(scores)
+        self.load({"centroids": centroids})
+
+    def _kmeans(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
+        """Centroids (nlist, dim) float32; ip: of length one."""
+        from cluscomp.clustering.kmeans import cluster_rows
+
+        if x.shape[0] < self.nlist:
+            raise TooFewRowsError(
+                f"{self.spec} needs at least {self.nlist} training rows, but got {x.shape[0]}; "
+                f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))}"
+            )
+        kmeans_metric = "l2" if self.metric == "l2" else "cosine"
+        result = cluster_rows(
+            x, self.nlist, metric=kmeans_metric, n_iter=KMEANS_ITERATIONS, seed=seed, progress=progress
+        )
+        return np.ascontiguousarray(result.centroids, dtype=np.float32)
+
+    def assign(self, x: np.ndarray) -> np.ndarray:
+        """List (n,) int32 of each float32 row."""
+        return run_assigner(self._assigner_of(), x, with_scores=False)[0]
+
+    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake:
+        """Where new rows go. sizes: (nlist,) rows stored so far. n_new: how many will come, if known."""
+        return self
+
+    def residuals(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """x minus the centroid of each row's list, float32."""
+        return x - self.centroids[labels]
+
+    def probe(self, queries: np.ndarray, nprobe: int) -> Probes:
+        """The nprobe best lists of each query; the first is the list `assign` gives."""
+        if nprobe == self.nlist:
+            every = np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe))
+            return Probes(every.copy())
+        if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
+            return Probes(self.assign(queries)[:, None].astype(np.int32))
+        if self._shadow is None:
+            self._shadow = build_shadow(self.centroids, self.metric)
+        scores, lists = search_shadow(self._shadow, self.centroids, queries, nprobe, self.metric, None)
+        return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {"centroids": ArraySpec("<f4", (self.nlist, self.dim))}
+
+    def parameters(self) -> Parameters:
+        return {} if self._centroids is None else {"centroids": self._centroids}
+
+    def load(self, parameters: Parameters) -> None:
+        self._centroids = np.ascontiguousarray(parameters["centroids"], dtype=np.float32)
+        self._assigner = self._shadow = None
+
+    def _assigner_of(self) -> Any:
+        if self._assigner is None:  # made when first used: an opened index may never assign
+            self._assigner = native.Assigner(self.centroids, self.metric)
+        return self._assigner
+
+
+def common_scale(scores: np.ndarray) -> np.float32:
+    """Factor of directions that makes residuals smallest: the mean inner product of rows with theirs."""
+    mean = float(np.mean(scores, dtype=np.float64))
+    return np.float32(mean if mean > 0 else 1.0)

@@ -1,0 +1,161 @@
+"""Learned codecs in an index: `RepCONC(folder)`.
+
+The key names a folder; what the index stores is the arrays of the folder, so that it never needs the folder
+again. `resolve` reads the folder when an index is made, `bind` finds the shapes in the listing of an index
+that is opened. Both put the codec's rotation in front of the partition, as a step that the key does not name:
+lists, codes and probes then live in one space, and queries reach it through the query adapter.
+
+The codebooks are never trained again: training learns the lists alone, and codes are those of the rows, not
+of residuals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import CorruptIndexError, NotTrainedError, UsageError
+from cluscomp.indexes.keys.grammar import CodecSpec, IndexSpec, LearnedShape, RepCONC, TransformSpec
+from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.indexes.storage.manifest import FileEntry
+from cluscomp.quantization.learned import LearnedCodec, QueryMap
+from cluscomp.quantization.linear import multiply_rows
+
+
+@dataclass(frozen=True)
+class LearnedRotation(TransformSpec):
+    """The rotation of a learned codec, and its query adapter. source: the codec, where it was just read."""
+
+    shape: LearnedShape
+    name: str
+    source: LearnedCodec | None = field(default=None, compare=False, repr=False)
+    hidden = True
+
+    def __str__(self) -> str:
+        return f"rotation of {self.name}"
+
+    def output_dim(self, dim: int) -> int:
+        if dim != self.shape.dim:
+            raise UsageError(
+                f"{self.name} was trained for dim {self.shape.dim}, but gets rows of dim {dim}; "
+                "use vectors of the same model, or train another codec"
+            )
+        return self.shape.d_out
+
+
+def resolve(spec: IndexSpec) -> IndexSpec:
+    """The spec with what the folder of its learned codec says; unchanged without such a codec.
+
+    Raises what `LearnedCodec.load` does.
+    """
+    if not isinstance(spec.codec, RepCONC):
+        return spec
+    codec = LearnedCodec.load(spec.codec.folder)
+    shape = LearnedShape(
+        dim=codec.dim,
+        d_out=codec.d_out,
+        m=codec.m,
+        nbits=codec.nbits,
+        two_sets=not np.array_equal(codec.document_centroids, codec.query_centroids),
+        adapter=codec.has_adapter,
+        metric=codec.metric,
+    )
+    return _with_shape(spec, spec.codec, shape, codec)
+
+
+def bind(spec: IndexSpec, files: Mapping[str, FileEntry], where: str) -> IndexSpec:
+    """The spec of an index whose folder lists `files`; unchanged without a learned codec.
+
+    Raises CorruptIndexError where the files of the codec are not listed.
+    """
+    if not isinstance(spec.codec, RepCONC):
+        return spec
+    rotation = f"transform{len(spec.transforms) - spec.has_leading_norm}"
+    try:
+        m, centroids, _ = _shape(files["codec.document_centroids.npy"], 3)
+        d_out, dim = _shape(files[f"{rotation}.rotation.npy"], 2)
+    except KeyError as exc:
+        raise CorruptIndexError(
+            f"{where} does not list {exc.args[0]} with its shape, which {spec.codec} needs; the index is "
+            "damaged: restore a copy or rebuild it"
+        ) from exc
+    shape = LearnedShape(
+        dim=dim,
+        d_out=d_out,
+        m=m,
+        nbits=centroids.bit_length() - 1,
+        two_sets="codec.query_centroids.npy" in files,
+        adapter=f"{rotation}.adapter_weight.npy" in files,
+    )
+    return _with_shape(spec, spec.codec, shape, None)
+
+
+def _shape(entry: FileEntry, lengths: int) -> tuple[int, ...]:
+    if entry.shape is None or len(entry.shape) != lengths or 0 in entry.shape:
+        raise KeyError("an array of the codec")
+    return entry.shape
+
+
+def _with_shape(
+    spec: IndexSpec, codec: RepCONC, shape: LearnedShape, source: LearnedCodec | None
+) -> IndexSpec:
+    rotation = LearnedRotation(shape, str(codec), source)
+    return replace(spec, transforms=(*spec.transforms, rotation), codec=RepCONC(codec.folder, shape, source))
+
+
+class LearnedStep:
+    """Rows x -> R x, queries q -> R (W q + b)."""
+
+    needs_training = False
+
+    def __init__(self, spec: LearnedRotation, dim: int, codec: CodecSpec) -> None:
+        self.spec: TransformSpec = spec
+        self._has_adapter = spec.shape.adapter
+        self.dim_in, self.dim_out = dim, spec.output_dim(dim)
+        self._arrays: Parameters = {}
+        self.query_map: QueryMap
+        if spec.source is not None:
+            self._load_from(spec.source)
+
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Nothing to learn."""
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        return multiply_rows(x, self._trained()["rotation"].T)
+
+    def apply_queries(self, queries: np.ndarray) -> np.ndarray:
+        """`apply` for queries, which pass the adapter before."""
+        self._trained()
+        return self.query_map.apply(queries)
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        specs = {"rotation": ArraySpec("<f4", (self.dim_out, self.dim_in))}
+        if self._has_adapter:
+            specs["adapter_weight"] = ArraySpec("<f4", (self.dim_in, self.dim_in))
+            specs["adapter_bias"] = ArraySpec("<f4", (self.dim_in,))
+        return specs
+
+    def parameters(self) -> Parameters:
+        return dict(self._arrays)
+
+    def load(self, parameters: Parameters) -> None:
+        self._arrays = {
+            name: np.ascontiguousarray(parameters[name], dtype=np.float32) for name in self.parameter_specs
+        }
+        adapter = (self._arrays.get(name) for name in ("adapter_weight", "adapter_bias"))
+        self.query_map = QueryMap.of(self._arrays["rotation"], *adapter)
+
+    def _load_from(self, codec: LearnedCodec) -> None:
+        arrays: Parameters = {"rotation": codec.rotation}
+        if codec.adapter_weight is not None and codec.adapter_bias is not None:
+            arrays |= {"adapter_weight": codec.adapter_weight, "adapter_bias": codec.adapter_bias}
+        self.load(arrays)
+
+    def _trained(self) -> Parameters:
+        if not self._arrays:
+            raise NotTrainedError(f"{self.spec} has not been loaded")
+        return self._arrays

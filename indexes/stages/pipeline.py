@@ -1,0 +1,233 @@
+"""The trained stages of an index, in the order that rows pass them.
+
+    rows --normalise?--> base rows --transforms--> projected rows --partition--> list, --codec--> code
+                             |
+                             +--codec of the rerank--> finer code
+
+The metric cosine, or a key that begins with L2norm, normalises rows and queries before anything else, so that
+the rerank compares normalised vectors too; it compares them before the transforms, which may drop dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
+from cluscomp.clustering.blocks import Progress, take_rows
+from cluscomp.errors import NotTrainedError, UnknownKeyError
+from cluscomp.indexes.keys.grammar import PQ, IndexSpec
+from cluscomp.indexes.stages.codecs import Codec, make_codec
+from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
+from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.indexes.stages.partitions import MAX_POINTS_PER_LIST, make_partition
+from cluscomp.indexes.stages.product_codecs import ProductCodec
+from cluscomp.indexes.stages.transforms import Step, make_transform
+
+METRICS = ("ip", "l2", "cosine")
+BLOCK_ROWS = 16384
+MIN_TRAINING_SAMPLE = 65536
+StageProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """labels: (n,) int32 list of each row, None without partition. codes: (n, width). refine: finer codes or
+    None.
+    """
+
+    labels: np.ndarray | None
+    codes: np.ndarray
+    refine: np.ndarray | None
+
+
+class Stage(Protocol):
+    """What saving and loading use of a transform, partition or codec."""
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]: ...
+
+    def parameters(self) -> Parameters: ...
+
+    def load(self, parameters: Parameters) -> None: ...
+
+
+class Pipeline:
+    """Stages of the key `spec` for rows of dim `dim`. metric: "ip", "l2" or "cosine".
+
+    Raises UnknownKeyError (metric), UsageError (the key does not fit the dim).
+    """
+
+    def __init__(self, spec: IndexSpec, dim: int, metric: str, seed: int) -> None:
+        if metric not in METRICS:
+            raise UnknownKeyError(f"metric {metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
+        self.spec, self.dim, self.metric, self.seed = spec, dim, metric, seed
+        dims = spec.stage_dims(dim)
+        spec.codec.check_metric(metric)
+        self.normalizes = metric == "cosine" or spec.has_leading_norm
+        self.score_metric = "l2" if metric == "l2" else "ip"
+        self.steps: list[Step] = [
+            make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)
+        ]
+        if spec.has_leading_norm:
+            del self.steps[0]
+        self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
+        self.codec: Codec = make_codec(spec.codec, dims[-1])
+        # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py),
+        # unless what they stand for is scaled to length one: then only the error across a row counts.
+        by_scores = self.score_metric == "ip" and type(spec.codec) is PQ and not self.decodes_to_unit
+        self.score_codec = self.codec if by_scores and isinstance(self.codec, ProductCodec) else None
+        self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
+        self._was_trained = False
+
+    @property
+    def uses_residuals(self) -> bool:
+        """Codes are residuals to the centroid of their list."""
+        return self.partition is not None and self.codec.by_residual
+
+    @property
+    def decodes_to_unit(self) -> bool:
+        """Codes of a multi-vector index stand for vectors of length one."""
+        pool, dims = self.spec.pool, self.spec.stage_dims(self.dim)
+        return pool is not None and (self.normalizes or not pool.keeps_all) and len(set(dims)) == 1
+
+    def stages(self) -> dict[str, Stage]:
+        """Stages by the name under which their arrays are saved."""
+        named: dict[str, Stage] = {f"transform{i}": step for i, step in enumerate(self.steps)}
+        if self.partition is not None:
+            named["partition"] = self.partition
+        named["codec"] = self.codec
+        if self.refine is not None:
+            named["refine"] = self.refine
+        return named
+
+    @property
+    def needs_training(self) -> bool:
+        """False for keys whose stages learn nothing from data."""
+        learns = self.codec.needs_training or (self.refine is not None and self.refine.needs_training)
+        return self.partition is not None or learns or any(step.needs_training for step in self.steps)
+
+    @property
+    def is_trained(self) -> bool:
+        return all(
+            stage.parameters().keys() == stage.parameter_specs.keys() for stage in self.stages().values()
+        )
+
+    def require_trained(self) -> None:
+        """Raise NotTrainedError if a stage still has to learn."""
+        if self._was_trained:  # nothing unlearns; looking at all parameters takes a while of a single query
+            return
+        self._was_trained = self.is_trained
+        if not self._was_trained:
+            raise NotTrainedError(
+                f"the index {str(self.spec)!r} has not been trained; call index.train(x) before"
+            )
+
+    def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
+        """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
+
+        A float32 copy is made of all rows where they are normalised or transformed, else of
+        MIN_TRAINING_SAMPLE at most.
+
+        progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
+        """
+        seeds = self._seeds()
+        base = self.base_rows(sample) if self.normalizes else sample
+        rows = base
+        joint = is_joint(self.steps, self.partition, self.codec)
+        for step in self.steps[:-1] if joint else self.steps:
+            few = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
+            step.train(few, next(seeds), part_progress(progress, step.spec))
+            rows = _apply(step, rows)
+        if self.partition is not None:
+            self.partition.train(rows, next(seeds), part_progress(progress, self.partition.spec))
+        rows = whole = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
+        if self.partition is not None and self.codec.by_residual:
+            rows = self.partition.residuals(rows, self.partition.assign(rows))
+        if joint:
+            step, ticks = self.steps[-1], part_progress(progress, self.steps[-1].spec)
+            train_jointly(step, self.partition, self.codec, rows, next(seeds), ticks)
+        else:
+            self.codec.train(rows, next(seeds), part_progress(progress, self.codec.spec))
+        if self.score_codec is not None:
+            rows, whole = (_apply(self.steps[-1], r) if joint else r for r in (rows, whole))
+            self.score_codec.refine_for_scores(rows, whole, part_progress(progress, self.codec.spec))
+        if self.refine is not None:
+            self.refine.train(base, next(seeds), part_progress(progress, self.refine.spec))
+
+    def base_rows(self, rows: np.ndarray) -> np.ndarray:
+        """float32 rows, normalised where the index normalises."""
+        return normalize_rows(rows) if self.normalizes else to_float32(rows)
+
+    def project(self, base: np.ndarray) -> np.ndarray:
+        """Base rows through the transforms."""
+        for step in self.steps:
+            base = step.apply(base)
+        return np.ascontiguousarray(base)
+
+    def project_queries(self, base: np.ndarray) -> np.ndarray:
+        """`project` for queries, which a learned codec maps otherwise than rows."""
+        for step in self.steps:
+            base = step.apply_queries(base)
+        return np.ascontiguousarray(base)
+
+    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake | None:
+        """What chooses the lists of n_new new rows beside the rows that are there, `sizes` in each list.
+
+        n_new: None where it is not known. Returns None without partition.
+        """
+        return None if self.partition is None else self.partition.intake(sizes, n_new)
+
+    def encode(self, rows: np.ndarray, intake: Intake | None) -> EncodedRows:
+        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; intake: see there."""
+        base = self.base_rows(rows)
+        rows = projected = self.project(base)
+        labels = None if intake is None else intake.assign(projected)
+        if labels is not None and self.partition is not None and self.codec.by_residual:
+            rows = self.partition.residuals(projected, labels)
+        refine = None if self.refine is None else self.refine.encode(base)
+        scores = self.score_codec
+        codes = self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
+        return EncodedRows(labels, codes, refine)
+
+    def _seeds(self) -> Iterator[int]:
+        """One seed a stage, so that adding a stage before another does not make two stages share draws."""
+        sequence = np.random.SeedSequence(self.seed)
+        while True:
+            yield int(sequence.spawn(1)[0].generate_state(1)[0])
+
+
+def training_rows(spec: IndexSpec) -> int:
+    """Most rows that training looks at: 256 a list of the partition, at least 65536 (256 a PQ centroid)."""
+    return max(MIN_TRAINING_SAMPLE, MAX_POINTS_PER_LIST * spec.nlist)
+
+
+def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
+    """At most `limit` rows, drawn at random, in their order; only those are read from a memory map."""
+    n = rows.shape[0]
+    if n <= limit:
+        return rows
+    picked = np.random.default_rng(seed).choice(n, size=limit, replace=False, shuffle=False)
+    return take_rows(rows, np.sort(picked))
+
+
+def part_progress(progress: StageProgress | None, spec: object) -> Progress | None:
+    """Progress of one stage under the name of its key part."""
+    return None if progress is None else lambda done, total: progress(str(spec), done, total)
+
+
+def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
+    """At most `limit` evenly spaced rows; a prefix would be biased where files have an order."""
+    n = rows.shape[0]
+    return rows if n <= limit else take_rows(rows, np.linspace(0, n - 1, limit).astype(np.int64))
+
+
+def _apply(step: Step, rows: np.ndarray) -> np.ndarray:
+    out = np.empty((rows.shape[0], step.dim_out), dtype=np.float32)
+    for block in iter_blocks(rows.shape[0], BLOCK_ROWS):
+        out[block] = step.apply(to_float32(rows[block]))
+    return out

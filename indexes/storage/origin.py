@@ -1,0 +1,66 @@
+"""The folder that an index was opened from, and whether it is still what was opened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
+from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
+from cluscomp.indexes.storage.saving import SourceFile, file_identity, link_unchanged
+
+
+class Home:
+    """An opened folder. manifest: as it was read. extra_files: files stored with the index, such as
+    docs.sqlite.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, extra_files: dict[str, SourceFile]) -> None:
+        self.folder, self.manifest, self.extra_files = folder.absolute(), manifest, extra_files
+        self._identity = file_identity(folder / MANIFEST_NAME)
+
+    def is_at(self, target: Path) -> bool:
+        """Whether `target` is this folder and nobody changed it since it was opened.
+
+        Raises OutputExistsError where somebody did: saving would undo that change.
+        """
+        if self.folder != target.absolute() or not (target / MANIFEST_NAME).is_file():
+            return False
+        if file_identity(target / MANIFEST_NAME) == self._identity:
+            return True
+        raise OutputExistsError(
+            f"{target} was changed since this index was opened from it; open it again, or save with "
+            "if_exists='replace' to overwrite that change"
+        )
+
+    def says(self, manifest: Manifest) -> bool:
+        """Whether an index with this manifest is what was opened."""
+        return replace(manifest, created_by=self.manifest.created_by) == self.manifest
+
+    def manifest_bytes(self) -> int:
+        """Size of manifest.json as it was read."""
+        return self._identity[2]
+
+    def extra_file(self, name: str) -> Path:
+        """Path of a file that was stored with the index."""
+        if name not in self.extra_files:
+            known = ", ".join(self.extra_files) or "none"
+            raise UsageError(f"the index has no file {name!r}; it has: {known}")
+        source = self.extra_files[name]
+        if not source.is_unchanged():
+            raise CorruptIndexError(
+                f"{source.path} was removed or changed since the index was opened; open it again"
+            )
+        return source.path
+
+
+def write_extra(writer: FolderWriter, home: Home | None, *, share: bool) -> dict[str, FileEntry]:
+    """Take over the files stored with an index. share: link them, since the old folder goes away."""
+    if home is None:
+        return {}
+    entries = {}
+    for name, source in home.extra_files.items():
+        is_linked = share and link_unchanged(writer, name, source)
+        entries[name] = source.entry if is_linked else writer.copy(name, home.extra_file(name))
+    return entries
