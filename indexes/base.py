@@ -20,7 +20,7 @@ from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
-from cluscomp.indexes.storage.origin import Home, write_extra
+from cluscomp.indexes.storage.origin import Origin, write_extra
 from cluscomp.indexes.storage.saving import (
     new_bytes,
     segment_entry,
@@ -47,7 +47,7 @@ class StoredIndex:
         self._id_kind: str | None = None
         self._next_id = 0
         self._encoder: dict[str, Any] | None = None
-        self._home: Home | None = None
+        self._origin: Origin | None = None
 
     # ---- what it is ----
 
@@ -162,17 +162,17 @@ class StoredIndex:
         """
         self.pipeline.require_trained()
         target = Path(path)
-        is_home = self._home is not None and if_exists == "fail" and self._home.is_at(target)
+        is_origin = self._origin is not None and if_exists == "fail" and self._origin.is_at(target)
         arrays = stored_arrays(self.pipeline, self._segments)
-        policy = "replace" if is_home else if_exists
+        policy = "replace" if is_origin else if_exists
         with FolderWriter(target, if_exists=policy, needed_bytes=new_bytes(arrays)) as writer:
             for stored in arrays:
                 write_stored(writer, stored)
-            extra = write_extra(writer, self._home, share=is_home)
+            extra = write_extra(writer, self._origin, share=is_origin)
             manifest = self.manifest(writer.entries, extra)
             writer.publish(manifest)
-        if self._home is not None and self._home.folder == target.absolute():
-            self._home = Home(target, manifest, source_files(target, extra))
+        if self._origin is not None and self._origin.folder == target.absolute():
+            self._origin = Origin(target, manifest, source_files(target, extra))
 
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest:
         """What manifest.json says about this index when it consists of these files."""
@@ -194,20 +194,20 @@ class StoredIndex:
         )
 
     @property
-    def home(self) -> Home | None:
+    def origin(self) -> Origin | None:
         """The folder that the index was opened from."""
-        return self._home
+        return self._origin
 
     @property
     def extra_files(self) -> tuple[str, ...]:
         """Names of files that were stored with the index, such as docs.sqlite."""
-        return () if self._home is None else tuple(self._home.extra_files)
+        return () if self._origin is None else tuple(self._origin.extra_files)
 
     def extra_file(self, name: str) -> Path:
         """Path of a file that was stored with the index, such as docs.sqlite; UsageError if there is none."""
-        if self._home is None:
+        if self._origin is None:
             raise UsageError(f"the index has no file {name!r}: it was not opened from a folder")
-        return self._home.extra_file(name)
+        return self._origin.extra_file(name)
 
     def describe(self, *, nprobe: int | None = None) -> dict[str, Any]:
         """Key, settings, counts, bytes by part and balance of the lists, as JSON values (describe.py).
@@ -237,7 +237,7 @@ class StoredIndex:
         manifest = opened.manifest
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline
-        index._home = Home(opened.path, manifest, opened.extra_files)
+        index._origin = Origin(opened.path, manifest, opened.extra_files)
         index._segments = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._load_settings(manifest.settings, str(opened.path))

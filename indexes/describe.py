@@ -28,7 +28,7 @@ def folder_bytes(index: StoredIndex) -> dict[str, int]:
     folder.
 
     codes: rows as the codec stores them. list_numbers, doc_offsets: of a multi-vector index, the list of each
-    vector and where the vectors of each document begin. shadow: 8-bit codes beside float rows.
+    vector and where the vectors of each document begin. prescreen: 8-bit codes beside float rows.
     refine: finer codes of the rerank. positions, list_offsets: which row stands where in the lists. ids:
     nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training
     learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
@@ -155,9 +155,9 @@ def _scanned(index: StoredIndex, sizes: np.ndarray, nprobe: int) -> dict[str, An
 
 def _manifest_bytes(index: StoredIndex, arrays: list[StoredArray]) -> int:
     """Size of manifest.json: of the file if the index is as opened, else of what `save` would write."""
-    home = index.home
-    if home is not None and home.says(index.manifest(home.manifest.files, home.manifest.extra_files)):
-        return home.manifest_bytes()
+    origin = index.origin
+    if origin is not None and origin.says(index.manifest(origin.manifest.files, origin.manifest.extra_files)):
+        return origin.manifest_bytes()
     files = {
         stored.name: FileEntry(
             HEADER_BYTES + stored.array.size * np.dtype(stored.dtype).itemsize,

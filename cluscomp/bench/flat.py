@@ -56,7 +56,7 @@ def _run(n: int, batch: int, bench: Workbench) -> list[Measured]:
             bytes=float(passes * x.nbytes) if batch == 1 else None,
             queries=N_QUERIES,
         ),
-        notes=(f"bytes a row: {sizes['codes'] / n:.0f} of values, {sizes['shadow'] / n:.0f} of shadow",),
+        notes=(f"bytes a row: {sizes['codes'] / n:.0f} of values, {sizes['shadow'] / n:.0f} of prescreen",),
     )
     return bench.measure(case)
 

@@ -8,7 +8,7 @@
 #include "arrays.h"
 #include "cluscomp/candidates.h"
 #include "cluscomp/allotment.h"
-#include "cluscomp/intake.h"
+#include "cluscomp/capped_assign.h"
 
 namespace cluscomp::bind {
 
@@ -172,7 +172,7 @@ void bind_allotment(nb::module_& m) {
       .def_prop_ro("sizes", [](const Allotment& self) { return self.sizes(); });
 }
 
-void bind_intake(nb::module_& m) {
+void bind_capped_assign(nb::module_& m) {
   m.def("list_quota", &list_quota, "milli"_a, "rows"_a, "k"_a,
         "The most rows of each of k lists that hold `rows` together: ceil(milli * rows / (1000 * k)).");
   m.def("place_in_order",
@@ -194,7 +194,7 @@ void bind_intake(nb::module_& m) {
 void bind_balanced(nb::module_& m) {
   bind_candidates(m);
   bind_allotment(m);
-  bind_intake(m);
+  bind_capped_assign(m);
 }
 
 }  // namespace cluscomp::bind

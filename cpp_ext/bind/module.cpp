@@ -40,7 +40,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_scan(m);
-  cluscomp::bind::bind_shadow(m);
+  cluscomp::bind::bind_prescreen(m);
   cluscomp::bind::bind_sparse(m);
   cluscomp::bind::bind_transport(m);
   cluscomp::bind::bind_ward(m);

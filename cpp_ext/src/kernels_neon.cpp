@@ -1,5 +1,5 @@
 // ARMv8.2 with dot products and half precision: 16 lanes are four registers. The integer filter multiplies signed
-// bytes (vdotq_s32), so centroids are stored without an offset; the stored shadow's offset of 64 is signed as it is.
+// bytes (vdotq_s32), so centroids are stored without an offset; the stored prescreen's offset of 64 is signed as it is.
 #include <arm_neon.h>
 
 #include "kernels_impl.h"

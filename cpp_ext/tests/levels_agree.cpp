@@ -11,7 +11,7 @@
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
 #include "cluscomp/pq.h"
-#include "cluscomp/shadow.h"
+#include "cluscomp/prescreen.h"
 #include "cluscomp/transport.h"
 #include "cluscomp/ward.h"
 
@@ -175,13 +175,13 @@ Results run(int64_t d, int64_t k) {
     }
   const RowsView rows{c.data(), RowType::f32, k, d, d};
   const std::vector<float> mean(static_cast<size_t>(d), 0.0f);
-  std::vector<uint8_t> values(static_cast<size_t>(shadow_value_bytes(k, d)));
-  std::vector<float> terms(static_cast<size_t>(shadow_term_count(k)));
-  const float longest = build_shadow(rows, mean.data(), Metric::ip, values.data(), terms.data());
+  std::vector<uint8_t> values(static_cast<size_t>(prescreen_value_bytes(k, d)));
+  std::vector<float> terms(static_cast<size_t>(prescreen_term_count(k)));
+  const float longest = build_prescreen(rows, mean.data(), Metric::ip, values.data(), terms.data());
   std::vector<float> best(static_cast<size_t>(n * 5));
   const size_t before = out.hits.size();
   out.hits.resize(before + static_cast<size_t>(n * 5));
-  search_shadow(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
+  search_prescreen(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
                 best.data(), out.hits.data() + before);
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
@@ -213,7 +213,7 @@ int main() {
       same(got.labels, want.labels, levels[i]->name, "labels");
       same(got.scores, want.scores, levels[i]->name, "scores");
       same(got.doubles, want.doubles, levels[i]->name, "float64 sums");
-      same(got.hits, want.hits, levels[i]->name, "hits of the shadow search");
+      same(got.hits, want.hits, levels[i]->name, "hits of the prescreen search");
     }
   }
   std::printf("levels compared with scalar: %d, failures: %d\n", count - 1, failures);

@@ -40,7 +40,7 @@ class DocumentWriter:
             for name, spec in document_arrays(self._pipeline, 0, 0).items()
         }
         self._ids = IdStream(folder)
-        self._intake = self._pipeline.intake(np.zeros(index.spec.nlist, dtype=np.int64), n_vectors)
+        self._intake = self._pipeline.list_assigner(np.zeros(index.spec.nlist, dtype=np.int64), n_vectors)
         self._vectors = 0
         self._streams["doc_offsets"].append(np.zeros(1, dtype=np.int64))
 

@@ -11,7 +11,7 @@ import numpy as np
 from cluscomp.indexes.keys.grammar import PQ, IndexSpec
 from cluscomp.indexes.segments.segment import position_dtype, segment_arrays
 from cluscomp.indexes.stages.pipeline import MIN_TRAINING_SAMPLE, Pipeline, training_rows
-from cluscomp.indexes.stages.prescreen import shadow_arrays, shadow_block_rows
+from cluscomp.indexes.stages.prescreen import prescreen_arrays, prescreen_block_rows
 from cluscomp.indexes.storage.folder import HEADER_BYTES
 
 LABEL_BYTES = 4
@@ -75,14 +75,16 @@ def encoding_memory(spec: IndexSpec, dim: int, block_rows: int) -> int:
 def grouping_memory(spec: IndexSpec, dim: int, n_rows: int, block_bytes: int) -> int:
     """Peak bytes of the last passes of a streamed build, which read `block_bytes` of codes at a time.
 
-    They group codes by list, bring 4-bit codes into storage order (code_layout.py) and make the shadow.
+    They group codes by list, bring 4-bit codes into storage order (code_layout.py) and make the prescreen.
     """
     width = code_row_bytes(spec, dim)
     rows = min(n_rows, max(1, block_bytes // width))
-    if spec.has_shadow:
-        rows = min(n_rows, shadow_block_rows(spec.stage_dims(dim)[-1], block_bytes))
-        shadows = 2 * sum(array.nbytes for array in shadow_arrays(rows, spec.stage_dims(dim)[-1]).values())
-        return rows * width + shadows  # the last block's is there until the next one is made
+    if spec.has_prescreen:
+        rows = min(n_rows, prescreen_block_rows(spec.stage_dims(dim)[-1], block_bytes))
+        prescreens = 2 * sum(
+            array.nbytes for array in prescreen_arrays(rows, spec.stage_dims(dim)[-1]).values()
+        )
+        return rows * width + prescreens  # the last block's is there until the next one is made
     if spec.partition is None:
         return rows * width
     return rows * (2 * width + LABEL_BYTES + ORDER_BYTES * 3) + spec.nlist * ORDER_BYTES * 4

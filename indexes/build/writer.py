@@ -31,7 +31,7 @@ from cluscomp.indexes.segments.segment import encode_block, list_offsets, positi
 from cluscomp.indexes.stages.code_layout import arrange_file
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows
-from cluscomp.indexes.stages.prescreen import SHADOW_ARRAYS, write_shadow
+from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, write_prescreen
 from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
 from cluscomp.indexes.storage.manifest import FileEntry
 from cluscomp.indexes.storage.saving import parameter_arrays, segment_file, write_stored
@@ -170,7 +170,7 @@ class IndexWriter:
                 folder / segment_file(0, "refine"), refine.code_dtype, (refine.code_width,)
             )
         self._counts = np.zeros(pipeline.spec.nlist, dtype=np.int64)
-        self._intake = pipeline.intake(self._counts, self.n_rows)
+        self._intake = pipeline.list_assigner(self._counts, self.n_rows)
         self._ids = IdStream(folder)
 
     def _streams(self) -> list[Any]:
@@ -197,10 +197,10 @@ class IndexWriter:
             self._writer.write_array(segment_file(0, "offsets"), offsets, "<i8")
         path = self._writer.folder / segment_file(0, "codes")
         arrange_file(self._pipeline.codec, path, codes, offsets, self.max_block_bytes)
-        if self._pipeline.spec.has_shadow:
-            paths = {name: self._writer.folder / segment_file(0, name) for name in SHADOW_ARRAYS}
+        if self._pipeline.spec.has_prescreen:
+            paths = {name: self._writer.folder / segment_file(0, name) for name in PRESCREEN_ARRAYS}
             metric = self._pipeline.score_metric
-            arrays |= write_shadow(self._codes, paths, metric, self.max_block_bytes)
+            arrays |= write_prescreen(self._codes, paths, metric, self.max_block_bytes)
         for name, spec in arrays.items():
             self._writer.register_array(segment_file(0, name), spec)
 

@@ -180,7 +180,7 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     refine = parts["refine"][0] if parts["refine"] else None
     if partition is not None and codec in (Flat(shadow=False), SQfp16(shadow=True)):
         raise UsageError(
-            f"index key {key!r}: lists have no shadow, so {str(codec)!r} behind {partition} means nothing; "
+            f"index key {key!r}: lists have no prescreen; {str(codec)!r} behind {partition} means nothing; "
             f"write {str(codec).partition('(')[0]!r}"
         )
     transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))

@@ -286,7 +286,7 @@ class IndexSpec:
         return bool(self.transforms) and isinstance(self.transforms[0], L2Norm)
 
     @property
-    def has_shadow(self) -> bool:
+    def has_prescreen(self) -> bool:
         """Whether 8-bit codes beside float rows make the exact search faster (stages/prescreen.py)."""
         return (
             self.pool is None

@@ -28,11 +28,11 @@ def score_positions(
         if pipeline.refine is None:
             base = pipeline.project_queries(base)
         wanted = np.broadcast_to(positions, (len(part), len(positions)))
-        scores[block] = score_chosen(pipeline, segments, Ragged(base, part.offsets), wanted)
+        scores[block] = score_documents(pipeline, segments, Ragged(base, part.offsets), wanted)
     return scores
 
 
-def score_chosen(
+def score_documents(
     pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray
 ) -> np.ndarray:
     """Scores (nq, c) of documents of each query by the finest codes; -inf where a position is -1.
@@ -57,7 +57,7 @@ def softmax_scores(
 
     The second step of pseudo-query embeddings (Tang et al., ACL 2021, arXiv 2105.03599), whose c_i are the
     centres of a document's token vectors, as a pool leaves them. Never above MaxSim, which a small
-    temperature approaches. queries, positions: as in `score_chosen`.
+    temperature approaches. queries, positions: as in `score_documents`.
     """
     scores = np.full(positions.shape, -np.inf, dtype=np.float32)
     bases = first_positions(segments)

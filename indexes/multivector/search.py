@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_chosen, softmax_scores
+from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_documents, softmax_scores
 from cluscomp.indexes.multivector.fde_candidates import scan_by_fde
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits
@@ -86,5 +86,5 @@ def _rescore(
     pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray, k: int
 ) -> Hits:
     """Best k of the candidates (nq, c) by the finer codes."""
-    scores = score_chosen(pipeline, segments, queries, positions)
+    scores = score_documents(pipeline, segments, queries, positions)
     return best_hits(scores, positions, k)

@@ -15,7 +15,7 @@ from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import StoredSegment
-from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.multivector import Ragged
@@ -137,10 +137,10 @@ def encode_documents(
     specs = document_arrays(pipeline, len(documents), documents.rows.shape[0])
     arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
     arrays["doc_offsets"][:] = documents.offsets
-    intake = pipeline.intake(sizes, documents.rows.shape[0])
+    list_assigner = pipeline.list_assigner(sizes, documents.rows.shape[0])
     ticker = Ticker(progress, documents.rows.shape[0])
     for block in iter_blocks(documents.rows.shape[0], BLOCK_ROWS):
-        for name, values in encode_vectors(pipeline, documents.rows[block], intake).items():
+        for name, values in encode_vectors(pipeline, documents.rows[block], list_assigner).items():
             arrays[name][block] = values
         ticker.advance(block.stop - block.start)
     return DocumentSegment(
@@ -148,9 +148,11 @@ def encode_documents(
     )
 
 
-def encode_vectors(pipeline: Pipeline, rows: np.ndarray, intake: Intake | None) -> dict[str, np.ndarray]:
+def encode_vectors(
+    pipeline: Pipeline, rows: np.ndarray, assigner: ListAssigner | None
+) -> dict[str, np.ndarray]:
     """Codes, lists and finer codes, as they are stored, of a block of rows (n, dim) of kernel dtype."""
-    encoded = pipeline.encode(rows, intake)
+    encoded = pipeline.encode(rows, assigner)
     arrays = {"codes": encoded.codes}
     if encoded.labels is not None:
         arrays["lists"] = encoded.labels.astype(list_dtype(pipeline.spec.nlist))

@@ -22,10 +22,10 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.code_layout import arrange_codes
 from cluscomp.indexes.stages.codecs import ListView
-from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
-from cluscomp.indexes.stages.prescreen import Shadow, build_shadow, shadow_arrays
+from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, prescreen_arrays
 
 INT32_ROWS = 2**31 - 1
 
@@ -38,7 +38,7 @@ class Segment(StoredSegment):
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
     refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
     None.
-    files: where memory-mapped arrays came from. shadow: of float rows, or None.
+    files: where memory-mapped arrays came from. prescreen: of float rows, or None.
     """
 
     codes: np.ndarray
@@ -48,15 +48,15 @@ class Segment(StoredSegment):
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
-    shadow: Shadow | None = None
+    prescreen: Prescreen | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """codes, refine, offsets and positions, shadow."""
+        """codes, refine, offsets and positions, prescreen."""
         arrays = {"codes": self.codes, "refine": self.refine, "positions": self.positions}
         if self.positions is not None:
             arrays["offsets"] = self.offsets
-        if self.shadow is not None:
-            arrays |= self.shadow.arrays()
+        if self.prescreen is not None:
+            arrays |= self.prescreen.arrays()
         return {name: array for name, array in arrays.items() if array is not None}
 
     def list_sizes(self, nlist: int) -> np.ndarray:
@@ -65,7 +65,7 @@ class Segment(StoredSegment):
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse, self.shadow)
+        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse, self.prescreen)
 
     def check_positions(self, found: np.ndarray) -> None:
         """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
@@ -103,7 +103,7 @@ def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
         specs["positions"] = ArraySpec(position_dtype(n_rows), (n_rows,))
     if pipeline.refine is not None:
         specs["refine"] = ArraySpec(pipeline.refine.code_dtype, (n_rows, pipeline.refine.code_width))
-    return specs | (shadow_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_shadow else {})
+    return specs | (prescreen_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_prescreen else {})
 
 
 def list_sizes(segments: Sequence[Any], nlist: int) -> np.ndarray:
@@ -132,10 +132,10 @@ def encode_segment(
     codes = np.empty(specs["codes"].shape, specs["codes"].dtype)
     refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
     labels = np.empty(n, dtype=np.int32)
-    intake = pipeline.intake(sizes, n)
+    list_assigner = pipeline.list_assigner(sizes, n)
     ticker = Ticker(progress, n)
     for block in iter_blocks(n, BLOCK_ROWS):
-        encoded = encode_block(pipeline, rows[block], ids, block.start, intake)
+        encoded = encode_block(pipeline, rows[block], ids, block.start, list_assigner)
         codes[block] = encoded.codes
         if refine is not None:
             refine[block] = encoded.refine
@@ -145,8 +145,8 @@ def encode_segment(
     if pipeline.partition is None:
         offsets = np.array([0, n], dtype=np.int64)
         arrange_codes(pipeline.codec, codes, offsets)
-        shadow = build_shadow(codes, pipeline.score_metric) if pipeline.spec.has_shadow else None
-        return Segment(codes, offsets, None, refine, ids, shadow=shadow)
+        prescreen = build_prescreen(codes, pipeline.score_metric) if pipeline.spec.has_prescreen else None
+        return Segment(codes, offsets, None, refine, ids, prescreen=prescreen)
     order = np.argsort(labels, kind="stable")
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
     codes = take_rows(codes, order)
@@ -155,11 +155,11 @@ def encode_segment(
 
 
 def encode_block(
-    pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, intake: Intake | None
+    pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, assigner: ListAssigner | None
 ) -> EncodedRows:
     """Check and encode one block, whose first row has position `first` in the column `ids`."""
     bad = native.first_nonfinite_row(rows)
     if bad >= 0:
         name = ids.take(np.array([first + bad])).tolist()
         require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad)
-    return pipeline.encode(rows, intake)
+    return pipeline.encode(rows, assigner)

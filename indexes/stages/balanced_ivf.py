@@ -24,7 +24,7 @@ from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.indexes.keys.grammar import BIVF
-from cluscomp.indexes.stages.ivf import Intake, Ivf, Probes, common_scale
+from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
 BALANCE_ITERATIONS = 5
@@ -74,9 +74,9 @@ class BalancedIvf(Ivf):
         """First choice (n,) int32 of each float32 row: the list where it belongs while there is room."""
         return np.asarray(self._assigner_of().assign(self._comparable(x))[0])
 
-    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake:
+    def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner:
         """Places rows within the quota, in the order in which they come."""
-        return QuotaIntake(self, sizes, n_new)
+        return CappedAssigner(self, sizes, n_new)
 
     def preferences(self, x: np.ndarray, length: int) -> np.ndarray:
         """The `length` best lists (n, length) int32 of each float32 row, by cost + price."""
@@ -112,7 +112,7 @@ class BalancedIvf(Ivf):
         return normalize_rows(x) if self.metric == "ip" else x
 
 
-class QuotaIntake:
+class CappedAssigner:
     """Places rows one after the other into lists that hold `sizes` rows."""
 
     def __init__(self, lists: BalancedIvf, sizes: np.ndarray, n_new: int | None) -> None:

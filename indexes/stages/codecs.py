@@ -25,7 +25,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.keys.grammar import PQ, SQ4, SQ8, CodecSpec, Flat, RepCONC, SQfp16
 from cluscomp.indexes.stages.ivf import Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.prescreen import Shadow
+from cluscomp.indexes.stages.prescreen import Prescreen
 from cluscomp.indexes.stages.product_codecs import FourBitCodec, LearnedProductCodec, ProductCodec
 from cluscomp.indexes.stages.row_codecs import FloatCodec, ScalarCodec
 
@@ -37,7 +37,7 @@ class ListView:
     codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,)
     int32 or int64 position of each stored row, None where storage order is position order. skip: (n,) uint8
     by storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
-    shadow: of float rows in one list, or None.
+    prescreen: of float rows in one list, or None.
     """
 
     codes: np.ndarray
@@ -45,7 +45,7 @@ class ListView:
     positions: np.ndarray | None
     skip: np.ndarray | None
     coarse: np.ndarray | None
-    shadow: Shadow | None = None
+    prescreen: Prescreen | None = None
 
 
 class Codec(Protocol):

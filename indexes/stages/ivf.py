@@ -22,7 +22,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.keys.grammar import PartitionSpec
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.prescreen import Shadow, build_shadow, search_shadow
+from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, search_prescreen
 
 KMEANS_ITERATIONS = 20
 
@@ -37,7 +37,7 @@ class Probes:
     products: np.ndarray | None = None
 
 
-class Intake(Protocol):
+class ListAssigner(Protocol):
     """Chooses the lists of rows that are being added, in the order in which they come."""
 
     def assign(self, x: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ class Ivf:
         self.metric = metric
         self._centroids: np.ndarray | None = None
         self._assigner: Any = None
-        self._shadow: Shadow | None = None
+        self._prescreen: Prescreen | None = None
 
     @property
     def centroids(self) -> np.ndarray:
@@ -91,7 +91,7 @@ class Ivf:
         """List (n,) int32 of each float32 row."""
         return run_assigner(self._assigner_of(), x, with_scores=False)[0]
 
-    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake:
+    def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner:
         """Where new rows go. sizes: (nlist,) rows stored so far. n_new: how many will come, if known."""
         return self
 
@@ -106,9 +106,9 @@ class Ivf:
             return Probes(every.copy())
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
             return Probes(self.assign(queries)[:, None].astype(np.int32))
-        if self._shadow is None:
-            self._shadow = build_shadow(self.centroids, self.metric)
-        scores, lists = search_shadow(self._shadow, self.centroids, queries, nprobe, self.metric, None)
+        if self._prescreen is None:
+            self._prescreen = build_prescreen(self.centroids, self.metric)
+        scores, lists = search_prescreen(self._prescreen, self.centroids, queries, nprobe, self.metric, None)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
     @property
@@ -120,7 +120,7 @@ class Ivf:
 
     def load(self, parameters: Parameters) -> None:
         self._centroids = np.ascontiguousarray(parameters["centroids"], dtype=np.float32)
-        self._assigner = self._shadow = None
+        self._assigner = self._prescreen = None
 
     def _assigner_of(self) -> Any:
         if self._assigner is None:  # made when first used: an opened index may never assign

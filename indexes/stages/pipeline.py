@@ -21,7 +21,7 @@ from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.keys.grammar import PQ, IndexSpec
 from cluscomp.indexes.stages.codecs import Codec, make_codec
-from cluscomp.indexes.stages.ivf import Intake
+from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.partitions import MAX_POINTS_PER_LIST, make_partition
@@ -175,18 +175,18 @@ class Pipeline:
             base = step.apply_queries(base)
         return np.ascontiguousarray(base)
 
-    def intake(self, sizes: np.ndarray, n_new: int | None) -> Intake | None:
+    def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner | None:
         """What chooses the lists of n_new new rows beside the rows that are there, `sizes` in each list.
 
         n_new: None where it is not known. Returns None without partition.
         """
-        return None if self.partition is None else self.partition.intake(sizes, n_new)
+        return None if self.partition is None else self.partition.list_assigner(sizes, n_new)
 
-    def encode(self, rows: np.ndarray, intake: Intake | None) -> EncodedRows:
-        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; intake: see there."""
+    def encode(self, rows: np.ndarray, assigner: ListAssigner | None) -> EncodedRows:
+        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; assigner: see there."""
         base = self.base_rows(rows)
         rows = projected = self.project(base)
-        labels = None if intake is None else intake.assign(projected)
+        labels = None if assigner is None else assigner.assign(projected)
         if labels is not None and self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(projected, labels)
         refine = None if self.refine is None else self.refine.encode(base)

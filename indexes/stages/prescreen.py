@@ -1,6 +1,6 @@
-"""Exact search that reads a quarter of the memory: an 8-bit shadow beside the float rows of a segment.
+"""Exact search that reads a quarter of the memory: an 8-bit prescreen beside the float rows of a segment.
 
-The shadow bounds the score of every row from above (Cauchy-Schwarz on the rounding of both sides); only
+The prescreen bounds the score of every row from above (Cauchy-Schwarz on the rounding of both sides); only
 rows whose bound reaches the k-th best score so far are read and scored. Results are those of a scan of all
 rows, bit for bit. It takes dim + 16 bytes a row, is made when rows are added, and is stored with them.
 """
@@ -18,14 +18,14 @@ from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.stream import ArrayStream
 
-SHADOW_ARRAYS = ("shadow_values", "shadow_terms", "shadow_frame")
+PRESCREEN_ARRAYS = ("shadow_values", "shadow_terms", "shadow_frame")
 _PANEL_ROWS = 16
 _MAX_BLOCK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Shadow:
-    """values, terms: the layout of cpp_ext/include/cluscomp/shadow.h. frame: (dim + 1,) float32, the mean
+class Prescreen:
+    """values, terms: the layout of cpp_ext/include/cluscomp/prescreen.h. frame: (dim + 1,) float32, the mean
     that was taken off, then the largest norm of a row.
     """
 
@@ -35,49 +35,49 @@ class Shadow:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays under the names of their files."""
-        return dict(zip(SHADOW_ARRAYS, (self.values, self.terms, self.frame), strict=True))
+        return dict(zip(PRESCREEN_ARRAYS, (self.values, self.terms, self.frame), strict=True))
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Shadow:
-        """The shadow whose arrays were stored; the small frame is read into memory."""
-        values, terms, frame = (arrays[name] for name in SHADOW_ARRAYS)
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Prescreen:
+        """The prescreen whose arrays were stored; the small frame is read into memory."""
+        values, terms, frame = (arrays[name] for name in PRESCREEN_ARRAYS)
         return cls(values, terms, np.array(frame))
 
 
-def shadow_arrays(n_rows: int, dim: int) -> dict[str, ArraySpec]:
-    """dtype and shape of the arrays of a shadow; whole panels of 16 rows, whole groups of 4 dimensions."""
+def prescreen_arrays(n_rows: int, dim: int) -> dict[str, ArraySpec]:
+    """dtype and shape of the arrays of a prescreen; whole panels of 16 rows, whole groups of 4 dimensions."""
     rows = -(-n_rows // _PANEL_ROWS) * _PANEL_ROWS
     shapes = (("|u1", rows * (-(-dim // 4) * 4)), ("<f4", rows * 4), ("<f4", dim + 1))
     return {
-        name: ArraySpec(dtype, (size,)) for name, (dtype, size) in zip(SHADOW_ARRAYS, shapes, strict=True)
+        name: ArraySpec(dtype, (size,)) for name, (dtype, size) in zip(PRESCREEN_ARRAYS, shapes, strict=True)
     }
 
 
-def shadow_block_rows(dim: int, block_bytes: int) -> int:
-    """Rows that are shadowed at a time: whole panels, about block_bytes of float32 values."""
+def prescreen_block_rows(dim: int, block_bytes: int) -> int:
+    """Rows that are prescreened at a time: whole panels, about block_bytes of float32 values."""
     return min(_MAX_BLOCK_ROWS, max(1, block_bytes // (4 * dim * _PANEL_ROWS)) * _PANEL_ROWS)
 
 
-def build_shadow(rows: np.ndarray, metric: str) -> Shadow:
-    """Shadow of rows (n, dim) float32 or float16 for metric "ip" or "l2"."""
+def build_prescreen(rows: np.ndarray, metric: str) -> Prescreen:
+    """Prescreen of rows (n, dim) float32 or float16 for metric "ip" or "l2"."""
     blocks = list(iter_blocks(len(rows), _MAX_BLOCK_ROWS))
     mean = _mean(rows.__getitem__, blocks, rows.shape[1])
-    values, terms, norms = zip(*(native.build_shadow(rows[b], mean, metric) for b in blocks), strict=True)
-    return Shadow(np.concatenate(values), np.concatenate(terms), _frame(mean, max(norms)))
+    values, terms, norms = zip(*(native.build_prescreen(rows[b], mean, metric) for b in blocks), strict=True)
+    return Prescreen(np.concatenate(values), np.concatenate(terms), _frame(mean, max(norms)))
 
 
-def write_shadow(
+def write_prescreen(
     rows: ArrayStream, paths: Mapping[str, Path], metric: str, block_bytes: int
 ) -> dict[str, ArraySpec]:
-    """`build_shadow` of rows in a finished file, block by block into other files; the same bytes."""
+    """`build_prescreen` of rows in a finished file, block by block into other files; the same bytes."""
     dim = rows.row_shape[0]
-    blocks = list(iter_blocks(rows.rows, shadow_block_rows(dim, block_bytes)))
+    blocks = list(iter_blocks(rows.rows, prescreen_block_rows(dim, block_bytes)))
     mean, largest = _mean(rows.read, blocks, dim), 0.0
-    specs = shadow_arrays(rows.rows, dim)
-    streams = {name: ArrayStream(paths[name], specs[name].dtype, ()) for name in SHADOW_ARRAYS}
+    specs = prescreen_arrays(rows.rows, dim)
+    streams = {name: ArrayStream(paths[name], specs[name].dtype, ()) for name in PRESCREEN_ARRAYS}
     try:
         for block in blocks:
-            values, terms, norm = native.build_shadow(rows.read(block), mean, metric)
+            values, terms, norm = native.build_prescreen(rows.read(block), mean, metric)
             streams["shadow_values"].append(values)
             streams["shadow_terms"].append(terms)
             largest = max(largest, norm)
@@ -88,13 +88,13 @@ def write_shadow(
             stream.close()
 
 
-def search_shadow(
-    shadow: Shadow, rows: np.ndarray, queries: np.ndarray, k: int, metric: str, skip: np.ndarray | None
+def search_prescreen(
+    prescreen: Prescreen, rows: np.ndarray, queries: np.ndarray, k: int, metric: str, skip: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k of all rows: scores (nq, k) float32 and row numbers (nq, k) int64; missing -inf and -1."""
-    mean, largest = shadow.frame[:-1], float(shadow.frame[-1])
-    scores, positions, _ = native.search_shadow(
-        queries, rows, shadow.values, shadow.terms, mean, largest, k, metric, skip
+    mean, largest = prescreen.frame[:-1], float(prescreen.frame[-1])
+    scores, positions, _ = native.search_prescreen(
+        queries, rows, prescreen.values, prescreen.terms, mean, largest, k, metric, skip
     )
     return scores, positions
 

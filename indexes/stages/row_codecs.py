@@ -11,7 +11,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.grammar import CodecSpec, SQfp16
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.prescreen import search_shadow
+from cluscomp.indexes.stages.prescreen import search_prescreen
 
 if TYPE_CHECKING:
     from cluscomp.indexes.stages.codecs import ListView
@@ -60,8 +60,8 @@ class FloatCodec:
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        if lists.shadow is not None:
-            return search_shadow(lists.shadow, lists.codes, queries, k, metric, lists.skip)
+        if lists.prescreen is not None:
+            return search_prescreen(lists.prescreen, lists.codes, queries, k, metric, lists.skip)
         return native.scan_rows(
             queries, lists.codes, lists.offsets, lists.positions, probes.lists, k, metric, lists.skip
         )

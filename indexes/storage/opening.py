@@ -35,7 +35,7 @@ from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.learned_codec import bind
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline, Stage
-from cluscomp.indexes.stages.prescreen import SHADOW_ARRAYS, Shadow
+from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, Prescreen
 from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
 from cluscomp.indexes.storage.manifest import (
     MANIFEST_NAME,
@@ -49,7 +49,7 @@ from cluscomp.indexes.storage.saving import SourceFile, file_identity, segment_f
 from cluscomp.indexes.storage.sniff import describe_file, describe_folder, is_lfs_pointer, read_head
 
 SEGMENT_ARRAYS = (
-    *DOCUMENT_ARRAYS, "offsets", "positions", *SHADOW_ARRAYS, "ids", "ids_text", "ids_offsets", "deleted",
+    *DOCUMENT_ARRAYS, "offsets", "positions", *PRESCREEN_ARRAYS, "ids", "ids_text", "ids_offsets", "deleted",
 )  # fmt: skip
 
 
@@ -150,8 +150,8 @@ def _expected_arrays(pipeline: Pipeline, manifest: Manifest) -> dict[str, ArrayS
             arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
         if segment.deleted:
             arrays["deleted"] = ArraySpec("<i8", (segment.deleted,))
-        if not any(segment_file(number, name) in manifest.files for name in SHADOW_ARRAYS):
-            arrays = {name: spec for name, spec in arrays.items() if name not in SHADOW_ARRAYS}  # older index
+        if not any(segment_file(number, name) in manifest.files for name in PRESCREEN_ARRAYS):
+            arrays = {name: spec for name, spec in arrays.items() if name not in PRESCREEN_ARRAYS}  # older
         expected |= {segment_file(number, name): spec for name, spec in arrays.items()}
     return expected
 
@@ -266,7 +266,7 @@ def _segment(
         return DocumentSegment(doc_offsets=offsets, lists=arrays.get("lists"), **common)
     offsets = _offsets(number, "offsets", arrays.get("offsets", [0, entry.rows]), entry.rows)
     return Segment(
-        offsets=offsets, positions=arrays.get("positions"), shadow=_shadow(number, arrays), **common
+        offsets=offsets, positions=arrays.get("positions"), prescreen=_prescreen(number, arrays), **common
     )
 
 
@@ -291,11 +291,11 @@ def _offsets(number: int, name: str, values: Any, total: int) -> np.ndarray:
     return offsets
 
 
-def _shadow(number: int, arrays: dict[str, np.ndarray]) -> Shadow | None:
+def _prescreen(number: int, arrays: dict[str, np.ndarray]) -> Prescreen | None:
     if "shadow_frame" not in arrays:
         return None
     require_finite_parameters(segment_file(number, "shadow_frame"), arrays["shadow_frame"])
-    return Shadow.from_arrays(arrays)
+    return Prescreen.from_arrays(arrays)
 
 
 def _ids(entry: SegmentEntry, arrays: dict[str, np.ndarray]) -> IdColumn:

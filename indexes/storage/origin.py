@@ -11,7 +11,7 @@ from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.storage.saving import SourceFile, file_identity, link_unchanged
 
 
-class Home:
+class Origin:
     """An opened folder. manifest: as it was read. extra_files: files stored with the index, such as
     docs.sqlite.
     """
@@ -55,12 +55,12 @@ class Home:
         return source.path
 
 
-def write_extra(writer: FolderWriter, home: Home | None, *, share: bool) -> dict[str, FileEntry]:
+def write_extra(writer: FolderWriter, origin: Origin | None, *, share: bool) -> dict[str, FileEntry]:
     """Take over the files stored with an index. share: link them, since the old folder goes away."""
-    if home is None:
+    if origin is None:
         return {}
     entries = {}
-    for name, source in home.extra_files.items():
+    for name, source in origin.extra_files.items():
         is_linked = share and link_unchanged(writer, name, source)
-        entries[name] = source.entry if is_linked else writer.copy(name, home.extra_file(name))
+        entries[name] = source.entry if is_linked else writer.copy(name, origin.extra_file(name))
     return entries

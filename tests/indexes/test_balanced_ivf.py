@@ -79,7 +79,7 @@ def test_rows_are_placed_in_their_order(rows, any_metric: str, cap: float, annou
     partition = partition_of(metric, rows, cap=cap)
     x = np.concatenate([rows[:300], np.repeat(rows[:2], 60, axis=0)])
     before = np.arange(12) % 3
-    labels = partition.intake(before, len(x) if announced else None).assign(x)
+    labels = partition.list_assigner(before, len(x) if announced else None).assign(x)
     wanted = np.argsort(values(partition, x), axis=1, kind="stable")
     total = int(before.sum()) + len(x) if announced else 0
     assert labels.tolist() == placed_one_by_one(wanted, cap, before, total)
@@ -96,10 +96,10 @@ def test_blocks_do_not_matter(data) -> None:
     x = np.round(rng.standard_normal((n, 4)) * data.draw(st.sampled_from([0, 1, 5]))).astype("f4")
     sizes = np.zeros(nlist, dtype=np.int64)
     n_new = data.draw(st.sampled_from([n, None]))
-    whole = partition.intake(sizes, n_new).assign(x)
-    intake = partition.intake(sizes, n_new)
+    whole = partition.list_assigner(sizes, n_new).assign(x)
+    list_assigner = partition.list_assigner(sizes, n_new)
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=4)))
-    np.testing.assert_array_equal(np.concatenate([intake.assign(p) for p in np.split(x, cuts)]), whole)
+    np.testing.assert_array_equal(np.concatenate([list_assigner.assign(p) for p in np.split(x, cuts)]), whole)
     assert np.bincount(whole, minlength=nlist).max() <= quota(partition.spec.cap, n, nlist)
 
 
@@ -110,8 +110,8 @@ def test_preferences_by_hand() -> None:
     x = np.array([[4.0], [4.2], [9], [9.5]], "f4")  # (x^2 + 18) / 2 < (10 - x)^2 / 2 up to 4.1
     assert partition.assign(x).tolist() == [0, 1, 1, 1]
     np.testing.assert_array_equal(partition.probe(x, 2).lists[:, 0], [0, 1, 1, 1])
-    assert partition.intake(np.zeros(2, int), 4).assign(x).tolist() == [0, 1, 1, 0]
-    assert partition.intake(np.array([0, 3]), 4).assign(x).tolist() == [0, 1, 0, 0]
+    assert partition.list_assigner(np.zeros(2, int), 4).assign(x).tolist() == [0, 1, 1, 0]
+    assert partition.list_assigner(np.array([0, 3]), 4).assign(x).tolist() == [0, 1, 0, 0]
 
 
 def test_probing_follows_cost_and_price(rows, queries, any_metric: str) -> None:
@@ -170,7 +170,7 @@ def test_unannounced_rows_keep_the_bound_too(rows, tmp_path: Path) -> None:
 def test_training_balances_and_common_scale_is_kept(rows) -> None:
     for metric in ("l2", "ip"):
         partition = partition_of(metric, rows, cap=1)
-        assert np.bincount(partition.intake(np.zeros(12, int), 600).assign(rows)).max() == 50
+        assert np.bincount(partition.list_assigner(np.zeros(12, int), 600).assign(rows)).max() == 50
         assert np.bincount(partition.assign(rows), minlength=12).max() <= 54  # prices alone, but for ties
     lengths = np.linalg.norm(partition.centroids, axis=1)
     np.testing.assert_allclose(lengths, lengths[0], rtol=1e-5)

@@ -39,7 +39,7 @@ ONE_CALL = {
     "|native.squared_distances(x, 0, 20000, out)",
     "scan": "x, q = rows(400000, 256), rows(20000, 256)"
     "|native.scan_rows(q, x, np.array([0, len(x)]), None, np.zeros((len(q), 1), np.int32), 100, 'ip', None)",
-    "shadow": "b = native.build_shadow; x = rows(300000, 512)|[b(x, x[0], 'l2') for _ in iter(int, 1)]",
+    "shadow": "b = native.build_prescreen; x = rows(300000, 512)|[b(x, x[0], 'l2') for _ in iter(int, 1)]",
 }
 
 OPERATIONS = {

@@ -1,4 +1,4 @@
-"""Exact top-k through the 8-bit shadow equals the scan of all rows, bit for bit."""
+"""Exact top-k through the 8-bit prescreen equals the scan of all rows, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cluscomp import native
 
 def both(queries, rows, metric, k, skip=None, mean=None):
     mean = rows.astype("f4").mean(0) if mean is None else mean
-    values, terms, longest = native.build_shadow(rows, mean, metric)
-    found = native.search_shadow(queries, rows, values, terms, mean, longest, k, metric, skip)
+    values, terms, longest = native.build_prescreen(rows, mean, metric)
+    found = native.search_prescreen(queries, rows, values, terms, mean, longest, k, metric, skip)
     offsets, probes = np.array([0, len(rows)], "i8"), np.zeros((len(queries), 1), "i4")
     plain = native.scan_rows(queries, rows, offsets, None, probes, k, metric, skip)
     np.testing.assert_array_equal(found[1], plain[1])
