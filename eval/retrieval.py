@@ -18,7 +18,7 @@ _WARM_UP_QUERIES = 10
 
 
 class SearchableIndex(Protocol):
-    """What `evaluate_index` needs; `nbytes()` and `code_size` are used when they are there."""
+    """What `evaluate_index` needs; `nbytes()` and `code_bytes_per_document` are used when they are there."""
 
     def __len__(self) -> int: ...
 
@@ -31,16 +31,16 @@ class SearchableIndex(Protocol):
 class EvalReport:
     """Outcome of `evaluate_index`.
 
-    metrics: averages over all judged queries. bytes_per_doc: all parts of the index over its documents, None
-    when the index does not tell. code_bytes_per_doc: the codes alone. latency_*_ms: percentiles of single
-    searches after warm-up. queries_per_second: one search with all queries at once, the median where it is
-    repeated. n_queries: queries searched. k: results asked for. n_missing: results that the index could not
-    deliver. run: {query id: {document id: score}}, which the metrics were made of.
+    metrics: averages over all judged queries. bytes_per_document: all parts of the index over its documents,
+    None when the index does not tell. code_bytes_per_document: the codes alone. latency_*_ms: percentiles of
+    single searches after warm-up. queries_per_second: one search with all queries at once, the median where
+    it is repeated. n_queries: queries searched. k: results asked for. n_missing: results that the index could
+    not deliver. run: {query id: {document id: score}}, which the metrics were made of.
     """
 
     metrics: dict[str, float]
-    bytes_per_doc: float | None
-    code_bytes_per_doc: float | None
+    bytes_per_document: float | None
+    code_bytes_per_document: float | None
     latency_p50_ms: float
     latency_p95_ms: float
     latency_p99_ms: float
@@ -93,10 +93,8 @@ def evaluate_index(
     p50, p95, p99 = np.percentile(latencies, [50, 95, 99]).tolist()
     return EvalReport(
         metrics=evaluate(run, qrels, metrics),
-        bytes_per_doc=_bytes_per_doc(index),
-        code_bytes_per_doc=_as_float(
-            getattr(index, "code_bytes_per_document", getattr(index, "code_size", None))
-        ),
+        bytes_per_document=_bytes_per_document(index),
+        code_bytes_per_document=_as_float(getattr(index, "code_bytes_per_document", None)),
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
@@ -182,7 +180,7 @@ def _latencies_ms(index: SearchableIndex, queries: _Queries, k: int, kwargs: dic
     return np.array(times)
 
 
-def _bytes_per_doc(index: SearchableIndex) -> float | None:
+def _bytes_per_document(index: SearchableIndex) -> float | None:
     nbytes = getattr(index, "nbytes", None)
     if not callable(nbytes):
         return None

@@ -81,6 +81,11 @@ class StoredIndex:
         return self.pipeline.codec.code_width * np.dtype(self.pipeline.codec.code_dtype).itemsize
 
     @property
+    def code_bytes_per_document(self) -> float:
+        """Mean bytes of the codes of one row: of the vector, or of all vectors of a document."""
+        return float(self.code_size)
+
+    @property
     def id_kind(self) -> str | None:
         """ "int64" or "str", decided by the first add; None before."""
         return self._id_kind

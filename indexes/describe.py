@@ -68,7 +68,8 @@ def describe(index: StoredIndex, *, nprobe: int | None = None) -> dict[str, Any]
         "code_size": index.code_size,
         "refine_code_size": 0 if refine is None else refine.code_width * np.dtype(refine.code_dtype).itemsize,
         "bytes": sizes,
-        "bytes_per_row": round(sizes["total"] / n_live, 2) if n_live else None,
+        "code_bytes_per_document": round(index.code_bytes_per_document, 2),
+        "bytes_per_document": round(sizes["total"] / n_live, 2) if n_live else None,
         **({} if index.spec.pool is None else {"vectors": document_facts(index, sizes)}),
         "other_files": other_files(index),
         "settings": dict(index.settings),
@@ -84,14 +85,13 @@ TRAINED_PARTS = ("centroids", "codebooks", "rotation")
 def document_facts(index: Any, sizes: dict[str, int]) -> dict[str, Any]:
     """What the documents of a multi-vector index take: deleted ones are stored, and count.
 
-    bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation, centroids and
-    codebooks, whose size does not depend on the number of documents.
+    stored_bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation, centroids
+    and codebooks, whose size does not depend on the number of documents.
     """
     n = max(1, sum(segment.n_rows for segment in index.segments))
     per_document = {
         "vectors_per_document": index.n_vectors,
-        "code_bytes_per_document": index.n_vectors * index.code_size,
-        "bytes_per_document": sum(sizes[part] for part in DOCUMENT_PARTS),
+        "stored_bytes_per_document": sum(sizes[part] for part in DOCUMENT_PARTS),
     }
     return {
         "n_vectors": index.n_vectors,

@@ -193,7 +193,7 @@ def _cells(row: dict[str, Any], recall: str) -> list[str]:
         number(row["ndcg@10"]),
         number(row[recall]),
         number(row["exact_recall@10"], 3),
-        rounded(row["bytes_per_doc"]),
+        rounded(row["bytes_per_document"]),
         rounded(row["queries_per_second"]),
         rounded(row["latency_p50_ms"]),
         rounded(row["latency_p99_ms"]),

@@ -332,7 +332,8 @@ def _show_plan(plan: BuildPlan, as_json: bool) -> None:
     )
     output.result(f"peak disk:      {size(plan.peak_disk)}, of it {size(plan.index_bytes)} for the index")
     output.result(
-        f"per document:   {plan.code_bytes_per_doc} B codes, {plan.index_bytes_per_doc:.1f} B with everything"
+        f"per document:   {plan.code_bytes_per_document} B codes, {plan.bytes_per_document:.1f} B with "
+        "everything"
     )
     output.result(f"estimated time: {output.seconds_text(plan.seconds)}")
     output.result("feasible: yes" if plan.feasible else f"feasible: no; {plan.remedy()}")
@@ -345,8 +346,8 @@ def _show_report(report: BuildReport, as_json: bool) -> None:
     what = "built" if report.stages else "was complete already, seen"
     output.result(
         f"{report.output}: {report.index_key}, {report.n} rows, {output.size_text(report.index_bytes)} "
-        f"({report.code_bytes_per_doc} code bytes of {report.index_bytes / report.n:.1f} bytes a document), "
-        f"{what} in {output.seconds_text(report.seconds)}, "
+        f"({report.code_bytes_per_document} code bytes of {report.bytes_per_document:.1f} bytes a "
+        f"document), {what} in {output.seconds_text(report.seconds)}, "
         f"peak memory {output.size_text(report.measured_peak)} "
         f"(planned {output.size_text(report.planned_peak)})"
     )

@@ -33,7 +33,7 @@ class Row:
     """One index of the table."""
 
     key: str
-    bytes_per_doc: float
+    code_bytes_per_document: float
     index_bytes: int
     ndcg: float
     recall: float
@@ -147,7 +147,7 @@ def _evaluated(report: BuildReport, queries: Any, qrels: Any) -> Row:
     before = sum(stage["seconds"] for stage in report.stages if stage["name"] in ("read", "encode"))
     return Row(
         key=report.index_key,
-        bytes_per_doc=index.code_size,
+        code_bytes_per_document=index.code_bytes_per_document,
         index_bytes=report.index_bytes,
         ndcg=found.metrics["ndcg@10"],
         recall=found.metrics["recall@100"],
@@ -185,12 +185,20 @@ def _show(facts: dict[str, Any], kept: Path | None) -> None:
             )
     output.result(f"\n{facts['documents']} documents, {facts['queries']} queries")
     rows = [
-        (row["key"], f"{row['bytes_per_doc']:g}", output.size_text(row["index_bytes"]), f"{row['ndcg']:.4f}",
-         f"{row['recall']:.4f}", f"{row['queries_per_second']:.0f}",
+        (row["key"], f"{row['code_bytes_per_document']:g}", output.size_text(row["index_bytes"]),
+         f"{row['ndcg']:.4f}", f"{row['recall']:.4f}", f"{row['queries_per_second']:.0f}",
          output.seconds_text(row["build_seconds"]))
         for row in facts["table"]
     ]  # fmt: skip
-    columns = ["key", "bytes / document", "index size", "nDCG@10", "Recall@100", "queries / s", "build time"]
+    columns = [
+        "key",
+        "code bytes / document",
+        "index size",
+        "nDCG@10",
+        "Recall@100",
+        "queries / s",
+        "build time",
+    ]
     output.result_table(columns, rows)
     if kept is not None:
         output.result(f"indexes and collection: {kept}")

@@ -114,10 +114,12 @@ def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     code = facts["code_size"] + facts["refine_code_size"]
     if "vectors" not in facts:
         return [("code bytes / document", str(code))]
-    names = ("vectors_per_document", "code_bytes_per_document", "bytes_per_document")
+    vectors = facts["vectors"]
     return [
         ("code bytes / vector", str(code)),
-        *((name.replace("_per_", " / ").replace("_", " "), str(facts["vectors"][name])) for name in names),
+        ("vectors / document", str(vectors["vectors_per_document"])),
+        ("code bytes / document", str(facts["code_bytes_per_document"])),
+        ("stored bytes / document", str(vectors["stored_bytes_per_document"])),
     ]
 
 

@@ -245,7 +245,7 @@ def build_chosen(
         setattr(index, name, value)
     index.save(target)
     n_bytes = index.nbytes()["total"]
-    return {"output": str(target), "bytes": n_bytes, "bytes_per_doc": n_bytes / len(index)}
+    return {"output": str(target), "bytes": n_bytes, "bytes_per_document": n_bytes / len(index)}
 
 
 def _show(result: TuneResult, built: dict[str, Any] | None, as_json: bool) -> None:
@@ -263,7 +263,7 @@ def _show(result: TuneResult, built: dict[str, Any] | None, as_json: bool) -> No
             point.key,
             str(point.nprobe or "-"),
             str(point.refine_factor or "-"),
-            f"{point.bytes_per_doc:.1f}",
+            f"{point.bytes_per_document:.1f}",
             f"{point.ms:.3g}",
             f"{point.recall:.3f}",
             "-" if point.ndcg is None else f"{point.ndcg:.4f}",
@@ -290,4 +290,4 @@ def _show(result: TuneResult, built: dict[str, Any] | None, as_json: bool) -> No
     )
     output.result(f"chosen: {result.chosen.text()}")
     if built is not None:
-        output.result(f"built {built['output']}: {built['bytes_per_doc']:.1f} bytes a document")
+        output.result(f"built {built['output']}: {built['bytes_per_document']:.1f} bytes a document")

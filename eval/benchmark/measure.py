@@ -175,14 +175,14 @@ def _test(run: Run, exact: Yardstick) -> Row:
 def stored_columns(opened: Opened, n_bytes: int, seconds: float, n_documents: int) -> Row:
     """Columns that hold for all settings of a stored index."""
     row: Row = {
-        "bytes_per_doc": n_bytes / n_documents,
+        "bytes_per_document": n_bytes / n_documents,
         "index_bytes": n_bytes,
-        "code_bytes_per_doc": None,
+        "code_bytes_per_document": None,
         "build_seconds": seconds,
     }
     balance = None
     if opened.index is not None:
-        row["code_bytes_per_doc"] = getattr(opened.index, "code_bytes_per_document", opened.index.code_size)
+        row["code_bytes_per_document"] = opened.index.code_bytes_per_document
         balance = list_balance(opened.index)
     for name in ("nlist", "cv", "max_over_mean", "empty", "above_4x_mean", "expected_scan"):
         row[f"lists_{name}"] = None if balance is None else balance[name]

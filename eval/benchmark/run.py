@@ -268,7 +268,7 @@ class _Bench:
             "n_queries": len(collection.query_ids),
             "dim": collection.dim,
             "vectors": "tokens" if collection.multi else "dense",
-            "vectors_per_doc": collection.vectors_per_document,
+            "vectors_per_document": collection.vectors_per_document,
             "metric": collection.metric,
             "encoder": collection.encoder,
             "library": candidate.library,

@@ -40,8 +40,8 @@ class CluscompSearchIndex:
     similarity decides the metric; or metric: "cosine", "ip" or "l2". search_kwargs: of `Index.search`, such
     as {"nprobe": 16}. seed: of training.
 
-    index: of the last corpus; MTEB clears it after its searches. bytes_per_doc: all files of the last index
-    over its documents, kept when it is cleared.
+    index: of the last corpus; MTEB clears it after its searches. bytes_per_document: all files of the last
+    index over its documents, kept when it is cleared.
 
     Raises UnknownKeyError and UsageError at once; the errors of training when a corpus comes.
     """
@@ -65,7 +65,7 @@ class CluscompSearchIndex:
         self.search_kwargs = dict(search_kwargs or {})
         self.seed = seed
         self.index: Index | None = None
-        self.bytes_per_doc: float | None = None
+        self.bytes_per_document: float | None = None
         self._ids: list[str] = []
 
     def add_documents(self, embeddings: Any, idxs: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ class CluscompSearchIndex:
             self.index.train(rows)
         self.index.add(rows)
         self._ids += [str(name) for name in idxs]
-        self.bytes_per_doc = self.index.nbytes()["total"] / len(self.index)
+        self.bytes_per_document = self.index.nbytes()["total"] / len(self.index)
 
     def search(
         self,

@@ -44,7 +44,7 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
     go = plotly()
     column, title = quality_of(rows)
     best = [thorough(group) for group in per_key(rows)]
-    points = [(row["bytes_per_doc"], row[column]) for row in best]
+    points = [(row["bytes_per_document"], row[column]) for row in best]
     front = pareto_front(points, (False, True))
     figure = go.Figure()
     figure.add_scatter(

@@ -77,7 +77,7 @@ def exact_searches(rows: Sequence[Row]) -> list[str]:
     for vectors, group in by_vectors(rows).items():
         what = "one vector a document"
         if vectors == "tokens":
-            what = f"all token vectors ({group[0]['vectors_per_doc']:.1f} a document)"
+            what = f"all token vectors ({group[0]['vectors_per_document']:.1f} a document)"
         lines.append(f"Exact search of {what}: {title} {number(exact_value(group, column))}.")
     return lines
 
@@ -107,7 +107,7 @@ def hover(row: Row) -> str:
         f"<b>{html.escape(str(row['label']))}</b>",
         html.escape(settings(row)),
         f"nDCG@10 {number(row.get('ndcg@10'))}, exact recall@10 {number(row['exact_recall@10'], 3)}",
-        f"{rounded(row['bytes_per_doc'])} bytes a document",
+        f"{rounded(row['bytes_per_document'])} bytes a document",
         f"{rounded(row['queries_per_second'])} queries/s, p50 {rounded(row['latency_p50_ms'])} ms, "
         f"p99 {rounded(row['latency_p99_ms'])} ms",
         *wrapped(str(row["command"])),

@@ -97,7 +97,7 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
         cells = [
             f"`{row['label']}`",
             settings(row),
-            rounded(row["bytes_per_doc"]),
+            rounded(row["bytes_per_document"]),
             number(row["ndcg@10"]),
             number(row[recall]),
             number(row["exact_recall@10"], 3),

@@ -97,7 +97,7 @@ def _table(rows: list[Row]) -> str:
         (recall.capitalize(), lambda row: number(row[recall])),
         ("exact recall@10", lambda row: number(row["exact_recall@10"], 3)),
         ("loses less than (95%)", lambda row: number(row["loss_below"])),
-        ("bytes / document", lambda row: rounded(row["bytes_per_doc"])),
+        ("bytes / document", lambda row: rounded(row["bytes_per_document"])),
         ("queries / s", lambda row: rounded(row["queries_per_second"])),
         ("p50 ms", lambda row: rounded(row["latency_p50_ms"])),
         ("p95 ms", lambda row: rounded(row["latency_p95_ms"])),

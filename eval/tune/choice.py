@@ -16,7 +16,7 @@ PREFERENCES = ("bytes", "speed", "quality")
 
 @dataclass(frozen=True)
 class TunePoint:
-    """A key at one setting of its search. bytes_per_doc: all files of the index with its ids, over the
+    """A key at one setting of its search. bytes_per_document: all files of the index with its ids, over the
     documents. ms: median of single queries. recall: of the 10 exact neighbours among 10 hits. ndcg: nDCG@10,
     None without judgements.
     """
@@ -24,7 +24,7 @@ class TunePoint:
     key: str
     nprobe: int | None
     refine_factor: int | None
-    bytes_per_doc: float
+    bytes_per_document: float
     ms: float
     recall: float
     ndcg: float | None = None
@@ -45,8 +45,8 @@ class TunePoint:
         settings = "".join(f" {name.replace('_', '-')} {value}" for name, value in self.parameters.items())
         ndcg = "" if self.ndcg is None else f", nDCG@10 {self.ndcg:.4f}"
         return (
-            f"{self.key}{settings}: {self.bytes_per_doc:.1f} bytes a document, {self.ms:.3g} ms a query, "
-            f"recall@10 {self.recall:.3f}{ndcg}"
+            f"{self.key}{settings}: {self.bytes_per_document:.1f} bytes a document, "
+            f"{self.ms:.3g} ms a query, recall@10 {self.recall:.3f}{ndcg}"
         )
 
 
@@ -75,7 +75,7 @@ class Limits:
     def misses(self, point: TunePoint) -> dict[str, float]:
         """Limits that the point does not keep, with how far it is off: log of the ratio to the limit."""
         found = {}
-        for name, value in (("max_bytes", point.bytes_per_doc), ("max_ms", point.ms)):
+        for name, value in (("max_bytes", point.bytes_per_document), ("max_ms", point.ms)):
             limit = getattr(self, name)
             if limit is not None and value > limit:
                 found[name] = math.log(value / limit)
@@ -88,7 +88,7 @@ class Limits:
     def relaxed(self, point: TunePoint) -> str:
         """The limits that would have to change for this point, as flags."""
         values = {
-            "max_bytes": _up(point.bytes_per_doc, 1),
+            "max_bytes": _up(point.bytes_per_document, 1),
             "max_ms": _up(point.ms, 3),
             "min_recall": _down(point.recall),
             "min_ndcg": _down(point.ndcg or 0.0),
@@ -102,21 +102,21 @@ def choose(points: Sequence[TunePoint], limits: Limits, prefer: Prefer) -> TuneP
     """
     feasible = [point for point in points if not limits.misses(point)]
     orders = {
-        "bytes": lambda p: (p.bytes_per_doc, -p.quality, p.ms),
-        "speed": lambda p: (p.ms, -p.quality, p.bytes_per_doc),
-        "quality": lambda p: (-p.quality, p.bytes_per_doc, p.ms),
+        "bytes": lambda p: (p.bytes_per_document, -p.quality, p.ms),
+        "speed": lambda p: (p.ms, -p.quality, p.bytes_per_document),
+        "quality": lambda p: (-p.quality, p.bytes_per_document, p.ms),
     }
     return min(feasible, key=orders[prefer]) if feasible else None
 
 
 def nearest(points: Sequence[TunePoint], limits: Limits) -> TunePoint:
     """The point whose worst miss is smallest."""
-    return min(points, key=lambda p: (max(limits.misses(p).values(), default=0.0), p.bytes_per_doc))
+    return min(points, key=lambda p: (max(limits.misses(p).values(), default=0.0), p.bytes_per_document))
 
 
 def front(points: Sequence[TunePoint]) -> list[TunePoint]:
     """Points that no other beats in bytes, speed and quality, the smallest first."""
-    values = [(point.bytes_per_doc, point.ms, point.quality) for point in points]
+    values = [(point.bytes_per_document, point.ms, point.quality) for point in points]
     return [points[i] for i in pareto_front(values, (False, False, True))]
 
 

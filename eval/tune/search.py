@@ -179,7 +179,7 @@ def _measure(
             key=row["key"],
             nprobe=row["nprobe"],
             refine_factor=row["refine_factor"],
-            bytes_per_doc=sizes[row["key"]],
+            bytes_per_document=sizes[row["key"]],
             ms=row["latency_p50_ms"],
             recall=row[EXACT_RECALL],
             ndcg=row["ndcg@10"],

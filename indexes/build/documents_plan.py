@@ -76,7 +76,7 @@ def document_plan(request: Any, source: Any, facts: CorpusFacts | None, *, timed
         baseline_bytes=baseline,
         stages=tuple(_with_slack(stage) for stage in stages),
         index_bytes=index_bytes,
-        code_bytes_per_doc=round(n_vectors / n * _code_bytes(pipeline)),
+        code_bytes_per_document=round(n_vectors / n * _code_bytes(pipeline)),
     )
 
 

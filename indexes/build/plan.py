@@ -59,7 +59,7 @@ class BuildPlan:
     baseline_bytes: int
     stages: tuple[StageCost, ...]
     index_bytes: int
-    code_bytes_per_doc: int
+    code_bytes_per_document: int
 
     @property
     def peak_memory(self) -> int:
@@ -77,7 +77,7 @@ class BuildPlan:
         return sum(stage.seconds for stage in self.stages)
 
     @property
-    def index_bytes_per_doc(self) -> float:
+    def bytes_per_document(self) -> float:
         """Bytes of the finished folder over its documents."""
         return self.index_bytes / self.n
 
@@ -111,7 +111,7 @@ class BuildPlan:
             "peak_memory": self.peak_memory,
             "peak_disk": self.peak_disk,
             "seconds": self.seconds,
-            "index_bytes_per_doc": self.index_bytes_per_doc,
+            "bytes_per_document": self.bytes_per_document,
             "feasible": self.feasible,
         }
         return {**asdict(self), **totals}
@@ -201,7 +201,7 @@ def make_plan(
             replace(cost, memory_bytes=_with_slack(cost.memory_bytes)) for cost in stage_costs(shape)
         ),
         index_bytes=index_bytes(shape),
-        code_bytes_per_doc=code_row_bytes(shape.spec, shape.dim),
+        code_bytes_per_document=code_row_bytes(shape.spec, shape.dim),
     )
 
 

@@ -60,16 +60,21 @@ class BuildReport:
     n: int
     dim: int
     index_bytes: int
-    code_bytes_per_doc: int
+    code_bytes_per_document: int
     seconds: float
     planned_peak: int
     measured_peak: int
     stages: tuple[dict[str, Any], ...]
     resumed: tuple[str, ...]
 
+    @property
+    def bytes_per_document(self) -> float:
+        """Bytes of the finished folder over its documents."""
+        return self.index_bytes / self.n
+
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "bytes_per_document": self.bytes_per_document}
 
 
 def build_index(
@@ -265,7 +270,7 @@ def _finished_report(target: Path, start: float) -> BuildReport:
         n=len(index),
         dim=index.dim,
         index_bytes=_folder_bytes(target),
-        code_bytes_per_doc=index.code_size,
+        code_bytes_per_document=index.code_size,
         seconds=time.monotonic() - start,
         planned_peak=measured["planned_peak"],
         measured_peak=measured["measured_peak"],
@@ -281,7 +286,7 @@ def _report(builder: Builder, plan: BuildPlan, target: Path, start: float) -> Bu
         n=plan.n,
         dim=plan.dim,
         index_bytes=_folder_bytes(target),
-        code_bytes_per_doc=plan.code_bytes_per_doc,
+        code_bytes_per_document=plan.code_bytes_per_document,
         seconds=time.monotonic() - start,
         planned_peak=plan.peak_memory,
         measured_peak=peak_bytes(),

@@ -42,7 +42,7 @@ def test_results_to_stdout_and_progress_to_stderr(program, vectors, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["n"] == 300
-    assert report["code_bytes_per_doc"] == 16
+    assert report["code_bytes_per_document"] == 16
     assert report["index_bytes"] == sum(f.stat().st_size for f in (tmp_path / "i").iterdir())
     for stage in ("read", "sample", "train", "add", "write"):
         assert stage in done.stderr
@@ -149,7 +149,7 @@ class TestDryRun:
         assert done.returncode == 0, done.stderr
         plan = json.loads(done.stdout)
         assert [stage["name"] for stage in plan["stages"]] == ["read", "sample", "train", "add", "write"]
-        assert plan["code_bytes_per_doc"] == 2
+        assert plan["code_bytes_per_document"] == 2
         assert plan["peak_memory"] >= plan["baseline_bytes"] > 0
         assert set(tmp_path.iterdir()) == before
 

@@ -32,7 +32,7 @@ def test_table_and_hits(invoke, small_demo, tmp_path):
     assert (facts["documents"], facts["queries"]) == (150, 20)
     assert [row["key"] for row in facts["table"]] == list(KEYS)
     flat, compressed = facts["table"]
-    assert flat["bytes_per_doc"] == 64 and compressed["bytes_per_doc"] == 2
+    assert flat["code_bytes_per_document"] == 64 and compressed["code_bytes_per_document"] == 2
     assert flat["recall"] >= compressed["recall"] > 0
     assert len(facts["hits"]) == 3 and all(len(found["hits"]) == 3 for found in facts["hits"])
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == [

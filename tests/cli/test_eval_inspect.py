@@ -17,7 +17,7 @@ class TestEval:
         facts = json.loads(result.stdout)
         assert facts["metrics"] == {"ndcg@10": 1.0, "recall@100": 1.0, "mrr@10": 1.0}
         assert (facts["n_queries"], facts["n_docs"]) == (2, 4)  # q3 has no judgement
-        assert facts["code_bytes_per_doc"] == 64
+        assert facts["code_bytes_per_document"] == 64
         assert facts["folder_bytes"] == sum(f.stat().st_size for f in text_index.iterdir())
 
     def test_table(self, invoke, text_index, beir):

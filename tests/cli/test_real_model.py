@@ -42,6 +42,6 @@ def test_scifact_from_stored_vectors(invoke, shared_data, tmp_path, key, nprobe,
     facts = json.loads(result.stdout)
     assert facts["metrics"]["ndcg@10"] >= least
     if key != "Flat":
-        assert facts["code_bytes_per_doc"] == 48
+        assert facts["code_bytes_per_document"] == 48
     else:
         assert facts["metrics"]["ndcg@10"] == pytest.approx(0.6451, abs=0.001)

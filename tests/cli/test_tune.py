@@ -37,7 +37,7 @@ def test_builds_what_it_chose(invoke, flags, tmp_path):
     assert (len(index), index.ids[0]) == (DOCUMENTS, "d0")
     assert index.settings.get("nprobe") == facts["chosen"]["nprobe"]
     files = sum(path.stat().st_size for path in target.iterdir())
-    assert facts["built"]["bytes_per_doc"] == pytest.approx(files / DOCUMENTS, rel=0.02)
+    assert facts["built"]["bytes_per_document"] == pytest.approx(files / DOCUMENTS, rel=0.02)
 
 
 def test_table(invoke, flags):

@@ -30,7 +30,7 @@ class ExactIndex:
 
 
 class SizedIndex(ExactIndex):
-    code_size = 16
+    code_bytes_per_document = 16
 
     def nbytes(self):
         return {"codes": 64, "ids": 32}
@@ -46,8 +46,8 @@ def test_metrics_sizes_and_counts():
     # q0 finds "a" first; q1 finds "b", then a, c, d tie and the largest id comes first: d, c, a
     assert report.metrics == {"mrr@10": pytest.approx((1 + 1 / 3) / 2)}
     assert (report.n_queries, report.n_docs, report.k, report.n_missing) == (2, 4, 4, 0)
-    assert report.bytes_per_doc == 24.0
-    assert report.code_bytes_per_doc == 16.0
+    assert report.bytes_per_document == 24.0
+    assert report.code_bytes_per_document == 16.0
     assert 0 < report.latency_p50_ms <= report.latency_p95_ms <= report.latency_p99_ms
     assert report.queries_per_second > 0
     assert dataclasses.asdict(report)["metrics"] == report.metrics
@@ -57,8 +57,8 @@ def test_integer_ids_become_strings():
     qrels = {"q0": {"7": 1}}
     report = evaluate_index(ExactIndex(EYE, [7, 8, 9, 10]), EYE[:1], ["q0"], qrels, k=100)
     assert report.metrics["mrr@10"] == 1.0
-    assert report.bytes_per_doc is None
-    assert report.code_bytes_per_doc is None
+    assert report.bytes_per_document is None
+    assert report.code_bytes_per_document is None
 
 
 @pytest.mark.parametrize("ids", [STRINGS, [1, 2, 3, 4]])

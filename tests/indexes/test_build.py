@@ -118,7 +118,7 @@ def test_wrong_options(rows, tmp_path, options):
 
 def test_report(rows, tmp_path):
     report = build_index(rows, index_key="IVF8,PQ4x4", output=tmp_path / "i")
-    assert (report.n, report.dim, report.code_bytes_per_doc) == (400, 16, 2)
+    assert (report.n, report.dim, report.code_bytes_per_document) == (400, 16, 2)
     assert [stage["name"] for stage in report.stages] == ["read", "sample", "train", "add"]
     assert report.index_bytes == sum(f.stat().st_size for f in (tmp_path / "i").iterdir())
     assert report.index_bytes == open_index(tmp_path / "i").nbytes()["total"]

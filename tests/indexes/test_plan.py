@@ -64,7 +64,7 @@ def test_bytes_of_the_folder(rows, tmp_path, key, ids):
     plan = plan_build(rows, index_key=key, ids=names)
     report = build_index(rows, index_key=key, ids=names, output=tmp_path / "i")
     assert report.index_bytes == pytest.approx(plan.index_bytes, abs=6000)  # three JSON files are estimated
-    assert plan.code_bytes_per_doc == report.code_bytes_per_doc
+    assert plan.code_bytes_per_document == report.code_bytes_per_document
 
 
 def test_json(rows):

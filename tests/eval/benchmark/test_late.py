@@ -45,9 +45,9 @@ def test_rows_stand_beside_the_dense_ones(result):
     assert {frozenset(row) for row in result.rows} == {frozenset(result.rows[0])}  # the same columns
     for row in result.rows:
         assert (row["n_docs"], row["n_queries"]) == (DOCUMENTS, QUERIES)
-        assert row["bytes_per_doc"] > row["code_bytes_per_doc"] > 0
+        assert row["bytes_per_document"] > row["code_bytes_per_document"] > 0
         assert row["queries_per_second"] > 0
-    assert result.rows[1]["vectors_per_doc"] > 2
+    assert result.rows[1]["vectors_per_document"] > 2
 
 
 def test_the_reference_is_plain_maxsim_of_all_token_vectors(tmp_path):
@@ -150,7 +150,7 @@ def test_markdown_names_the_exact_search_of_both_kinds(result):
     text = render_markdown(result.rows, title="Late")
     late = result.rows[1]
     exact = late["ndcg@10"] + late["loss_ndcg@10"]
-    assert f"all token vectors ({late['vectors_per_doc']:.1f} a document): nDCG@10 {exact:.4f}" in text
+    assert f"all token vectors ({late['vectors_per_document']:.1f} a document): nDCG@10 {exact:.4f}" in text
     assert "| `Pool2,IVF8,PQ8x4` | candidates 12 |" in text
 
 

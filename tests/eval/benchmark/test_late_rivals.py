@@ -41,7 +41,7 @@ def test_rows(tmp_path, module, key):
     assert row["vectors"] == "tokens"
     assert row["exact_recall@10"] >= 0.8
     assert row["missing_hits"] == 0
-    assert row["bytes_per_doc"] * DOCUMENTS == pytest.approx(row["index_bytes"])
+    assert row["bytes_per_document"] * DOCUMENTS == pytest.approx(row["index_bytes"])
     assert row["index_bytes"] > 0
 
 

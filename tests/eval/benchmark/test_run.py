@@ -91,7 +91,7 @@ def test_figures_are_those_of_evaluate_index_on_the_stored_index(result, tmp_pat
     row = result.rows[-1]
     assert {name: row[name] for name in want.metrics} == pytest.approx(want.metrics, abs=1e-12)
     assert row["index_bytes"] == sum(path.stat().st_size for path in folder.iterdir())
-    assert row["bytes_per_doc"] == row["index_bytes"] / DOCUMENTS
+    assert row["bytes_per_document"] == row["index_bytes"] / DOCUMENTS
     assert row["latency_p50_ms"] <= row["latency_p95_ms"] <= row["latency_p99_ms"]
 
 
@@ -264,7 +264,7 @@ def test_parquet_holds_the_same_table(result, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write_parquet(result.rows, tmp_path / "r.parquet")
     table = parquet.read_table(tmp_path / "r.parquet").to_pylist()
-    assert [row["bytes_per_doc"] for row in table] == [row["bytes_per_doc"] for row in result.rows]
+    assert [row["bytes_per_document"] for row in table] == [row["bytes_per_document"] for row in result.rows]
     assert set(table[0]) == set(result.rows[0])
 
 
@@ -291,7 +291,7 @@ def test_rivals(tmp_path, metric, module, key, least):
     row = max(result.rows, key=lambda row: (row["exact_recall@10"], -row["missing_hits"]))
     assert row["exact_recall@10"] >= least
     assert row["version"] is not None
-    assert row["bytes_per_doc"] > 2
+    assert row["bytes_per_document"] > 2
     assert row["missing_hits"] == 0
     assert f"--only-key '{key}'" in row["command"] or f"--only-key {key}" in row["command"]
 

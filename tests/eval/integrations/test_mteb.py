@@ -29,7 +29,7 @@ def test_search_and_clear(vectors):
     scores, numbers = backend.search(vectors[:3] + 0.01, 5)
     assert [row[0] for row in numbers] == [0, 1, 2]
     assert scores[0] == sorted(scores[0], reverse=True)
-    assert backend.bytes_per_doc > 4 * DIM
+    assert backend.bytes_per_document > 4 * DIM
     backend.clear()
     with pytest.raises(NotTrainedError):
         backend.search(vectors[:3], 5)
@@ -89,7 +89,7 @@ def test_a_search_through_mtebs_wrapper_with_a_real_model():
         wrapper.index(corpus, **settings)
         results[name] = wrapper.search(queries, top_k=3, **settings)
     assert backend.index is None  # cleared by MTEB
-    assert backend.bytes_per_doc > 384
+    assert backend.bytes_per_document > 384
     for query, hits in results["plain"].items():
         best = max(hits, key=hits.get)
         assert (

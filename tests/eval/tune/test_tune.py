@@ -98,7 +98,7 @@ def test_on_held_out_documents(data):
     assert (result.n_documents, result.n_queries) == (DOCUMENTS - 40, 40)
     sample = tune(data["documents"], keys=["SQ8"], max_documents=200)
     assert (sample.n_documents, sample.sampled) == (200, True)
-    assert sample.chosen.bytes_per_doc == result.chosen.bytes_per_doc  # of all documents
+    assert sample.chosen.bytes_per_document == result.chosen.bytes_per_document  # of all documents
 
 
 def test_on_given_queries_without_judgements(data):

@@ -138,13 +138,14 @@ def test_folder(key, make_documents, questions, tmp_path):
 
 def test_facts(documents, make_documents):
     _, lengths = documents
-    facts = make_documents("Pool4,IVF8,PQ12").describe()["vectors"]
+    described = make_documents("Pool4,IVF8,PQ12").describe()
+    facts = described["vectors"]
     kept = int(np.minimum(lengths, 4).sum())
     assert facts["n_vectors"] <= kept
-    assert facts["code_bytes_per_document"] == pytest.approx(12 * facts["n_vectors"] / 150, abs=0.01)
+    assert described["code_bytes_per_document"] == pytest.approx(12 * facts["n_vectors"] / 150, abs=0.01)
     headers = 3 * 128  # codes, lists, offsets
     stored = facts["n_vectors"] * (12 + 2) + 8 * 151 + headers
-    assert facts["bytes_per_document"] == pytest.approx(stored / 150, abs=0.01)
+    assert facts["stored_bytes_per_document"] == pytest.approx(stored / 150, abs=0.01)
     assert facts["trained_bytes"] == (8 * 24 + 256 * 24) * 4 + 2 * 128
 
 
