@@ -24,6 +24,7 @@ INSTALL := $(PIP) install --constraint constraints.txt
 # the native sources or in the packaging makes it stale.
 STAMPS := $(VENV)/.stamps
 NATIVE := $(shell find cpp_ext -type f) pyproject.toml constraints.txt
+CLANG_FORMAT := find cpp_ext -regex '.*[.]\(cpp\|cu\|h\)' -exec $(VENV)/bin/clang-format
 BUILD_REQUIRES := scikit-build-core nanobind cmake ninja
 
 # The tests' packages include the demo's: where they are installed, the demo does not install again.
@@ -44,13 +45,15 @@ demo: $(DEMO_STAMP)
 bench: $(STAMPS)/test
 	$(VENV)/bin/cluscomp bench $(BENCH_ARGS)
 
-lint: $(STAMPS)/ruff
+lint: $(STAMPS)/style
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(CLANG_FORMAT) --dry-run --Werror {} +
 
-format: $(STAMPS)/ruff
+format: $(STAMPS)/style
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+	$(CLANG_FORMAT) -i {} +
 
 # Type checkers cannot see through an editable install with mapped folders, so they get a farm of links that has the
 # installed layout, with the stub of the native core that the build generated.
@@ -87,8 +90,8 @@ $(STAMPS)/test $(STAMPS)/demo: $(STAMPS)/native-tools $(NATIVE)
 	$(INSTALL) --no-build-isolation --editable '.[$(notdir $@)]'
 	touch $@
 
-$(STAMPS)/ruff: constraints.txt | $(STAMPS)/venv
-	$(INSTALL) --quiet ruff
+$(STAMPS)/style: constraints.txt | $(STAMPS)/venv
+	$(INSTALL) --quiet ruff clang-format
 	touch $@
 
 $(STAMPS)/mypy: constraints.txt | $(STAMPS)/test

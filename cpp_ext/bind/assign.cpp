@@ -36,62 +36,66 @@ const char* filter_name(const Assigner& self) {
 
 void bind_assign(nb::module_& m) {
   nb::class_<Assigner>(m, "Assigner", "Centroids packed for exact assignment.")
-      .def("__init__",
-           [](Assigner* self, In<float, Matrix2> centroids, const std::string& metric,
-              std::optional<In<float, Vector1>> bias) {
-             const auto k = static_cast<int64_t>(centroids.shape(0)), d = static_cast<int64_t>(centroids.shape(1));
-             if (k < 1 || d < 1) throw std::invalid_argument("centroids need at least one row and one column");
-             if (bias) require_equal(static_cast<int64_t>(bias->shape(0)), k, "length of bias");
-             new (self) Assigner(centroids.data(), k, d, metric_of(metric), bias ? bias->data() : nullptr);
-           },
-           "centroids"_a, "metric"_a, "bias"_a = nb::none())
-      .def("assign",
-           [](const Assigner& self, const Rows& x, std::optional<In<int32_t, Vector1>> hints, bool with_scores) {
-             const RowsView view = rows_view(x);
-             require_equal(view.d, self.d(), "columns of x");
-             if (hints) {
-               require_equal(static_cast<int64_t>(hints->shape(0)), view.n, "length of hints");
-               check_labels(hints->data(), view.n, self.k());
-             }
-             auto labels = make_array<int32_t>({x.shape(0)});
-             auto scores = make_array<float>({with_scores ? x.shape(0) : 0});
-             int64_t decided;
-             {
-               nb::gil_scoped_release release;
-               decided = self.assign(view, hints ? hints->data() : nullptr, labels.data(),
-                                     with_scores ? scores.data() : nullptr);
-             }
-             return nb::make_tuple(labels, scores, decided);
-           },
-           "x"_a, "hints"_a = nb::none(), "with_scores"_a = true,
-           "Returns labels (n,), scores (n,), empty without with_scores, and the number of pairs decided in float64.")
-      .def_prop_rw("filter", &filter_name, [](Assigner& self, const std::string& name) {
-        self.force_filter(filter_of(name));
-      }, "Filter at the start: none, f32, i8, i6 or i16. Setting it is for tests; labels do not depend on it.");
+      .def(
+          "__init__",
+          [](Assigner* self, In<float, Matrix2> centroids, const std::string& metric,
+             std::optional<In<float, Vector1>> bias) {
+            const auto k = static_cast<int64_t>(centroids.shape(0)), d = static_cast<int64_t>(centroids.shape(1));
+            if (k < 1 || d < 1) throw std::invalid_argument("centroids need at least one row and one column");
+            if (bias) require_equal(static_cast<int64_t>(bias->shape(0)), k, "length of bias");
+            new (self) Assigner(centroids.data(), k, d, metric_of(metric), bias ? bias->data() : nullptr);
+          },
+          "centroids"_a, "metric"_a, "bias"_a = nb::none())
+      .def(
+          "assign",
+          [](const Assigner& self, const Rows& x, std::optional<In<int32_t, Vector1>> hints, bool with_scores) {
+            const RowsView view = rows_view(x);
+            require_equal(view.d, self.d(), "columns of x");
+            if (hints) {
+              require_equal(static_cast<int64_t>(hints->shape(0)), view.n, "length of hints");
+              check_labels(hints->data(), view.n, self.k());
+            }
+            auto labels = make_array<int32_t>({x.shape(0)});
+            auto scores = make_array<float>({with_scores ? x.shape(0) : 0});
+            int64_t decided;
+            {
+              nb::gil_scoped_release release;
+              decided = self.assign(view, hints ? hints->data() : nullptr, labels.data(),
+                                    with_scores ? scores.data() : nullptr);
+            }
+            return nb::make_tuple(labels, scores, decided);
+          },
+          "x"_a, "hints"_a = nb::none(), "with_scores"_a = true,
+          "Returns labels (n,), scores (n,), empty without with_scores, and the number of pairs decided in float64.")
+      .def_prop_rw(
+          "filter", &filter_name, [](Assigner& self, const std::string& name) { self.force_filter(filter_of(name)); },
+          "Filter at the start: none, f32, i8, i6 or i16. Setting it is for tests; labels do not depend on it.");
 
-  m.def("accumulate",
-        [](const Rows& x, In<int32_t, Vector1> labels, std::optional<In<double, Vector1>> weights,
-           Out<double, Matrix2> sums, Out<double, Vector1> counts) {
-          const RowsView view = rows_view(x);
-          const auto k = static_cast<int64_t>(sums.shape(0));
-          require_equal(static_cast<int64_t>(labels.shape(0)), view.n, "length of labels");
-          require_equal(static_cast<int64_t>(sums.shape(1)), view.d, "columns of sums");
-          require_equal(static_cast<int64_t>(counts.shape(0)), k, "length of counts");
-          if (weights) require_equal(static_cast<int64_t>(weights->shape(0)), view.n, "length of weights");
-          check_labels(labels.data(), view.n, k);
-          nb::gil_scoped_release release;
-          accumulate(view, labels.data(), weights ? weights->data() : nullptr, sums.data(), counts.data(), k);
-        },
-        "x"_a, "labels"_a, "weights"_a.none(), "sums"_a, "counts"_a,
-        "Add rows into sums[label] and counts[label] in row order.");
+  m.def(
+      "accumulate",
+      [](const Rows& x, In<int32_t, Vector1> labels, std::optional<In<double, Vector1>> weights,
+         Out<double, Matrix2> sums, Out<double, Vector1> counts) {
+        const RowsView view = rows_view(x);
+        const auto k = static_cast<int64_t>(sums.shape(0));
+        require_equal(static_cast<int64_t>(labels.shape(0)), view.n, "length of labels");
+        require_equal(static_cast<int64_t>(sums.shape(1)), view.d, "columns of sums");
+        require_equal(static_cast<int64_t>(counts.shape(0)), k, "length of counts");
+        if (weights) require_equal(static_cast<int64_t>(weights->shape(0)), view.n, "length of weights");
+        check_labels(labels.data(), view.n, k);
+        nb::gil_scoped_release release;
+        accumulate(view, labels.data(), weights ? weights->data() : nullptr, sums.data(), counts.data(), k);
+      },
+      "x"_a, "labels"_a, "weights"_a.none(), "sums"_a, "counts"_a,
+      "Add rows into sums[label] and counts[label] in row order.");
 
-  m.def("first_nonfinite_row",
-        [](const Rows& x) {
-          const RowsView view = rows_view(x);
-          nb::gil_scoped_release release;
-          return first_nonfinite_row(view);
-        },
-        "x"_a, "Index of the first row with NaN or infinity, or -1.");
+  m.def(
+      "first_nonfinite_row",
+      [](const Rows& x) {
+        const RowsView view = rows_view(x);
+        nb::gil_scoped_release release;
+        return first_nonfinite_row(view);
+      },
+      "x"_a, "Index of the first row with NaN or infinity, or -1.");
 }
 
 }  // namespace cluscomp::bind

@@ -28,7 +28,8 @@ cuda::Shape shape_of(int64_t n, const Tensor<const float, 3>& centroids) {
   return {n, length(centroids, 1), length(centroids, 2), length(centroids, 0)};
 }
 
-void prepare(Tensor<const float, 3> centroids, Tensor<const float, 2> mean, bool l2, Bytes prepared, std::uintptr_t stream) {
+void prepare(Tensor<const float, 3> centroids, Tensor<const float, 2> mean, bool l2, Bytes prepared,
+             std::uintptr_t stream) {
   const cuda::Shape shape = shape_of(0, centroids);
   require_equal(length(mean, 0), shape.groups, "means");
   require_equal(length(mean, 1), shape.d, "dim of the means");

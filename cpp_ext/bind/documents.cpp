@@ -73,7 +73,8 @@ int64_t check_queries(const Stored& self, const In<float, Matrix2>& queries, con
   return static_cast<int64_t>(query_offsets.shape(0)) - 1;
 }
 
-RowDecoder decoder_of(nb::object codes, nb::object codebook, nb::object vmin, nb::object vdiff, int64_t* d, int64_t* n) {
+RowDecoder decoder_of(nb::object codes, nb::object codebook, nb::object vmin, nb::object vdiff, int64_t* d,
+                      int64_t* n) {
   if (!codebook.is_none()) {
     const auto& book = nb::cast<const PqCodebook&>(codebook);
     const auto array = nb::cast<In<uint8_t, Matrix2>>(codes);
@@ -101,88 +102,104 @@ RowDecoder decoder_of(nb::object codes, nb::object codebook, nb::object vmin, nb
 
 void bind_documents(nb::module_& m) {
   nb::class_<Stored>(m, "Documents", "Documents of several compressed vectors, ready for searches.")
-      .def("__init__",
-           [](Stored* self, nb::object codes, Offsets offsets, nb::object codebook, nb::object vmin, nb::object vdiff,
-              std::optional<Lists> lists, Coarse coarse, bool residual, bool unit, Skip skip) {
-             Documents documents;
-             int64_t rows = 0;
-             documents.decode = decoder_of(codes, codebook, vmin, vdiff, &documents.d, &rows);
-             check_offsets(offsets, rows);
-             documents.n = static_cast<int64_t>(offsets.shape(0)) - 1;
-             documents.offsets = offsets.data();
-             documents.residual = residual;
-             documents.unit = unit;
-             set_lists(documents, lists, coarse, rows, residual);
-             if (skip) {
-               require_equal(static_cast<int64_t>(skip->shape(0)), documents.n, "length of skip");
-               documents.skip = skip->data();
-             }
-             if (!codebook.is_none()) set_codes(documents, nb::cast<const PqCodebook&>(codebook), codes);
-             documents.scales = static_cast<float*>(std::calloc(static_cast<size_t>(rows) + 1, sizeof(float)));
-             if (!documents.scales) throw std::bad_alloc();
-             new (self) Stored{documents, rows, {documents.scales, std::free}, codes, codebook, vmin, vdiff, nb::cast(offsets), nb::cast(lists),
-                               nb::cast(coarse), nb::cast(skip)};
-           },
-           "codes"_a, "offsets"_a, "codebook"_a = nb::none(), "vmin"_a = nb::none(), "vdiff"_a = nb::none(),
-           "lists"_a = nb::none(), "coarse"_a = nb::none(), "residual"_a = false, "unit"_a = false,
-           "skip"_a = nb::none())
-      .def("search",
-           [](const Stored& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k, int64_t candidates,
-              int64_t nprobe) {
-             if (k < 1 || candidates < k || nprobe < 1)
-               throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
-             const int64_t nq = check_queries(self, queries, query_offsets);
-             auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
-             auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
-             {
-               nb::gil_scoped_release release;
-               search_documents(self.documents, queries.data(), query_offsets.data(), nq, {k, candidates, nprobe},
-                                scores.data(), positions.data());
-             }
-             return nb::make_tuple(scores, positions);
-           },
-           "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a,
-           "Best k documents: scores and positions (nq, k).")
-      .def("scores",
-           [](const Stored& self, In<float, Matrix2> queries, Offsets query_offsets, In<int64_t, Matrix2> chosen) {
-             const int64_t nq = check_queries(self, queries, query_offsets);
-             require_equal(static_cast<int64_t>(chosen.shape(0)), nq, "rows of chosen");
-             const int64_t* end = chosen.data() + chosen.size();
-             if (chosen.size() && *std::max_element(chosen.data(), end) >= self.documents.n)
-               throw std::invalid_argument("a document does not exist");
-             auto scores = make_array<float>({chosen.shape(0), chosen.shape(1)});
-             {
-               nb::gil_scoped_release release;
-               score_documents(self.documents, queries.data(), query_offsets.data(), nq, chosen.data(),
-                               static_cast<int64_t>(chosen.shape(1)), scores.data());
-             }
-             return scores;
-           },
-           "queries"_a, "query_offsets"_a, "chosen"_a, "Scores (nq, c) of chosen documents; -inf where the number is -1.")
-      .def("bounds",
-           [](const Stored& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
-             require_equal(static_cast<int64_t>(query.shape(1)), self.documents.d, "columns of query");
-             const int64_t *first = chosen.data(), *last = first + chosen.size();
-             if (chosen.size() && (*std::min_element(first, last) < 0 || *std::max_element(first, last) >= self.documents.n))
-               throw std::invalid_argument("a document does not exist");
-             auto bounds = make_array<double>({chosen.shape(0)});
-             if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(),
-                                  static_cast<int64_t>(chosen.shape(0)), bounds.data()))
-               throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
-             return bounds;
-           },
-           "query"_a, "chosen"_a, "Upper bounds (c) of the scores of one query with chosen documents, by their codes.")
-      .def("vectors",
-           [](const Stored& self, int64_t begin, int64_t end) {
-             if (begin < 0 || end < begin || end > self.rows) throw std::invalid_argument("no such vectors");
-             auto out = make_array<float>({static_cast<size_t>(end - begin), static_cast<size_t>(self.documents.d)});
-             {
-               nb::gil_scoped_release release;
-               self.documents.vectors(begin, end, out.data());
-             }
-             return out;
-           },
-           "begin"_a, "end"_a, "Vectors (end - begin, d) that the codes stand for.");
+      .def(
+          "__init__",
+          [](Stored* self, nb::object codes, Offsets offsets, nb::object codebook, nb::object vmin, nb::object vdiff,
+             std::optional<Lists> lists, Coarse coarse, bool residual, bool unit, Skip skip) {
+            Documents documents;
+            int64_t rows = 0;
+            documents.decode = decoder_of(codes, codebook, vmin, vdiff, &documents.d, &rows);
+            check_offsets(offsets, rows);
+            documents.n = static_cast<int64_t>(offsets.shape(0)) - 1;
+            documents.offsets = offsets.data();
+            documents.residual = residual;
+            documents.unit = unit;
+            set_lists(documents, lists, coarse, rows, residual);
+            if (skip) {
+              require_equal(static_cast<int64_t>(skip->shape(0)), documents.n, "length of skip");
+              documents.skip = skip->data();
+            }
+            if (!codebook.is_none()) set_codes(documents, nb::cast<const PqCodebook&>(codebook), codes);
+            documents.scales = static_cast<float*>(std::calloc(static_cast<size_t>(rows) + 1, sizeof(float)));
+            if (!documents.scales) throw std::bad_alloc();
+            new (self) Stored{documents,
+                              rows,
+                              {documents.scales, std::free},
+                              codes,
+                              codebook,
+                              vmin,
+                              vdiff,
+                              nb::cast(offsets),
+                              nb::cast(lists),
+                              nb::cast(coarse),
+                              nb::cast(skip)};
+          },
+          "codes"_a, "offsets"_a, "codebook"_a = nb::none(), "vmin"_a = nb::none(), "vdiff"_a = nb::none(),
+          "lists"_a = nb::none(), "coarse"_a = nb::none(), "residual"_a = false, "unit"_a = false,
+          "skip"_a = nb::none())
+      .def(
+          "search",
+          [](const Stored& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k, int64_t candidates,
+             int64_t nprobe) {
+            if (k < 1 || candidates < k || nprobe < 1)
+              throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
+            const int64_t nq = check_queries(self, queries, query_offsets);
+            auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
+            auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
+            {
+              nb::gil_scoped_release release;
+              search_documents(self.documents, queries.data(), query_offsets.data(), nq, {k, candidates, nprobe},
+                               scores.data(), positions.data());
+            }
+            return nb::make_tuple(scores, positions);
+          },
+          "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a,
+          "Best k documents: scores and positions (nq, k).")
+      .def(
+          "scores",
+          [](const Stored& self, In<float, Matrix2> queries, Offsets query_offsets, In<int64_t, Matrix2> chosen) {
+            const int64_t nq = check_queries(self, queries, query_offsets);
+            require_equal(static_cast<int64_t>(chosen.shape(0)), nq, "rows of chosen");
+            const int64_t* end = chosen.data() + chosen.size();
+            if (chosen.size() && *std::max_element(chosen.data(), end) >= self.documents.n)
+              throw std::invalid_argument("a document does not exist");
+            auto scores = make_array<float>({chosen.shape(0), chosen.shape(1)});
+            {
+              nb::gil_scoped_release release;
+              score_documents(self.documents, queries.data(), query_offsets.data(), nq, chosen.data(),
+                              static_cast<int64_t>(chosen.shape(1)), scores.data());
+            }
+            return scores;
+          },
+          "queries"_a, "query_offsets"_a, "chosen"_a,
+          "Scores (nq, c) of chosen documents; -inf where the number is -1.")
+      .def(
+          "bounds",
+          [](const Stored& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
+            require_equal(static_cast<int64_t>(query.shape(1)), self.documents.d, "columns of query");
+            const int64_t *first = chosen.data(), *last = first + chosen.size();
+            if (chosen.size() &&
+                (*std::min_element(first, last) < 0 || *std::max_element(first, last) >= self.documents.n))
+              throw std::invalid_argument("a document does not exist");
+            auto bounds = make_array<double>({chosen.shape(0)});
+            if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(),
+                                 static_cast<int64_t>(chosen.shape(0)), bounds.data()))
+              throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
+            return bounds;
+          },
+          "query"_a, "chosen"_a, "Upper bounds (c) of the scores of one query with chosen documents, by their codes.")
+      .def(
+          "vectors",
+          [](const Stored& self, int64_t begin, int64_t end) {
+            if (begin < 0 || end < begin || end > self.rows) throw std::invalid_argument("no such vectors");
+            auto out = make_array<float>({static_cast<size_t>(end - begin), static_cast<size_t>(self.documents.d)});
+            {
+              nb::gil_scoped_release release;
+              self.documents.vectors(begin, end, out.data());
+            }
+            return out;
+          },
+          "begin"_a, "end"_a, "Vectors (end - begin, d) that the codes stand for.");
 }
 
 }  // namespace cluscomp::bind

@@ -26,15 +26,19 @@ NB_MODULE(_core, m) {
   m.def("stay_on_this_thread", &cluscomp::stay_on_this_thread, "stay"_a,
         "Keep the kernels that this thread calls on this thread, or let them spread again.");
   m.def("simd_level", [] { return std::string(cluscomp::kernels().name); }, "Instruction set in use.");
-  m.def("set_simd_level", [](const std::string& name) { cluscomp::set_level(name.c_str()); }, "name"_a,
-        "Force an instruction set that this machine has.");
-  m.def("available_simd_levels", [] {
-    const cluscomp::Kernels* levels[4];
-    const int n = cluscomp::available_levels(levels, 4);
-    std::vector<std::string> names;
-    for (int i = 0; i < n; ++i) names.emplace_back(levels[i]->name);
-    return names;
-  }, "Instruction sets of this machine, slowest first.");
+  m.def(
+      "set_simd_level", [](const std::string& name) { cluscomp::set_level(name.c_str()); }, "name"_a,
+      "Force an instruction set that this machine has.");
+  m.def(
+      "available_simd_levels",
+      [] {
+        const cluscomp::Kernels* levels[4];
+        const int n = cluscomp::available_levels(levels, 4);
+        std::vector<std::string> names;
+        for (int i = 0; i < n; ++i) names.emplace_back(levels[i]->name);
+        return names;
+      },
+      "Instruction sets of this machine, slowest first.");
   cluscomp::bind::bind_assign(m);
   cluscomp::bind::bind_balanced(m);
   cluscomp::bind::bind_medoids(m);

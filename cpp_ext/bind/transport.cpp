@@ -33,75 +33,82 @@ Transport::RowState state_of(const Transport& self, const State& stable, const S
 
 void bind_transport(nb::module_& m) {
   nb::class_<Transport>(m, "Transport", "Costs of entropic optimal transport: stored, or made from rows when needed.")
-      .def("__init__",
-           [](Transport* self, In<float, Matrix2> cost) {
-             new (self) Transport(cost.data(), static_cast<int64_t>(cost.shape(0)), static_cast<int64_t>(cost.shape(1)));
-           },
-           "cost"_a, nb::keep_alive<1, 2>())
-      .def("__init__",
-           [](Transport* self, const Rows& x, In<float, Matrix2> centroids, const std::string& metric) {
-             const RowsView view = rows_view(x);
-             require_equal(static_cast<int64_t>(centroids.shape(1)), view.d, "columns of centroids");
-             new (self) Transport(view, centroids.data(), static_cast<int64_t>(centroids.shape(0)), metric_of(metric));
-           },
-           "x"_a, "centroids"_a, "metric"_a, nb::keep_alive<1, 2>())
-      .def("sweep",
-           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const Doubles& mass,
-              double power, const State& stable, const State& weight, const State& sums) {
-             check_range(self, begin, end);
-             const auto columns = columns_of(self, scale, shift);
-             const auto rows = state_of(self, stable, weight);
-             require_equal(static_cast<int64_t>(mass.shape(0)), self.n(), "length of mass");
-             require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
-             nb::gil_scoped_release release;
-             self.sweep(begin, end, columns, mass.data(), power, rows, sums.data());
-           },
-           "begin"_a, "end"_a, "scale"_a, "shift"_a, "mass"_a, "power"_a, "stable"_a, "weight"_a, "sums"_a)
-      .def("column_max",
-           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
-              const State& weight, const State& most) {
-             check_range(self, begin, end);
-             const auto columns = columns_of(self, scale, shift);
-             const auto rows = state_of(self, stable, weight);
-             require_equal(static_cast<int64_t>(most.shape(0)), columns.count, "length of most");
-             nb::gil_scoped_release release;
-             self.column_max(begin, end, columns, rows, most.data());
-           },
-           "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "most"_a)
-      .def("column_sums",
-           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
-              const State& weight, const State& sums) {
-             check_range(self, begin, end);
-             const auto columns = columns_of(self, scale, shift);
-             const auto rows = state_of(self, stable, weight);
-             require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
-             nb::gil_scoped_release release;
-             self.column_sums(begin, end, columns, rows, sums.data());
-           },
-           "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "sums"_a)
-      .def("labels",
-           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift) {
-             check_range(self, begin, end);
-             const auto columns = columns_of(self, scale, shift);
-             auto labels = make_array<int32_t>({static_cast<size_t>(end - begin)});
-             {
-               nb::gil_scoped_release release;
-               self.labels(begin, end, columns, labels.data());
-             }
-             return labels;
-           },
-           "begin"_a, "end"_a, "scale"_a, "shift"_a)
-      .def("costs",
-           [](const Transport& self, int64_t begin, int64_t end) {
-             check_range(self, begin, end);
-             auto out = make_array<float>({static_cast<size_t>(end - begin), static_cast<size_t>(self.k())});
-             {
-               nb::gil_scoped_release release;
-               self.costs(begin, end, out.data());
-             }
-             return out;
-           },
-           "begin"_a, "end"_a)
+      .def(
+          "__init__",
+          [](Transport* self, In<float, Matrix2> cost) {
+            new (self) Transport(cost.data(), static_cast<int64_t>(cost.shape(0)), static_cast<int64_t>(cost.shape(1)));
+          },
+          "cost"_a, nb::keep_alive<1, 2>())
+      .def(
+          "__init__",
+          [](Transport* self, const Rows& x, In<float, Matrix2> centroids, const std::string& metric) {
+            const RowsView view = rows_view(x);
+            require_equal(static_cast<int64_t>(centroids.shape(1)), view.d, "columns of centroids");
+            new (self) Transport(view, centroids.data(), static_cast<int64_t>(centroids.shape(0)), metric_of(metric));
+          },
+          "x"_a, "centroids"_a, "metric"_a, nb::keep_alive<1, 2>())
+      .def(
+          "sweep",
+          [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const Doubles& mass,
+             double power, const State& stable, const State& weight, const State& sums) {
+            check_range(self, begin, end);
+            const auto columns = columns_of(self, scale, shift);
+            const auto rows = state_of(self, stable, weight);
+            require_equal(static_cast<int64_t>(mass.shape(0)), self.n(), "length of mass");
+            require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
+            nb::gil_scoped_release release;
+            self.sweep(begin, end, columns, mass.data(), power, rows, sums.data());
+          },
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "mass"_a, "power"_a, "stable"_a, "weight"_a, "sums"_a)
+      .def(
+          "column_max",
+          [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
+             const State& weight, const State& most) {
+            check_range(self, begin, end);
+            const auto columns = columns_of(self, scale, shift);
+            const auto rows = state_of(self, stable, weight);
+            require_equal(static_cast<int64_t>(most.shape(0)), columns.count, "length of most");
+            nb::gil_scoped_release release;
+            self.column_max(begin, end, columns, rows, most.data());
+          },
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "most"_a)
+      .def(
+          "column_sums",
+          [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
+             const State& weight, const State& sums) {
+            check_range(self, begin, end);
+            const auto columns = columns_of(self, scale, shift);
+            const auto rows = state_of(self, stable, weight);
+            require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
+            nb::gil_scoped_release release;
+            self.column_sums(begin, end, columns, rows, sums.data());
+          },
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "sums"_a)
+      .def(
+          "labels",
+          [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift) {
+            check_range(self, begin, end);
+            const auto columns = columns_of(self, scale, shift);
+            auto labels = make_array<int32_t>({static_cast<size_t>(end - begin)});
+            {
+              nb::gil_scoped_release release;
+              self.labels(begin, end, columns, labels.data());
+            }
+            return labels;
+          },
+          "begin"_a, "end"_a, "scale"_a, "shift"_a)
+      .def(
+          "costs",
+          [](const Transport& self, int64_t begin, int64_t end) {
+            check_range(self, begin, end);
+            auto out = make_array<float>({static_cast<size_t>(end - begin), static_cast<size_t>(self.k())});
+            {
+              nb::gil_scoped_release release;
+              self.costs(begin, end, out.data());
+            }
+            return out;
+          },
+          "begin"_a, "end"_a)
       .def_prop_ro("n", &Transport::n)
       .def_prop_ro("k", &Transport::k)
       .def_prop_ro("d", &Transport::d)

@@ -44,58 +44,62 @@ void check_merges(const int32_t* merges, const Runs& runs) {
 }  // namespace
 
 void bind_ward(nb::module_& m) {
-  m.def("ward_merges",
-        [](const Rows& x, Numbers starts, Numbers stops, const std::string& input) {
-          const RowsView view = rows_view(x);
-          const Runs runs = runs_of(starts, stops, view.n);
-          const WardInput kind = input_of(input);
-          auto merges = make_array<int32_t>({x.shape(0), 2});
-          auto heights = make_array<double>({x.shape(0)});
-          int64_t repeated;
-          {
-            nb::gil_scoped_release release;
-            std::fill(merges.data(), merges.data() + 2 * view.n, -1);
-            std::fill(heights.data(), heights.data() + view.n, std::numeric_limits<double>::infinity());
-            repeated = ward_merges(view, runs, kind, merges.data(), heights.data());
-          }
-          return nb::make_tuple(merges, heights, repeated);
-        },
-        "x"_a, "starts"_a, "stops"_a, "input"_a,
-        "Merges (n, 2) and heights (n,) of Ward's method within each run, (-1, -1) and infinity outside, and how many runs "
-        "needed float64.");
+  m.def(
+      "ward_merges",
+      [](const Rows& x, Numbers starts, Numbers stops, const std::string& input) {
+        const RowsView view = rows_view(x);
+        const Runs runs = runs_of(starts, stops, view.n);
+        const WardInput kind = input_of(input);
+        auto merges = make_array<int32_t>({x.shape(0), 2});
+        auto heights = make_array<double>({x.shape(0)});
+        int64_t repeated;
+        {
+          nb::gil_scoped_release release;
+          std::fill(merges.data(), merges.data() + 2 * view.n, -1);
+          std::fill(heights.data(), heights.data() + view.n, std::numeric_limits<double>::infinity());
+          repeated = ward_merges(view, runs, kind, merges.data(), heights.data());
+        }
+        return nb::make_tuple(merges, heights, repeated);
+      },
+      "x"_a, "starts"_a, "stops"_a, "input"_a,
+      "Merges (n, 2) and heights (n,) of Ward's method within each run, (-1, -1) and infinity outside, and how many "
+      "runs "
+      "needed float64.");
 
-  m.def("cut_merges",
-        [](In<int32_t, Matrix2> merges, In<double, Vector1> heights, Numbers starts, Numbers stops, Numbers counts) {
-          const auto rows = static_cast<int64_t>(heights.shape(0));
-          const Runs runs = runs_of(starts, stops, rows);
-          require_equal(static_cast<int64_t>(merges.shape(0)), rows, "rows of merges");
-          require_equal(static_cast<int64_t>(merges.shape(1)), 2, "columns of merges");
-          require_equal(static_cast<int64_t>(counts.shape(0)), runs.count, "length of counts");
-          check_merges(merges.data(), runs);
-          auto labels = make_array<int32_t>({heights.shape(0)});
-          auto found = make_array<int64_t>({counts.shape(0)});
-          {
-            nb::gil_scoped_release release;
-            std::fill(labels.data(), labels.data() + rows, -1);
-            cut_merges(runs, merges.data(), heights.data(), counts.data(), labels.data(), found.data());
-          }
-          return nb::make_tuple(labels, found);
-        },
-        "merges"_a, "heights"_a, "starts"_a, "stops"_a, "counts"_a,
-        "Labels (n,) within each run, -1 outside all runs, and the number of clusters of each run.");
+  m.def(
+      "cut_merges",
+      [](In<int32_t, Matrix2> merges, In<double, Vector1> heights, Numbers starts, Numbers stops, Numbers counts) {
+        const auto rows = static_cast<int64_t>(heights.shape(0));
+        const Runs runs = runs_of(starts, stops, rows);
+        require_equal(static_cast<int64_t>(merges.shape(0)), rows, "rows of merges");
+        require_equal(static_cast<int64_t>(merges.shape(1)), 2, "columns of merges");
+        require_equal(static_cast<int64_t>(counts.shape(0)), runs.count, "length of counts");
+        check_merges(merges.data(), runs);
+        auto labels = make_array<int32_t>({heights.shape(0)});
+        auto found = make_array<int64_t>({counts.shape(0)});
+        {
+          nb::gil_scoped_release release;
+          std::fill(labels.data(), labels.data() + rows, -1);
+          cut_merges(runs, merges.data(), heights.data(), counts.data(), labels.data(), found.data());
+        }
+        return nb::make_tuple(labels, found);
+      },
+      "merges"_a, "heights"_a, "starts"_a, "stops"_a, "counts"_a,
+      "Labels (n,) within each run, -1 outside all runs, and the number of clusters of each run.");
 
-  m.def("linkage_matrix",
-        [](In<int32_t, Matrix2> merges, In<double, Vector1> heights) {
-          const auto n = static_cast<int64_t>(heights.shape(0));
-          require_equal(static_cast<int64_t>(merges.shape(0)), n, "rows of merges");
-          require_equal(static_cast<int64_t>(merges.shape(1)), 2, "columns of merges");
-          const int64_t start = 0;
-          check_merges(merges.data(), {&start, &n, 1});
-          auto linkage = make_array<double>({static_cast<size_t>(n ? n - 1 : 0), 4});
-          linkage_matrix(merges.data(), heights.data(), n, linkage.data());
-          return linkage;
-        },
-        "merges"_a, "heights"_a, "The linkage matrix (n - 1, 4) of scipy for the merges of one run.");
+  m.def(
+      "linkage_matrix",
+      [](In<int32_t, Matrix2> merges, In<double, Vector1> heights) {
+        const auto n = static_cast<int64_t>(heights.shape(0));
+        require_equal(static_cast<int64_t>(merges.shape(0)), n, "rows of merges");
+        require_equal(static_cast<int64_t>(merges.shape(1)), 2, "columns of merges");
+        const int64_t start = 0;
+        check_merges(merges.data(), {&start, &n, 1});
+        auto linkage = make_array<double>({static_cast<size_t>(n ? n - 1 : 0), 4});
+        linkage_matrix(merges.data(), heights.data(), n, linkage.data());
+        return linkage;
+      },
+      "merges"_a, "heights"_a, "The linkage matrix (n - 1, 4) of scipy for the merges of one run.");
 }
 
 }  // namespace cluscomp::bind

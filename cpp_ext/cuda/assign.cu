@@ -24,8 +24,8 @@ void assign_rows(const T* x, const float* centroids, const float* mean, const Sh
   const auto bounds = at<float>(scratch, bounds_offset(s));
   const auto candidates = at<int32_t>(scratch, candidates_offset(s));
   const auto term = [&](int i) { return at<float>(prepared, points.term_offset(i)); };
-  launch(Centre<T>{source, mean, s.d, rows, values, norms, errors}, warp_blocks(rows.vectors()), Centre<T>::kShared, stream,
-         "centring rows");
+  launch(Centre<T>{source, mean, s.d, rows, values, norms, errors}, warp_blocks(rows.vectors()), Centre<T>::kShared,
+         stream, "centring rows");
   launch(Filter{values, at<uint16_t>(prepared, 0), norms, errors, term(0), term(1), term(2), s, bounds, candidates},
          rows.vectors() / kTile, kFilterShared, stream, "filtering pairs");
   launch(Decide<T>{source, {centroids, s.k, s.d, s.k * s.d}, mean, s, l2, bounds, candidates, labels, scores},

@@ -11,8 +11,8 @@
 
 namespace cluscomp::cuda {
 
-constexpr float kTiny = 0x1p-56f;      // added to norms: squares of values below 2^-63 may vanish
-constexpr float kTooLarge = 0x1p60f;   // norms from here on: products could overflow, nothing is filtered
+constexpr float kTiny = 0x1p-56f;     // added to norms: squares of values below 2^-63 may vanish
+constexpr float kTooLarge = 0x1p60f;  // norms from here on: products could overflow, nothing is filtered
 
 // Room for `count` values of type T a warp, one a lane.
 template <class T>
@@ -130,7 +130,8 @@ struct Terms {
       const double slack = 0x1p-20 * fabs(b) + offset * (sqrt(mean_sq) + centred) + count * 0x1p-120;
       const bool bounded = norms[vector] < kTooLarge && fabs(b) < 0x1p120;
       bias[vector] = static_cast<float>(b + slack);
-      error[vector] = bounded ? static_cast<float>(errors[vector] + count * 0x1p-21 * norms[vector] + offset) : INFINITY;
+      error[vector] =
+          bounded ? static_cast<float>(errors[vector] + count * 0x1p-21 * norms[vector] + offset) : INFINITY;
       norm[vector] = static_cast<float>(centred);
     });
   }
@@ -150,7 +151,7 @@ struct Best {
   }
   CLUSCOMP_DEVICE void insert(float value, int32_t from) {
     if (value != value) value = INFINITY;  // infinity - infinity: anything is possible
-    for (int i = 0; i < kKept; ++i) {  // the rest moves down by one
+    for (int i = 0; i < kKept; ++i) {      // the rest moves down by one
       const bool better = value > bound[i];
       const float moved = better ? bound[i] : value;
       const int32_t moved_label = better ? label[i] : from;
@@ -166,15 +167,17 @@ struct Best {
 };
 
 struct Filter {
-  const uint16_t *x, *c;                      // (groups, padded, depth)
-  const float *x_norm, *x_error;              // (groups, padded rows)
-  const float *c_bias, *c_error, *c_norm;     // (groups, padded centroids)
+  const uint16_t *x, *c;                   // (groups, padded, depth)
+  const float *x_norm, *x_error;           // (groups, padded rows)
+  const float *c_bias, *c_error, *c_norm;  // (groups, padded centroids)
   Shape shape;
-  float* bounds;     // (groups, padded rows, kKept + 1)
-  int32_t* labels;   // (groups, padded rows, kKept)
+  float* bounds;    // (groups, padded rows, kKept + 1)
+  int32_t* labels;  // (groups, padded rows, kKept)
 
   static constexpr int kRowTiles = 2, kColumnTiles = 4;  // 16 x 16 products of one warp: 4 x 2 warps cover 128 x 128
-  struct Sums { Fragment tile[kRowTiles][kColumnTiles]; };
+  struct Sums {
+    Fragment tile[kRowTiles][kColumnTiles];
+  };
 
   CLUSCOMP_DEVICE void operator()(Block& block) const {
     const int64_t padded = shape.padded_rows(), group = block.index / (padded / kTile);
@@ -324,7 +327,8 @@ struct Decide {
     });
     for (int i = 0; i <= kKept; ++i) {
       block.threads([&](int t) {
-        if (t % 32 == 0) s.open[t / 32] = is_open(first + t / 32, first_row + t / 32, i, s.row_term[t / 32], s.best[t / 32]);
+        if (t % 32 == 0)
+          s.open[t / 32] = is_open(first + t / 32, first_row + t / 32, i, s.row_term[t / 32], s.best[t / 32]);
       });
       if (i == kKept) break;
       block.threads([&](int t) {

@@ -91,7 +91,8 @@ __global__ void __launch_bounds__(kThreads) run(const Kernel kernel, int64_t fir
 template <class Kernel>
 void launch(const Kernel& kernel, int64_t blocks, size_t shared, void* stream, const char* name) {
   if (shared > 48 * 1024)
-    require(cudaFuncSetAttribute(run<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name);
+    require(cudaFuncSetAttribute(run<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+            name);
   for (int64_t first = 0; first < blocks; first += kMostBlocks) {
     const int64_t here = blocks - first < kMostBlocks ? blocks - first : kMostBlocks;
     run<<<static_cast<unsigned>(here), kThreads, shared, static_cast<cudaStream_t>(stream)>>>(kernel, first);
@@ -124,9 +125,13 @@ struct Block {
   unsigned char* shared;
 
   template <class F>
-  void threads(F f) { in_order(kThreads, f); }
+  void threads(F f) {
+    in_order(kThreads, f);
+  }
   template <class F>
-  void warps(F f) { in_order(kWarps, f); }
+  void warps(F f) {
+    in_order(kWarps, f);
+  }
   template <class F>
   static void in_order(int count, F f) {
     for (int i = 0; i < count; ++i) f(backwards ? count - 1 - i : i);
@@ -138,8 +143,12 @@ inline void copies_done() {}
 
 constexpr int kTensorTerms = 8;  // products that a tensor core of sm_80 adds at once; 16 on sm_90
 
-struct Fragment { float v[16][16]; };
-struct LeftTile { float v[16][16]; };
+struct Fragment {
+  float v[16][16];
+};
+struct LeftTile {
+  float v[16][16];
+};
 using RightTile = LeftTile;
 
 inline void clear(Fragment& sum) { sum = {}; }
@@ -151,8 +160,8 @@ inline void load(LeftTile& tile, const uint16_t* from) {
     }
 }
 // The least exact sum that was measured on tensor cores with float32 sums (Fasi et al., PeerJ Computer Science 7:e330,
-// 2021): terms are aligned to the largest, cut after 24 bits, and so is their sum. Subnormal inputs count as zero, which
-// NVIDIA leaves open.
+// 2021): terms are aligned to the largest, cut after 24 bits, and so is their sum. Subnormal inputs count as zero,
+// which NVIDIA leaves open.
 inline float add_cut(float sum, const float* a, const float* b) {
   constexpr float kNormal = std::numeric_limits<float>::min();
   double terms[kTensorTerms + 1] = {sum}, largest = std::fabs(sum), total = 0;
@@ -193,8 +202,12 @@ void launch(const Kernel& kernel, int64_t blocks, size_t shared, void*, const ch
 namespace cluscomp::cuda {
 
 // Stored values as float32, on either side; exact.
-struct Half { uint16_t bits; };
-struct Bfloat { uint16_t bits; };
+struct Half {
+  uint16_t bits;
+};
+struct Bfloat {
+  uint16_t bits;
+};
 
 CLUSCOMP_DEVICE float float_of(uint32_t bits) {
   float value;

@@ -27,8 +27,8 @@ void assign(const void* x, RowType type, const float* centroids, const float* me
 // codes (n, ceil(groups * nbits / 8)): labels (n, groups) as a little-endian bit string (include/cluscomp/pq.h).
 void pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uint8_t* codes, void* stream);
 
-// Adds rows to sums (k, d): those of centroid c are rows order[start[c]] ... order[start[c + 1] - 1], added in this order
-// in float64, times weights (n) unless null: with ascending rows the bits are those of the CPU's accumulate().
+// Adds rows to sums (k, d): those of centroid c are rows order[start[c]] ... order[start[c + 1] - 1], added in this
+// order in float64, times weights (n) unless null: with ascending rows the bits are those of the CPU's accumulate().
 void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
               const double* weights, double* sums, void* stream);
 
@@ -37,7 +37,7 @@ void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, cons
 //   column_logs  logs[j] = log2 sum_i 2^(shift[i] - scale * cost[i, j])
 // in float64 and a fixed order. A shift of -infinity takes no part. scratch: column_scratch_bytes(n, k).
 void row_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, double* logs, void* stream);
-void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch, double* logs,
-                 void* stream);
+void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch,
+                 double* logs, void* stream);
 
 }  // namespace cluscomp::cuda

@@ -12,15 +12,15 @@
 
 namespace cluscomp::cuda {
 
-constexpr int kThreads = 256;            // of every block
+constexpr int kThreads = 256;  // of every block
 constexpr int kWarps = kThreads / 32;
-constexpr int kTile = 128;               // rows, and centroids, that a block multiplies at a time
-constexpr int kDepth = 64;               // dimensions of one step of that product
-constexpr int kStages = 2;               // steps in shared memory: one is multiplied while the next one is copied
-constexpr int kOperandStride = kDepth + 8;  // bfloat16 values; the 8 keep rows apart in the banks of shared memory
-constexpr int kScoreStride = kTile + 4;     // floats, likewise
-constexpr int kKept = 4;                 // candidates a row that the filter hands on
-constexpr int kChunk = 1024;             // rows of one partial result of a column
+constexpr int kTile = 128;                   // rows, and centroids, that a block multiplies at a time
+constexpr int kDepth = 64;                   // dimensions of one step of that product
+constexpr int kStages = 2;                   // steps in shared memory: one is multiplied while the next one is copied
+constexpr int kOperandStride = kDepth + 8;   // bfloat16 values; the 8 keep rows apart in the banks of shared memory
+constexpr int kScoreStride = kTile + 4;      // floats, likewise
+constexpr int kKept = 4;                     // candidates a row that the filter hands on
+constexpr int kChunk = 1024;                 // rows of one partial result of a column
 constexpr int64_t kMostBlocks = 0x7fffffff;  // of one launch (grid.x)
 
 CLUSCOMP_BOTH constexpr int64_t div_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
@@ -33,8 +33,8 @@ constexpr size_t kFilterShared = kOperandBytes > kScoreBytes ? kOperandBytes : k
 static_assert(kFilterShared <= 99 * 1024, "the filter must fit every architecture from sm_80 on");
 static_assert(2 * kTile == kThreads, "two threads scan a row of the score tile");
 
-// The problem: in each of `groups` sub-spaces of d dimensions (1 for plain assignment, m for a product quantizer), n rows
-// against k centroids.
+// The problem: in each of `groups` sub-spaces of d dimensions (1 for plain assignment, m for a product quantizer), n
+// rows against k centroids.
 struct Shape {
   int64_t n, k, d, groups;
 
@@ -64,11 +64,15 @@ CLUSCOMP_BOTH constexpr int64_t candidates_offset(const Shape& s) {
   return bounds_offset(s) + packed_rows(s).vectors() * (kKept + 1) * 4;
 }
 CLUSCOMP_BOTH constexpr int64_t prepared_bytes(const Shape& s) { return packed_centroids(s).bytes(); }
-CLUSCOMP_BOTH constexpr int64_t scratch_bytes(const Shape& s) { return candidates_offset(s) + packed_rows(s).vectors() * kKept * 4; }
+CLUSCOMP_BOTH constexpr int64_t scratch_bytes(const Shape& s) {
+  return candidates_offset(s) + packed_rows(s).vectors() * kKept * 4;
+}
 
 // Scratch of column_logs: the largest exponent and a sum of each column of each chunk.
 constexpr int64_t kPartBytes = 16;
-CLUSCOMP_BOTH constexpr int64_t column_scratch_bytes(int64_t n, int64_t k) { return div_up(n, kChunk) * k * kPartBytes; }
+CLUSCOMP_BOTH constexpr int64_t column_scratch_bytes(int64_t n, int64_t k) {
+  return div_up(n, kChunk) * k * kPartBytes;
+}
 
 // Blocks of the kernels that give one warp to each vector of `count`.
 CLUSCOMP_BOTH constexpr int64_t warp_blocks(int64_t count) { return div_up(count, kWarps); }

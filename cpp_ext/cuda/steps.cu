@@ -1,5 +1,5 @@
-// The other kernels: codes, centroid sums, the sums of Sinkhorn's two steps. Each result has one writer and a fixed order
-// of sums.
+// The other kernels: codes, centroid sums, the sums of Sinkhorn's two steps. Each result has one writer and a fixed
+// order of sums.
 #include <type_traits>
 
 #include "block.h"
@@ -127,7 +127,8 @@ struct ColumnLogs {
       const int64_t j = block.index * kThreads + t;
       if (j >= k) return;
       LogSum total{-INFINITY, 0};
-      for (int64_t chunk = 0; chunk < chunks; ++chunk) total.add(parts[chunk * k + j].largest, parts[chunk * k + j].sum);
+      for (int64_t chunk = 0; chunk < chunks; ++chunk)
+        total.add(parts[chunk * k + j].largest, parts[chunk * k + j].sum);
       logs[j] = total.value();
     });
   }
@@ -157,8 +158,8 @@ void row_logs(const float* cost, int64_t n, int64_t k, const double* shift, doub
   launch(RowLogs{cost, n, k, shift, scale, logs}, warp_blocks(n), kThreads * sizeof(LogSum), stream, "Sinkhorn, rows");
 }
 
-void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch, double* logs,
-                 void* stream) {
+void column_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, void* scratch,
+                 double* logs, void* stream) {
   static_assert(sizeof(LogSum) == kPartBytes);
   const int64_t chunks = div_up(n, kChunk), width = div_up(k, kThreads);
   const auto parts = static_cast<LogSum*>(scratch);

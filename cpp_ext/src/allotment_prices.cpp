@@ -5,25 +5,35 @@
 #include <mutex>
 #include <numeric>
 
-#include "cluscomp/parallel.h"
 #include "cluscomp/allotment.h"
+#include "cluscomp/parallel.h"
 
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kChunk = 8192;      // items of one partial sum; fixed, so that its rounding is too
+constexpr int64_t kChunk = 8192;            // items of one partial sum; fixed, so that its rounding is too
 constexpr int kSolverSteps[] = {60, 4, 1};  // of conjugate gradients; fewer where the step of more leads nowhere
-constexpr double kLargestStep = 4.0;  // in windows: the boundary counts say nothing of what lies beyond
-constexpr int64_t kSample = 16384;    // items looked at for a quantile
-constexpr double kVouching = 0.9;     // share of the lists that hold their item's best cluster for sure
+constexpr double kLargestStep = 4.0;        // in windows: the boundary counts say nothing of what lies beyond
+constexpr int64_t kSample = 16384;          // items looked at for a quantile
+constexpr double kVouching = 0.9;           // share of the lists that hold their item's best cluster for sure
 
-struct Edge { int32_t a, b; double weight; };
+struct Edge {
+  int32_t a, b;
+  double weight;
+};
 
 }  // namespace
 
 Allotment::Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high)
-    : n_(n), k_(k), total_(n), low_(low, low + k), high_(high, high + k), lists_(static_cast<size_t>(n)),
-      prices_(static_cast<size_t>(k), 0.0), best_(static_cast<size_t>(n)), second_(static_cast<size_t>(n)),
+    : n_(n),
+      k_(k),
+      total_(n),
+      low_(low, low + k),
+      high_(high, high + k),
+      lists_(static_cast<size_t>(n)),
+      prices_(static_cast<size_t>(k), 0.0),
+      best_(static_cast<size_t>(n)),
+      second_(static_cast<size_t>(n)),
       regret_(static_cast<size_t>(n)) {
   if (mass) {
     mass_.assign(mass, mass + n);
@@ -41,8 +51,7 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
                           const float* costs) {
   const int64_t begin = static_cast<int64_t>(ids_.size());
   if (ids_.capacity() < static_cast<size_t>(begin + n * length))
-    for (const size_t size = static_cast<size_t>(std::max(n_ * length, begin + n * length));
-         ids_.capacity() < size;) {
+    for (const size_t size = static_cast<size_t>(std::max(n_ * length, begin + n * length)); ids_.capacity() < size;) {
       ids_.reserve(size);
       costs_.reserve(size);
     }
@@ -159,8 +168,8 @@ void Allotment::evaluate(const std::vector<double>& prices) {
   for (const double sum : partial) dual_ += sum;
   for (int64_t j = 0; j < k_; ++j) {
     const double p = prices[j];
-    dual_ -= shift_free_ ? p * target(j)
-                         : std::max(p * static_cast<double>(high_[j]), p * static_cast<double>(low_[j]));
+    dual_ -=
+        shift_free_ ? p * target(j) : std::max(p * static_cast<double>(high_[j]), p * static_cast<double>(low_[j]));
   }
   evaluated_ = true;
 }
@@ -186,7 +195,8 @@ double Allotment::window_for(double share) const {
   return static_cast<double>(sample[rank]);
 }
 
-// Solves (Laplacian + ridge) step = gradient by conjugate gradients; clusters at a price of zero that want nothing stay.
+// Solves (Laplacian + ridge) step = gradient by conjugate gradients; clusters at a price of zero that want nothing
+// stay.
 std::vector<double> Allotment::newton_step(double window, int solver_steps) const {
   const size_t k = static_cast<size_t>(k_);
   std::vector<double> g = gradient(), diagonal(k, 0.0), step(k, 0.0);

@@ -10,8 +10,8 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kBlockRows = 64;    // rows whose bounds are held at once
-constexpr int64_t kTileWidth = 512;   // centroids in one tile: 64 x 512 bounds stay in the second-level cache
+constexpr int64_t kBlockRows = 64;   // rows whose bounds are held at once
+constexpr int64_t kTileWidth = 512;  // centroids in one tile: 64 x 512 bounds stay in the second-level cache
 constexpr int64_t kGrain = 4 * kBlockRows;
 static_assert(kGrain == kColumnRows);
 
@@ -104,15 +104,13 @@ void Assigner::make_panels(Filter filter) const {
   switch (filter) {
     case Filter::none: break;
     case Filter::f32:
-      std::call_once(float_once_, [&] {
-        float_panels_ = pack_float(kern_, points, k_, d_, ld_, mean_.data(), terms_.data());
-      });
+      std::call_once(float_once_,
+                     [&] { float_panels_ = pack_float(kern_, points, k_, d_, ld_, mean_.data(), terms_.data()); });
       break;
     case Filter::i8: std::call_once(fine_once_, [&] { fine_panels_ = pack(kern_.fine); }); break;
     case Filter::i16:
-      std::call_once(column_once_, [&] {
-        column_panels_ = pack_columns(kern_, points, k_, d_, ld_, mean_.data(), terms_.data());
-      });
+      std::call_once(column_once_,
+                     [&] { column_panels_ = pack_columns(kern_, points, k_, d_, ld_, mean_.data(), terms_.data()); });
       break;
     case Filter::i6: std::call_once(coarse_once_, [&] { coarse_panels_ = pack(kern_.coarse); }); break;
   }
@@ -182,8 +180,8 @@ int64_t Assigner::verify_f32(int64_t rows, bool with_scores, Scratch& s) const {
                  s.top, s.position, s.second);
   for (int64_t r = 0; r < rows; ++r) {
     const float norm = std::sqrt(s.sum_sq[r]) + vanished_norm(d_);
-    const float slack = rounding_slack(d_) * (norm * panels.largest_norm + panels.largest_bias) +
-                        static_cast<float>(kVanished);
+    const float slack =
+        rounding_slack(d_) * (norm * panels.largest_norm + panels.largest_bias) + static_cast<float>(kVanished);
     if (s.second[r] < s.top[r] - 3 * slack) {
       s.best[r].label = s.position[r];
       if (!with_scores) continue;

@@ -44,7 +44,11 @@ struct Candidates::Scratch {
 };
 
 Candidates::Candidates(const float* centroids, int64_t k, int64_t d, Metric metric, const double* prices)
-    : kern_(kernels()), k_(k), d_(d), ld_(round_up(d, kLanes)), integer_(d >= 32 && d <= 32768 && k >= 32),
+    : kern_(kernels()),
+      k_(k),
+      d_(d),
+      ld_(round_up(d, kLanes)),
+      integer_(d >= 32 && d <= 32768 && k >= 32),
       prices_(prices, prices + k) {
   const double level = std::accumulate(prices, prices + k, 0.0) / static_cast<double>(k);
   for (double& price : prices_) price -= level;  // only differences count; small numbers round less
@@ -66,8 +70,8 @@ Candidates::Candidates(const float* centroids, int64_t k, int64_t d, Metric metr
                                           : kern_.dot_f64(point, mean_.data(), ld_) - mean_sq);
     bias_.push_back(terms_[c] - prices_[c]);
     largest_norm_ = std::max(largest_norm_, std::sqrt(sum_sq));
-    largest_bias_ = std::max({largest_bias_, static_cast<float>(std::fabs(terms_[c])),
-                              static_cast<float>(std::fabs(bias_[c]))});
+    largest_bias_ =
+        std::max({largest_bias_, static_cast<float>(std::fabs(terms_[c])), static_cast<float>(std::fabs(bias_[c]))});
   }
   if (integer_) int_panels_ = pack_int(kern_, kern_.fine, points.data(), k, d, ld_, mean_.data(), bias_.data());
   if (!integer_) float_panels_ = pack_float(kern_, points.data(), k, d, ld_, mean_.data(), bias_.data());

@@ -9,8 +9,8 @@
 namespace cluscomp {
 namespace {
 
-constexpr float kLargest = 32000.0f;           // of the 16-bit numbers
-constexpr double kLargestScore = 1 << 30;      // of the 32-bit sums
+constexpr float kLargest = 32000.0f;             // of the 16-bit numbers
+constexpr double kLargestScore = 1 << 30;        // of the 32-bit sums
 constexpr float kRange = 1e30f, kTiny = 1e-30f;  // squared norms outside are left to the float filter
 constexpr int32_t kNothing = std::numeric_limits<int32_t>::min();
 constexpr double kRounding = 0x1p-21;  // of x - mean, c - mean and their products with a scale
@@ -26,14 +26,15 @@ void grow(std::vector<T>& buffer, int64_t size) {
 
 // The factor of the rows: what 16 bits hold, and what keeps every sum below kLargestScore.
 float row_scale(const ColumnPanels& panels, double norm) {
-  const double room = kLargestScore / (static_cast<double>(panels.scale) *
-                                       (1.001 * norm * static_cast<double>(panels.largest_norm) +
-                                        static_cast<double>(panels.largest_bias)) + 1e-30);
+  const double room =
+      kLargestScore / (static_cast<double>(panels.scale) * (1.001 * norm * static_cast<double>(panels.largest_norm) +
+                                                            static_cast<double>(panels.largest_bias)) +
+                       1e-30);
   return static_cast<float>(std::min(static_cast<double>(kLargest) / norm, room));
 }
 
-// Twice the bound of columns.h, with the low bytes (cleared in a start, replaced by the centroid's number in a score: off by
-// less than 512 together) and the rounding of the float32 steps before.
+// Twice the bound of columns.h, with the low bytes (cleared in a start, replaced by the centroid's number in a score:
+// off by less than 512 together) and the rounding of the float32 steps before.
 int64_t needed_gap(const ColumnPanels& panels, double norm, double scale, int64_t d) {
   const double q = static_cast<double>(panels.scale), c_norm = q * static_cast<double>(panels.largest_norm);
   const double x_norm = scale * norm, root = 0.5 * std::sqrt(static_cast<double>(d));
@@ -45,8 +46,8 @@ int64_t needed_gap(const ColumnPanels& panels, double norm, double scale, int64_
 
 }  // namespace
 
-ColumnPanels pack_columns(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld,
-                          const float* mean, const double* bias) {
+ColumnPanels pack_columns(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
+                          const double* bias) {
   const int64_t pairs = (d + 1) / 2, padded = round_up(k, kColumnUnit);
   ColumnPanels out;
   std::vector<float> centred(static_cast<size_t>(k * ld));

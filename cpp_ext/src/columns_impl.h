@@ -72,8 +72,10 @@ struct Columns {
         for (int q = 0; q < C; ++q) {
           const I point = V::set_i(c[q * pairs + p]);
           for (int r = 0; r < R; ++r) {
-            if constexpr (PAIRS) acc[q][r] = V::dot_i16(acc[q][r], rows[r], point);
-            else V::add_dot_i16(acc[q][r], rows[r], point);
+            if constexpr (PAIRS)
+              acc[q][r] = V::dot_i16(acc[q][r], rows[r], point);
+            else
+              V::add_dot_i16(acc[q][r], rows[r], point);
           }
         }
       }

@@ -9,7 +9,7 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kEntries = 256;       // codewords of a sub-space: codes of 8 bits
+constexpr int64_t kEntries = 256;        // codewords of a sub-space: codes of 8 bits
 constexpr int64_t kBlockVectors = 1024;  // whose codes and sums stay in the second cache
 constexpr double kLargestSum = 32767;
 
@@ -17,8 +17,14 @@ constexpr double kLargestSum = 32767;
 
 DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, const QueryPanels& panels, int64_t own,
                                const ListScores& lists)
-    : kern_(kern), documents_(documents), lists_(lists), own_(own), panels_(panels.count), m_(documents.codebook->m()),
-      tables_(static_cast<size_t>(panels_ * m_ * kEntries * kLanes)), steps_(static_cast<size_t>(panels.lanes())),
+    : kern_(kern),
+      documents_(documents),
+      lists_(lists),
+      own_(own),
+      panels_(panels.count),
+      m_(documents.codebook->m()),
+      tables_(static_cast<size_t>(panels_ * m_ * kEntries * kLanes)),
+      steps_(static_cast<size_t>(panels.lanes())),
       slack_(steps_.size()) {
   const PqCodebook& book = *documents.codebook;
   const int64_t d = documents.d, dsub = d / m_;
@@ -38,7 +44,8 @@ DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, 
           largest += std::sqrt(part) * book.largest_norm(s);
           squares += part;
         }
-        const auto step = static_cast<float>(std::max(largest * 1.001 / (kLargestSum - static_cast<double>(m_)), 1e-30));
+        const auto step =
+            static_cast<float>(std::max(largest * 1.001 / (kLargestSum - static_cast<double>(m_)), 1e-30));
         inverse[l] = 1.0f / step;
         steps_[p * kLanes + l] = step;
         const double rounding = 4.0 * static_cast<double>(d + 16) * 0x1p-23 * std::sqrt(squares) * radius;

@@ -10,9 +10,9 @@
 
 namespace cluscomp {
 
-// A vector is scale * (centroid of its list + a codeword of each sub-space), so its product with a query vector is scale *
-// (an entry of the list scores + m entries of tables). Entries are rounded to 16 bits, with a step of their own for each
-// query vector that keeps every sum within 16 bits.
+// A vector is scale * (centroid of its list + a codeword of each sub-space), so its product with a query vector is
+// scale * (an entry of the list scores + m entries of tables). Entries are rounded to 16 bits, with a step of their own
+// for each query vector that keeps every sum within 16 bits.
 //
 // Bound: an entry is off by at most 0.51 step (the product + 0.5 is rounded in float), float products of d terms by
 // d * 2^-23 of the lengths of both factors, and decoding, scaling and the exact product by as much again.

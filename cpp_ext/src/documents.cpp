@@ -107,8 +107,7 @@ TopK best_of_all(const Documents& documents, const QueryPanels& panels, const in
   const Kernels& kern = kernels();
   std::vector<float> found(chosen.size());
   parallel_for(static_cast<int64_t>(chosen.size()), 8, [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i)
-      score_document(kern, documents, panels, own, 1, chosen[i], found.data() + i, 1);
+    for (int64_t i = from; i < to; ++i) score_document(kern, documents, panels, own, 1, chosen[i], found.data() + i, 1);
   });
   TopK best(k);
   for (size_t i = 0; i < chosen.size(); ++i) best.push(found[i], chosen[i]);

@@ -1,4 +1,5 @@
-// Kernels of documents_kernels.h over 32 bytes as the compiler's vector type: integers, so that no width changes a result.
+// Kernels of documents_kernels.h over 32 bytes as the compiler's vector type: integers, so that no width changes a
+// result.
 #pragma once
 
 #include <cstring>

@@ -1,7 +1,8 @@
 // The tables of one query over 4-bit codes, for one list where lists have tables of their own.
 //
-// 7-bit tables, rounded up, bound the score of a row by a sum of bytes; float32 tables give it. Where scores only choose
-// the candidates of a rerank, the value of the sum of bytes is the score, and float32 tables are needed by no row.
+// 7-bit tables, rounded up, bound the score of a row by a sum of bytes; float32 tables give it. Where scores only
+// choose the candidates of a rerank, the value of the sum of bytes is the score, and float32 tables are needed by no
+// row.
 #pragma once
 
 #include <vector>
@@ -15,7 +16,8 @@ class FourBitTables {
  public:
   static constexpr int kTogether = 4;  // rows that are summed in float32 side by side
 
-  // floats: memory for the float32 tables that the caller keeps from call to call; they stay there where scores are rough.
+  // floats: memory for the float32 tables that the caller keeps from call to call; they stay there where scores are
+  // rough.
   void fill(const FourBitCodes& codes, const float* query, std::vector<float>& floats);
   const uint8_t* bytes() const { return bytes_.data(); }  // the layout of Kernels::reach_u4
   // Whether scores are values of sums of bytes.
@@ -34,7 +36,7 @@ class FourBitTables {
                     float* out) const;
 
  private:
-  std::vector<float> floats_;   // [bytes][2][16]
+  std::vector<float> floats_;  // [bytes][2][16]
   std::vector<uint8_t> bytes_;
   TableScale scale_{};
   double slack_ = 0;

@@ -12,9 +12,15 @@ namespace {
 
 struct Avx2 {
   static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
-  struct F { __m256 lo, hi; };
-  struct D { __m256d lo, hi; };
-  struct I { __m256i lo, hi; };
+  struct F {
+    __m256 lo, hi;
+  };
+  struct D {
+    __m256d lo, hi;
+  };
+  struct I {
+    __m256i lo, hi;
+  };
   using Bytes = I;
 
   static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -45,9 +51,7 @@ struct Avx2 {
   }
   static F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
   static F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
-  static F greater(F a, F b) {
-    return {_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)};
-  }
+  static F greater(F a, F b) { return {_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)}; }
   static F blend(F a, F b, F m) { return {_mm256_blendv_ps(a.lo, b.lo, m.lo), _mm256_blendv_ps(a.hi, b.hi, m.hi)}; }
   static float reduce(F a) {
     const __m256 eight = _mm256_add_ps(a.lo, a.hi);
@@ -158,7 +162,8 @@ struct Avx2 {
   static void transpose8(const float* p, int64_t ld, __m256* out) {
     __m256 rows[4];
     for (int i = 0; i < 4; ++i)
-      rows[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * ld)), _mm_loadu_ps(p + (i + 4) * ld), 1);
+      rows[i] =
+          _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * ld)), _mm_loadu_ps(p + (i + 4) * ld), 1);
     const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(rows[0], rows[1]));
     const __m256d b = _mm256_castps_pd(_mm256_unpacklo_ps(rows[2], rows[3]));
     const __m256d c = _mm256_castps_pd(_mm256_unpackhi_ps(rows[0], rows[1]));
@@ -174,7 +179,6 @@ struct Avx2 {
     transpose8(p + 8 * ld, ld, hi);
     for (int i = 0; i < 4; ++i) out[i] = {lo[i], hi[i]};
   }
-
 
   static __m256i widen_pairs(__m256i sums16) { return _mm256_madd_epi16(sums16, _mm256_set1_epi16(1)); }
 

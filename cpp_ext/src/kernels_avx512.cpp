@@ -59,9 +59,7 @@ struct Avx512 {
   static F narrow(D a, D b) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1);
   }
-  static F pow2(I a) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(127)), 23));
-  }
+  static F pow2(I a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(127)), 23)); }
   static D min_d(D a, D b) { return _mm512_min_pd(a, b); }
   static D max_d(D a, D b) { return _mm512_max_pd(a, b); }
   static D add_d(D a, D b) { return _mm512_add_pd(a, b); }
@@ -79,9 +77,7 @@ struct Avx512 {
   static I sub_i(I a, I b) { return _mm512_sub_epi32(a, b); }
   static I round_i(F a) { return _mm512_cvtps_epi32(a); }
   static F to_f(I a) { return _mm512_cvtepi32_ps(a); }
-  static void store_i8(int8_t* p, I a) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a));
-  }
+  static void store_i8(int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a)); }
   static int32_t reduce_i(I a) { return _mm512_reduce_add_epi32(a); }
 
   static I load_i(const int32_t* p) { return _mm512_loadu_si512(p); }
@@ -147,7 +143,8 @@ struct Avx512 {
     for (int q = 0; q < Q; ++q) both[q] = odd[q] = _mm512_setzero_si512();
     for (int64_t j = 0; j < bytes; ++j) {
       __builtin_prefetch(codes.ahead + j * 64);
-      const __m512i code = _mm512_inserti64x4(_mm512_castsi256_si512(load256(codes.first + j * 32)), load256(codes.second + j * 32), 1);
+      const __m512i code =
+          _mm512_inserti64x4(_mm512_castsi256_si512(load256(codes.first + j * 32)), load256(codes.second + j * 32), 1);
       const __m512i low = _mm512_and_si512(code, nibble), high = _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble);
       for (int q = 0; q < Q; ++q) {
         const uint8_t* table = tables[q] + j * 32;

@@ -73,9 +73,8 @@ struct Impl {
 
   template <RowType T>
   static float dot_t(const float* a, const void* b, int64_t d) {
-    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
-      return V::fma(load<RowType::f32>(a, i, n), load<T>(b, i, n), acc);
-    });
+    return sum_f32(
+        d, [&](F acc, int64_t i, int64_t n) { return V::fma(load<RowType::f32>(a, i, n), load<T>(b, i, n), acc); });
   }
   static float dot(const float* a, const void* b, RowType type, int64_t d) {
     switch (type) {
@@ -99,9 +98,8 @@ struct Impl {
     }
   }
   static float dot_u8(const float* a, const uint8_t* b, int64_t d) {
-    return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
-      return V::fma(load<RowType::f32>(a, i, n), load_u8(b + i, n), acc);
-    });
+    return sum_f32(
+        d, [&](F acc, int64_t i, int64_t n) { return V::fma(load<RowType::f32>(a, i, n), load_u8(b + i, n), acc); });
   }
   static float l2_u8(const float* a, const float* scale, const uint8_t* b, int64_t d) {
     return sum_f32(d, [&](F acc, int64_t i, int64_t n) {
@@ -189,8 +187,8 @@ struct Impl {
     *sum_sq = V::reduce(squares);
     return V::reduce_max(largest);
   }
-  static int32_t quantize(const float* centred, float scale, float inv_scale, int8_t* out, int64_t d,
-                          float* value_sq, float* error_sq) {
+  static int32_t quantize(const float* centred, float scale, float inv_scale, int8_t* out, int64_t d, float* value_sq,
+                          float* error_sq) {
     const F s = V::set(scale), inv = V::set(inv_scale);
     F values = V::zero(), errors = V::zero();
     I sum = V::zero_i();
@@ -356,13 +354,38 @@ struct Impl {
   }
 
   static constexpr Kernels table(const char* name) {
-    return {name, IntFilterImpl<V>::template table<typename V::FineAcc>(),
+    return {name,
+            IntFilterImpl<V>::template table<typename V::FineAcc>(),
             IntFilterImpl<V>::template table<typename V::CoarseAcc>(),
-            dot_f64,  l2_f64, dot,        l2,       dot_u8,    l2_u8,  dots_u8,  add_f64,   load_f16, centre,
-            quantize, filter_f32, top2_f32, max_score, select, Columns<V>::columns_f32,
-            Columns<V>::columns_i16, Columns<V>::start_i32, Columns<V>::top2_i16, select_below, sparse_scores<V>,
-            PqTables<V>::table_dot, PqTables<V>::table_l2, ScoreAware<V>::choose, PqTables<V>::byte_tables, reach_u4,
-            TransportImpl<V>::table(), WardImpl<V>::table(), DocumentsImpl::table()};
+            dot_f64,
+            l2_f64,
+            dot,
+            l2,
+            dot_u8,
+            l2_u8,
+            dots_u8,
+            add_f64,
+            load_f16,
+            centre,
+            quantize,
+            filter_f32,
+            top2_f32,
+            max_score,
+            select,
+            Columns<V>::columns_f32,
+            Columns<V>::columns_i16,
+            Columns<V>::start_i32,
+            Columns<V>::top2_i16,
+            select_below,
+            sparse_scores<V>,
+            PqTables<V>::table_dot,
+            PqTables<V>::table_l2,
+            ScoreAware<V>::choose,
+            PqTables<V>::byte_tables,
+            reach_u4,
+            TransportImpl<V>::table(),
+            WardImpl<V>::table(),
+            DocumentsImpl::table()};
   }
 };
 

@@ -9,11 +9,21 @@ namespace {
 
 struct Neon {
   static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
-  struct F { float32x4_t v[4]; };
-  struct M { uint32x4_t v[4]; };
-  struct D { float64x2_t v[4]; };
-  struct I { int32x4_t v[4]; };
-  struct Bytes { int8x16_t v[4]; };
+  struct F {
+    float32x4_t v[4];
+  };
+  struct M {
+    uint32x4_t v[4];
+  };
+  struct D {
+    float64x2_t v[4];
+  };
+  struct I {
+    int32x4_t v[4];
+  };
+  struct Bytes {
+    int8x16_t v[4];
+  };
 
   template <class T, class Fn>
   static T each(Fn fn) {
@@ -22,9 +32,13 @@ struct Neon {
     return out;
   }
 
-  static F set(float x) { return each<F>([=](int) { return vdupq_n_f32(x); }); }
+  static F set(float x) {
+    return each<F>([=](int) { return vdupq_n_f32(x); });
+  }
   static F zero() { return set(0.0f); }
-  static F load(const float* p) { return each<F>([=](int i) { return vld1q_f32(p + 4 * i); }); }
+  static F load(const float* p) {
+    return each<F>([=](int i) { return vld1q_f32(p + 4 * i); });
+  }
   static F load_part(const float* p, int n) {
     float part[16] = {};
     std::memcpy(part, p, static_cast<size_t>(n) * 4);
@@ -38,14 +52,24 @@ struct Neon {
     store(part, a);
     std::memcpy(p, part, static_cast<size_t>(n) * 4);
   }
-  static F add(const F& a, const F& b) { return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); }); }
-  static F sub(const F& a, const F& b) { return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); }); }
-  static F mul(const F& a, const F& b) { return each<F>([&](int i) { return vmulq_f32(a.v[i], b.v[i]); }); }
-  static F div(const F& a, const F& b) { return each<F>([&](int i) { return vdivq_f32(a.v[i], b.v[i]); }); }
+  static F add(const F& a, const F& b) {
+    return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); });
+  }
+  static F sub(const F& a, const F& b) {
+    return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); });
+  }
+  static F mul(const F& a, const F& b) {
+    return each<F>([&](int i) { return vmulq_f32(a.v[i], b.v[i]); });
+  }
+  static F div(const F& a, const F& b) {
+    return each<F>([&](int i) { return vdivq_f32(a.v[i], b.v[i]); });
+  }
   static F fma(const F& a, const F& b, const F& c) {
     return each<F>([&](int i) { return vfmaq_f32(c.v[i], a.v[i], b.v[i]); });
   }
-  static F abs(const F& a) { return each<F>([&](int i) { return vabsq_f32(a.v[i]); }); }
+  static F abs(const F& a) {
+    return each<F>([&](int i) { return vabsq_f32(a.v[i]); });
+  }
   // By comparison, as the other levels do: the second operand is the answer where one is NaN.
   static F max(const F& a, const F& b) {
     return each<F>([&](int i) { return vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); });
@@ -53,7 +77,9 @@ struct Neon {
   static F min(const F& a, const F& b) {
     return each<F>([&](int i) { return vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); });
   }
-  static M greater(const F& a, const F& b) { return each<M>([&](int i) { return vcgtq_f32(a.v[i], b.v[i]); }); }
+  static M greater(const F& a, const F& b) {
+    return each<M>([&](int i) { return vcgtq_f32(a.v[i], b.v[i]); });
+  }
   static F blend(const F& a, const F& b, const M& m) {
     return each<F>([&](int i) { return vbslq_f32(m.v[i], b.v[i], a.v[i]); });
   }
@@ -72,8 +98,7 @@ struct Neon {
   static uint32_t not_less(const F& a, const F& b) {
     const uint32x4_t bit = {1, 2, 4, 8};
     uint32_t mask = 0;
-    for (int i = 0; i < 4; ++i)
-      mask |= vaddvq_u32(vandq_u32(vmvnq_u32(vcltq_f32(a.v[i], b.v[i])), bit)) << (4 * i);
+    for (int i = 0; i < 4; ++i) mask |= vaddvq_u32(vandq_u32(vmvnq_u32(vcltq_f32(a.v[i], b.v[i])), bit)) << (4 * i);
     return mask;
   }
   static F load_f16(const uint16_t* p) {
@@ -89,9 +114,13 @@ struct Neon {
              vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)))}};
   }
 
-  static D set_d(double x) { return each<D>([=](int) { return vdupq_n_f64(x); }); }
+  static D set_d(double x) {
+    return each<D>([=](int) { return vdupq_n_f64(x); });
+  }
   static D zero_d() { return set_d(0.0); }
-  static D load_d(const double* p) { return each<D>([=](int i) { return vld1q_f64(p + 2 * i); }); }
+  static D load_d(const double* p) {
+    return each<D>([=](int i) { return vld1q_f64(p + 2 * i); });
+  }
   static void store_d(double* p, const D& a) {
     for (int i = 0; i < 4; ++i) vst1q_f64(p + 2 * i, a.v[i]);
   }
@@ -107,9 +136,7 @@ struct Neon {
     });
   }
   static F pow2(const I& a) {
-    return each<F>([&](int i) {
-      return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(a.v[i], vdupq_n_s32(127)), 23));
-    });
+    return each<F>([&](int i) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(a.v[i], vdupq_n_s32(127)), 23)); });
   }
   static D min_d(const D& a, const D& b) {
     return each<D>([&](int i) { return vbslq_f64(vcltq_f64(a.v[i], b.v[i]), a.v[i], b.v[i]); });
@@ -117,8 +144,12 @@ struct Neon {
   static D max_d(const D& a, const D& b) {
     return each<D>([&](int i) { return vbslq_f64(vcgtq_f64(a.v[i], b.v[i]), a.v[i], b.v[i]); });
   }
-  static D add_d(const D& a, const D& b) { return each<D>([&](int i) { return vaddq_f64(a.v[i], b.v[i]); }); }
-  static D sub_d(const D& a, const D& b) { return each<D>([&](int i) { return vsubq_f64(a.v[i], b.v[i]); }); }
+  static D add_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return vaddq_f64(a.v[i], b.v[i]); });
+  }
+  static D sub_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return vsubq_f64(a.v[i], b.v[i]); });
+  }
   static D fma_d(const D& a, const D& b, const D& c) {
     return each<D>([&](int i) { return vfmaq_f64(c.v[i], a.v[i], b.v[i]); });
   }
@@ -127,12 +158,22 @@ struct Neon {
     return vgetq_lane_f64(two, 0) + vgetq_lane_f64(two, 1);
   }
 
-  static I set_i(int32_t x) { return each<I>([=](int) { return vdupq_n_s32(x); }); }
+  static I set_i(int32_t x) {
+    return each<I>([=](int) { return vdupq_n_s32(x); });
+  }
   static I zero_i() { return set_i(0); }
-  static I add_i(const I& a, const I& b) { return each<I>([&](int i) { return vaddq_s32(a.v[i], b.v[i]); }); }
-  static I sub_i(const I& a, const I& b) { return each<I>([&](int i) { return vsubq_s32(a.v[i], b.v[i]); }); }
-  static I round_i(const F& a) { return each<I>([&](int i) { return vcvtnq_s32_f32(a.v[i]); }); }
-  static F to_f(const I& a) { return each<F>([&](int i) { return vcvtq_f32_s32(a.v[i]); }); }
+  static I add_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return vaddq_s32(a.v[i], b.v[i]); });
+  }
+  static I sub_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return vsubq_s32(a.v[i], b.v[i]); });
+  }
+  static I round_i(const F& a) {
+    return each<I>([&](int i) { return vcvtnq_s32_f32(a.v[i]); });
+  }
+  static F to_f(const I& a) {
+    return each<F>([&](int i) { return vcvtq_f32_s32(a.v[i]); });
+  }
   static void store_i8(int8_t* p, const I& a) {
     const int16x8_t low = vcombine_s16(vqmovn_s32(a.v[0]), vqmovn_s32(a.v[1]));
     const int16x8_t high = vcombine_s16(vqmovn_s32(a.v[2]), vqmovn_s32(a.v[3]));
@@ -142,12 +183,18 @@ struct Neon {
     return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
   }
 
-  static I load_i(const int32_t* p) { return each<I>([=](int i) { return vld1q_s32(p + 4 * i); }); }
+  static I load_i(const int32_t* p) {
+    return each<I>([=](int i) { return vld1q_s32(p + 4 * i); });
+  }
   static void store_i(int32_t* p, const I& a) {
     for (int i = 0; i < 4; ++i) vst1q_s32(p + 4 * i, a.v[i]);
   }
-  static I max_i(const I& a, const I& b) { return each<I>([&](int i) { return vmaxq_s32(a.v[i], b.v[i]); }); }
-  static I min_i(const I& a, const I& b) { return each<I>([&](int i) { return vminq_s32(a.v[i], b.v[i]); }); }
+  static I max_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return vmaxq_s32(a.v[i], b.v[i]); });
+  }
+  static I min_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return vminq_s32(a.v[i], b.v[i]); });
+  }
   static I pair_i16(const I& low, const I& high) {
     return each<I>([&](int i) { return vsliq_n_s32(low.v[i], high.v[i], 16); });
   }
@@ -168,7 +215,6 @@ struct Neon {
       for (int j = 0; j < 4; ++j) part[j][r] = p[r * ld + j];
     for (int j = 0; j < 4; ++j) out[j] = load(part[j]);
   }
-
 
   struct FineAcc {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 0, kFlush = 0;
@@ -214,8 +260,8 @@ struct Neon {
       const uint8x16_t low = vld1q_u8(tables + j * 32), high = vld1q_u8(tables + j * 32 + 16);
       for (int half = 0; half < 2; ++half) {
         const uint8x16_t code = vld1q_u8(group + j * 32 + half * 16);
-        const uint8x16_t v = vaddq_u8(vqtbl1q_u8(low, vandq_u8(code, vdupq_n_u8(15))),
-                                      vqtbl1q_u8(high, vshrq_n_u8(code, 4)));
+        const uint8x16_t v =
+            vaddq_u8(vqtbl1q_u8(low, vandq_u8(code, vdupq_n_u8(15))), vqtbl1q_u8(high, vshrq_n_u8(code, 4)));
         const uint16x8_t pair = vreinterpretq_u16_u8(v);
         even[half] = vaddq_u16(even[half], vandq_u16(pair, vdupq_n_u16(255)));
         odd[half] = vsraq_n_u16(odd[half], pair, 8);
@@ -227,8 +273,8 @@ struct Neon {
     for (int half = 0; half < 2; ++half) {
       vst1q_u16(sums + half * 8, even[half]);
       vst1q_u16(sums + 16 + half * 8, odd[half]);
-      const uint16x8_t bits = vorrq_u16(vandq_u16(vcgeq_u16(even[half], limit), even_bit),
-                                        vandq_u16(vcgeq_u16(odd[half], limit), odd_bit));
+      const uint16x8_t bits =
+          vorrq_u16(vandq_u16(vcgeq_u16(even[half], limit), even_bit), vandq_u16(vcgeq_u16(odd[half], limit), odd_bit));
       mask |= static_cast<uint64_t>(vaddvq_u16(bits)) << (16 * half);
     }
     return mask;

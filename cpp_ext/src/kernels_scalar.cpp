@@ -9,12 +9,24 @@ namespace {
 
 struct Scalar {
   static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
-  struct F { float v[16]; };
-  struct M { bool v[16]; };
-  struct D { double v[8]; };
-  struct I { int32_t v[16]; };
-  struct Bytes { uint8_t v[64]; };
-  struct Four { int8_t v[4]; };
+  struct F {
+    float v[16];
+  };
+  struct M {
+    bool v[16];
+  };
+  struct D {
+    double v[8];
+  };
+  struct I {
+    int32_t v[16];
+  };
+  struct Bytes {
+    uint8_t v[64];
+  };
+  struct Four {
+    int8_t v[4];
+  };
 
   template <class T, class Fn>
   static T each(Fn fn) {
@@ -25,23 +37,47 @@ struct Scalar {
   }
 
   static F zero() { return {}; }
-  static F set(float x) { return each<F>([=](int) { return x; }); }
-  static F load(const float* p) { return each<F>([=](int i) { return p[i]; }); }
-  static F load_part(const float* p, int n) { return each<F>([=](int i) { return i < n ? p[i] : 0.0f; }); }
+  static F set(float x) {
+    return each<F>([=](int) { return x; });
+  }
+  static F load(const float* p) {
+    return each<F>([=](int i) { return p[i]; });
+  }
+  static F load_part(const float* p, int n) {
+    return each<F>([=](int i) { return i < n ? p[i] : 0.0f; });
+  }
   static void store(float* p, const F& a) { std::copy_n(a.v, 16, p); }
   static void store_part(float* p, const F& a, int n) { std::copy_n(a.v, n, p); }
-  static F add(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] + b.v[i]; }); }
-  static F sub(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] - b.v[i]; }); }
-  static F mul(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] * b.v[i]; }); }
-  static F div(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] / b.v[i]; }); }
+  static F add(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static F sub(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static F mul(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  static F div(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] / b.v[i]; });
+  }
   static F fma(const F& a, const F& b, const F& c) {
     return each<F>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
   }
-  static F abs(const F& a) { return each<F>([&](int i) { return std::fabs(a.v[i]); }); }
-  static F max(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-  static F min(const F& a, const F& b) { return each<F>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-  static M greater(const F& a, const F& b) { return each<M>([&](int i) { return a.v[i] > b.v[i]; }); }
-  static F blend(const F& a, const F& b, const M& m) { return each<F>([&](int i) { return m.v[i] ? b.v[i] : a.v[i]; }); }
+  static F abs(const F& a) {
+    return each<F>([&](int i) { return std::fabs(a.v[i]); });
+  }
+  static F max(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static F min(const F& a, const F& b) {
+    return each<F>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static M greater(const F& a, const F& b) {
+    return each<M>([&](int i) { return a.v[i] > b.v[i]; });
+  }
+  static F blend(const F& a, const F& b, const M& m) {
+    return each<F>([&](int i) { return m.v[i] ? b.v[i] : a.v[i]; });
+  }
   static float reduce(F a) {
     for (int width = 8; width; width /= 2)
       for (int i = 0; i < width; ++i) a.v[i] += a.v[i + width];
@@ -59,13 +95,15 @@ struct Scalar {
       const float value = std::ldexp(static_cast<float>(mantissa), -24);
       return sign ? -value : value;
     }
-    const uint32_t bits = exponent == 31 ? sign | 0x7f800000u | (mantissa << 13)
-                                         : sign | ((exponent + 112) << 23) | (mantissa << 13);
+    const uint32_t bits =
+        exponent == 31 ? sign | 0x7f800000u | (mantissa << 13) : sign | ((exponent + 112) << 23) | (mantissa << 13);
     float value;
     std::memcpy(&value, &bits, 4);
     return value;
   }
-  static F load_f16(const uint16_t* p) { return each<F>([=](int i) { return half_to_float(p[i]); }); }
+  static F load_f16(const uint16_t* p) {
+    return each<F>([=](int i) { return half_to_float(p[i]); });
+  }
   static F load_bf16(const uint16_t* p) {
     return each<F>([=](int i) {
       const uint32_t bits = static_cast<uint32_t>(p[i]) << 16;
@@ -74,14 +112,24 @@ struct Scalar {
       return value;
     });
   }
-  static F load_u8(const uint8_t* p) { return each<F>([=](int i) { return static_cast<float>(p[i]); }); }
+  static F load_u8(const uint8_t* p) {
+    return each<F>([=](int i) { return static_cast<float>(p[i]); });
+  }
 
   static D zero_d() { return {}; }
-  static D set_d(double x) { return each<D>([=](int) { return x; }); }
-  static D load_d(const double* p) { return each<D>([=](int i) { return p[i]; }); }
+  static D set_d(double x) {
+    return each<D>([=](int) { return x; });
+  }
+  static D load_d(const double* p) {
+    return each<D>([=](int i) { return p[i]; });
+  }
   static void store_d(double* p, const D& a) { std::copy_n(a.v, 8, p); }
-  static D low(const F& a) { return each<D>([&](int i) { return static_cast<double>(a.v[i]); }); }
-  static D high(const F& a) { return each<D>([&](int i) { return static_cast<double>(a.v[i + 8]); }); }
+  static D low(const F& a) {
+    return each<D>([&](int i) { return static_cast<double>(a.v[i]); });
+  }
+  static D high(const F& a) {
+    return each<D>([&](int i) { return static_cast<double>(a.v[i + 8]); });
+  }
   static F narrow(const D& a, const D& b) {
     return each<F>([&](int i) { return static_cast<float>(i < 8 ? a.v[i] : b.v[i - 8]); });
   }
@@ -99,8 +147,12 @@ struct Scalar {
   static D max_d(const D& a, const D& b) {
     return each<D>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
   }
-  static D add_d(const D& a, const D& b) { return each<D>([&](int i) { return a.v[i] + b.v[i]; }); }
-  static D sub_d(const D& a, const D& b) { return each<D>([&](int i) { return a.v[i] - b.v[i]; }); }
+  static D add_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static D sub_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return a.v[i] - b.v[i]; });
+  }
   static D fma_d(const D& a, const D& b, const D& c) {
     return each<D>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
   }
@@ -111,11 +163,21 @@ struct Scalar {
   }
 
   static I zero_i() { return {}; }
-  static I set_i(int32_t x) { return each<I>([=](int) { return x; }); }
-  static I add_i(const I& a, const I& b) { return each<I>([&](int i) { return a.v[i] + b.v[i]; }); }
-  static I sub_i(const I& a, const I& b) { return each<I>([&](int i) { return a.v[i] - b.v[i]; }); }
-  static I round_i(const F& a) { return each<I>([&](int i) { return static_cast<int32_t>(std::nearbyint(a.v[i])); }); }
-  static F to_f(const I& a) { return each<F>([&](int i) { return static_cast<float>(a.v[i]); }); }
+  static I set_i(int32_t x) {
+    return each<I>([=](int) { return x; });
+  }
+  static I add_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static I sub_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static I round_i(const F& a) {
+    return each<I>([&](int i) { return static_cast<int32_t>(std::nearbyint(a.v[i])); });
+  }
+  static F to_f(const I& a) {
+    return each<F>([&](int i) { return static_cast<float>(a.v[i]); });
+  }
   static void store_i8(int8_t* p, const I& a) {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(a.v[i]);
   }
@@ -125,10 +187,16 @@ struct Scalar {
     return sum;
   }
 
-  static I load_i(const int32_t* p) { return each<I>([=](int i) { return p[i]; }); }
+  static I load_i(const int32_t* p) {
+    return each<I>([=](int i) { return p[i]; });
+  }
   static void store_i(int32_t* p, const I& a) { std::copy_n(a.v, 16, p); }
-  static I max_i(const I& a, const I& b) { return each<I>([&](int i) { return std::max(a.v[i], b.v[i]); }); }
-  static I min_i(const I& a, const I& b) { return each<I>([&](int i) { return std::min(a.v[i], b.v[i]); }); }
+  static I max_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return std::max(a.v[i], b.v[i]); });
+  }
+  static I min_i(const I& a, const I& b) {
+    return each<I>([&](int i) { return std::min(a.v[i], b.v[i]); });
+  }
   static I pair_i16(const I& low, const I& high) {
     return each<I>([&](int i) {
       return static_cast<int32_t>((static_cast<uint32_t>(low.v[i]) & 0xffffu) | static_cast<uint32_t>(high.v[i]) << 16);
@@ -146,7 +214,6 @@ struct Scalar {
   static void transpose4(const float* p, int64_t ld, F* out) {
     for (int j = 0; j < 4; ++j) out[j] = each<F>([=](int i) { return p[i * ld + j]; });
   }
-
 
   struct FineAcc {
     static constexpr int kRowMax = 127, kCentroidMax = 127, kOffset = 128, kFlush = 0;

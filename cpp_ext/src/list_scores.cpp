@@ -15,7 +15,9 @@ constexpr int64_t kPieceLists = 256;  // of one piece of work
 
 ListScores::ListScores(const Kernels& kern, const float* coarse, int64_t nlist, int64_t d, const QueryPanels& panels,
                        int64_t query_vectors, int64_t nprobe)
-    : nlist_(nlist), blocks_(round_up(query_vectors, kTableLanes) / kTableLanes), lanes_(panels.lanes()),
+    : nlist_(nlist),
+      blocks_(round_up(query_vectors, kTableLanes) / kTableLanes),
+      lanes_(panels.lanes()),
       scores_(static_cast<size_t>(nlist * lanes_)),
       bytes_(static_cast<size_t>(blocks_ * nlist * kTableLanes), 0) {
   const int64_t lanes = lanes_;

@@ -12,8 +12,8 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kRows = 64;    // vectors of a document scored at a time
-constexpr int64_t kPanels = 8;   // of 16 query vectors each
+constexpr int64_t kRows = 64;   // vectors of a document scored at a time
+constexpr int64_t kPanels = 8;  // of 16 query vectors each
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -21,7 +21,7 @@ constexpr float kNone = -std::numeric_limits<float>::infinity();
 QueryPanels pack_queries(const RowsView& queries) {
   const int64_t count = round_up(queries.n, kLanes) / kLanes, d = queries.d;
   QueryPanels panels{std::vector<float>(static_cast<size_t>(count * d * kLanes), 0.0f),
-                std::vector<float>(static_cast<size_t>(count * kLanes), 0.0f), count};
+                     std::vector<float>(static_cast<size_t>(count * kLanes), 0.0f), count};
   parallel_for(count, 4, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(d));
     for (int64_t i = begin * kLanes; i < std::min(end * kLanes, queries.n); ++i) {
@@ -33,7 +33,8 @@ QueryPanels pack_queries(const RowsView& queries) {
   return panels;
 }
 
-void largest_products(const Kernels& kern, const QueryPanels& panels, const float* rows, int64_t n, int64_t d, float* best) {
+void largest_products(const Kernels& kern, const QueryPanels& panels, const float* rows, int64_t n, int64_t d,
+                      float* best) {
   alignas(64) float products[kRows * kPanels * kLanes];
   std::fill(best, best + panels.lanes(), kNone);
   for (int64_t p = 0; p < panels.count; p += kPanels) {

@@ -10,10 +10,10 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kTile = 32;        // rows of a tile of distances: two tiles of 384 dims stay in the L2 cache
-constexpr int64_t kPoints = 4096;    // points of one piece of an update
-constexpr int64_t kAlone = 4;        // candidates scored before other threads are woken
-constexpr int64_t kCandidates = 8;   // candidates of one piece
+constexpr int64_t kTile = 32;       // rows of a tile of distances: two tiles of 384 dims stay in the L2 cache
+constexpr int64_t kPoints = 4096;   // points of one piece of an update
+constexpr int64_t kAlone = 4;       // candidates scored before other threads are woken
+constexpr int64_t kCandidates = 8;  // candidates of one piece
 constexpr float kFar = std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -124,8 +124,7 @@ int64_t MedoidSearch::first_improving(int64_t count, Swap* found) const {
       const int64_t candidate = (next_ + at) % n_;
       if (is_medoid_[candidate] || !(best_swap(candidate).change < limit)) continue;
       int64_t seen = first.load();
-      while (at < seen && !first.compare_exchange_weak(seen, at)) {
-      }
+      while (at < seen && !first.compare_exchange_weak(seen, at)) {}
       return;
     }
   };

@@ -61,9 +61,10 @@ struct Job {
   }
 };
 
-// The kernel of a virtual machine may pass over a processor that has idled for some milliseconds. A thread that last ran
-// where the caller runs now is then woken behind the caller, and a short job is over before the thread starts (measured:
-// after pauses of 20 ms, 4 instead of 5.7 ms). Such a thread is kept off that processor until it has been placed.
+// The kernel of a virtual machine may pass over a processor that has idled for some milliseconds. A thread that last
+// ran where the caller runs now is then woken behind the caller, and a short job is over before the thread starts
+// (measured: after pauses of 20 ms, 4 instead of 5.7 ms). Such a thread is kept off that processor until it has been
+// placed.
 class Place {
  public:
   void leave(int processor) {  // called while the thread sleeps

@@ -31,8 +31,7 @@ PqCodebook::PqCodebook(const float* codebooks, int64_t m, int64_t dsub, int nbit
   const int64_t k = ksub();
   for (int64_t s = 0; s < m; ++s) {
     for (int64_t c = 0; c < k; ++c)
-      for (int64_t j = 0; j < dsub; ++j)
-        transposed_[(s * dsub + j) * k + c] = codebooks_[(s * k + c) * dsub + j];
+      for (int64_t j = 0; j < dsub; ++j) transposed_[(s * dsub + j) * k + c] = codebooks_[(s * k + c) * dsub + j];
     largest_norms_[s] = largest_norm_of(codewords(s), k, dsub);
   }
 }
@@ -41,8 +40,8 @@ void PqCodebook::encode(const RowsView& x, uint8_t* codes) const {
   std::call_once(once_, [&] {
     assigners_.clear();  // left by a call that was interrupted
     for (int64_t s = 0; s < m_; ++s)
-      assigners_.push_back(std::make_unique<Assigner>(codebooks_.data() + s * ksub() * dsub_, ksub(), dsub_,
-                                                      Metric::l2, nullptr));
+      assigners_.push_back(
+          std::make_unique<Assigner>(codebooks_.data() + s * ksub() * dsub_, ksub(), dsub_, Metric::l2, nullptr));
   });
   const int64_t bytes = code_size();
   parallel_for(x.n, kEncodeRows, [&](int64_t begin, int64_t end) {

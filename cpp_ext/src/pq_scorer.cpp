@@ -13,8 +13,13 @@ namespace {
 class PqScorer : public Scorer {
  public:
   PqScorer(const PqCodebook& book, const uint8_t* codes, const float* coarse, Metric metric)
-      : kern_(kernels()), book_(book), codes_(codes), coarse_(coarse), metric_(metric),
-        tables_(static_cast<size_t>(book.m() * book.ksub())), residual_(static_cast<size_t>(book.d())) {
+      : kern_(kernels()),
+        book_(book),
+        codes_(codes),
+        coarse_(coarse),
+        metric_(metric),
+        tables_(static_cast<size_t>(book.m() * book.ksub())),
+        residual_(static_cast<size_t>(book.d())) {
     if (book.nbits() == 4) pairs_.resize(static_cast<size_t>(book.code_size() * 256));
   }
   void set_query(const float* query) override {
@@ -92,8 +97,7 @@ class PqScorer : public Scorer {
   void sum_packed(const uint8_t* codes, int64_t n, float* out) const {
     for (int64_t i = 0; i < n; ++i, codes += book_.code_size()) {
       float sum = base_;
-      for (int64_t j = 0; j < book_.m(); ++j)
-        sum += tables_[j * book_.ksub() + unpack_code(codes, j, book_.nbits())];
+      for (int64_t j = 0; j < book_.m(); ++j) sum += tables_[j * book_.ksub() + unpack_code(codes, j, book_.nbits())];
       out[i] = sum;
     }
   }

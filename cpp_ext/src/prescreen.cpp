@@ -13,8 +13,8 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kQueryBlock = 32;   // queries that share one pass over the prescreen
-constexpr int64_t kTileRows = 512;    // rows bounded at once: 32 x 512 bounds stay in the second-level cache
+constexpr int64_t kQueryBlock = 32;  // queries that share one pass over the prescreen
+constexpr int64_t kTileRows = 512;   // rows bounded at once: 32 x 512 bounds stay in the second-level cache
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // 7 bits for the rows: with 8 bits for the query, no instruction set saturates (kernels_avx2.cpp).
@@ -52,7 +52,8 @@ struct QueryBlock {
 
 // The bound that a row needs to reach `score`, the k-th best so far: the terms that the filter leaves out are taken
 // off, and the rounding of the float32 score is granted to the row.
-float needed_bound(const QueryBlock& block, int64_t q, const PrescreenView& prescreen, int64_t d, Metric metric, float score) {
+float needed_bound(const QueryBlock& block, int64_t q, const PrescreenView& prescreen, int64_t d, Metric metric,
+                   float score) {
   if (score == -kInfinity) return -kInfinity;
   const double slack = static_cast<double>(rounding_slack(d)), value = static_cast<double>(score);
   if (metric == Metric::ip) {
@@ -88,15 +89,15 @@ struct Searcher {
       const int64_t width = std::min(kTileRows, end - first), panel = first / kLanes;
       const auto panels = static_cast<int>(round_up(width, kLanes) / kLanes);
       filter.bounds(block.integers.data(), static_cast<int>(count), prescreen.values + panel * d4 * 4 * kLanes,
-                    prescreen.terms + panel * 4 * kLanes, block.terms.data(), block.sums.data(), panels, d4, bounds.data(),
-                    kTileRows);
+                    prescreen.terms + panel * 4 * kLanes, block.terms.data(), block.sums.data(), panels, d4,
+                    bounds.data(), kTileRows);
       for (int64_t q = 0; q < count; ++q)
         verify(block, q, bounds.data() + q * kTileRows, first, width, best[q], floor[q], scratch);
     }
   }
 
-  // Scores the rows of one tile whose bound reaches the threshold. Before there is one, the rows of the k best bounds go
-  // first, after which few others still reach.
+  // Scores the rows of one tile whose bound reaches the threshold. Before there is one, the rows of the k best bounds
+  // go first, after which few others still reach.
   void verify(const QueryBlock& block, int64_t q, const float* bounds, int64_t first, int64_t width, TopK& best,
               std::atomic<float>& floor, Scratch& scratch) {
     const float* query = block.padded.data() + q * round_up(rows.d, kLanes);
@@ -125,8 +126,7 @@ struct Searcher {
     if (needed < begin) score_open(needed, [&](float bound) { return bound < begin; });  // NaN went through before
     scored.fetch_add(tried, std::memory_order_relaxed);
     float seen = floor.load(std::memory_order_relaxed);
-    while (reached > seen && !floor.compare_exchange_weak(seen, reached, std::memory_order_relaxed)) {
-    }
+    while (reached > seen && !floor.compare_exchange_weak(seen, reached, std::memory_order_relaxed)) {}
   }
 };
 
@@ -163,8 +163,8 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
   return panels ? *std::max_element(longest.begin(), longest.end()) * (1 + 0x1p-22f) : 0.0f;
 }
 
-int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq, Metric metric,
-                      int64_t k, const uint8_t* skip, float* scores, int64_t* positions) {
+int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq,
+                         Metric metric, int64_t k, const uint8_t* skip, float* scores, int64_t* positions) {
   Searcher searcher{rows, prescreen, metric, skip};
   std::vector<float> mean(static_cast<size_t>(round_up(rows.d, kLanes)), 0.0f);
   std::copy_n(prescreen.mean, rows.d, mean.data());

@@ -60,8 +60,7 @@ int64_t first_nonfinite_row(const RowsView& x) {
     for (int64_t i = begin; i < end; ++i) {
       if (row_is_finite(x, i)) continue;
       int64_t seen = first.load();
-      while (i < seen && !first.compare_exchange_weak(seen, i)) {
-      }
+      while (i < seen && !first.compare_exchange_weak(seen, i)) {}
       return;
     }
   });

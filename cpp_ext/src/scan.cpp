@@ -83,7 +83,8 @@ void search_together(const ScorerFactory& factory, const Lists& lists, const flo
   for (size_t first = 0, last; first < visits.size(); first = last) {
     for (last = first + 1; last < visits.size() && visits[last].same_rows(visits[first]);) ++last;
     const Visit& rows = visits[first];
-    const int64_t step = last - first > 1 ? kScanRows : rows.end;  // a scorer enters a list once where it is alone there
+    const int64_t step =
+        last - first > 1 ? kScanRows : rows.end;  // a scorer enters a list once where it is alone there
     for (int64_t row = rows.begin; row < rows.end; row += step) {
       check_interrupt();
       const Range block{rows.list, row, std::min(row + step, rows.end)};

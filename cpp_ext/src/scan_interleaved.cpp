@@ -2,9 +2,9 @@
 //
 // Lists are visited in the order of visits.h, so that their codes are read from memory once for some queries.
 // 7-bit tables rounded up bound every row; rows whose bound reaches the k-th best wait, and are then summed in float32,
-// the k of the highest bounds first, after which few others still reach. For the candidates of a rerank the value of the sum
-// of bytes is the score, and no row waits. A score is a function of row and query alone, and
-// the order of hits is total: no result depends on how queries and lists were cut up.
+// the k of the highest bounds first, after which few others still reach. For the candidates of a rerank the value of
+// the sum of bytes is the score, and no row waits. A score is a function of row and query alone, and the order of hits
+// is total: no result depends on how queries and lists were cut up.
 //
 // Source of the shuffles: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough", VLDB 2015.
 #include <algorithm>
@@ -25,8 +25,8 @@ namespace {
 constexpr int64_t kPairRows = 2 * kGroupRows;
 constexpr int64_t kPieceRows = 512 * kPairRows;  // a longer list is visited in pieces
 constexpr int kTogether = FourBitTables::kTogether;
-constexpr int64_t kMostQueries = 1024;           // of one pass over the lists; their tables take up to 15 KB at 192 codes
-constexpr size_t kMostWaiting = 256;             // and 2 k: rows that wait for float32 at most
+constexpr int64_t kMostQueries = 1024;  // of one pass over the lists; their tables take up to 15 KB at 192 codes
+constexpr size_t kMostWaiting = 256;    // and 2 k: rows that wait for float32 at most
 
 struct Query {
   const float* values;
@@ -45,7 +45,10 @@ struct Waiting {
 class Scan {
  public:
   Scan(const FourBitCodes& codes, const Lists& lists, int64_t total_rows, int64_t k)
-      : codes_(codes), lists_(lists), stop_(codes.codes + total_rows * codes.bytes()), k_(static_cast<size_t>(k)),
+      : codes_(codes),
+        lists_(lists),
+        stop_(codes.codes + total_rows * codes.bytes()),
+        k_(static_cast<size_t>(k)),
         rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
   // ahead: the codes that will be read after these.
@@ -200,9 +203,9 @@ void transpose(const uint8_t* in, int64_t rows, int64_t columns, uint8_t* out) {
 
 }  // namespace
 
-void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries, int64_t nq,
-                        const int32_t* probes, const float* bases, int64_t n_probes, int64_t k, float* scores,
-                        int64_t* positions) {
+void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries,
+                        int64_t nq, const int32_t* probes, const float* bases, int64_t n_probes, int64_t k,
+                        float* scores, int64_t* positions) {
   const int64_t d = codes.book.d(), threads = num_threads(), rows = lists.offsets[n_lists];
   const auto make = [&](int64_t first, int64_t last) {
     std::vector<Query> out;

@@ -15,8 +15,8 @@ struct ScoreAware {
     F cost, position, inner;
   };
 
-  // Panels at, at + 16, ...: `P` of them at once, so that their chains of additions overlap. Two fill the 16 registers of
-  // AVX2 without spilling.
+  // Panels at, at + 16, ...: `P` of them at once, so that their chains of additions overlap. Two fill the 16 registers
+  // of AVX2 without spilling.
   template <int P>
   static void panels(const float* x, const float* u, const float* codebook_t, const float* norms, F along, F weight,
                      int64_t dsub, int64_t ksub, int64_t at, Best& best) {

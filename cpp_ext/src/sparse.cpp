@@ -12,7 +12,7 @@ namespace cluscomp {
 namespace {
 
 constexpr int64_t kPieceScores = 1 << 18;  // scores that one thread holds: 1 MiB
-constexpr int64_t kStrip = 256;  // columns of a panel packed at a time: 64 KiB
+constexpr int64_t kStrip = 256;            // columns of a panel packed at a time: 64 KiB
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 float round_up(double value) {
@@ -73,8 +73,8 @@ double SparseAssigner::exact(const SparseRows& x, int64_t row, int64_t c) const 
   return sum;
 }
 
-void SparseAssigner::decide(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open,
-                               int32_t* label, float* score, float* other) const {
+void SparseAssigner::decide(const SparseRows& x, int64_t row, double norm, float* work, int32_t* open, int32_t* label,
+                            float* score, float* other) const {
   const int64_t count = x.start[row + 1] - x.start[row], padded = panels_ * kSparsePanel;
   for (int64_t c = k_; c < padded; ++c) work[c] = kNothing;
   // A sum of m rounded products is off by at most m u / (1 - m u) times the sum of magnitudes, u = 2^-24; twice that is
@@ -137,9 +137,9 @@ int64_t SparseAssigner::assign(const SparseRows& x, const double* norms, const d
     // A panel at a time: what the rows share of it stays in the cache.
     for (int64_t p = 0; p < panels_; ++p)
       for (int64_t r = 0; r < n_rows; ++r)
-        kernels().sparse_scores(x.columns + x.start[rows[r]], x.values + x.start[rows[r]],
-                                x.start[rows[r] + 1] - x.start[rows[r]], packed_.get() + aligned_ + p * d_ * kSparsePanel,
-                                work.data() + r * padded + p * kSparsePanel);
+        kernels().sparse_scores(
+            x.columns + x.start[rows[r]], x.values + x.start[rows[r]], x.start[rows[r] + 1] - x.start[rows[r]],
+            packed_.get() + aligned_ + p * d_ * kSparsePanel, work.data() + r * padded + p * kSparsePanel);
     for (int64_t r = 0; r < n_rows; ++r) {
       const int64_t i = rows[r];
       decide(x, i, norms[i], work.data() + r * padded, open.data(), labels + i, scores + i,

@@ -72,7 +72,11 @@ class IntegerFilter {
 class Sq8Scorer : public Scorer {
  public:
   Sq8Scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric)
-      : codes_(codes), d_(d), metric_(metric), scale_(vdiff, vdiff + d), zero_(static_cast<size_t>(d)),
+      : codes_(codes),
+        d_(d),
+        metric_(metric),
+        scale_(vdiff, vdiff + d),
+        zero_(static_cast<size_t>(d)),
         query_(static_cast<size_t>(round_up(d, kLanes))) {
     for (int64_t j = 0; j < d; ++j) {
       scale_[j] = vdiff[j] / 255.0f;

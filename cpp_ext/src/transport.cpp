@@ -35,7 +35,8 @@ struct PaddedColumns {
   bool has_virtual;
   double virtual_shift;
   PaddedColumns(const Transport::Columns& columns, int64_t k)
-      : shift(static_cast<size_t>(round_up(k, kLanes)), kNothing), has_virtual(columns.count > k),
+      : shift(static_cast<size_t>(round_up(k, kLanes)), kNothing),
+        has_virtual(columns.count > k),
         virtual_shift(has_virtual ? columns.shift[k] : kNothing) {
     std::copy_n(columns.shift, k, shift.begin());
   }
@@ -70,7 +71,9 @@ Transport::Transport(const RowsView& x, const float* centroids, int64_t k, Metri
   panels_ = pack_float(kern_, points.data(), k, x.d, ld_, mean_.data(), terms_.data());
 }
 
-int64_t Transport::chunk_rows() const { return std::max<int64_t>(64, round_up((n_ + kChunks - 1) / kChunks, kMadeRows)); }
+int64_t Transport::chunk_rows() const {
+  return std::max<int64_t>(64, round_up((n_ + kChunks - 1) / kChunks, kMadeRows));
+}
 
 Transport::Tile Transport::tile(int64_t row, int64_t rows) const {
   const int count = static_cast<int>(rows);
@@ -134,8 +137,8 @@ void Transport::sweep(int64_t begin, int64_t end, const Columns& given, const do
     double total[kMadeRows];
     float weight[kMadeRows];
     const auto fill = [&](int r, int rows) {
-      kern.exp_rows(t.cost + r * t.ld, t.ld, rows, k_, columns.shift.data(), stable + r, given.scale, entry + r * ld, ld,
-                    total + r);
+      kern.exp_rows(t.cost + r * t.ld, t.ld, rows, k_, columns.shift.data(), stable + r, given.scale, entry + r * ld,
+                    ld, total + r);
       for (int i = r; columns.has_virtual && i < r + rows; ++i) {
         if (ld > real) std::fill_n(entry + i * ld + real, ld - real, 0.0f);
         entry[i * ld + k_] = static_cast<float>(std::exp2(columns.virtual_shift + stable[i]));

@@ -61,8 +61,7 @@ struct TransportImpl {
   }
   static void exp_rows(const float* cost, int64_t ld, int rows, int64_t k, const double* shift, const double* row_shift,
                        double scale, float* out, int64_t ld_out, double* sums) {
-    for (int r = 0; r < rows; ++r)
-      sums[r] = exp_row(cost + r * ld, k, shift, row_shift[r], scale, out + r * ld_out);
+    for (int r = 0; r < rows; ++r) sums[r] = exp_row(cost + r * ld, k, shift, row_shift[r], scale, out + r * ld_out);
   }
 
   static void add_rows(const float* entry_rows, int64_t ld, int rows, int64_t k, const float* weight, double* acc) {

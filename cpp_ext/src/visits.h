@@ -10,15 +10,16 @@
 namespace cluscomp {
 
 struct Visit {
-  bool later;  // not the first probe of its query
+  bool later;                // not the first probe of its query
   int64_t list, begin, end;  // rows
   int32_t query, probe;
 
   bool same_rows(const Visit& other) const { return later == other.later && begin == other.begin; }
 };
 
-// The lists of the queries [first, last), in pieces of at most `piece_rows` rows. The first probe of every query goes before
-// all others: its threshold lets most rows of the other lists be passed over. One query keeps the order of its probes.
+// The lists of the queries [first, last), in pieces of at most `piece_rows` rows. The first probe of every query goes
+// before all others: its threshold lets most rows of the other lists be passed over. One query keeps the order of its
+// probes.
 inline std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t first,
                                     int64_t last, int64_t piece_rows) {
   std::vector<Visit> visits;
@@ -32,9 +33,8 @@ inline std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, i
                           static_cast<int32_t>(p)});
     }
   if (last - first > 1)
-    std::stable_sort(visits.begin(), visits.end(), [](const Visit& a, const Visit& b) {
-      return a.later != b.later ? b.later : a.begin < b.begin;
-    });
+    std::stable_sort(visits.begin(), visits.end(),
+                     [](const Visit& a, const Visit& b) { return a.later != b.later ? b.later : a.begin < b.begin; });
   return visits;
 }
 

@@ -32,8 +32,7 @@ class Chain {
     merges.clear();
     for (int64_t done = 1; done < distances_.n; ++done) {
       check_interrupt();
-      while (!extend()) {
-      }
+      while (!extend()) {}
       const Link last = links_.back(), before = links_[links_.size() - 2];
       if (last.margin < distances_.tolerance || before.margin < distances_.tolerance) return false;
       links_.resize(links_.size() - 2);
@@ -56,7 +55,7 @@ class Chain {
   SquareDistances& distances_;
   std::vector<double> sizes_;  // 0: merged into another cluster
   std::vector<Link> links_;
-  int64_t lowest_ = 0;         // no cluster before it is left
+  int64_t lowest_ = 0;  // no cluster before it is left
 
   // Adds the nearest cluster of the last one to the chain; true when the last two are nearest to each other.
   bool extend() {

@@ -10,9 +10,9 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kTile = 16;      // rows and columns of one block of the matrix
-constexpr int64_t kWidth = 64;     // products summed in float32 before float64 takes over
-constexpr int64_t kAlone = 1024;   // a run of so many rows shares its own work among threads
+constexpr int64_t kTile = 16;     // rows and columns of one block of the matrix
+constexpr int64_t kWidth = 64;    // products summed in float32 before float64 takes over
+constexpr int64_t kAlone = 1024;  // a run of so many rows shares its own work among threads
 constexpr size_t kValuesAtOnce = 1 << 24;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Of cosines. Sums of 64 products in float32 are off by less than a fifth of it.
@@ -47,8 +47,9 @@ void products(const Kernels& kern, const float* rows, int64_t d, SquareDistances
       thread_local std::vector<float> part;
       part.resize(static_cast<size_t>(kTile * ld));
       const int64_t panel = begin / kLanes;
-      kern.filter_f32(rows + begin * d + first, d, static_cast<int>(end - begin), panels.data() + panel * width * kLanes,
-                      no_bias.data(), static_cast<int>(ld / kLanes - panel), width, part.data(), ld);
+      kern.filter_f32(rows + begin * d + first, d, static_cast<int>(end - begin),
+                      panels.data() + panel * width * kLanes, no_bias.data(), static_cast<int>(ld / kLanes - panel),
+                      width, part.data(), ld);
       for (int64_t i = begin; i < end; ++i)
         kern.ward.add(out.row(i) + panel * kLanes, part.data() + (i - begin) * ld, ld - panel * kLanes);
     });
@@ -128,8 +129,7 @@ void WardDistances::exact(SquareDistances& out) {
   const float* rows = rows_.data();
   std::vector<double> inverses;
   if (input_ == WardInput::cosine_condensed)
-    for (int64_t i = 0; i < n_; ++i)
-      inverses.push_back(inverse_norm(kern_.dot_f64(rows + i * d_, rows + i * d_, d_)));
+    for (int64_t i = 0; i < n_; ++i) inverses.push_back(inverse_norm(kern_.dot_f64(rows + i * d_, rows + i * d_, d_)));
   for_tiles(n_, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       check_interrupt();  // a row of wide points takes a tenth of a second

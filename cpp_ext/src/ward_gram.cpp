@@ -15,7 +15,7 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kAlone = 1024;  // a run of so many rows shares its products among threads
 constexpr float kLargest = 32767;
-constexpr float kUp = 1 + 0x1p-18f;  // covers the rounding of a few float32 operations
+constexpr float kUp = 1 + 0x1p-18f;   // covers the rounding of a few float32 operations
 constexpr int64_t kComparisons = 16;  // float64 comparisons a row that are cheaper than all float64 distances
 
 }  // namespace
@@ -242,9 +242,9 @@ void GramWard::merge(int64_t a, int64_t b) {
   scan(b);
 }
 
-// |sum|^2 / size, less what rounding can have added to a height. A product of two sums is rounded when it is made and at
-// every merge of its rows, each time by 2^-24 of at most |A| |B| 2^30, and so is a square; what a height is made of is
-// rounded some times more. Shares of both clusters add up to a bound for the pair.
+// |sum|^2 / size, less what rounding can have added to a height. A product of two sums is rounded when it is made and
+// at every merge of its rows, each time by 2^-24 of at most |A| |B| 2^30, and so is a square; what a height is made of
+// is rounded some times more. Shares of both clusters add up to a bound for the pair.
 float GramWard::power(int64_t cluster) const {
   const float size = sizes_[cluster];
   return squares_[cluster] / size - static_cast<float>(4 * depths_[cluster] + 14) * 0x1p6f * size;

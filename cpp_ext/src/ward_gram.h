@@ -27,7 +27,7 @@ class GramWard {
 
   const Kernels* kern_ = nullptr;
   int64_t n_ = 0, d_ = 0, row_ld_ = 0;
-  int64_t left_ = 0;         // clusters, or more: those merged away leave when half of them have (compact)
+  int64_t left_ = 0;             // clusters, or more: those merged away leave when half of them have (compact)
   int64_t ld_ = 0, stride_ = 0;  // width of a row of products that is in use, and of its place
   float scale_ = 0, tolerance_ = 0;
   int64_t comparisons_left_ = 0;
@@ -35,7 +35,7 @@ class GramWard {
   std::vector<float> rows_, shift_, columns_, norms_;
   std::vector<int32_t> rounded_;
   std::vector<float> products_, powers_, sizes_, squares_;  // squares_: |sum|^2 of a cluster
-  std::vector<int32_t> depths_;  // most merges between a cluster and one of its rows
+  std::vector<int32_t> depths_;                             // most merges between a cluster and one of its rows
 
   // Of each row of products: the smallest height and the next, its column, and the column's version when it was found.
   std::vector<float> nearest_, second_;

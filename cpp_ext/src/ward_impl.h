@@ -193,8 +193,8 @@ struct WardImpl {
   }
 
   static constexpr WardKernels table() {
-    return {nearest,        merge,   add,      cosines, add_f32,     round_columns,   gram_i16,
-            single_heights, heights, smallest, limits,  weighted_l2, weighted_l2_row, add_f64, add_rows};
+    return {nearest, merge,    add,    cosines,     add_f32,         round_columns, gram_i16, single_heights,
+            heights, smallest, limits, weighted_l2, weighted_l2_row, add_f64,       add_rows};
   }
 };
 

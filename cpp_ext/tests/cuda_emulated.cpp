@@ -1,5 +1,5 @@
-// The CUDA sources compiled for the host, where block.h runs the threads of each phase as loops: the tests load this as a
-// library and compare the kernels with the CPU's. Same functions as cuda_api.h, with C names and flat arguments; the
+// The CUDA sources compiled for the host, where block.h runs the threads of each phase as loops: the tests load this as
+// a library and compare the kernels with the CPU's. Same functions as cuda_api.h, with C names and flat arguments; the
 // sizes of plan.h with them.
 #include "../cuda/assign.cu"
 #include "../cuda/steps.cu"
@@ -20,8 +20,9 @@ void emulated_prepare(const float* centroids, const float* mean, int64_t k, int6
                       void* prepared) {
   prepare(centroids, mean, {0, k, d, groups}, l2 != 0, prepared, nullptr);
 }
-void emulated_assign(const void* x, int type, const float* centroids, const float* mean, int64_t n, int64_t k, int64_t d,
-                     int64_t groups, int l2, const void* prepared, void* scratch, int32_t* labels, float* scores) {
+void emulated_assign(const void* x, int type, const float* centroids, const float* mean, int64_t n, int64_t k,
+                     int64_t d, int64_t groups, int l2, const void* prepared, void* scratch, int32_t* labels,
+                     float* scores) {
   assign(x, type_of(type), centroids, mean, {n, k, d, groups}, l2 != 0, prepared, scratch, labels, scores, nullptr);
 }
 void emulated_pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uint8_t* codes) {
@@ -48,7 +49,8 @@ static_assert(kTile % kWarps == 0, "the rows of a deciding block lie in one grou
 static_assert(kOperandStride * 2 % 16 == 0 && kOperandStride * 2 * 16 % 32 == 0, "copies and tiles are aligned");
 static_assert(kScoreStride * 4 % 16 == 0, "tiles are stored to aligned rows");
 constexpr Shape kHuge{5'000'000'000, 65'537, 385, 1};
-static_assert(kHuge.padded_rows() == 5'000'000'000 && kHuge.padded_centroids() == 65'664 && kHuge.padded_depth() == 400);
+static_assert(kHuge.padded_rows() == 5'000'000'000 && kHuge.padded_centroids() == 65'664 &&
+              kHuge.padded_depth() == 400);
 static_assert(warp_blocks(packed_rows(kHuge).vectors()) == 625'000'000);
 static_assert(warp_blocks(packed_rows({20'000'000'000, 1, 8, 48}).vectors()) > kMostBlocks, "several launches");
 static_assert(packed_rows(kHuge).term_offset(0) == 5'000'000'000 * 800, "64-bit offsets");

@@ -182,14 +182,14 @@ Results run(int64_t d, int64_t k) {
   const size_t before = out.hits.size();
   out.hits.resize(before + static_cast<size_t>(n * 5));
   search_prescreen(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
-                best.data(), out.hits.data() + before);
+                   best.data(), out.hits.data() + before);
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
   compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);
   for (Metric metric : {Metric::l2, Metric::ip}) {
     const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);
-    std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0),
-        weight(stable), mass(static_cast<size_t>(n), 0.01), column(shift.size(), 0.0);
+    std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0), weight(stable),
+        mass(static_cast<size_t>(n), 0.01), column(shift.size(), 0.0);
     costs.sweep(0, n, {1.5, shift.data(), k + 1}, mass.data(), 1.0, {stable.data(), weight.data()}, column.data());
     costs.column_max(0, n, {1.5, shift.data(), k + 1}, {stable.data(), weight.data()}, shift.data());
     for (const auto& part : {stable, weight, column, shift})

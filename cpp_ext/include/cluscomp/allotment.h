@@ -30,15 +30,15 @@ class Allotment {
   void set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
                  const float* costs);
   void set_prices(const double* prices);  // before the first lists
-  void drop_lists();                      // before all are made anew, under the prices of now; the flow goes on with them
-  int64_t count_escaped();                // `escaped` at the prices of now
+  void drop_lists();                   // before all are made anew, under the prices of now; the flow goes on with them
+  int64_t count_escaped();             // `escaped` at the prices of now
   std::vector<double> prices() const;  // (k); where the bounds leave a choice, against a price of zero for no change
 
   // At most `rounds` Newton steps; false when no more are worth while. All lists must be set.
   bool improve(int rounds, double tolerance);
-  double imbalance() const { return imbalance_; }        // mass out of place / total mass, as the prices leave it
-  int64_t escaped() const { return escaped_; }           // items of which a cluster outside the list may be the best
-  bool is_short() const { return is_short_; }            // prices would fall further, but the lists do not reach there
+  double imbalance() const { return imbalance_; }  // mass out of place / total mass, as the prices leave it
+  int64_t escaped() const { return escaped_; }     // items of which a cluster outside the list may be the best
+  bool is_short() const { return is_short_; }      // prices would fall further, but the lists do not reach there
   const std::vector<int64_t>& sizes() const { return sizes_; }
   const std::vector<int32_t>& best() const { return best_; }
   int64_t n() const { return n_; }
@@ -49,7 +49,8 @@ class Allotment {
   State settle(int64_t rounds, int64_t rest);
   // Between two calls of it: what each cluster could take, and the sink may let it take, of what is out of place.
   std::vector<int64_t> wanted() const;
-  // One unit of each item from its cluster `sources` to a cluster that may be outside its list, at a cost of `diffs` more.
+  // One unit of each item from its cluster `sources` to a cluster that may be outside its list, at a cost of `diffs`
+  // more.
   void pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets, const double* diffs);
   int64_t out_of_place() const;
   int64_t paths() const { return paths_; }
@@ -58,8 +59,17 @@ class Allotment {
   void write_units(int32_t* out);
 
  private:
-  struct List { int64_t begin; int32_t length; float last; };  // last: no other cluster is better under base_
-  struct Holding { int32_t item, cluster; int64_t amount; int32_t next; float cost; };
+  struct List {
+    int64_t begin;
+    int32_t length;
+    float last;  // no other cluster is better under base_
+  };
+  struct Holding {
+    int32_t item, cluster;
+    int64_t amount;
+    int32_t next;
+    float cost;
+  };
   using Queue = std::vector<std::pair<double, int32_t>>;
 
   int64_t n_, k_, total_;

@@ -48,7 +48,8 @@ class Assigner {
   Filter filter_;
   std::vector<float> centroids_, mean_;  // (k, ld) and (ld), zero-padded
   std::vector<double> bias_, terms_;     // as given; and b(c)
-  mutable std::once_flag float_once_, fine_once_, coarse_once_, column_once_;  // panels are made when a filter first runs
+  // Panels are made when a filter first runs.
+  mutable std::once_flag float_once_, fine_once_, coarse_once_, column_once_;
   mutable FloatPanels float_panels_;
   mutable IntPanels fine_panels_, coarse_panels_;
   mutable ColumnPanels column_panels_;

@@ -2,8 +2,8 @@
 //
 // Objective of assign.h with bias = -price. The cost of a pair is a float32 value in a fixed order of sums,
 //     cost(x, c) = -(<x', c'> + b(c))        x' = x - mu, c' = c - mu
-// (l2: |x - c|^2 / 2, ip: -<x, c>, each up to a term of the row alone). An integer filter bounds all pairs; those that can
-// be among the best are computed. So lists depend on no block size, thread count or instruction set.
+// (l2: |x - c|^2 / 2, ip: -<x, c>, each up to a term of the row alone). An integer filter bounds all pairs; those that
+// can be among the best are computed. So lists depend on no block size, thread count or instruction set.
 #pragma once
 
 #include <vector>

@@ -1,7 +1,7 @@
 // The filter for short rows: 16 rows at a time, one row a lane, so that nothing is summed or searched across lanes.
 // Rows and centroids are rounded to 16 bits; one instruction multiplies two dimensions of 16 rows by a centroid. The
-// centroid's number travels in the low byte of the score, which the products leave free, so that one maximum finds score
-// and label.
+// centroid's number travels in the low byte of the score, which the products leave free, so that one maximum finds
+// score and label.
 //
 // With X = round(p x'), C = round(q c') and s = <x', c'> + b(c) (assign.h), Cauchy-Schwarz bounds the rounding:
 //     |p q s - <X, C> - round(p q b)| <= |X| |q c' - C| + |p x' - X| |q c'| + 1/2
@@ -16,19 +16,19 @@
 
 namespace cluscomp {
 
-constexpr int64_t kColumnRows = 256;    // rows that share a scale
-constexpr int64_t kColumnChunk = 256;   // centroids that 8 bits can number
-constexpr int64_t kColumnUnit = 4;      // centroids of a chunk are padded to a multiple of this
+constexpr int64_t kColumnRows = 256;   // rows that share a scale
+constexpr int64_t kColumnChunk = 256;  // centroids that 8 bits can number
+constexpr int64_t kColumnUnit = 4;     // centroids of a chunk are padded to a multiple of this
 
 struct ColumnPanels {
-  std::vector<int32_t> values;  // [k][pairs]: two dimensions, 16 bits each, of C
-  std::vector<float> bias;      // [k]: b(c) - middle; -infinity for padding
-  float scale = 1;              // q
+  std::vector<int32_t> values;                                  // [k][pairs]: two dimensions, 16 bits each, of C
+  std::vector<float> bias;                                      // [k]: b(c) - middle; -infinity for padding
+  float scale = 1;                                              // q
   float largest_norm = 0, largest_error = 0, largest_bias = 0;  // |c'|, |q c' - C|, |b(c) - middle|
 };
 
-ColumnPanels pack_columns(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld,
-                          const float* mean, const double* bias);
+ColumnPanels pack_columns(const Kernels& kern, const float* points, int64_t k, int64_t d, int64_t ld, const float* mean,
+                          const double* bias);
 
 // Buffers of one block.
 struct ColumnScratch {

@@ -1,5 +1,5 @@
-// Search among documents of several compressed vectors: candidates by the lists of their vectors, MaxSim of what the codes
-// of the candidates stand for.
+// Search among documents of several compressed vectors: candidates by the lists of their vectors, MaxSim of what the
+// codes of the candidates stand for.
 #pragma once
 
 #include <functional>
@@ -16,9 +16,9 @@ RowDecoder rows_decoder(const RowsView& rows);
 RowDecoder sq8_decoder(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d);
 RowDecoder pq_decoder(const PqCodebook& codebook, const uint8_t* codes);
 
-// n documents; document i has the vectors offsets[i] to offsets[i + 1]. lists: of each vector, uint16 or, where wide, int32
-// numbers below nlist, or null. coarse: (nlist, d) centroids. residual: a vector is its decoded row plus its centroid.
-// unit: it is then scaled to length 1 (a zero vector stays). skip: (n) bytes, 1 = left out, or null.
+// n documents; document i has the vectors offsets[i] to offsets[i + 1]. lists: of each vector, uint16 or, where wide,
+// int32 numbers below nlist, or null. coarse: (nlist, d) centroids. residual: a vector is its decoded row plus its
+// centroid. unit: it is then scaled to length 1 (a zero vector stays). skip: (n) bytes, 1 = left out, or null.
 struct Documents {
   RowDecoder decode;
   int64_t d = 0, n = 0;
@@ -42,7 +42,8 @@ struct Documents {
   int64_t list(int64_t vector) const {
     return wide ? static_cast<const int32_t*>(lists)[vector] : static_cast<const uint16_t*>(lists)[vector];
   }
-  // Vectors [begin, end) as float32 (end - begin, d), before they are scaled and as they are searched. Sums and squares as in kernels.h, each operation rounded once.
+  // Vectors [begin, end) as float32 (end - begin, d), before they are scaled and as they are searched. Sums and squares
+  // as in kernels.h, each operation rounded once.
   void sums(int64_t begin, int64_t end, float* out) const;
   void vectors(int64_t begin, int64_t end, float* out) const;
 };
@@ -50,12 +51,13 @@ struct Documents {
 struct DocumentSearch {
   int64_t k;
   int64_t candidates;  // documents that are scored; all of them where that is at least n or there are no lists
-  int64_t nprobe;      // lists of a query vector that count; the score of the others counts as that of the worst of these
+  int64_t nprobe;  // lists of a query vector that count; the score of the others counts as that of the worst of these
 };
 
-// Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity, -1.
-// queries (Q, d) float32; query_offsets (nq + 1) cut them into queries. A score is the sum over query vectors, in float64 and
-// in order, of the largest float32 inner product; it does not depend on what else is searched, nor on threads.
+// Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity,
+// -1. queries (Q, d) float32; query_offsets (nq + 1) cut them into queries. A score is the sum over query vectors, in
+// float64 and in order, of the largest float32 inner product; it does not depend on what else is searched, nor on
+// threads.
 void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                       const DocumentSearch& search, float* scores, int64_t* positions);
 

@@ -8,10 +8,12 @@ namespace cluscomp {
 constexpr int kTableLanes = 32;  // query vectors in one table of list scores: one load of AVX2
 
 struct DocumentKernels {
-  // sums[i] += sum over 32 lanes of the largest byte that table [lists][32] has in this lane for any vector of document i.
-  // Document i has the vectors offsets[i] to offsets[i + 1], whose lists are uint16 or int32 numbers.
-  void (*list_maxima_u16)(const uint8_t* table, const uint16_t* lists, const int64_t* offsets, int64_t n, uint32_t* sums);
-  void (*list_maxima_i32)(const uint8_t* table, const int32_t* lists, const int64_t* offsets, int64_t n, uint32_t* sums);
+  // sums[i] += sum over 32 lanes of the largest byte that table [lists][32] has in this lane for any vector of document
+  // i. Document i has the vectors offsets[i] to offsets[i + 1], whose lists are uint16 or int32 numbers.
+  void (*list_maxima_u16)(const uint8_t* table, const uint16_t* lists, const int64_t* offsets, int64_t n,
+                          uint32_t* sums);
+  void (*list_maxima_i32)(const uint8_t* table, const int32_t* lists, const int64_t* offsets, int64_t n,
+                          uint32_t* sums);
 
   // out[i][lane] = floor(products[i][lane] * inverse[lane] + 0.5), n rows of 16 lanes; results are within 16 bits.
   void (*round_entries)(const float* products, int64_t n, const float* inverse, int16_t* out);

@@ -15,9 +15,9 @@
 
 namespace cluscomp {
 
-constexpr int kLanes = 16;  // centroids in one panel; a zmm register of floats
-constexpr int64_t kSparsePanel = 64;  // centroids in one panel for sparse rows: four cache lines a non-zero
-constexpr int64_t kGroupRows = 32;        // rows of one interleaved group of 4-bit codes
+constexpr int kLanes = 16;                 // centroids in one panel; a zmm register of floats
+constexpr int64_t kSparsePanel = 64;       // centroids in one panel for sparse rows: four cache lines a non-zero
+constexpr int64_t kGroupRows = 32;         // rows of one interleaved group of 4-bit codes
 constexpr int64_t kMaxFourBitBytes = 256;  // 256 * 254 < 65536
 constexpr int64_t kMostByteDims = 131072;  // * 64 * 255 < 2^31
 constexpr int kSharedQueries = 4;          // queries that share one pass over 4-bit codes
@@ -41,8 +41,8 @@ struct IntFilter {
                  const int32_t* row_sum, int n_panels, int64_t d4, float* out, int64_t ld);
 };
 
-// Two groups of 32 rows of 4-bit codes, interleaved [bytes][32]. `second` may be `first` again where there is one group.
-// ahead: where as many codes begin that are likely to be read next.
+// Two groups of 32 rows of 4-bit codes, interleaved [bytes][32]. `second` may be `first` again where there is one
+// group. ahead: where as many codes begin that are likely to be read next.
 struct CodePair {
   const uint8_t *first, *second, *ahead;
 };
@@ -61,8 +61,8 @@ struct Kernels {
   // Against uint8 codes b: sum a[i] * b[i], and sum (a[i] - scale[i] * b[i])^2.
   float (*dot_u8)(const float* a, const uint8_t* b, int64_t d);
   float (*l2_u8)(const float* a, const float* scale, const uint8_t* b, int64_t d);
-  // out[i] = sum_j codes[i][j] * weights[j] of n rows (n, d). weights: in -64..64, so that no pair of products leaves 16
-  // bits, zero from d to the next multiple of 64. d is at most kMostByteDims: sums fit 32 bits.
+  // out[i] = sum_j codes[i][j] * weights[j] of n rows (n, d). weights: in -64..64, so that no pair of products leaves
+  // 16 bits, zero from d to the next multiple of 64. d is at most kMostByteDims: sums fit 32 bits.
   void (*dots_u8)(const uint8_t* codes, int64_t n, int64_t d, const int8_t* weights, int32_t* out);
 
   // Adds to a float64 accumulator: acc[i] += weight * x[i] (one rounding).
@@ -73,14 +73,15 @@ struct Kernels {
 
   // x - mean for one row into `centred`, and its largest magnitude; `sum_sq` gets sum centred^2.
   float (*centre)(const float* x, const float* mean, float* centred, int64_t d, float* sum_sq);
-  // Rounds centred * inv_scale to integers (nearest even); returns their sum; norms of the dequantised row and of the error.
+  // Rounds centred * inv_scale to integers (nearest even); returns their sum; norms of the dequantised row and of the
+  // error.
   int32_t (*quantize)(const float* centred, float scale, float inv_scale, int8_t* out, int64_t d, float* value_sq,
                       float* error_sq);
 
   // out[r * ld + p * 16 + lane] = score of row r against the centroids of panel p, for `rows` rows and `panels` panels.
   // Float filter: x (rows, d) with row stride ldx; panels [p][d][16]; bias [p][16]; score = bias + <x, c>.
-  void (*filter_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels, int64_t d,
-                     float* out, int64_t ld);
+  void (*filter_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
+                     int64_t d, float* out, int64_t ld);
   // The same scores, of which only the largest of every row, its position and the second largest leave the registers.
   void (*top2_f32)(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
                    int64_t d, float* best, int32_t* position, float* second);
@@ -126,8 +127,8 @@ struct Kernels {
 
   // 4-bit codes against the byte tables of up to kSharedQueries queries. Where there is one group, bits 32 to 63 mean
   // nothing. sums[q][64] gets the sums of the table entries in the order of `sum_slot` (nothing where no row of it
-  // reaches); bit r of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes: sums
-  // fit 16 bits.
+  // reaches); bit r of masks[q] says whether that of row r is at least thresholds[q]. At most kMaxFourBitBytes bytes:
+  // sums fit 16 bits.
   void (*reach_u4)(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
                    int queries, uint64_t* masks, uint16_t* sums);
 

@@ -22,7 +22,8 @@ class MedoidSearch {
   // matrix: (n, n) symmetric, finite, kept by the caller. medoids: k different points, 1 <= k <= n.
   MedoidSearch(const float* matrix, int64_t n, const int64_t* medoids, int64_t k);
 
-  // Goes on until a whole round brought no swap, or `candidates` more have been scored or `swaps` made; true when settled.
+  // Goes on until a whole round brought no swap, or `candidates` more have been scored or `swaps` made; true when
+  // settled.
   bool run(int64_t candidates, int64_t swaps);
 
   int64_t n() const { return n_; }
@@ -42,9 +43,9 @@ class MedoidSearch {
   double loss_ = 0;
   std::vector<int64_t> medoids_;
   std::vector<uint8_t> is_medoid_;
-  std::vector<int32_t> near_, second_;       // slots in medoids_
-  std::vector<float> near_d_, second_d_;     // infinity where k = 1
-  std::vector<double> removal_;              // how much the loss grows when a medoid goes, per slot
+  std::vector<int32_t> near_, second_;    // slots in medoids_
+  std::vector<float> near_d_, second_d_;  // infinity where k = 1
+  std::vector<double> removal_;           // how much the loss grows when a medoid goes, per slot
 
   const float* row(int64_t i) const { return matrix_ + i * n_; }
   Swap best_swap(int64_t candidate) const;

@@ -11,13 +11,15 @@ int num_threads();
 void set_num_threads(int n);
 
 // Keeps the kernels that the calling thread starts on this thread (or lets them spread again): for callers with threads
-// of their own. `alone` says whether a call of parallel_for would stay on the calling thread for this or another reason.
+// of their own. `alone` says whether a call of parallel_for would stay on the calling thread for this or another
+// reason.
 void stay_on_this_thread(bool stay);
 bool alone();
 
-// Long loops ask now and then whether the user wants them to end. `check` is called on the process's main thread only, no
-// more often than every 50 ms, and throws to end the loop; the binding installs one that answers Ctrl-C. parallel_for
-// asks after every piece that the calling thread has done. Other long loops call check_interrupt themselves.
+// Long loops ask now and then whether the user wants them to end. `check` is called on the process's main thread only,
+// no more often than every 50 ms, and throws to end the loop; the binding installs one that answers Ctrl-C.
+// parallel_for asks after every piece that the calling thread has done. Other long loops call check_interrupt
+// themselves.
 void set_interrupt_check(void (*check)());
 void check_interrupt();
 

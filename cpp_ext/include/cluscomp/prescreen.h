@@ -1,9 +1,9 @@
-// Exact top-k over float rows with an 8-bit prescreen: the prescreen bounds every row's score from above, and only rows whose
-// bound reaches the k-th best score so far are read and scored. Results equal a scan of all rows, bit for bit, at
+// Exact top-k over float rows with an 8-bit prescreen: the prescreen bounds every row's score from above, and only rows
+// whose bound reaches the k-th best score so far are read and scored. Results equal a scan of all rows, bit for bit, at
 // about a quarter of its memory traffic.
 //
-// The layout is the same on every instruction set, so that a prescreen can be stored: values [panels][d4][16][4] bytes in
-// 1..127 (64 is zero), terms [panels][4][16] floats (see IntFilter), panels of 16 rows.
+// The layout is the same on every instruction set, so that a prescreen can be stored: values [panels][d4][16][4] bytes
+// in 1..127 (64 is zero), terms [panels][4][16] floats (see IntFilter), panels of 16 rows.
 #pragma once
 
 #include "cluscomp/assign.h"
@@ -14,8 +14,8 @@ namespace cluscomp {
 struct PrescreenView {
   const uint8_t* values;
   const float* terms;
-  const float* mean;    // (d) subtracted from rows and queries before quantising
-  float largest_norm;   // no row is longer; covers the rounding of float32 scores
+  const float* mean;   // (d) subtracted from rows and queries before quantising
+  float largest_norm;  // no row is longer; covers the rounding of float32 scores
 };
 
 // Bytes and floats that the prescreen of n rows takes.
@@ -27,7 +27,7 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
 
 // scores (nq, k) and positions (nq, k) = row numbers, as search_lists over one list gives them. skip: (n) or null.
 // Returns how many rows were scored, over all queries.
-int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq, Metric metric,
-                      int64_t k, const uint8_t* skip, float* scores, int64_t* positions);
+int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq,
+                         Metric metric, int64_t k, const uint8_t* skip, float* scores, int64_t* positions);
 
 }  // namespace cluscomp

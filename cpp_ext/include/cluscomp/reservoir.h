@@ -1,5 +1,5 @@
-// The best k of a long stream of hits: they gather until a quarter more wait, then all but k go at once. A hit costs less
-// than in a heap (topk.h); the threshold rises in steps. The order is that of TopK.
+// The best k of a long stream of hits: they gather until a quarter more wait, then all but k go at once. A hit costs
+// less than in a heap (topk.h); the threshold rises in steps. The order is that of TopK.
 #pragma once
 
 #include "cluscomp/topk.h"

@@ -15,9 +15,7 @@ struct RowsView {
   int64_t stride_in_elements;
 
   int64_t element_size() const { return type == RowType::f32 ? 4 : 2; }
-  const void* row(int64_t i) const {
-    return static_cast<const char*>(data) + i * stride_in_elements * element_size();
-  }
+  const void* row(int64_t i) const { return static_cast<const char*>(data) + i * stride_in_elements * element_size(); }
   // The same rows seen through `width` columns from `first` on (a sub-space of a product quantizer).
   RowsView columns(int64_t first, int64_t width) const {
     return {static_cast<const char*>(data) + first * element_size(), type, n, width, stride_in_elements};

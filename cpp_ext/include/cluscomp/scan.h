@@ -52,7 +52,7 @@ struct Lists {
   const int64_t* offsets;  // (n_lists + 1): rows of list l are [offsets[l], offsets[l + 1])
   const void* positions;   // row -> position, int32 or int64; null: the row number
   bool wide_positions;
-  const uint8_t* skip;     // (rows) 1 = deleted; or null
+  const uint8_t* skip;  // (rows) 1 = deleted; or null
 
   int64_t position(int64_t row) const {
     if (!positions) return row;
@@ -83,11 +83,11 @@ struct FourBitCodes {
   float sign() const { return metric == Metric::ip ? 1.0f : -1.0f; }
 };
 
-// `search_lists` over interleaved 4-bit codes; unless rough, scores are those of pq_scorer, bit for bit. Lists are read once
-// for all queries that probe them. bases: (nq, n_probes) <q, centroid> of the probed lists, or null.
-void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries, int64_t nq,
-                        const int32_t* probes, const float* bases, int64_t n_probes, int64_t k, float* scores,
-                        int64_t* positions);
+// `search_lists` over interleaved 4-bit codes; unless rough, scores are those of pq_scorer, bit for bit. Lists are read
+// once for all queries that probe them. bases: (nq, n_probes) <q, centroid> of the probed lists, or null.
+void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries,
+                        int64_t nq, const int32_t* probes, const float* bases, int64_t n_probes, int64_t k,
+                        float* scores, int64_t* positions);
 
 // The best k (nq, k) of given rows, candidates (nq, c) of which -1 is none; missing ones are (-infinity, -1).
 void rescore(const ScorerFactory& factory, const float* queries, int64_t nq, int64_t d, const int64_t* candidates,

@@ -1,8 +1,9 @@
 // Sparse rows (CSR) against dense centroids by inner product, exactly: nothing of size n x k or n x d is made.
 //
-// float32 sums over the non-zeros of a row score 64 centroids at a time; those within the rounding error of the best are
-// decided in float64, the lowest index winning a tie. A row may be skipped: by Cauchy-Schwarz no score can have grown by
-// more than |x| times the centroid's movement, so a row whose own centroid still leads the bound on all others keeps it.
+// float32 sums over the non-zeros of a row score 64 centroids at a time; those within the rounding error of the best
+// are decided in float64, the lowest index winning a tie. A row may be skipped: by Cauchy-Schwarz no score can have
+// grown by more than |x| times the centroid's movement, so a row whose own centroid still leads the bound on all others
+// keeps it.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,10 @@ class SparseAssigner {
  public:
   SparseAssigner(const float* centroids, int64_t k, int64_t d);
 
-  // labels (n) in and out when `others` is given, else out; scores (n): inner products. others (n) or null: upper bounds
-  // on the score of every centroid but the row's own, in and out; infinity where nothing is known. norms (n): |x|.
-  // moved (k) or null: how far each centroid moved since `others` was written. Returns the number of rows scored in full.
+  // labels (n) in and out when `others` is given, else out; scores (n): inner products. others (n) or null: upper
+  // bounds on the score of every centroid but the row's own, in and out; infinity where nothing is known. norms (n):
+  // |x|. moved (k) or null: how far each centroid moved since `others` was written. Returns the number of rows scored
+  // in full.
   int64_t assign(const SparseRows& x, const double* norms, const double* moved, int32_t* labels, float* scores,
                  float* others) const;
 

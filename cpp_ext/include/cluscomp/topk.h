@@ -34,9 +34,7 @@ class TopK {
   int64_t k() const { return static_cast<int64_t>(k_); }
   bool full() const { return hits_.size() == k_; }
   // No hit with a lower score can enter any more.
-  float threshold() const {
-    return !full() ? -std::numeric_limits<float>::infinity() : hits_.front().score;
-  }
+  float threshold() const { return !full() ? -std::numeric_limits<float>::infinity() : hits_.front().score; }
   void push(float score, int64_t position) {
     const Hit hit{score, position};
     if (hits_.size() < k_) {

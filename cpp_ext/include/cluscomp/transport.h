@@ -1,9 +1,10 @@
-// One step of entropic optimal transport (Sinkhorn) over blocks of rows. No plan is stored: every sweep forms its entries
+// One step of entropic optimal transport (Sinkhorn) over blocks of rows. No plan is stored: every sweep forms its
+// entries
 //     P[i][j] = 2^(row[i] + column[j] - scale * cost[i][j])
 // a few rows at a time, each entry once: the row's sum gives its weight, and weighted entries go to the column sums.
 //
-// A row keeps the pair (stable[i], weight[i]) with 2^row[i] = 2^stable[i] * weight[i]; stable[i] moves only when the sum
-// of 2^(stable[i] + column[j] - scale * cost) leaves [2^-40, 2^40], so that float32 never over- or underflows.
+// A row keeps the pair (stable[i], weight[i]) with 2^row[i] = 2^stable[i] * weight[i]; stable[i] moves only when the
+// sum of 2^(stable[i] + column[j] - scale * cost) leaves [2^-40, 2^40], so that float32 never over- or underflows.
 // Partial sums are made for chunks of chunk_rows() rows and added in row order: the same bits for any thread count.
 #pragma once
 
@@ -29,8 +30,8 @@ class Transport {
     int64_t count;        // k or k + 1
   };
   struct RowState {
-    double* stable;       // (n), NaN where unknown
-    double* weight;       // (n)
+    double* stable;  // (n), NaN where unknown
+    double* weight;  // (n)
   };
 
   // New row weights for the rows [begin, end), and sums (count) += the columns' sums. mass (n) >= 0: what a row gives.

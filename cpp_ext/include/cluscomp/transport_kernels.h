@@ -1,9 +1,9 @@
 // Kernels of entropic optimal transport. A plan entry is 2^(shift[j] + row_shift[r] - scale * cost[r][j]): exponents
 // are formed in float64 (one fused step), the power in float32.
 //
-// The power: 2^t = 2^i * p(t - i) with i = t rounded to nearest even in float64, so that large exponents lose nothing, and p
-// a polynomial of degree 6 in float32; relative error below 1.2e-7, the same bits at all levels. t is cut at 127; below
-// -126.5 the power is 0.
+// The power: 2^t = 2^i * p(t - i) with i = t rounded to nearest even in float64, so that large exponents lose nothing,
+// and p a polynomial of degree 6 in float32; relative error below 1.2e-7, the same bits at all levels. t is cut at 127;
+// below -126.5 the power is 0.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct TransportKernels {
   void (*add_rows)(const float* entry, int64_t ld, int rows, int64_t k, const float* weight, double* acc);
   // max_j shift[j] - scale * cost[j], and its lowest position.
   double (*best)(const float* cost, int64_t k, const double* shift, double scale, int64_t* position);
-  // most[j] = max(most[j], row_shift[r] - scale * cost[r * ld + j]) over all rows; most has room up to a multiple of 16.
+  // most[j] = max(most[j], row_shift[r] - scale * cost[r * ld + j]) over all rows; most has room up to a multiple
+  // of 16.
   void (*raise)(const float* cost, int64_t ld, int rows, int64_t k, const double* row_shift, double scale,
                 double* most);
 };

@@ -1,8 +1,8 @@
 // Agglomerative clustering by Ward's method of many short runs of rows (the tokens of documents), one run a thread.
 //
 // Merges are those of float64 arithmetic, by ascending height; among pairs of equal height any may come first, as in
-// scipy.cluster.hierarchy.linkage(..., "ward"). Points go through ward_gram.h (4 n^2 bytes a run). cosine_condensed has no
-// points behind it and takes a nearest-neighbour chain on a float64 matrix of squared distances (8 n^2 bytes), whose
+// scipy.cluster.hierarchy.linkage(..., "ward"). Points go through ward_gram.h (4 n^2 bytes a run). cosine_condensed has
+// no points behind it and takes a nearest-neighbour chain on a float64 matrix of squared distances (8 n^2 bytes), whose
 // distances come from float32 products first; where two of them are closer than a measured tolerance
 // (ward_distances.cpp), all distances of that run are taken anew in float64.
 #pragma once
@@ -22,9 +22,9 @@ struct Runs {
 };
 
 // The merges of a run, by ascending height, stand at [starts[i], stops[i] - 1): pairs (a, b) of rows counted from
-// starts[i], a < b, each standing for the cluster it is in; afterwards b stands for both. Other elements are left alone.
-// heights: the Ward distance, sqrt(2 |A| |B| / (|A| + |B|)) |mean A - mean B|.
-// Returns the number of runs that needed float64.
+// starts[i], a < b, each standing for the cluster it is in; afterwards b stands for both. Other elements are left
+// alone. heights: the Ward distance, sqrt(2 |A| |B| / (|A| + |B|)) |mean A - mean B|. Returns the number of runs that
+// needed float64.
 int64_t ward_merges(const RowsView& x, const Runs& runs, WardInput input, int32_t* merges, double* heights);
 
 // Cuts each run into at most counts[i] clusters (at least 1), all merges of equal height or none, as
