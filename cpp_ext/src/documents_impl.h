@@ -75,7 +75,13 @@ struct DocumentsImpl {
   }
 
   static constexpr DocumentKernels table() {
-    return {list_maxima<uint16_t>, list_maxima<int32_t>, round_entries, add_entries, raise_bounds};
+    return {
+        .list_maxima_u16 = list_maxima<uint16_t>,
+        .list_maxima_i32 = list_maxima<int32_t>,
+        .round_entries = round_entries,
+        .add_entries = add_entries,
+        .raise_bounds = raise_bounds,
+    };
   }
 
  private:

@@ -81,7 +81,8 @@ struct IntFilterImpl {
 
   template <class Acc>
   static constexpr IntFilter table() {
-    return {Acc::kRowMax, Acc::kCentroidMax, Acc::kOffset, filter_i8<Acc>};
+    return {
+        .row_max = Acc::kRowMax, .centroid_max = Acc::kCentroidMax, .offset = Acc::kOffset, .bounds = filter_i8<Acc>};
   }
 };
 

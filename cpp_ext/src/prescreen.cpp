@@ -18,7 +18,9 @@ constexpr int64_t kTileRows = 512;   // rows bounded at once: 32 x 512 bounds st
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // 7 bits for the rows: with 8 bits for the query, no instruction set saturates (kernels_avx2.cpp).
-IntFilter stored_filter(const Kernels& kern) { return {127, 63, 64, kern.fine.bounds}; }
+IntFilter stored_filter(const Kernels& kern) {
+  return {.row_max = 127, .centroid_max = 63, .offset = 64, .bounds = kern.fine.bounds};
+}
 
 // The queries of one block, quantised.
 struct QueryBlock {

@@ -114,7 +114,9 @@ struct TransportImpl {
     }
   }
 
-  static constexpr TransportKernels table() { return {exp_rows, add_rows, best, raise}; }
+  static constexpr TransportKernels table() {
+    return {.exp_rows = exp_rows, .add_rows = add_rows, .best = best, .raise = raise};
+  }
 };
 
 }  // namespace

@@ -193,8 +193,23 @@ struct WardImpl {
   }
 
   static constexpr WardKernels table() {
-    return {nearest, merge,    add,    cosines,     add_f32,         round_columns, gram_i16, single_heights,
-            heights, smallest, limits, weighted_l2, weighted_l2_row, add_f64,       add_rows};
+    return {
+        .nearest = nearest,
+        .merge = merge,
+        .add = add,
+        .cosines = cosines,
+        .add_f32 = add_f32,
+        .round_columns = round_columns,
+        .gram_i16 = gram_i16,
+        .single_heights = single_heights,
+        .heights = heights,
+        .smallest = smallest,
+        .limits = limits,
+        .weighted_l2 = weighted_l2,
+        .weighted_l2_row = weighted_l2_row,
+        .add_f64 = add_f64,
+        .add_rows = add_rows,
+    };
   }
 };
 
