@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from cluscomp.clustering.balanced.report import scanned_rows
-from cluscomp.indexes.build.sizes import file_part
+from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.segments.segment import list_sizes
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES
-from cluscomp.indexes.storage.manifest import FORMAT_VERSION, FileEntry
+from cluscomp.indexes.storage.manifest import FORMAT_VERSION, FileEntry, Manifest
+from cluscomp.indexes.storage.origin import Origin
+from cluscomp.indexes.storage.parts import file_part
 from cluscomp.indexes.storage.saving import StoredArray, stored_arrays
-
-if TYPE_CHECKING:
-    from cluscomp.indexes.base import StoredIndex
 
 PARTS = (
     "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
@@ -23,7 +24,52 @@ PARTS = (
 _ANY_CHECKSUM = "0" * 64
 
 
-def folder_bytes(index: StoredIndex) -> dict[str, int]:
+class Described(Protocol):
+    """What is read of an index."""
+
+    spec: IndexSpec
+    pipeline: Pipeline
+    key: str
+    dim: int
+    metric: str
+    seed: int
+    settings: dict[str, Any]
+
+    def __len__(self) -> int: ...
+
+    @property
+    def segments(self) -> Sequence[Any]: ...
+
+    @property
+    def n_deleted(self) -> int: ...
+
+    @property
+    def is_trained(self) -> bool: ...
+
+    @property
+    def id_kind(self) -> str | None: ...
+
+    @property
+    def code_size(self) -> int: ...
+
+    @property
+    def encoder(self) -> dict[str, Any] | None: ...
+
+    @property
+    def nprobe(self) -> int: ...
+
+    @property
+    def origin(self) -> Origin | None: ...
+
+    @property
+    def extra_files(self) -> tuple[str, ...]: ...
+
+    def extra_file(self, name: str) -> Any: ...
+
+    def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest: ...
+
+
+def folder_bytes(index: Described) -> dict[str, int]:
     """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the
     folder.
 
@@ -43,12 +89,12 @@ def folder_bytes(index: StoredIndex) -> dict[str, int]:
     return sizes | {"total": sum(sizes.values())}
 
 
-def other_files(index: StoredIndex) -> dict[str, int]:
+def other_files(index: Described) -> dict[str, int]:
     """Bytes of each file that was stored with the index and is not an array."""
     return {name: index.extra_file(name).stat().st_size for name in index.extra_files}
 
 
-def describe(index: StoredIndex, *, nprobe: int | None = None) -> dict[str, Any]:
+def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
     """All facts about an index as JSON values. nprobe: for the rows that a query reads (`list_balance`)."""
     sizes = folder_bytes(index)
     n_live = len(index)
@@ -112,7 +158,7 @@ def _search_defaults(index: Any) -> dict[str, int]:
     return defaults
 
 
-def list_balance(index: StoredIndex, nprobe: int | None = None) -> dict[str, Any] | None:
+def list_balance(index: Described, nprobe: int | None = None) -> dict[str, Any] | None:
     """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
 
     cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when
@@ -141,7 +187,7 @@ def list_balance(index: StoredIndex, nprobe: int | None = None) -> dict[str, Any
 _PROBED_CENTROIDS = 2048
 
 
-def _scanned(index: StoredIndex, sizes: np.ndarray, nprobe: int) -> dict[str, Any]:
+def _scanned(index: Described, sizes: np.ndarray, nprobe: int) -> dict[str, Any]:
     partition = index.pipeline.partition
     assert partition is not None
     some = np.linspace(0, sizes.size - 1, min(sizes.size, _PROBED_CENTROIDS)).astype(np.int64)
@@ -153,7 +199,7 @@ def _scanned(index: StoredIndex, sizes: np.ndarray, nprobe: int) -> dict[str, An
     return {"nprobe": nprobe, "mean": mean, "p50": median, "p99": most}
 
 
-def _manifest_bytes(index: StoredIndex, arrays: list[StoredArray]) -> int:
+def _manifest_bytes(index: Described, arrays: list[StoredArray]) -> int:
     """Size of manifest.json: of the file if the index is as opened, else of what `save` would write."""
     origin = index.origin
     if origin is not None and origin.says(index.manifest(origin.manifest.files, origin.manifest.extra_files)):

@@ -22,29 +22,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cluscomp.errors import EmptyInputError, UsageError, require
+from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.keys.grammar import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
 from cluscomp.indexes.segments.id_lookup import live_rows
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.stages.balanced_ivf import BalancedIvf
 from cluscomp.indexes.stages.code_layout import plain_codes
-from cluscomp.indexes.stages.codecs import Codec
+from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.ivf import Ivf
 from cluscomp.indexes.stages.learned_codec import LearnedStep
 from cluscomp.indexes.stages.transforms import NormalizeStep, Step
 
-if TYPE_CHECKING:
-    from cluscomp.indexes.index import Index
-
 TEXT_IDS = ("fail", "rows")
 
 
-def to_faiss(index: Index, *, text_ids: str = "fail") -> Any:
+def to_faiss(index: StoredIndex, *, text_ids: str = "fail") -> Any:
     """Copy an index into faiss; see `Index.to_faiss`.
 
     Raises UsageError (text ids), EmptyInputError (no rows), NotTrainedError, OptionalDependencyError.
@@ -74,7 +72,7 @@ def to_faiss(index: Index, *, text_ids: str = "fail") -> Any:
 class _LiveRows:
     """Rows that are not deleted, numbered 0, 1, ... over all segments in order of adding."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: StoredIndex) -> None:
         self.segments = index.segments
         self.live = [live_rows(segment) for segment in self.segments]
         self.n = sum(len(rows) for rows in self.live)
@@ -94,7 +92,7 @@ class _LiveRows:
         return np.concatenate([array_of(s)[live] for s, live in zip(self.segments, self.live, strict=True)])
 
 
-def _core(faiss: ModuleType, index: Index, rows: _LiveRows) -> Any:
+def _core(faiss: ModuleType, index: StoredIndex, rows: _LiveRows) -> Any:
     """Partition and codec."""
     pipeline = index.pipeline
     if pipeline.partition is None:
@@ -244,7 +242,7 @@ IVF_FORMS: dict[type, Callable[..., Any]] = {
 }
 
 
-def _with_transforms(faiss: ModuleType, index: Index, core: Any) -> Any:
+def _with_transforms(faiss: ModuleType, index: StoredIndex, core: Any) -> Any:
     steps = index.pipeline.steps
     if not steps:
         return core
@@ -283,7 +281,7 @@ def _pre_transform(faiss: ModuleType, dim: int, chain: list[Any], core: Any) -> 
     return index
 
 
-def _with_refine(faiss: ModuleType, index: Index, base: Any, rows: _LiveRows) -> Any:
+def _with_refine(faiss: ModuleType, index: StoredIndex, base: Any, rows: _LiveRows) -> Any:
     codec = index.pipeline.refine
     if codec is None:
         return base

@@ -54,16 +54,17 @@ def split_losses(
 
     coarse = exact
     if index.spec.partition is not None:
-        coarse = restricted(_in_lists(index, queries, parameters.get("nprobe")))
-    found = candidates(index, queries, k, **parameters)
+        coarse = restricted(_in_lists(index, queries, parameters.get("nprobe", index.nprobe)))
+    effort = {name: parameters.get(name, getattr(index, name)) for name in ("nprobe", "refine_factor")}
+    found = candidates(index.pipeline, index.segments, queries, k, **effort)
     if found is None:
         return LossSplit(minus(exact, coarse), minus(coarse, answered), dict.fromkeys(exact, 0.0))
     rescored = restricted(_among(found, len(documents)))
     return LossSplit(minus(exact, coarse), minus(coarse, rescored), minus(rescored, answered))
 
 
-def _in_lists(index: Any, queries: np.ndarray, nprobe: int | None) -> Allowed:
-    labels, probes = list_of_rows(index), probed_lists(index, queries, nprobe)
+def _in_lists(index: Any, queries: np.ndarray, nprobe: int) -> Allowed:
+    labels, probes = list_of_rows(index.segments), probed_lists(index.pipeline, queries, nprobe)
 
     def allowed(block: slice) -> np.ndarray:
         visited = np.zeros((len(probes[block]), index.spec.nlist), dtype=bool)

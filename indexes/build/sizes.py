@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from cluscomp.indexes.keys.grammar import PQ, IndexSpec
-from cluscomp.indexes.segments.segment import position_dtype, segment_arrays
+from cluscomp.indexes.segments.segment import segment_arrays
 from cluscomp.indexes.stages.pipeline import MIN_TRAINING_SAMPLE, Pipeline, training_rows
 from cluscomp.indexes.stages.prescreen import prescreen_arrays, prescreen_block_rows
 from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.parts import SEGMENT_PARTS, parameter_part
 
 LABEL_BYTES = 4
 ORDER_BYTES = 8
@@ -99,39 +100,3 @@ def code_row_bytes(spec: IndexSpec, dim: int) -> int:
     """Bytes of the code of one row, as `Index.code_size`."""
     codec = Pipeline(spec, dim, "ip", 0).codec
     return int(codec.code_width * np.dtype(codec.code_dtype).itemsize)
-
-
-def position_bytes(n_rows: int) -> int:
-    """Bytes of one position in a partitioned segment."""
-    return np.dtype(position_dtype(n_rows)).itemsize
-
-
-SEGMENT_PARTS = {
-    "codes": "codes",
-    "offsets": "list_offsets",
-    "positions": "positions",
-    "doc_offsets": "doc_offsets",
-    "lists": "list_numbers",
-    "refine": "refine",
-    "shadow_values": "shadow",
-    "shadow_terms": "shadow",
-    "shadow_frame": "shadow",
-    "ids": "ids",
-    "ids_text": "ids",
-    "ids_offsets": "ids",
-    "deleted": "tombstones",
-}
-"""Array of a segment -> part of the folder that it is counted under."""
-
-
-def parameter_part(stage: str, parameter: str) -> str:
-    """Part of the folder that an array of a trained stage is counted under."""
-    if stage.startswith("transform"):
-        return "rotation"
-    return {"partition": "centroids", "refine": "refine"}.get(stage, "codebooks")
-
-
-def file_part(name: str) -> str:
-    """Part of the folder that an array file is counted under, from its name."""
-    stage, array = name.split(".")[:2]
-    return SEGMENT_PARTS[array] if stage.startswith("segment") else parameter_part(stage, array)

@@ -24,14 +24,14 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks
 from cluscomp.errors import DimensionError, EmptyInputError, UsageError
+from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
 from cluscomp.indexes.build.id_stream import IdStream
 from cluscomp.indexes.build.sizes import segment_bytes, temporary_bytes, trained_bytes
 from cluscomp.indexes.index import Index
 from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype
-from cluscomp.indexes.stages.code_layout import arrange_file
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows
-from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, write_prescreen
+from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS
 from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
 from cluscomp.indexes.storage.manifest import FileEntry
 from cluscomp.indexes.storage.saving import parameter_arrays, segment_file, write_stored

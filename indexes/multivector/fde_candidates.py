@@ -8,14 +8,16 @@ shapes tried on SciFact, (20, 3, 16) kept the most with 100 candidates (docs/mul
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.indexes.factory import index_factory
+from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import Hits, best_hits
-from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.segments.ids import RangeIds
+from cluscomp.indexes.segments.search import Hits, best_hits, search_segments
+from cluscomp.indexes.segments.segment import Segment, encode_segment
+from cluscomp.indexes.stages.pipeline import Pipeline, sample_rows, training_rows
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.fde import Side, fde_encode
 from cluscomp.multivector.ragged import document_blocks
@@ -34,7 +36,7 @@ def scan_by_fde(
     encodings = _encodings(pipeline, segment)
     asked = _encoded(pipeline, queries.rows, queries.lengths, "query")
     wanted = min(max(candidates, k) + segment.n_deleted, segment.n_rows)
-    positions = encodings.search(asked, wanted)[1]
+    positions = encodings.best(asked, wanted)
     if segment.deleted is not None:
         positions = np.where(segment.deleted[positions] == 0, positions, -1)
     scores = segment.searchable(pipeline).scores(queries.rows, queries.offsets, positions)
@@ -44,9 +46,29 @@ def scan_by_fde(
     return best_hits(scores, positions, k)
 
 
-def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> Any:
-    """An index of the encodings of all documents, deleted ones included; made when first used."""
-    made = segment.__dict__.get("_fde")
+@dataclass(frozen=True)
+class Encodings:
+    """The encodings of all documents of a segment, deleted ones included, in 8-bit codes."""
+
+    pipeline: Pipeline
+    codes: Segment
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Encodings:
+        """rows: (n, d) float32."""
+        spec = parse_key("SQ8")
+        pipeline = Pipeline(spec, rows.shape[1], "ip", 0)
+        pipeline.train(sample_rows(rows, training_rows(spec), 0))
+        return cls(pipeline, encode_segment(pipeline, rows, RangeIds(0, len(rows)), np.zeros(1, np.int64)))
+
+    def best(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """Positions (nq, k) of the documents with the largest inner products, best first."""
+        return search_segments(self.pipeline, [self.codes], queries, k, nprobe=1, refine_factor=1).positions
+
+
+def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> Encodings:
+    """Made when first used."""
+    made: Encodings | None = segment.__dict__.get("_fde")
     if made is None:
         documents = segment.searchable(pipeline)
         parts = [
@@ -58,8 +80,7 @@ def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> Any:
             )
             for part in document_blocks(np.diff(segment.doc_offsets), BLOCK_VECTORS)
         ]
-        rows = np.concatenate(parts)
-        made = index_factory("SQ8", rows.shape[1], "ip").train(rows).add(rows)
+        made = Encodings.of(np.concatenate(parts))
         segment.__dict__["_fde"] = made
     return made
 

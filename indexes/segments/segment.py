@@ -21,7 +21,7 @@ from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.code_layout import arrange_codes
-from cluscomp.indexes.stages.codecs import ListView
+from cluscomp.indexes.stages.codec import ListView
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows, Pipeline

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from cluscomp.indexes.checks import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import rerank_candidates
+from cluscomp.indexes.segments.segment import Segment
+from cluscomp.indexes.stages.pipeline import Pipeline
 
-if TYPE_CHECKING:
-    from cluscomp.indexes.index import Index
 
-
-def list_of_rows(index: Index) -> np.ndarray:
+def list_of_rows(segments: Sequence[Segment]) -> np.ndarray:
     """List (n,) int32 of each row by position, in order of adding; zeros without partition."""
-    labels = np.zeros(sum(segment.n_rows for segment in index.segments), dtype=np.int32)
+    labels = np.zeros(sum(segment.n_rows for segment in segments), dtype=np.int32)
     base = 0
-    for segment in index.segments:
+    for segment in segments:
         if segment.positions is not None:
             lists = np.repeat(np.arange(len(segment.offsets) - 1, dtype=np.int32), np.diff(segment.offsets))
             labels[base + segment.positions] = lists
@@ -25,28 +24,26 @@ def list_of_rows(index: Index) -> np.ndarray:
     return labels
 
 
-def probed_lists(index: Index, queries: np.ndarray, nprobe: int | None = None) -> np.ndarray:
+def probed_lists(pipeline: Pipeline, queries: np.ndarray, nprobe: int) -> np.ndarray:
     """Lists (nq, nprobe) int32 that a search visits, best first; zeros without partition."""
-    rows = rows_of_dim(as_matrix(queries), index.dim, "queries", check_finite=True)
-    pipeline = index.pipeline
+    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", check_finite=True)
     if pipeline.partition is None:
         return np.zeros((len(rows), 1), dtype=np.int32)
     projected = pipeline.project_queries(pipeline.base_rows(rows))
-    return pipeline.partition.probe(projected, nprobe or index.nprobe).lists
+    return pipeline.partition.probe(projected, nprobe).lists
 
 
 def candidates(
-    index: Index, queries: np.ndarray, k: int, *, nprobe: int | None = None, refine_factor: int | None = None
+    pipeline: Pipeline,
+    segments: Sequence[Segment],
+    queries: np.ndarray,
+    k: int,
+    *,
+    nprobe: int,
+    refine_factor: int,
 ) -> np.ndarray | None:
     """Positions (nq, c) of the rows that the rerank scores again, -1 where missing; None without rerank."""
-    if index.pipeline.refine is None:
+    if pipeline.refine is None:
         return None
-    rows = rows_of_dim(as_matrix(queries), index.dim, "queries", check_finite=True)
-    return rerank_candidates(
-        index.pipeline,
-        index.segments,
-        rows,
-        k,
-        nprobe=nprobe or index.nprobe,
-        refine_factor=refine_factor or index.refine_factor,
-    )
+    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", check_finite=True)
+    return rerank_candidates(pipeline, segments, rows, k, nprobe=nprobe, refine_factor=refine_factor)

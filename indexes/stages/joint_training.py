@@ -13,7 +13,7 @@ import numpy as np
 
 from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.keys.grammar import OPQ, PQ
-from cluscomp.indexes.stages.codecs import Codec
+from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.ivf import Ivf
 from cluscomp.indexes.stages.transforms import OPQ_ITERATIONS, Step
 

@@ -1,9 +1,10 @@
 """Learned codecs in an index: `RepCONC(folder)`.
 
 The key names a folder; what the index stores is the arrays of the folder, so that it never needs the folder
-again. `resolve` reads the folder when an index is made, `bind` finds the shapes in the listing of an index
-that is opened. Both put the codec's rotation in front of the partition, as a step that the key does not name:
-lists, codes and probes then live in one space, and queries reach it through the query adapter.
+again. `resolve` reads the folder when an index is made, `bind` (storage/learned_shape.py) finds the shapes in
+the listing of an index that is opened. Both put the codec's rotation in front of the partition, as a step
+that the key does not name: lists, codes and probes then live in one space, and queries reach it through the
+query adapter.
 
 The codebooks are never trained again: training learns the lists alone, and codes are those of the rows, not
 of residuals.
@@ -11,16 +12,14 @@ of residuals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress
-from cluscomp.errors import CorruptIndexError, NotTrainedError, UsageError
+from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.grammar import CodecSpec, IndexSpec, LearnedShape, RepCONC, TransformSpec
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.storage.manifest import FileEntry
 from cluscomp.quantization.learned import LearnedCodec, QueryMap
 from cluscomp.quantization.linear import multiply_rows
 
@@ -63,45 +62,13 @@ def resolve(spec: IndexSpec) -> IndexSpec:
         adapter=codec.has_adapter,
         metric=codec.metric,
     )
-    return _with_shape(spec, spec.codec, shape, codec)
+    return with_shape(spec, spec.codec, shape, codec)
 
 
-def bind(spec: IndexSpec, files: Mapping[str, FileEntry], where: str) -> IndexSpec:
-    """The spec of an index whose folder lists `files`; unchanged without a learned codec.
-
-    Raises CorruptIndexError where the files of the codec are not listed.
-    """
-    if not isinstance(spec.codec, RepCONC):
-        return spec
-    rotation = f"transform{len(spec.transforms) - spec.has_leading_norm}"
-    try:
-        m, centroids, _ = _shape(files["codec.document_centroids.npy"], 3)
-        d_out, dim = _shape(files[f"{rotation}.rotation.npy"], 2)
-    except KeyError as exc:
-        raise CorruptIndexError(
-            f"{where} does not list {exc.args[0]} with its shape, which {spec.codec} needs; the index is "
-            "damaged: restore a copy or rebuild it"
-        ) from exc
-    shape = LearnedShape(
-        dim=dim,
-        d_out=d_out,
-        m=m,
-        nbits=centroids.bit_length() - 1,
-        two_sets="codec.query_centroids.npy" in files,
-        adapter=f"{rotation}.adapter_weight.npy" in files,
-    )
-    return _with_shape(spec, spec.codec, shape, None)
-
-
-def _shape(entry: FileEntry, lengths: int) -> tuple[int, ...]:
-    if entry.shape is None or len(entry.shape) != lengths or 0 in entry.shape:
-        raise KeyError("an array of the codec")
-    return entry.shape
-
-
-def _with_shape(
+def with_shape(
     spec: IndexSpec, codec: RepCONC, shape: LearnedShape, source: LearnedCodec | None
 ) -> IndexSpec:
+    """The spec with the rotation of its learned codec as the last transform."""
     rotation = LearnedRotation(shape, str(codec), source)
     return replace(spec, transforms=(*spec.transforms, rotation), codec=RepCONC(codec.folder, shape, source))
 

@@ -20,7 +20,8 @@ from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError, UnknownKeyError
 from cluscomp.indexes.keys.grammar import PQ, IndexSpec
-from cluscomp.indexes.stages.codecs import Codec, make_codec
+from cluscomp.indexes.stages.codec import Codec
+from cluscomp.indexes.stages.codecs import make_codec
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters

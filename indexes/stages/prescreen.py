@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.stages.parameters import ArraySpec
-from cluscomp.indexes.storage.stream import ArrayStream
 
 PRESCREEN_ARRAYS = ("shadow_values", "shadow_terms", "shadow_frame")
 _PANEL_ROWS = 16
@@ -61,31 +59,9 @@ def prescreen_block_rows(dim: int, block_bytes: int) -> int:
 def build_prescreen(rows: np.ndarray, metric: str) -> Prescreen:
     """Prescreen of rows (n, dim) float32 or float16 for metric "ip" or "l2"."""
     blocks = list(iter_blocks(len(rows), _MAX_BLOCK_ROWS))
-    mean = _mean(rows.__getitem__, blocks, rows.shape[1])
+    mean = blockwise_mean(rows.__getitem__, blocks, rows.shape[1])
     values, terms, norms = zip(*(native.build_prescreen(rows[b], mean, metric) for b in blocks), strict=True)
-    return Prescreen(np.concatenate(values), np.concatenate(terms), _frame(mean, max(norms)))
-
-
-def write_prescreen(
-    rows: ArrayStream, paths: Mapping[str, Path], metric: str, block_bytes: int
-) -> dict[str, ArraySpec]:
-    """`build_prescreen` of rows in a finished file, block by block into other files; the same bytes."""
-    dim = rows.row_shape[0]
-    blocks = list(iter_blocks(rows.rows, prescreen_block_rows(dim, block_bytes)))
-    mean, largest = _mean(rows.read, blocks, dim), 0.0
-    specs = prescreen_arrays(rows.rows, dim)
-    streams = {name: ArrayStream(paths[name], specs[name].dtype, ()) for name in PRESCREEN_ARRAYS}
-    try:
-        for block in blocks:
-            values, terms, norm = native.build_prescreen(rows.read(block), mean, metric)
-            streams["shadow_values"].append(values)
-            streams["shadow_terms"].append(terms)
-            largest = max(largest, norm)
-        streams["shadow_frame"].append(_frame(mean, largest))
-        return {name: stream.finish() for name, stream in streams.items()}
-    finally:
-        for stream in streams.values():
-            stream.close()
+    return Prescreen(np.concatenate(values), np.concatenate(terms), prescreen_frame(mean, max(norms)))
 
 
 def search_prescreen(
@@ -99,11 +75,13 @@ def search_prescreen(
     return scores, positions
 
 
-def _frame(mean: np.ndarray, largest_norm: float) -> np.ndarray:
+def prescreen_frame(mean: np.ndarray, largest_norm: float) -> np.ndarray:
+    """The frame (dim + 1,) float32 of `Prescreen`."""
     return np.append(mean, np.float32(largest_norm)).astype(np.float32)
 
 
-def _mean(read: Callable[[slice], np.ndarray], blocks: list[slice], dim: int) -> np.ndarray:
+def blockwise_mean(read: Callable[[slice], np.ndarray], blocks: list[slice], dim: int) -> np.ndarray:
+    """Mean (dim,) float32 of the rows that `read` gives for each block."""
     sums, counts = np.zeros((1, dim)), np.zeros(1)
     for block in blocks:
         labels = np.zeros(block.stop - block.start, dtype=np.int32)

@@ -19,7 +19,7 @@ from cluscomp.indexes.keys.grammar import PQ, SQ4, CodecSpec, RepCONC
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.stages.codecs import ListView
+    from cluscomp.indexes.stages.codec import ListView
     from cluscomp.indexes.stages.ivf import Probes
 
 PQ_ITERATIONS = 25

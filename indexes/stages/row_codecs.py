@@ -14,7 +14,7 @@ from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import search_prescreen
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.stages.codecs import ListView
+    from cluscomp.indexes.stages.codec import ListView
     from cluscomp.indexes.stages.ivf import Probes
 
 FLOAT16_MAX = 65504.0

@@ -32,11 +32,11 @@ from cluscomp.indexes.multivector.segment import DOCUMENT_ARRAYS, DocumentSegmen
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.segments.segment import Segment, segment_arrays
 from cluscomp.indexes.segments.stored import StoredSegment
-from cluscomp.indexes.stages.learned_codec import bind
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline, Stage
 from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, Prescreen
 from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
+from cluscomp.indexes.storage.learned_shape import bind
 from cluscomp.indexes.storage.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cluscomp.indexes import index_factory, open_index, parse_key
+from cluscomp.indexes.build.finishing import arrange_file
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.keys.grammar import PQ
-from cluscomp.indexes.stages.code_layout import arrange_codes, arrange_file, plain_codes
+from cluscomp.indexes.stages.code_layout import arrange_codes, plain_codes
 from cluscomp.indexes.stages.codecs import make_codec
 from cluscomp.indexes.stages.parameters import ArraySpec
 

@@ -72,6 +72,53 @@ def arrows(room: str, source: str) -> list[str]:
     return wrong
 
 
+MAPPED = {"cluscomp": "cluscomp", "indexes": "cluscomp.indexes", "eval": "cluscomp.eval"}
+
+
+def modules(repository: Path) -> dict[str, Path]:
+    """File of every module that is installed, by its dotted name; the root package aside."""
+    found = {}
+    for folder, package in MAPPED.items():
+        for path in sorted((repository / folder).rglob("*.py")):
+            parts = path.relative_to(repository / folder).with_suffix("").parts
+            found[".".join((package, *parts)).removesuffix(".__init__")] = path
+    del found["cluscomp"]
+    return found
+
+
+def module_arrows(known: dict[str, str]) -> dict[str, set[str]]:
+    """Modules that each module imports. known: name -> source."""
+    found = {}
+    for module, source in known.items():
+        targets = {name for _, name in imported_modules(ast.parse(source))}
+        owners = {name if name in known else name.rpartition(".")[0] for name in targets}
+        found[module] = (owners & known.keys()) - {module}
+    return found
+
+
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of a cycle and of what leads to it, or nothing: what is left when all ends are taken off."""
+    left = dict(graph)
+    while ends := [module for module, targets in left.items() if not targets & left.keys()]:
+        for module in ends:
+            del left[module]
+    return sorted(left)
+
+
+def test_the_checker_sees_cycles():
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cluscomp.a import A\n"
+    late = "def f():\n    from cluscomp import a\n"
+    for back in (typed, late):
+        assert cycle(module_arrows({"cluscomp.a": "import cluscomp.b", "cluscomp.b": back}))
+    assert not cycle(module_arrows({"cluscomp.a": "import cluscomp.b", "cluscomp.b": "import cluscomp.c"}))
+
+
+def test_modules_do_not_import_each_other_in_a_circle(repository):
+    """Imports inside functions and of types count too: a circle is one module in two files."""
+    sources = {name: path.read_text(encoding="utf-8") for name, path in modules(repository).items()}
+    assert not cycle(module_arrows(sources))
+
+
 def test_the_checker_sees_wrong_arrows():
     assert arrows("clustering", "from cluscomp.indexes.keys.grammar import parse_key")
     assert arrows("clustering", "def f():\n    import cluscomp.quantization.pca")
