@@ -63,6 +63,7 @@ typecheck: $(STAMPS)/mypy
 	ln -s "$$($(VENV)/bin/python -c 'import os.path, cluscomp._core as m; print(os.path.dirname(m.__file__))')"/_core.pyi \
 	  build/typecheck/cluscomp/
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tests/typing
 
 # Source archive first, then the wheel from it: what the archive lacks, the wheel cannot have. Constraints reach the
 # isolated build through the environment, which is the only way that pip hands them on.

@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import CluscompError
+from cluscomp import errors as errors
+from cluscomp.errors import *  # noqa: F403 - so that type checkers see every error by name
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "assign": "cluscomp.clustering.assign",
     "KMeans": "cluscomp.clustering.kmeans",
+    "train_kmeans": "cluscomp.clustering.kmeans",
     "KMedoids": "cluscomp.clustering.medoids",
     "dissimilarities": "cluscomp.clustering.dissimilarities",
     "sinkhorn": "cluscomp.clustering.transport.sinkhorn",
@@ -28,9 +30,14 @@ _PUBLIC = {
     "Ward": "cluscomp.clustering.ward_estimator",
     "balanced_sample": "cluscomp.clustering.hierarchical",
     "ProductQuantizer": "cluscomp.quantization.product",
+    "LearnedCodec": "cluscomp.quantization.learned",
+    "AnyIndex": "cluscomp.indexes.factory",
+    "Index": "cluscomp.indexes.index",
+    "MultiVectorIndex": "cluscomp.indexes.multivector.index",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
     "build_index": "cluscomp.indexes.build",
+    "plan_build": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
     "fde_encode": "cluscomp.multivector.fde",
@@ -40,7 +47,7 @@ _PUBLIC = {
     "get_num_threads": "cluscomp.native",
 }
 
-__all__ = ["CluscompError", "__version__", *_PUBLIC]
+__all__ = ["__version__", "errors", *errors.__all__, *_PUBLIC]
 
 if TYPE_CHECKING:
     from cluscomp.clustering.assign import assign as assign
@@ -48,25 +55,39 @@ if TYPE_CHECKING:
     from cluscomp.clustering.balanced.kmeans import BalancedKMeans as BalancedKMeans
     from cluscomp.clustering.balanced.report import balance_report as balance_report
     from cluscomp.clustering.dissimilarities import dissimilarities as dissimilarities
-    from cluscomp.clustering.hierarchical import HierarchicalKMeans as HierarchicalKMeans
-    from cluscomp.clustering.hierarchical import balanced_sample as balanced_sample
+    from cluscomp.clustering.hierarchical import (
+        HierarchicalKMeans as HierarchicalKMeans,
+    )
+    from cluscomp.clustering.hierarchical import (
+        balanced_sample as balanced_sample,
+    )
     from cluscomp.clustering.hierarchical_tree import KMeansTree as KMeansTree
     from cluscomp.clustering.kmeans import KMeans as KMeans
+    from cluscomp.clustering.kmeans import train_kmeans as train_kmeans
     from cluscomp.clustering.medoids import KMedoids as KMedoids
     from cluscomp.clustering.spherical import SphericalKMeans as SphericalKMeans
-    from cluscomp.clustering.transport.sinkhorn import sinkhorn as sinkhorn
-    from cluscomp.clustering.transport.sinkhorn import sinkhorn_points as sinkhorn_points
+    from cluscomp.clustering.transport.sinkhorn import (
+        sinkhorn as sinkhorn,
+    )
+    from cluscomp.clustering.transport.sinkhorn import (
+        sinkhorn_points as sinkhorn_points,
+    )
     from cluscomp.clustering.ward_estimator import Ward as Ward
     from cluscomp.encoders import load_encoder as load_encoder
     from cluscomp.indexes.build import build_index as build_index
+    from cluscomp.indexes.build import plan_build as plan_build
+    from cluscomp.indexes.factory import AnyIndex as AnyIndex
     from cluscomp.indexes.factory import index_factory as index_factory
+    from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index
+    from cluscomp.indexes.multivector.index import MultiVectorIndex as MultiVectorIndex
     from cluscomp.lora.merge import merge_adapters as merge_adapters
     from cluscomp.multivector.fde import fde_encode as fde_encode
     from cluscomp.multivector.maxsim import maxsim as maxsim
     from cluscomp.multivector.pooling import pool_tokens as pool_tokens
     from cluscomp.native import get_num_threads as get_num_threads
     from cluscomp.native import set_num_threads as set_num_threads
+    from cluscomp.quantization.learned import LearnedCodec as LearnedCodec
     from cluscomp.quantization.product import ProductQuantizer as ProductQuantizer
 
 

@@ -8,11 +8,17 @@ uint16 array passes the gate).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
+
+if TYPE_CHECKING:
+    import torch
+
+Array: TypeAlias = "np.ndarray | torch.Tensor"
+"""What functions return that run where their rows are: NumPy's array, or a tensor on the GPU of the rows."""
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 _NORMALIZE_VALUES = 1 << 20  # float64 values held at a time by normalize_rows: 8 MB

@@ -9,6 +9,34 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+__all__ = [
+    "CluscompError",
+    "CorruptIndexError",
+    "DTypeError",
+    "DimensionError",
+    "DiskFullError",
+    "DuplicateIdError",
+    "EmptyInputError",
+    "EncoderMismatchError",
+    "ForeignFileError",
+    "IncompleteResultsWarning",
+    "IndexFolderError",
+    "IndexMissingError",
+    "InfeasibleError",
+    "InputError",
+    "MalformedFileError",
+    "MissingInputError",
+    "NewerFormatError",
+    "NonFiniteError",
+    "NotTrainedError",
+    "OptionalDependencyError",
+    "OutputExistsError",
+    "SubsampleWarning",
+    "TooFewRowsError",
+    "UnknownKeyError",
+    "UsageError",
+]
+
 
 class CluscompError(Exception):
     """Root of all errors raised on purpose by this package."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -30,10 +30,11 @@ from cluscomp.indexes.storage.saving import (
 )
 
 DEFAULT_REFINE_FACTOR = 4
-Self = TypeVar("Self", bound="StoredIndex")
+Segment = TypeVar("Segment", bound=StoredSegment)
+Self = TypeVar("Self", bound="StoredIndex[Any]")
 
 
-class StoredIndex:
+class StoredIndex(Generic[Segment]):
     """Segments of stored rows, their ids and settings; `Index` and `MultiVectorIndex` search them.
 
     A row is what has an id: a vector, or all vectors of a document.
@@ -43,7 +44,7 @@ class StoredIndex:
         self.pipeline = Pipeline(spec, dim, metric, seed)
         self.spec, self.key, self.dim, self.metric, self.seed = spec, str(spec), dim, metric, seed
         self.settings: dict[str, Any] = {}
-        self._segments: tuple[Any, ...] = ()
+        self._segments: tuple[Segment, ...] = ()
         self._id_kind: str | None = None
         self._next_id = 0
         self._encoder: dict[str, Any] | None = None
@@ -66,7 +67,7 @@ class StoredIndex:
         return sum(segment.n_deleted for segment in self._segments)
 
     @property
-    def segments(self) -> tuple[Any, ...]:
+    def segments(self) -> tuple[Segment, ...]:
         """The stored rows, one segment for each `add`."""
         return self._segments
 
@@ -256,7 +257,7 @@ class StoredIndex:
             raise CorruptIndexError(f"{where}: the settings of the index make no sense ({exc})") from exc
         self.settings = dict(settings)
 
-    def _append(self, segment: StoredSegment) -> None:
+    def _append(self, segment: Segment) -> None:
         self._id_kind = segment.ids.kind
         self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
         self._segments = (*self._segments, segment)

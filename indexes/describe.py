@@ -53,6 +53,9 @@ class Described(Protocol):
     def code_size(self) -> int: ...
 
     @property
+    def code_bytes_per_document(self) -> float: ...
+
+    @property
     def encoder(self) -> dict[str, Any] | None: ...
 
     @property

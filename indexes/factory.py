@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 from cluscomp.indexes.checks import integer
-from cluscomp.indexes.index import index_class
+from cluscomp.indexes.index import Index, index_class
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.multivector.index import MultiVectorIndex
 from cluscomp.indexes.stages.learned_codec import resolve
 from cluscomp.indexes.storage.manifest import MAX_DIM
 
+AnyIndex: TypeAlias = Index | MultiVectorIndex
+"""An index of either kind, for annotations and `isinstance`."""
 
-def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Any:
+
+def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Index | MultiVectorIndex:
     """Make an empty index: an `Index`, or a `MultiVectorIndex` for keys with a pool, such as
     "Pool16,IVF1024,PQ96".
 

@@ -42,7 +42,7 @@ from cluscomp.indexes.stages.transforms import NormalizeStep, Step
 TEXT_IDS = ("fail", "rows")
 
 
-def to_faiss(index: StoredIndex, *, text_ids: str = "fail") -> Any:
+def to_faiss(index: StoredIndex[Any], *, text_ids: str = "fail") -> Any:
     """Copy an index into faiss; see `Index.to_faiss`.
 
     Raises UsageError (text ids), EmptyInputError (no rows), NotTrainedError, OptionalDependencyError.
@@ -72,7 +72,7 @@ def to_faiss(index: StoredIndex, *, text_ids: str = "fail") -> Any:
 class _LiveRows:
     """Rows that are not deleted, numbered 0, 1, ... over all segments in order of adding."""
 
-    def __init__(self, index: StoredIndex) -> None:
+    def __init__(self, index: StoredIndex[Any]) -> None:
         self.segments = index.segments
         self.live = [live_rows(segment) for segment in self.segments]
         self.n = sum(len(rows) for rows in self.live)
@@ -92,7 +92,7 @@ class _LiveRows:
         return np.concatenate([array_of(s)[live] for s, live in zip(self.segments, self.live, strict=True)])
 
 
-def _core(faiss: ModuleType, index: StoredIndex, rows: _LiveRows) -> Any:
+def _core(faiss: ModuleType, index: StoredIndex[Any], rows: _LiveRows) -> Any:
     """Partition and codec."""
     pipeline = index.pipeline
     if pipeline.partition is None:
@@ -242,7 +242,7 @@ IVF_FORMS: dict[type, Callable[..., Any]] = {
 }
 
 
-def _with_transforms(faiss: ModuleType, index: StoredIndex, core: Any) -> Any:
+def _with_transforms(faiss: ModuleType, index: StoredIndex[Any], core: Any) -> Any:
     steps = index.pipeline.steps
     if not steps:
         return core
@@ -281,7 +281,7 @@ def _pre_transform(faiss: ModuleType, dim: int, chain: list[Any], core: Any) -> 
     return index
 
 
-def _with_refine(faiss: ModuleType, index: StoredIndex, base: Any, rows: _LiveRows) -> Any:
+def _with_refine(faiss: ModuleType, index: StoredIndex[Any], base: Any, rows: _LiveRows) -> Any:
     codec = index.pipeline.refine
     if codec is None:
         return base

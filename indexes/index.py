@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +18,19 @@ from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.search import search_segments, take_ids
-from cluscomp.indexes.segments.segment import encode_segment, list_sizes
+from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
 from cluscomp.indexes.storage.opening import open_folder
+
+if TYPE_CHECKING:
+    import faiss
+
+    from cluscomp.indexes.multivector.index import MultiVectorIndex
 
 __all__ = ["DEFAULT_REFINE_FACTOR", "Index", "open_index"]
 
 
-class Index(StoredIndex):
+class Index(StoredIndex[Segment]):
     """A searchable, compressed collection of vectors under permanent ids.
 
     Made by `index_factory` or `open_index`. Any number of threads may search one index at the same time, also
@@ -113,7 +118,7 @@ class Index(StoredIndex):
 
     # ---- other tools ----
 
-    def to_faiss(self, *, text_ids: str = "fail") -> Any:
+    def to_faiss(self, *, text_ids: str = "fail") -> faiss.Index:
         """The same index in faiss, with the same ids and scores and nothing trained again (faiss_bridge.py).
 
         With 4-bit codes before a rerank a few candidates may differ: here rounded sums choose them. faiss
@@ -141,7 +146,7 @@ class Index(StoredIndex):
             )
 
 
-def index_class(spec: IndexSpec) -> Any:
+def index_class(spec: IndexSpec) -> type[Index] | type[MultiVectorIndex]:
     """Class of the index that a key makes: `MultiVectorIndex` for keys with a pool, else `Index`."""
     if spec.pool is None:
         return Index
@@ -150,7 +155,7 @@ def index_class(spec: IndexSpec) -> Any:
     return MultiVectorIndex
 
 
-def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Any:
+def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index | MultiVectorIndex:
     """Open an index folder: an `Index`, or a `MultiVectorIndex` where its key begins with a pool. Arrays stay
     on disk, mapped into memory: opening costs about what is touched later.
 

@@ -82,7 +82,7 @@ def _index(key: str, x: np.ndarray, seed: int) -> Any:
     return index_factory(key, x.shape[1], "ip", seed=seed).train(x).add(x)
 
 
-def _sizes(index: StoredIndex) -> np.ndarray:
+def _sizes(index: StoredIndex[Any]) -> np.ndarray:
     return list_sizes(index.segments, index.spec.nlist)
 
 
@@ -111,8 +111,8 @@ def check_reading(
     x: np.ndarray,
     queries: np.ndarray,
     kth_best: np.ndarray,
-    balanced: StoredIndex,
-    plain: StoredIndex,
+    balanced: StoredIndex[Any],
+    plain: StoredIndex[Any],
     found: Mapping[str, Reading],
 ) -> Verdict:
     """The bound of the lists holds; the figures of both are in the detail."""

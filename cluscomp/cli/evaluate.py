@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cluscomp.eval.compare import Comparison
     from cluscomp.eval.qrels import Qrels
     from cluscomp.eval.retrieval import EvalReport, SearchableIndex
-    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.factory import AnyIndex
 
 DEFAULT_DEPTH = 100
 
@@ -105,7 +105,9 @@ def evaluate(
     _show(report, opened, index, options, comparisons, as_json)
 
 
-def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: dict[str, Any]) -> EvalReport:
+def score(
+    index: AnyIndex, queries: QuerySet, qrels: Qrels, depth: int, options: dict[str, Any]
+) -> EvalReport:
     """Evaluate with the cutoffs of the table, as far as `depth` hits reach."""
     from cluscomp.eval.retrieval import evaluate_index
 
@@ -124,7 +126,7 @@ def score(index: Index, queries: QuerySet, qrels: Qrels, depth: int, options: di
 
 
 def _judged(
-    index: Index, dataset: Path, split: str, qrels: Qrels, files: late.QueryFiles, encoder: str | None,
+    index: AnyIndex, dataset: Path, split: str, qrels: Qrels, files: late.QueryFiles, encoder: str | None,
     progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
     """Vectors of the judged queries."""
@@ -165,7 +167,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def _show(
-    report: EvalReport, index: Index, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
+    report: EvalReport, index: AnyIndex, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
     as_json: bool,
 ) -> None:  # fmt: skip
     total = folder_bytes(folder)

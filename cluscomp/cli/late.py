@@ -12,7 +12,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.queries import QuerySet, read_query_vectors
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.factory import AnyIndex
 
 PANEL = "Several vectors a document"
 
@@ -64,7 +64,7 @@ Salience = Annotated[
 
 
 def late_options(
-    index: Index, candidates: int | None, candidates_by: CandidatesBy | None, softmax: float | None
+    index: AnyIndex, candidates: int | None, candidates_by: CandidatesBy | None, softmax: float | None
 ) -> dict[str, Any]:
     """Keyword arguments of the index's search for the flags that were given.
 
@@ -90,7 +90,7 @@ class QueryFiles:
     keep: float | None
     salience: Path | None
 
-    def check(self, index: Index) -> None:
+    def check(self, index: AnyIndex) -> None:
         """Raise UsageError where flags do not go with each other or with the index."""
         if self.ids is not None and self.embeddings is None:
             raise errors.UsageError("--query-ids belongs to --query-embeddings")
@@ -106,7 +106,7 @@ class QueryFiles:
             belong = "belongs" if len(flags) == 1 else "belong"
             raise errors.UsageError(f"{' and '.join(flags)} {belong} to --query-embeddings")
 
-    def read(self, index: Index) -> QuerySet:
+    def read(self, index: AnyIndex) -> QuerySet:
         """The queries of --query-embeddings, pruned.
 
         Raises MalformedFileError, DimensionError, DTypeError, NonFiniteError, UsageError (no lengths, a share
@@ -125,7 +125,7 @@ class QueryFiles:
         return QuerySet(queries.ids, kept.rows, lengths=kept.lengths)
 
 
-def _require_several(index: Index, flags: list[str]) -> None:
+def _require_several(index: AnyIndex, flags: list[str]) -> None:
     if flags and index.spec.pool is None:
         raise errors.UsageError(
             f"{', '.join(flags)}: for indexes of several vectors a document, whose keys begin with Pool; "

@@ -11,7 +11,7 @@ from cluscomp import errors
 
 if TYPE_CHECKING:
     from cluscomp.cli.progress import StageProgress
-    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.factory import AnyIndex
 
 BATCH = 1024
 
@@ -48,7 +48,7 @@ class QuerySet:
 
 
 def encode_queries(
-    index: Index,
+    index: AnyIndex,
     ids: Sequence[str],
     texts: Sequence[str],
     encoder: str | None,
@@ -96,7 +96,7 @@ def read_query_vectors(
 
 
 def search_in_batches(
-    index: Index, queries: QuerySet, k: int, options: dict[str, Any], progress: StageProgress | None = None
+    index: AnyIndex, queries: QuerySet, k: int, options: dict[str, Any], progress: StageProgress | None = None
 ) -> dict[str, dict[str, float]]:
     """The run {query id: {document id: score}} of all queries."""
     from cluscomp.eval.retrieval import run_from_results
@@ -131,7 +131,7 @@ def check_k(k: int | None, default: int, size: int) -> int:
     return k
 
 
-def _query_encoder(index: Index, name: str | None) -> Any:
+def _query_encoder(index: AnyIndex, name: str | None) -> Any:
     from cluscomp.encoders import check_same_encoder, load_encoder
 
     info = index.encoder

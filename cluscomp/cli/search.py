@@ -19,7 +19,7 @@ from cluscomp.cli.queries import (
 )
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.factory import AnyIndex
 
 DEFAULT_HITS, DEFAULT_RUN_HITS = 10, 100
 SNIPPET = 160
@@ -110,7 +110,11 @@ def _text(query: str) -> str:
 
 
 def _query_set(
-    index: Index, queries: Path | None, files: late.QueryFiles, encoder: str | None, progress: StageProgress
+    index: AnyIndex,
+    queries: Path | None,
+    files: late.QueryFiles,
+    encoder: str | None,
+    progress: StageProgress,
 ) -> QuerySet:
     if files.embeddings is not None:
         return files.read(index)
@@ -121,7 +125,7 @@ def _query_set(
 
 
 def one_query(
-    index: Index, folder: Path, query: QuerySet, k: int, options: dict[str, Any]
+    index: AnyIndex, folder: Path, query: QuerySet, k: int, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Hits of one query, with title and text where the index stores them."""
     vectors, belonging = query.part(0, 1)

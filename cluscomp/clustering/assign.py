@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows, row_norms
 from cluscomp.clustering.device import assign_on_device, is_cuda_tensor
 from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
 
 
+@overload
+def assign(
+    x: np.ndarray,
+    centroids: Any,
+    *,
+    metric: str = "l2",
+    return_scores: Literal[False] = False,
+    progress: Progress | None = None,
+) -> np.ndarray: ...
+@overload
+def assign(
+    x: np.ndarray,
+    centroids: Any,
+    *,
+    metric: str = "l2",
+    return_scores: Literal[True],
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]: ...
+@overload
+def assign(
+    x: Any,
+    centroids: Any,
+    *,
+    metric: str = "l2",
+    return_scores: Literal[False] = False,
+    progress: Progress | None = None,
+) -> Array: ...
+@overload
+def assign(
+    x: Any,
+    centroids: Any,
+    *,
+    metric: str = "l2",
+    return_scores: Literal[True],
+    progress: Progress | None = None,
+) -> tuple[Array, Array]: ...
 def assign(
     x: Any,
     centroids: Any,
@@ -20,7 +56,7 @@ def assign(
     metric: str = "l2",
     return_scores: bool = False,
     progress: Progress | None = None,
-) -> Any:
+) -> Array | tuple[Array, Array]:
     """Find the nearest centroid of each row.
 
     x: (n, d) NumPy array, memory map or torch tensor of float32, float16 or bfloat16, read in blocks without

@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cluscomp.arrays import as_rows
 from cluscomp.errors import DimensionError, DTypeError, NotTrainedError, UsageError
+
+Self = TypeVar("Self", bound="Estimator")
 
 
 class Estimator:
@@ -31,7 +33,7 @@ class Estimator:
         """Constructor arguments by name; deep is accepted for scikit-learn and changes nothing."""
         return {name: getattr(self, name) for name in self._param_names()}
 
-    def set_params(self, **params: Any) -> Any:
+    def set_params(self: Self, **params: Any) -> Self:
         """Set constructor arguments by name and return the estimator; UsageError names an unknown one."""
         known = self._param_names()
         for name, value in params.items():

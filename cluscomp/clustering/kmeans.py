@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from cluscomp.arrays import as_rows, to_float32
+from cluscomp.arrays import Array, as_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.device import (
@@ -297,13 +297,22 @@ class KMeans(Estimator):
         self.n_iter_ = result.n_iter
         return self
 
-    def predict(self, x: Any) -> Any:
+    @overload
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+    @overload
+    def predict(self, x: Any) -> Array: ...
+    def predict(self, x: Any) -> Array:
         """Label (n,) int32 of the nearest centroid of each row of x (n, d), on the device of x."""
         rows, metric = self._check_rows(x), check_metric(self.metric)
         if is_cuda_tensor(rows):
             return assign_device_rows(rows, device_points(self.cluster_centers_, rows), metric)[0]
         return assign_rows(rows, np.asarray(on_host(self.cluster_centers_)), metric)[0]
 
-    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    @overload
+    def fit_predict(self, x: np.ndarray, y: Any = None, sample_weight: Any = None) -> np.ndarray: ...
+    @overload
+    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Array: ...
+    def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
-        return self.fit(x, sample_weight=sample_weight).labels_
+        labels: Array = self.fit(x, sample_weight=sample_weight).labels_
+        return labels

@@ -1,6 +1,6 @@
 """Text encoders. torch and sentence-transformers are imported when an encoder is loaded, not before."""
 
-from cluscomp.encoders.base import Encoder, EncoderInfo, check_same_encoder
+from cluscomp.encoders.base import Encoder, EncoderInfo, MultiVectorEncoder, check_same_encoder
 from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
 from cluscomp.encoders.load import load_encoder
 from cluscomp.encoders.token_cache import encode_tokens_cached
@@ -8,6 +8,7 @@ from cluscomp.encoders.token_cache import encode_tokens_cached
 __all__ = [
     "Encoder",
     "EncoderInfo",
+    "MultiVectorEncoder",
     "cache_dir",
     "check_same_encoder",
     "encode_cached",

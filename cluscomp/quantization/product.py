@@ -5,12 +5,12 @@ Source: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search"
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.clustering.device import encode_on_device, is_cuda_tensor
 from cluscomp.errors import DimensionError, NotTrainedError, UsageError
@@ -106,7 +106,11 @@ class ProductQuantizer:
         if self.balance == "uniform":
             self._centroids = balance_codebooks(rotated, self._centroids, n_iter=self.n_iter)
 
-    def encode(self, x: Any, *, progress: Progress | None = None) -> Any:
+    @overload
+    def encode(self, x: np.ndarray, *, progress: Progress | None = None) -> np.ndarray: ...
+    @overload
+    def encode(self, x: Any, *, progress: Progress | None = None) -> Array: ...
+    def encode(self, x: Any, *, progress: Progress | None = None) -> Array:
         """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
 
         float32, float16 and bfloat16 rows are read in blocks, without a converted copy of the whole. A torch

@@ -55,7 +55,7 @@ class Ours:
 
     def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
         rows = rows_of(documents)
-        lengths = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
+        lengths: dict[str, Any] = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
         index = index_factory(self.key, rows.shape[1], metric, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsampleWarning)  # the row records the number of rows

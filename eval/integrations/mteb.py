@@ -18,7 +18,7 @@ import numpy as np
 
 from cluscomp.arrays import as_rows
 from cluscomp.errors import NotTrainedError, UsageError
-from cluscomp.indexes.factory import index_factory
+from cluscomp.indexes.factory import AnyIndex, index_factory
 from cluscomp.indexes.index import Index
 
 METRICS = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
@@ -31,6 +31,16 @@ def metric_of(similarity: Any) -> str:
     if name not in METRICS:
         raise UsageError(f"similarity {name!r} has no index; there are ones for {', '.join(METRICS)}")
     return METRICS[name]
+
+
+def single_vectors(index: AnyIndex) -> Index:
+    """The index itself; UsageError where its documents are several vectors each."""
+    if not isinstance(index, Index):
+        raise UsageError(
+            f"the index {index.key!r} holds documents of several vectors, but here each is one; "
+            "take a key without a pool"
+        )
+    return index
 
 
 class CluscompSearchIndex:
@@ -72,8 +82,8 @@ class CluscompSearchIndex:
         """Add a corpus, or a part of it: embeddings (n, d) with n ids. The first part is trained on."""
         rows = as_rows(embeddings, name="embeddings")
         if self.index is None:
-            self.index = index_factory(self.index_key, rows.shape[1], self.metric, seed=self.seed)
-            self.index.train(rows)
+            made = index_factory(self.index_key, rows.shape[1], self.metric, seed=self.seed)
+            self.index = single_vectors(made).train(rows)
         self.index.add(rows)
         self._ids += [str(name) for name in idxs]
         self.bytes_per_document = self.index.nbytes()["total"] / len(self.index)

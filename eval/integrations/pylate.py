@@ -83,8 +83,9 @@ class PyLateIndex:
         index = self.index
         if index is None:
             dim = int(np.shape(matrices[0])[-1])
-            index = index_factory(self.index_key, dim, self.metric, seed=self.seed)
-            index.train(matrices)
+            made = index_factory(self.index_key, dim, self.metric, seed=self.seed)
+            assert isinstance(made, MultiVectorIndex)  # _require_pool
+            index = made.train(matrices)
         index.add(matrices, ids=ids)
         self._keep(index)
         return self

@@ -116,7 +116,7 @@ def _metric(score_function: Any) -> str | None:
     return METRICS[name]
 
 
-def _require_same(index: StoredIndex, score_function: Any) -> None:
+def _require_same(index: StoredIndex[Any], score_function: Any) -> None:
     metric = _metric(score_function)
     if metric not in (None, index.metric):
         raise UsageError(

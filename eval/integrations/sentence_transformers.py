@@ -20,7 +20,7 @@ from typing import Any
 from cluscomp.arrays import as_rows
 from cluscomp.errors import InputError, UsageError, require
 from cluscomp.eval.integrations.embeddings import on_cpu
-from cluscomp.eval.integrations.mteb import metric_of
+from cluscomp.eval.integrations.mteb import metric_of, single_vectors
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import Index, open_index
 
@@ -105,10 +105,9 @@ def _evaluator_class() -> type:
                     prompt=self.corpus_prompt,
                 )
             rows = as_rows(on_cpu(embeddings), name="corpus")
-            index = index_factory(str(self.index_key), rows.shape[1], metric, seed=self.seed)
+            index = single_vectors(index_factory(str(self.index_key), rows.shape[1], metric, seed=self.seed))
             index.train(rows)
-            index.add(rows, ids=[str(name) for name in self.corpus_ids])
-            return index
+            return index.add(rows, ids=[str(name) for name in self.corpus_ids])
 
         def _search(self, queries: Any) -> list[list[dict[str, Any]]]:
             depth = max(
@@ -138,7 +137,7 @@ def _evaluator_class() -> type:
 
 
 def _opened(index: Index | str | os.PathLike[str], corpus_ids: list[str]) -> Index:
-    opened = index if isinstance(index, Index) else open_index(index)
+    opened = index if isinstance(index, Index) else single_vectors(open_index(index))
     missing = {str(name) for name in corpus_ids} - {str(name) for name in opened.ids}
     if missing:
         raise InputError(

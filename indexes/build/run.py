@@ -42,7 +42,7 @@ from cluscomp.indexes.storage.folder import check_index_target
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
-    from cluscomp.encoders import Encoder
+    from cluscomp.encoders import Encoder, MultiVectorEncoder
 
 __all__ = ["BuildReport", "build_index", "plan_build"]
 
@@ -83,7 +83,7 @@ def build_index(
     index_key: str,
     output: str | Path,
     metric: str = "ip",
-    encoder: Encoder | None = None,
+    encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
     max_memory: int | None = None,
@@ -139,7 +139,7 @@ def plan_build(
     *,
     index_key: str,
     metric: str = "ip",
-    encoder: Encoder | None = None,
+    encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
     max_memory: int | None = None,

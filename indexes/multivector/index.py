@@ -16,7 +16,7 @@ from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
-from cluscomp.indexes.multivector.segment import encode_documents, require_finite_documents
+from cluscomp.indexes.multivector.segment import DocumentSegment, encode_documents, require_finite_documents
 from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_found, require_kind
 from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.segments.search import take_ids
@@ -28,7 +28,7 @@ DEFAULT_CANDIDATES = 384
 CANDIDATES_BY = ("lists", "fde")
 
 
-class MultiVectorIndex(StoredIndex):
+class MultiVectorIndex(StoredIndex[DocumentSegment]):
     """A searchable, compressed collection of documents, each of several vectors, under permanent ids.
 
     Made by `index_factory` or `open_index` for keys that begin with a pool: "Pool16,IVF1024,PQ96". Documents

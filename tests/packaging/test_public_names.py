@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -109,3 +111,49 @@ def test_errors_derive_from_the_root_and_carry_an_exit_code():
     raised = [c for c in classes if not issubclass(c, Warning)]
     assert len(raised) > 10
     assert all(issubclass(c, cluscomp.CluscompError) and c.exit_code in (1, 2, 3, 4, 5) for c in raised)
+
+
+def public_callables():
+    """(dotted name, function) of the public functions, and of the public methods of the public classes."""
+    for name in cluscomp.__all__:
+        found = getattr(cluscomp, name)
+        if inspect.isfunction(found):
+            yield name, found
+        elif inspect.isclass(found) and not issubclass(found, Exception):
+            for attribute in dir(found):
+                member = inspect.getattr_static(found, attribute)
+                member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if inspect.isfunction(member) and (attribute == "__init__" or attribute[0] != "_"):
+                    yield f"{name}.{attribute}", member
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [pytest.param(*pair, id=pair[0]) for pair in public_callables()]
+)
+def test_public_callables_say_what_they_take_and_return(name, function):
+    signature = inspect.signature(function)
+    assert signature.return_annotation not in (inspect.Signature.empty, "Any"), "an editor completes nothing"
+    bare = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.annotation is inspect.Parameter.empty and parameter.name not in ("self", "cls")
+    ]
+    assert not bare
+
+
+def test_errors_and_warnings_are_public():
+    from cluscomp import errors
+
+    defined = {
+        name
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and kind.__module__ == errors.__name__
+    }
+    assert defined == set(errors.__all__) <= set(cluscomp.__all__)
+    assert cluscomp.errors is errors
+
+
+def test_importing_the_package_imports_no_numpy():
+    program = "import sys, cluscomp; print('numpy' in sys.modules, 'cluscomp.native' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
