@@ -3,8 +3,8 @@
     python docs/loops/table.py [NAME ...]
 
 A timer sends SIGALRM every 20 ms; its handler runs where KeyboardInterrupt would be raised. CPU time, since
-that does not depend on other jobs of the machine. An operation is stopped after 12 s. docs/loops.md holds
-what was measured.
+that does not depend on other jobs of the machine. An operation is stopped after 12 s. docs/notes/loops.md
+holds what was measured.
 """
 
 from __future__ import annotations

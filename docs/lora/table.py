@@ -1,4 +1,4 @@
-"""The table of docs/lora.md: trains three adapters, merges them in many ways, and scores each on every task.
+"""The first table of docs/notes/lora.md: trains three adapters, merges them in many ways, scores each on all.
 
     HF_HUB_OFFLINE=1 python docs/lora/table.py --data ../shared/data --work lora-table
 

@@ -1,4 +1,4 @@
-"""The tables of docs/pooling.md: what each way to pool token vectors keeps of exact late interaction.
+"""The tables of docs/notes/pooling.md: what each way to pool token vectors keeps of exact late interaction.
 
     python docs/pooling/table.py --data COLLECTIONS --tokens CACHE [--encoder minilm] [--only scifact]
 

@@ -1,4 +1,4 @@
-"""What trained encoders and codecs are worth: the tables of docs/repconc.md.
+"""What trained encoders and codecs are worth: the tables of docs/notes/repconc.md.
 
     python docs/repconc/table.py --data COLLECTION --base minilm [--bf16] TRAINED...
 

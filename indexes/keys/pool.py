@@ -83,7 +83,7 @@ def code_bytes(document_bytes: int, dim: int) -> int:
 
     The one that leaves room for about 12 sqrt(document_bytes / dim) vectors: of the ways to spend 384, 768,
     1536 and 3072 bytes on SciFact (384 dimensions), 12 vectors of 32 bytes, 16 of 48, 24 of 64 and 32 of 96
-    are the best, or within noise of it (docs/multivector.md). Ties: more vectors.
+    are the best, or within noise of it (docs/notes/multivector.md). Ties: more vectors.
     """
     wanted = _VECTORS * math.sqrt(document_bytes / dim)
     sizes = [m for m in range(1, dim + 1) if dim % m == 0 and m <= document_bytes]

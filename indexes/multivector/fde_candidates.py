@@ -3,7 +3,7 @@ product with that of a query estimates MaxSim.
 
 The encodings are made of what the codes stand for, when they are first asked for, and kept in memory in eight
 bits a value: nothing more is stored, and an index may change between both kinds of candidates. Of seven
-shapes tried on SciFact, (20, 3, 16) kept the most with 100 candidates (docs/multivector.md).
+shapes tried on SciFact, (20, 3, 16) kept the most with 100 candidates (docs/notes/multivector.md).
 """
 
 from __future__ import annotations
