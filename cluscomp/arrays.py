@@ -21,7 +21,8 @@ Array: TypeAlias = "np.ndarray | torch.Tensor"
 """What functions return that run where their rows are: NumPy's array, or a tensor on the GPU of the rows."""
 
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
-_NORMALIZE_VALUES = 1 << 20  # float64 values held at a time by normalize_rows: 8 MB
+NORMALIZE_VALUES = 1 << 20
+"""float64 values that `normalize_rows` holds at a time, in two arrays of 8 MB."""
 
 
 def as_rows(
@@ -92,7 +93,7 @@ def normalize_rows(x: np.ndarray) -> np.ndarray:
     Norms are taken in float64, so that neither overflow nor underflow of squares can occur.
     """
     unit = np.empty(x.shape, dtype=np.float32)
-    for block in iter_blocks(x.shape[0], max(1, _NORMALIZE_VALUES // x.shape[1])):
+    for block in iter_blocks(x.shape[0], max(1, NORMALIZE_VALUES // x.shape[1])):
         rows = to_float32(x[block]).astype(np.float64)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         norms[norms == 0] = 1.0

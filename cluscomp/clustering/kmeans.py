@@ -23,7 +23,7 @@ from cluscomp.clustering.device_rows import rows_anywhere
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
 from cluscomp.clustering.metrics import Metric, check_metric, unit_rows
-from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start
+from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start, start_bytes
 from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError, UsageError
 
 DEFAULT_TOL = 1e-7
@@ -128,6 +128,11 @@ def cluster_rows(
     result = _with_all_labels(best, x, checked, mass, ticker) if label_all else _from_run(best, with_labels)
     ticker.finish()
     return result
+
+
+def kmeans_bytes(n: int, n_clusters: int, dim: int, metric: Metric) -> int:
+    """Memory that `cluster_rows` takes beyond n rows: labels, scores and norms, centroids and their sums."""
+    return 40 * n + 24 * n_clusters * dim + start_bytes(n, n_clusters, dim, metric)
 
 
 def best_of_runs(

@@ -12,7 +12,7 @@ import numpy as np
 from cluscomp.arrays import iter_blocks
 from cluscomp.clustering.blocks import block_rows, subtracted, take_rows
 from cluscomp.clustering.lloyd import WeightedRows
-from cluscomp.clustering.metrics import unit_rows
+from cluscomp.clustering.metrics import Metric, unit_rows
 
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER = 16_384, 8
 _ROUNDING = np.float32(2.0**-20)  # of a float32 distance by matrix products, relative to |x|^2 + |c|^2
@@ -56,10 +56,20 @@ def _distinct_sample(
 def sample_usable(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
     """Ascending numbers of the rows to start from: all that count, or a sample of them."""
     usable = rows.usable()
-    limit = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER * n_clusters)
+    limit = _sample_limit(n_clusters)
     if usable.size <= limit:
         return usable
     return np.sort(rng.choice(usable, size=limit, replace=False, shuffle=False))
+
+
+def start_bytes(n: int, n_clusters: int, dim: int, metric: Metric) -> int:
+    """Memory that `random_start` takes for n rows: the sample, its hashes, the different rows."""
+    value = 28 if metric == "cosine" else 12  # unit rows are made in float64 first
+    return min(n, _sample_limit(n_clusters)) * dim * value
+
+
+def _sample_limit(n_clusters: int) -> int:
+    return max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER * n_clusters)
 
 
 def _hash_rows(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
-from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows
+from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows, kmeans_bytes
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
@@ -76,6 +77,12 @@ def train_codebooks(
     side_by_side(train, m, ticker)
     ticker.finish()
     return codebooks
+
+
+def codebook_bytes(n: int, m: int, nbits: int, width: int) -> int:
+    """Memory that training codebooks takes beyond n rows: the groups that are trained at the same time."""
+    at_once = min(m, native.get_num_threads())
+    return at_once * (4 * width * n + kmeans_bytes(n, 1 << nbits, width, "l2"))
 
 
 def refine_codebooks(

@@ -53,6 +53,11 @@ def mean_and_covariance(x: np.ndarray, ticker: Ticker | None = None) -> tuple[np
     return mean, scatter / n
 
 
+def covariance_bytes(n: int, dim: int) -> int:
+    """Memory of `mean_and_covariance` of n rows, and of the eigenvectors of the result."""
+    return min(n, SUM_ROWS) * dim * 16 + 40 * dim * dim
+
+
 def principal_directions(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvectors as rows (d, d) and eigenvalues (d,), largest first; largest component of each positive."""
     values, vectors = answering_signals(lambda: np.linalg.eigh(covariance))

@@ -20,14 +20,21 @@ from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import (
     check_enough_rows,
     check_split,
+    codebook_bytes,
     group,
     refine_codebooks,
     train_codebooks,
     training_sample,
 )
 from cluscomp.quantization.linear import LinearTransform
-from cluscomp.quantization.pca import SUM_ROWS, mean_and_covariance, principal_directions
+from cluscomp.quantization.pca import (
+    SUM_ROWS,
+    covariance_bytes,
+    mean_and_covariance,
+    principal_directions,
+)
 
+_DECOMPOSITION = 20  # multiply-adds of a singular value decomposition, in units of dim^3
 _START_ITERATIONS = 4  # of k-means, before the first rotation is learned
 _SMALLEST_EIGENVALUE = 1e-12  # of the largest; below that a direction carries nothing
 
@@ -101,6 +108,19 @@ def learn_opq(
     ticker.finish()
     shift = (matrix @ mean).reshape(m, 1, -1)
     return LinearTransform(matrix), (codebooks + shift).astype(np.float32)
+
+
+def opq_bytes(n: int, dim: int, d_out: int, m: int, nbits: int) -> int:
+    """Memory that `learn_opq` takes beyond n float32 rows, which it centres, rotates and decodes."""
+    rows = n * (4 * dim + 8 * d_out) + codebook_bytes(n, m, nbits, d_out // m) + 16 * dim * d_out
+    return max(rows, covariance_bytes(n, dim))
+
+
+def opq_work(n: int, dim: int, d_out: int, nbits: int, n_iter: int) -> tuple[int, int]:
+    """Multiply-adds that `learn_opq` takes for n rows: with codewords, and in matrix products."""
+    assignments = _START_ITERATIONS + 2 * n_iter
+    products = 2 * (n_iter + 1) * n * dim * d_out + 2 * n * dim * dim  # rotations and crosses; covariance
+    return assignments * n * d_out << nbits, products + (n_iter + 1) * _DECOMPOSITION * dim**3
 
 
 def opq_step(

@@ -68,6 +68,24 @@ def refine_score_aware(
     return refined
 
 
+def refine_bytes(n: int, m: int, width: int) -> int:
+    """Memory that `refine_score_aware` takes beyond n rows: codes and labels of all groups in two orders, one
+    group of the rows, their directions and what they decode to, and the terms of its linear systems.
+    """
+    terms = min(n * (width + width * (width + 1) // 2), _BLOCK_VALUES)
+    return n * (6 * m + 16 * width + 40) + 8 * terms
+
+
+def refine_work(n: int, dim: int, k: int) -> int:
+    """Multiply-adds of `refine_score_aware` with the codewords of k centroids a group."""
+    return ITERATIONS * encode_work(dim, k) * n
+
+
+def encode_work(dim: int, k: int) -> int:
+    """Multiply-adds with codewords that `encode_score_aware` takes for a row: nearest ones, then passes."""
+    return (1 + _PASSES) * dim * k
+
+
 def _solve_all(
     x: np.ndarray,
     whole: np.ndarray,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from cluscomp.indexes.build.sizes import segment_bytes, trained_bytes
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.segments.segment import segment_arrays
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 
 MIN_PQ_ROWS = 256
 ROWS_PER_LIST = 39
@@ -42,6 +44,6 @@ def _lists(n: int) -> int:
 
 def bytes_per_document(key: str, n: int, dim: int, metric: str, id_bytes: float) -> float:
     """Bytes of the arrays of an index of n documents over n; id_bytes: of one stored id."""
-    spec = parse_key(key)
-    parts = segment_bytes(spec, dim, n, metric=metric, id_bytes=id_bytes)
-    return (sum(parts.values()) + sum(trained_bytes(spec, dim, metric=metric).values())) / n
+    pipeline = Pipeline(parse_key(key), dim, metric, 0)
+    parts = part_bytes(segment_arrays(pipeline, n), n, id_bytes=id_bytes)
+    return (sum(parts.values()) + sum(trained_bytes(pipeline).values())) / n

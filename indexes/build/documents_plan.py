@@ -13,23 +13,28 @@ import numpy as np
 
 from cluscomp.indexes.build.costs import StageCost
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
-from cluscomp.indexes.build.plan import DEFAULT_SHARE, SLACK_BYTES, SLACK_SHARE, BuildPlan
-from cluscomp.indexes.build.sizes import encoding_memory, trained_bytes, training_memory
+from cluscomp.indexes.build.plan import (
+    DEFAULT_SHARE,
+    SLACK_BYTES,
+    SLACK_SHARE,
+    BuildPlan,
+    pipeline_rates,
+)
 from cluscomp.indexes.build.source import TextInput
 from cluscomp.indexes.build.texts import text_costs
 from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.segment import document_arrays
+from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline, training_rows
+from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
+from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 from cluscomp.indexes.storage.texts import CorpusFacts, scan_documents
 from cluscomp.multivector import Ragged, as_ragged
 
 BLOCK_VECTORS = 65_536
 """Token vectors of one block: 100 MB of 384 dimensions."""
 BLOCK_TEXTS = 256
-
-ENCODED_VECTORS_PER_SECOND = 60_000  # by lists and codes, two cores
-TRAINING_PASSES = 60  # of k-means and codebooks over the sample, 256 centroids each
 
 
 def document_plan(request: Any, source: Any, facts: CorpusFacts | None, *, timed: bool) -> BuildPlan:
@@ -49,17 +54,16 @@ def document_plan(request: Any, source: Any, facts: CorpusFacts | None, *, timed
     n_vectors = max(n, round(n * kept))
     pipeline = Pipeline(spec, dim, request.metric, 0)
     train_rows = min(n_vectors, request.train_rows or training_rows(spec)) if pipeline.needs_training else 0
-    arrays = document_arrays(pipeline, n, n_vectors)
-    index_bytes = sum(spec.nbytes for spec in arrays.values())
-    index_bytes += sum(trained_bytes(spec, dim, metric=request.metric).values())
-    index_bytes += 0 if facts is None else facts.id_bytes + 8 * n
+    id_bytes = 0.0 if facts is None else facts.id_bytes / n + 8
+    index_bytes = sum(part_bytes(document_arrays(pipeline, n, n_vectors), n, id_bytes=id_bytes).values())
+    index_bytes += sum(trained_bytes(pipeline).values())
+    cost, rates = pipeline_cost(pipeline, train_rows, 4), pipeline_rates(pipeline)
+    block = BLOCK_ROWS * cost.add_row_bytes + cost.add_bytes + 4 * dim * BLOCK_VECTORS
     stages = [
         StageCost("pool", n, _pool_memory(source, facts, dim), 4 * dim * n_vectors + 8 * n,
                   (seconds + pooling) * n if timed else 0.0),
-        StageCost("train", train_rows, training_memory(spec, dim, train_rows) if train_rows else 0, 0,
-                  train_rows / ENCODED_VECTORS_PER_SECOND * TRAINING_PASSES),
-        StageCost("add", n_vectors, encoding_memory(spec, dim, BLOCK_ROWS) + 4 * dim * BLOCK_VECTORS,
-                  index_bytes, n_vectors / ENCODED_VECTORS_PER_SECOND),
+        StageCost("train", train_rows, cost.train_bytes, 0, rates.seconds(cost.train)),
+        StageCost("add", n_vectors, block, index_bytes, rates.seconds(cost.add * n_vectors)),
     ]  # fmt: skip
     if facts is not None:
         stages.insert(0, StageCost("read", n, 2 * facts.longest + 1_000_000, facts.characters, 0.0))
@@ -76,17 +80,13 @@ def document_plan(request: Any, source: Any, facts: CorpusFacts | None, *, timed
         baseline_bytes=baseline,
         stages=tuple(_with_slack(stage) for stage in stages),
         index_bytes=index_bytes,
-        code_bytes_per_document=round(n_vectors / n * _code_bytes(pipeline)),
+        code_bytes_per_document=round(n_vectors / n * row_bytes(pipeline.codec)),
     )
 
 
 def _with_slack(stage: StageCost) -> StageCost:
     memory = int(stage.memory_bytes * (1 + SLACK_SHARE)) + SLACK_BYTES
     return StageCost(stage.name, stage.rows, memory, stage.disk_bytes, stage.seconds)
-
-
-def _code_bytes(pipeline: Pipeline) -> int:
-    return pipeline.codec.code_width * np.dtype(pipeline.codec.code_dtype).itemsize
 
 
 def _sample(source: Any, facts: CorpusFacts | None) -> tuple[Ragged, float]:

@@ -17,10 +17,11 @@ from cluscomp.folders import require_free
 from cluscomp.indexes.build.costs import Shape, StageCost, index_bytes, stage_costs
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
 from cluscomp.indexes.build.rates import Rates, measure_rates
-from cluscomp.indexes.build.sizes import code_row_bytes
 from cluscomp.indexes.build.texts import text_costs
-from cluscomp.indexes.keys.grammar import PQ, IndexSpec, RepCONC
+from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
+from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
 from cluscomp.indexes.storage.folder import REMEDY
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ DEFAULT_SHARE = 0.8
 SLACK_SHARE, SLACK_BYTES = 0.10, 24_000_000
 # Rows of one block: fewer would cost time a call, more would not make it faster.
 MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 16_384
-ROWS_PER_CENTROID = 32
+# Rows to train on that every key asks for.
+LEAST_TRAIN_ROWS = 1024
 SMALLER_KEY = "choose an index key with fewer lists or dimensions"
 BLOCK_STAGES, TRAIN_STAGES = ("read", "add", "write"), ("sample", "train")
 
@@ -119,18 +121,14 @@ class BuildPlan:
 
 def vector_shape(spec: IndexSpec, metric: str, vectors: VectorSource) -> Shape:
     """What the plan has to know about a build from vectors."""
+    pipeline = Pipeline(spec, vectors.dim, metric, 0)
     return Shape(
-        spec=spec,
-        metric=metric,
+        pipeline,
         n=vectors.n,
-        dim=vectors.dim,
         itemsize=vectors.dtype.itemsize,
         source_dtype=str(vectors.dtype),
         id_bytes=_stored_id_bytes(vectors.ids),
-        text_ids=isinstance(vectors.ids, list),
-        rates=_rates(spec, vectors.dim),
-        wanted_train_rows=_wanted_train_rows(spec, vectors.dim, metric),
-        least_train_rows=_least_train_rows(spec),
+        rates=pipeline_rates(pipeline),
     )
 
 
@@ -138,19 +136,14 @@ def text_shape(
     spec: IndexSpec, metric: str, facts: CorpusFacts, encoder: Encoder, store: bool, *, timed: bool
 ) -> Shape:
     """What the plan has to know about a build from texts; timed: see `text_costs`."""
-    dim = encoder.info.dim
+    pipeline = Pipeline(spec, encoder.info.dim, metric, 0)
     return Shape(
-        spec=spec,
-        metric=metric,
+        pipeline,
         n=facts.n,
-        dim=dim,
         itemsize=4,
         source_dtype="text",
         id_bytes=facts.id_bytes + 8 * (facts.n + 1),
-        text_ids=True,
-        rates=_rates(spec, dim),
-        wanted_train_rows=_wanted_train_rows(spec, dim, metric),
-        least_train_rows=_least_train_rows(spec),
+        rates=pipeline_rates(pipeline),
         texts=text_costs(facts, encoder, store, timed=timed),
     )
 
@@ -177,20 +170,21 @@ def make_plan(
         block_rows = _largest_fit(
             MIN_BLOCK_ROWS, most, room, lambda n: widest(BLOCK_STAGES, replace(shape, block_rows=n))
         )
-    if not shape.wanted_train_rows:
+    pipeline = shape.pipeline
+    if not pipeline.needs_training:
         train_rows = 0
     elif train_rows is None:
-        most = min(shape.n, shape.wanted_train_rows)
-        least = min(most, shape.least_train_rows)
+        most = min(shape.n, training_rows(pipeline.spec))
+        least = min(most, max(LEAST_TRAIN_ROWS, shape.cost.least_rows))
         train_rows = _largest_fit(
             least, most, room, lambda n: widest(TRAIN_STAGES, replace(shape, train_rows=n))
         )
     shape = replace(shape, block_rows=block_rows, train_rows=min(train_rows, shape.n))
     return BuildPlan(
-        index_key=str(shape.spec),
-        metric=shape.metric,
+        index_key=str(pipeline.spec),
+        metric=pipeline.metric,
         n=shape.n,
-        dim=shape.dim,
+        dim=pipeline.dim,
         source_dtype=shape.source_dtype,
         train_rows=shape.train_rows,
         block_rows=shape.block_rows,
@@ -201,25 +195,14 @@ def make_plan(
             replace(cost, memory_bytes=_with_slack(cost.memory_bytes)) for cost in stage_costs(shape)
         ),
         index_bytes=index_bytes(shape),
-        code_bytes_per_document=code_row_bytes(shape.spec, shape.dim),
+        code_bytes_per_document=row_bytes(pipeline.codec),
     )
 
 
-def _rates(spec: IndexSpec, dim: int) -> Rates:
-    if not isinstance(spec.codec, PQ | RepCONC):
-        return measure_rates(dim, dim, 256)
-    return measure_rates(dim, spec.stage_dims(dim)[-1] // spec.codec.m, 2**spec.codec.nbits)
-
-
-def _wanted_train_rows(spec: IndexSpec, dim: int, metric: str) -> int:
-    """Rows that training can make use of; 0 for keys that learn nothing from data."""
-    return training_rows(spec) if Pipeline(spec, dim, metric, 0).needs_training else 0
-
-
-def _least_train_rows(spec: IndexSpec) -> int:
-    """Rows below which centroids are not worth their name: 32 for each."""
-    codewords = 2**spec.codec.nbits if isinstance(spec.codec, PQ) else 1
-    return ROWS_PER_CENTROID * max(spec.nlist, codewords, 32)
+def pipeline_rates(pipeline: Pipeline) -> Rates:
+    """Speed of this machine at the kernels that the stages use."""
+    codewords = pipeline_cost(pipeline, 0, 4).codewords
+    return measure_rates(pipeline.dim, *(codewords or (pipeline.dim, 256)))
 
 
 def _stored_id_bytes(ids: Any) -> int:

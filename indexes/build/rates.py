@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cluscomp.indexes.stages.cost import Work
+
 DISK_BYTES_PER_SECOND = 300e6  # a plain SSD; only the order of magnitude matters beside the arithmetic
 _ROWS, _CENTROIDS = 2048, 256
 _SECONDS = 0.02
@@ -20,6 +22,10 @@ class Rates:
     assign: float
     codebook: float
     matmul: float
+
+    def seconds(self, work: Work) -> float:
+        """Time that the work takes."""
+        return work.assign / self.assign + work.codebook / self.codebook + work.matmul / self.matmul
 
 
 def measure_rates(dim: int, subvector_dim: int, codewords: int) -> Rates:

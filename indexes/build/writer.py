@@ -7,7 +7,7 @@
 Ids and finer codes are stored in order of adding and streamed at once. Codes of a partitioned index belong
 list by list, and the sizes of the lists are known only at the end: the first pass writes codes and lists in
 order of adding to temporary files; the second reads them back in blocks, sorts each block by list, and writes
-each run where its list continues. Memory is bounded by the block size, whatever the number of rows (sizes.py
+each run where its list continues. Memory is bounded by the block size, whatever the number of rows (costs.py
 counts it).
 """
 
@@ -24,16 +24,17 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks
 from cluscomp.errors import DimensionError, EmptyInputError, UsageError
+from cluscomp.indexes.build.costs import temporary_bytes
 from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
 from cluscomp.indexes.build.id_stream import IdStream
-from cluscomp.indexes.build.sizes import segment_bytes, temporary_bytes, trained_bytes
 from cluscomp.indexes.index import Index
-from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype
+from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype, segment_arrays
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows
 from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS
 from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
 from cluscomp.indexes.storage.manifest import FileEntry
+from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 from cluscomp.indexes.storage.saving import parameter_arrays, segment_file, write_stored
 from cluscomp.indexes.storage.stream import ArrayStream, GroupedFile
 
@@ -242,9 +243,8 @@ def _needed_bytes(index: Index, n_rows: int | None) -> int:
     """Bytes on disk while the build runs, as far as they are known beforehand."""
     if n_rows is None:
         return 0
-    spec, dim, metric = index.spec, index.dim, index.metric
-    sizes = segment_bytes(spec, dim, n_rows, metric=metric) | trained_bytes(spec, dim, metric=metric)
-    return sum(sizes.values()) + temporary_bytes(spec, dim, n_rows)
+    sizes = part_bytes(segment_arrays(index.pipeline, n_rows), n_rows) | trained_bytes(index.pipeline)
+    return sum(sizes.values()) + temporary_bytes(index.pipeline, n_rows)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

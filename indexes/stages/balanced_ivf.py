@@ -18,12 +18,15 @@ Elasticsearch's and Weaviate's capped lists; there the first choice has no price
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.indexes.keys.grammar import BIVF
+from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
@@ -32,6 +35,8 @@ BALANCE_ITERATIONS = 5
 
 _PREFERENCES = 16  # looked at beyond the first, and four times as many each time they are all full
 _ENTRIES = 1 << 20  # of preferences held at once
+_ENTRY_BYTES = 12  # number and cost of a list that a row may choose
+_PLAIN_STEPS = 3  # that a step within the bounds takes as long as, about
 
 
 class BalancedIvf(Ivf):
@@ -69,6 +74,20 @@ class BalancedIvf(Ivf):
             centroids, prices = centroids * scale, prices * scale
         self.load({"centroids": centroids, "prices": prices})
         ticker.finish()
+
+    def cost(self, shape: Shape) -> Cost:
+        """That of plain lists, with the steps within the bounds; and the choices of rows that are placed."""
+        from cluscomp.clustering.balanced.solver import solver_bytes
+
+        plain, steps = super().cost(shape), _PLAIN_STEPS * (BALANCE_ITERATIONS + 1)
+        solving = 40 * shape.rows + 24 * self.nlist * self.dim + solver_bytes(shape.rows, self.nlist)
+        return replace(
+            plain,
+            train_bytes=max(plain.train_bytes, solving),
+            train=plain.train + Work(assign=self.dim * self.nlist) * (shape.rows * steps),
+            add_bytes=_ENTRIES * _ENTRY_BYTES,
+            add_row_bytes=plain.add_row_bytes + (12 * self.dim if self.metric == "ip" else 0),  # unit rows
+        )
 
     def assign(self, x: np.ndarray) -> np.ndarray:
         """First choice (n,) int32 of each float32 row: the list where it belongs while there is room."""

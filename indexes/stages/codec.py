@@ -9,6 +9,7 @@ import numpy as np
 
 from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.keys.grammar import CodecSpec
+from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.ivf import Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import Prescreen
@@ -50,6 +51,9 @@ class Codec(Protocol):
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Learn from float32 rows (n, dim)."""
 
+    def cost(self, shape: Shape) -> Cost:
+        """Memory and work of the codec, when it is trained on the rows of `shape` and when it encodes."""
+
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Codes (n, code_width) of float32 rows (n, dim)."""
 
@@ -84,3 +88,8 @@ class Codec(Protocol):
     def parameters(self) -> Parameters: ...
 
     def load(self, parameters: Parameters) -> None: ...
+
+
+def row_bytes(codec: Codec) -> int:
+    """Bytes of the code of one row."""
+    return codec.code_width * np.dtype(codec.code_dtype).itemsize

@@ -19,8 +19,10 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.assign import run_assigner
 from cluscomp.clustering.blocks import Progress
+from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.keys.grammar import PartitionSpec
+from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, search_prescreen
 
@@ -72,6 +74,19 @@ class Ivf:
             centroids *= common_scale(scores)
         self.load({"centroids": centroids})
 
+    def cost(self, shape: Shape) -> Cost:
+        """Training on the rows of `shape`, and the choice of lists with residuals to their centroids."""
+        from cluscomp.clustering.kmeans import kmeans_bytes
+
+        one_pass = self.dim * self.nlist
+        return Cost(
+            train_bytes=kmeans_bytes(shape.rows, self.nlist, self.dim, self._kmeans_metric),
+            train=Work(assign=one_pass) * (shape.rows * (KMEANS_ITERATIONS + 1)),
+            least_rows=ROWS_PER_CENTROID * self.nlist,
+            add_row_bytes=8 * self.dim + 16,
+            add=Work(assign=one_pass),
+        )
+
     def _kmeans(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
         """Centroids (nlist, dim) float32; ip: of length one."""
         from cluscomp.clustering.kmeans import cluster_rows
@@ -81,9 +96,8 @@ class Ivf:
                 f"{self.spec} needs at least {self.nlist} training rows, but got {x.shape[0]}; "
                 f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))}"
             )
-        kmeans_metric = "l2" if self.metric == "l2" else "cosine"
         result = cluster_rows(
-            x, self.nlist, metric=kmeans_metric, n_iter=KMEANS_ITERATIONS, seed=seed, progress=progress
+            x, self.nlist, metric=self._kmeans_metric, n_iter=KMEANS_ITERATIONS, seed=seed, progress=progress
         )
         return np.ascontiguousarray(result.centroids, dtype=np.float32)
 
@@ -110,6 +124,10 @@ class Ivf:
             self._prescreen = build_prescreen(self.centroids, self.metric)
         scores, lists = search_prescreen(self._prescreen, self.centroids, queries, nprobe, self.metric, None)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
+
+    @property
+    def _kmeans_metric(self) -> Metric:
+        return "l2" if self.metric == "l2" else "cosine"
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

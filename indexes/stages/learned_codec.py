@@ -19,6 +19,7 @@ import numpy as np
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.grammar import CodecSpec, IndexSpec, LearnedShape, RepCONC, TransformSpec
+from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.quantization.learned import LearnedCodec, QueryMap
 from cluscomp.quantization.linear import multiply_rows
@@ -89,6 +90,13 @@ class LearnedStep:
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Nothing to learn."""
+
+    def cost(self, shape: Shape) -> Cost:
+        """Rows and their product in float64, and the result in float32."""
+        return Cost(
+            add_row_bytes=8 * (self.dim_in + self.dim_out) + 4 * self.dim_out,
+            add=Work(matmul=self.dim_in * self.dim_out),
+        )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return multiply_rows(x, self._trained()["rotation"].T)

@@ -56,6 +56,11 @@ def prescreen_block_rows(dim: int, block_bytes: int) -> int:
     return min(_MAX_BLOCK_ROWS, max(1, block_bytes // (4 * dim * _PANEL_ROWS)) * _PANEL_ROWS)
 
 
+def prescreen_bytes(n_rows: int, dim: int) -> int:
+    """Bytes of the arrays of a prescreen."""
+    return sum(array.nbytes for array in prescreen_arrays(n_rows, dim).values())
+
+
 def build_prescreen(rows: np.ndarray, metric: str) -> Prescreen:
     """Prescreen of rows (n, dim) float32 or float16 for metric "ip" or "l2"."""
     blocks = list(iter_blocks(len(rows), _MAX_BLOCK_ROWS))

@@ -16,6 +16,7 @@ from cluscomp import native
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.grammar import PQ, SQ4, CodecSpec, RepCONC
+from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
 if TYPE_CHECKING:
@@ -53,6 +54,27 @@ class ProductCodec:
 
         quantizer = ProductQuantizer(self.dim, self.m, self.nbits, n_iter=PQ_ITERATIONS, seed=seed)
         self.load({"codebooks": quantizer.train(x, progress=progress).centroids})
+
+    def cost(self, shape: Shape) -> Cost:
+        """Codebooks by k-means, one a group; for scores, they are refined and rows are encoded in passes."""
+        from cluscomp.quantization import score_aware
+        from cluscomp.quantization.codebooks import codebook_bytes
+
+        k, width = 1 << self.nbits, self.dim // self.m
+        steps = 0 if shape.joint else PQ_ITERATIONS
+        held = codebook_bytes(shape.rows, self.m, self.nbits, width) if steps else 0
+        work = steps * self.dim * k * shape.rows
+        if shape.for_scores:
+            held = max(held, score_aware.refine_bytes(shape.rows, self.m, width))
+            work += score_aware.refine_work(shape.rows, self.dim, k)
+        encoding = score_aware.encode_work(self.dim, k) if shape.for_scores else self.dim * k
+        return Cost(
+            train_bytes=held,
+            train=Work(codebook=work),
+            least_rows=ROWS_PER_CENTROID * k,
+            add=Work(codebook=encoding),
+            codewords=(width, k),
+        )
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return native.pq_encode(x, self.packed_codebook(), self.nbits)
@@ -138,6 +160,14 @@ class FourBitCodec(ProductCodec):
 
         self.load({"codebooks": train_levels(x, progress)[:, :, None]})
 
+    def cost(self, shape: Shape) -> Cost:
+        """Values of one dimension, sorted in float64, and their sums."""
+        return Cost(
+            train_bytes=40 * shape.rows,
+            add=Work(codebook=self.dim << self.nbits),
+            codewords=(1, 1 << self.nbits),
+        )
+
 
 class LearnedProductCodec(ProductCodec):
     """Codes of one set of learned centroids, scored with another; `codebooks` are those of the scores.
@@ -163,6 +193,11 @@ class LearnedProductCodec(ProductCodec):
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Nothing to learn."""
+
+    def cost(self, shape: Shape) -> Cost:
+        """Only encoding costs anything."""
+        k = 1 << self.nbits
+        return Cost(add=Work(codebook=self.dim * k), codewords=(self.dim // self.m, k))
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         if self._packed_document is None:

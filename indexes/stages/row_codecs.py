@@ -10,6 +10,7 @@ from cluscomp import native
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.grammar import CodecSpec, SQfp16
+from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import search_prescreen
 
@@ -34,6 +35,10 @@ class FloatCodec:
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Nothing to learn."""
+
+    def cost(self, shape: Shape) -> Cost:
+        """Absolute values, to see whether rows fit float16; float32 rows are their own codes."""
+        return Cost(add_row_bytes=0 if self.code_dtype == "<f4" else 4 * self.dim)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         if self.code_dtype == "<f4":
@@ -99,6 +104,10 @@ class ScalarCodec:
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         self.quantizer.train_rows(x, progress)
+
+    def cost(self, shape: Shape) -> Cost:
+        """Rows scaled to their range; the ranges themselves are read off block by block."""
+        return Cost(add_row_bytes=8 * self.dim)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.quantizer.encode(x))

@@ -7,6 +7,7 @@ a line in `TRANSFORMS`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.grammar import MRL, OPQ, PCA, PQ, CodecSpec, L2Norm, RandomRotation, TransformSpec
+from cluscomp.indexes.stages.cost import NORMALIZE_BYTES, Cost, Shape, Work
 from cluscomp.indexes.stages.learned_codec import LearnedRotation, LearnedStep
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
@@ -33,6 +35,9 @@ class Step(Protocol):
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Learn from float32 rows (n, dim_in)."""
+
+    def cost(self, shape: Shape) -> Cost:
+        """Memory and work of the step, when it is trained on the rows of `shape` and when it is applied."""
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Map float32 rows (n, dim_in) to float32 rows (n, dim_out), each row by itself."""
@@ -60,6 +65,10 @@ class NormalizeStep:
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Nothing to learn."""
 
+    def cost(self, shape: Shape) -> Cost:
+        """A part of the rows in float64, and the result."""
+        return Cost(add_bytes=NORMALIZE_BYTES, add_row_bytes=4 * self.dim_out)
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x[:, : self.dim_out])
 
@@ -83,14 +92,24 @@ class LinearStep:
 
     def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
         self.spec = spec
-        self.codec = codec
         self.dim_in = dim
         self.dim_out = spec.output_dim(dim)
         self._linear: LinearMap | None = None
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        train = MATRICES[type(self.spec)]
-        self.load({"matrix": train(self.spec, x, self.dim_out, seed, self.codec, progress)})
+        self.load({"matrix": self._matrix(x, seed, progress)})
+
+    def _matrix(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
+        """The matrix to learn from float32 rows (n, dim_in)."""
+        raise NotImplementedError
+
+    def cost(self, shape: Shape) -> Cost:
+        """Rows and their product in float64, and the result in float32."""
+        return Cost(
+            train_bytes=16 * self.dim_in * self.dim_in,
+            add_row_bytes=8 * (self.dim_in + self.dim_out) + 4 * self.dim_out,
+            add=Work(matmul=self.dim_in * self.dim_out),
+        )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         if self._linear is None:
@@ -120,45 +139,68 @@ class LinearMap(Protocol):
     def apply(self, x: np.ndarray) -> np.ndarray: ...
 
 
-def _pca_matrix(
-    spec: PCA, x: np.ndarray, dim_out: int, seed: int, codec: CodecSpec, progress: Progress | None
-) -> np.ndarray:
-    from cluscomp.quantization.pca import train_pca
+class PcaStep(LinearStep):
+    """The principal directions of the training rows."""
 
-    return np.asarray(train_pca(x, dim_out, progress=progress).matrix)
+    def _matrix(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
+        from cluscomp.quantization.pca import train_pca
 
+        return np.asarray(train_pca(x, self.dim_out, progress=progress).matrix)
 
-def _random_matrix(
-    spec: RandomRotation, x: np.ndarray, dim_out: int, seed: int, codec: CodecSpec, progress: Progress | None
-) -> np.ndarray:
-    from cluscomp.quantization.rotation import random_rotation
+    def cost(self, shape: Shape) -> Cost:
+        """The covariance of the training rows is computed."""
+        from cluscomp.quantization.pca import covariance_bytes
 
-    return np.asarray(random_rotation(x.shape[1], dim_out, seed).matrix)
-
-
-def _opq_matrix(
-    spec: OPQ, x: np.ndarray, dim_out: int, seed: int, codec: CodecSpec, progress: Progress | None
-) -> np.ndarray:
-    from cluscomp.quantization.rotation import train_opq
-
-    nbits = codec.nbits if isinstance(codec, PQ) else DEFAULT_NBITS
-    rotation, _ = train_opq(
-        x, spec.m, nbits, d_out=dim_out, n_iter=OPQ_ITERATIONS, seed=seed, progress=progress
-    )
-    return np.asarray(rotation.matrix)
+        return replace(
+            super().cost(shape),
+            train_bytes=covariance_bytes(shape.rows, self.dim_in),
+            train=Work(matmul=shape.rows * self.dim_in * self.dim_in),
+        )
 
 
-MATRICES: dict[type, Callable[..., np.ndarray]] = {
-    PCA: _pca_matrix,
-    RandomRotation: _random_matrix,
-    OPQ: _opq_matrix,
-}
+class RandomRotationStep(LinearStep):
+    """A rotation that the seed alone decides."""
+
+    def _matrix(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
+        from cluscomp.quantization.rotation import random_rotation
+
+        return np.asarray(random_rotation(self.dim_in, self.dim_out, seed).matrix)
+
+
+class OpqStep(LinearStep):
+    """The rotation that suits the product quantizer behind it best."""
+
+    def __init__(self, spec: OPQ, dim: int, codec: CodecSpec) -> None:
+        super().__init__(spec, dim, codec)
+        self.m = spec.m
+        self.nbits = codec.nbits if isinstance(codec, PQ) else DEFAULT_NBITS
+
+    def _matrix(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
+        from cluscomp.quantization.rotation import train_opq
+
+        rotation, _ = train_opq(
+            x, self.m, self.nbits, d_out=self.dim_out, n_iter=OPQ_ITERATIONS, seed=seed, progress=progress
+        )
+        return np.asarray(rotation.matrix)
+
+    def cost(self, shape: Shape) -> Cost:
+        """Codebooks and rotation are trained in turns."""
+        from cluscomp.quantization.rotation import opq_bytes, opq_work
+
+        codebook, matmul = opq_work(shape.rows, self.dim_in, self.dim_out, self.nbits, OPQ_ITERATIONS)
+        return replace(
+            super().cost(shape),
+            train_bytes=opq_bytes(shape.rows, self.dim_in, self.dim_out, self.m, self.nbits),
+            train=Work(codebook=codebook, matmul=matmul),
+        )
+
+
 TRANSFORMS: dict[type, Callable[..., Step]] = {
     L2Norm: NormalizeStep,
     MRL: NormalizeStep,
-    PCA: LinearStep,
-    RandomRotation: LinearStep,
-    OPQ: LinearStep,
+    PCA: PcaStep,
+    RandomRotation: RandomRotationStep,
+    OPQ: OpqStep,
     LearnedRotation: LearnedStep,
 }
 

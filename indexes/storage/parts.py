@@ -1,6 +1,15 @@
-"""Parts of an index folder: what the bytes of each array are counted under."""
+"""Parts of an index folder: what each array file is counted under, and the bytes of the parts beforehand.
+
+Figures are exact for integer ids. Headers of the .npy files are counted.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.folder import HEADER_BYTES
 
 SEGMENT_PARTS = {
     "codes": "codes",
@@ -31,3 +40,32 @@ def file_part(name: str) -> str:
     """Part of the folder that an array file is counted under, from its name."""
     stage, array = name.split(".")[:2]
     return SEGMENT_PARTS[array] if stage.startswith("segment") else parameter_part(stage, array)
+
+
+def part_bytes(
+    arrays: Mapping[str, ArraySpec], n_rows: int, *, id_bytes: float = 0.0, deleted: int = 0
+) -> dict[str, int]:
+    """Bytes on disk, by part as in `Index.nbytes()`, of one segment of n_rows rows with these arrays.
+
+    id_bytes: mean bytes of an id: 0 for consecutive integers (nothing stored), 8 for other integers, and the
+    mean UTF-8 length + 8 for texts.
+    """
+    sizes: dict[str, int] = {}
+    for name, array in arrays.items():
+        part = SEGMENT_PARTS[name]
+        sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
+    if id_bytes:
+        sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)
+    if deleted:
+        sizes["tombstones"] = HEADER_BYTES + 8 * deleted
+    return sizes
+
+
+def trained_bytes(pipeline: Pipeline) -> dict[str, int]:
+    """Bytes on disk, by part, of the trained stages: they do not grow with the rows."""
+    sizes: dict[str, int] = {}
+    for name, stage in pipeline.stages().items():
+        for parameter, array in stage.parameter_specs.items():
+            part = parameter_part(name, parameter)
+            sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
+    return sizes

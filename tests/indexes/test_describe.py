@@ -10,18 +10,12 @@ import pytest
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
-from cluscomp.indexes.build.sizes import (
-    code_row_bytes,
-    encoding_memory,
-    grouping_memory,
-    segment_bytes,
-    temporary_bytes,
-    trained_bytes,
-    training_memory,
-)
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.describe import list_balance
-from cluscomp.indexes.stages.pipeline import training_rows
+from cluscomp.indexes.segments.segment import segment_arrays
+from cluscomp.indexes.stages.codec import row_bytes
+from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
+from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 
 
 def folder_size(path: Path) -> int:
@@ -70,7 +64,7 @@ def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
 )
 def test_code_size(make_index, key: str, size: int) -> None:
     assert make_index(key).code_size == size
-    assert code_row_bytes(parse_key(key), 16) == size
+    assert row_bytes(Pipeline(parse_key(key), 16, "ip", 0).codec) == size
 
 
 def test_other_files_and_changes_after_opening(trained, rows, tmp_path) -> None:
@@ -114,10 +108,10 @@ def test_balance_of_lists_by_hand(trained) -> None:
 
 def test_sizes_known_beforehand_are_exact(make_index, any_key: str, tmp_path) -> None:
     index = make_index(any_key)
-    spec = index.spec
+    pipeline = Pipeline(index.spec, 16, "ip", 0)
     parts = index.nbytes()
     predicted: dict[str, int] = {}
-    for sizes in (segment_bytes(spec, 16, 600), trained_bytes(spec, 16)):
+    for sizes in (part_bytes(segment_arrays(pipeline, 600), 600), trained_bytes(pipeline)):
         for part, size in sizes.items():
             predicted[part] = predicted.get(part, 0) + size
     assert predicted == {part: parts[part] for part in predicted}
@@ -128,21 +122,11 @@ def test_id_and_tombstone_bytes(make_index) -> None:
     names = [f"d{i:04}" for i in range(600)]
     index = make_index("SQ8", ids=names)
     index.delete(names[:3])
-    sizes = segment_bytes(parse_key("SQ8"), 16, 600, id_bytes=5 + 8, deleted=3)
+    sizes = part_bytes({}, 600, id_bytes=5 + 8, deleted=3)
     assert sizes["ids"] == index.nbytes()["ids"]
     assert sizes["tombstones"] == index.nbytes()["tombstones"]
 
 
-def test_memory_figures_grow_as_they_should() -> None:
-    spec = parse_key("OPQ48,IVF1024,PQ48")
-    assert training_rows(spec) == 262144
+def test_rows_that_training_looks_at() -> None:
+    assert training_rows(parse_key("OPQ48,IVF1024,PQ48")) == 262144
     assert training_rows(parse_key("PQ8")) == 65536
-    assert training_memory(spec, 384, 10**9) == training_memory(spec, 384, 262144) > 262144 * 384 * 4
-    assert encoding_memory(spec, 384, 2000) == pytest.approx(2 * encoding_memory(spec, 384, 1000), rel=0.01)
-    assert temporary_bytes(spec, 384, 1000) == 52_000
-    assert temporary_bytes(parse_key("PQ48"), 384, 1000) == 0
-    assert grouping_memory(parse_key("PQ48"), 384, 10**9, 1 << 20) <= 1 << 20
-    assert 1 << 20 < grouping_memory(spec, 384, 10**9, 1 << 20) < 4 << 20
-    assert (
-        grouping_memory(spec, 384, 100, 1 << 20) < 100 * (2 * 48 + 64) + spec.nlist * 64
-    )  # few rows take little
