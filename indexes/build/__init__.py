@@ -4,9 +4,8 @@ run.py      build_index, plan_build       stages.py   the stages of a build, in 
 source.py   what the rows come from       vectors.py  reading, encoding and sampling rows
 texts.py    memory and time of encoders   work.py     the folder of an unfinished build
 plan.py     what a build will need        costs.py    memory, disk and operations of each stage
-sizes.py    bytes before they are written rates.py, memory.py  this machine's speed and memory
-writer.py   a folder in two passes        id_stream.py  ids that are written as they come
-documents_*.py  the same for documents of several vectors
+writer.py   a folder in two passes        rates.py, memory.py  this machine's speed and memory
+id_stream.py  ids as they come            documents_*.py  the same for documents of several vectors
 """
 
 from __future__ import annotations
