@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluscomp import errors as errors
 from cluscomp.errors import *  # noqa: F403 - so that type checkers see every error by name
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _PUBLIC = {
     "assign": "cluscomp.clustering.assign",

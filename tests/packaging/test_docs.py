@@ -127,3 +127,15 @@ def test_examples_of_a_guide_run_one_after_the_other(page, tmp_path, run_script)
 def test_the_figure_of_the_readme_is_what_its_table_gives(repository):
     script = repository / "docs" / "results" / "figure.py"
     assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0
+
+
+def test_the_changelog_begins_with_the_version_at_work(repository):
+    import cluscomp
+
+    version, state = re.search(
+        r"^## \[([\d.]+)\] - (\S+)$", read(repository / "CHANGELOG.md"), re.MULTILINE
+    ).groups()
+    release, _, rest = cluscomp.__version__.partition(".dev")
+    assert version == release
+    assert (state == "unreleased") == bool(rest), "a version at work ends in .dev0, a released one has a date"
+    assert rest or re.fullmatch(r"\d{4}-\d\d-\d\d", state)
