@@ -3,7 +3,8 @@
     factory.py, index.py   index_factory, Index, open_index     faiss_bridge.py   the same index in faiss
     build/                 indexes larger than memory, in stages that survive a kill
     multivector/           documents of several vectors
-    base.py, describe.py   what both kinds of index are; bytes by part, balance of the lists
+    kind.py, kinds.py      what a kind of index is; single vectors, and documents of several
+    base.py, describe.py   what every kind of index is; bytes by part, balance of the lists
     storage/               the folder: manifest, arrays, texts; written all at once, checked when opened
     segments/              what one add leaves behind: rows, ids, deletions; search over them
     stages/                what is trained: transforms, partitions, codecs, and the pipeline of a key
@@ -14,6 +15,7 @@ Rooms further down do not know the rooms above them (tests/packaging/test_layers
 
 from __future__ import annotations
 
+from cluscomp.indexes import kinds as kinds
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import Index, open_index
 from cluscomp.indexes.keys.grammar import parse_key

@@ -12,11 +12,11 @@ import numpy as np
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.checks import json_object, positive
 from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.partitions import default_nprobe
-from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
@@ -41,7 +41,7 @@ class StoredIndex(Generic[Segment]):
     """
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
-        self.pipeline = Pipeline(spec, dim, metric, seed)
+        self.pipeline = kind_of(spec).stages(spec, dim, metric, seed)
         self.spec, self.key, self.dim, self.metric, self.seed = spec, str(spec), dim, metric, seed
         self.settings: dict[str, Any] = {}
         self._segments: tuple[Segment, ...] = ()
@@ -229,6 +229,15 @@ class StoredIndex(Generic[Segment]):
         from cluscomp.indexes.describe import folder_bytes
 
         return folder_bytes(self)
+
+    def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What `describe` adds for the rows of this kind. sizes: bytes by part."""
+        return {}
+
+    def search_defaults(self) -> dict[str, int]:
+        """Parameters of `search` that have an effect for this key, with their defaults."""
+        defaults = {} if self.spec.partition is None else {"nprobe": self.nprobe}
+        return defaults if self.spec.refine is None else {**defaults, "refine_factor": self.refine_factor}
 
     def __repr__(self) -> str:
         return (

@@ -9,6 +9,7 @@ import numpy as np
 
 from cluscomp.clustering.balanced.report import scanned_rows
 from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES
@@ -69,6 +70,10 @@ class Described(Protocol):
 
     def extra_file(self, name: str) -> Any: ...
 
+    def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]: ...
+
+    def search_defaults(self) -> dict[str, int]: ...
+
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest: ...
 
 
@@ -83,7 +88,7 @@ def folder_bytes(index: Described) -> dict[str, int]:
     learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
     counts with its header of 128 bytes.
     """
-    sizes = dict.fromkeys(PARTS if index.spec.pool is None else (*PARTS, "list_numbers", "doc_offsets"), 0)
+    sizes = dict.fromkeys((*PARTS, *kind_of(index.spec).segment.parts.values()), 0)
     arrays = stored_arrays(index.pipeline, index.segments)
     for stored in arrays:
         sizes[file_part(stored.name)] += stored.file_bytes
@@ -119,46 +124,12 @@ def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
         "bytes": sizes,
         "code_bytes_per_document": round(index.code_bytes_per_document, 2),
         "bytes_per_document": round(sizes["total"] / n_live, 2) if n_live else None,
-        **({} if index.spec.pool is None else {"vectors": document_facts(index, sizes)}),
+        **index.row_facts(sizes),
         "other_files": other_files(index),
         "settings": dict(index.settings),
-        "search_defaults": _search_defaults(index),
+        "search_defaults": index.search_defaults(),
         "lists": list_balance(index, nprobe),
     }
-
-
-DOCUMENT_PARTS = ("codes", "refine", "list_numbers", "doc_offsets", "ids", "tombstones")
-TRAINED_PARTS = ("centroids", "codebooks", "rotation")
-
-
-def document_facts(index: Any, sizes: dict[str, int]) -> dict[str, Any]:
-    """What the documents of a multi-vector index take: deleted ones are stored, and count.
-
-    stored_bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation, centroids
-    and codebooks, whose size does not depend on the number of documents.
-    """
-    n = max(1, sum(segment.n_rows for segment in index.segments))
-    per_document = {
-        "vectors_per_document": index.n_vectors,
-        "stored_bytes_per_document": sum(sizes[part] for part in DOCUMENT_PARTS),
-    }
-    return {
-        "n_vectors": index.n_vectors,
-        **{name: round(total / n, 2) for name, total in per_document.items()},
-        "trained_bytes": sum(sizes[part] for part in TRAINED_PARTS),
-    }
-
-
-def _search_defaults(index: Any) -> dict[str, int]:
-    """Parameters of `search` that have an effect for this key, with their defaults."""
-    defaults = {}
-    if index.spec.partition is not None:
-        defaults["nprobe"] = index.nprobe
-        if index.spec.pool is not None:
-            defaults["candidates"] = index.candidates
-    if index.spec.refine is not None:
-        defaults["refine_factor"] = index.refine_factor
-    return defaults
 
 
 def list_balance(index: Described, nprobe: int | None = None) -> dict[str, Any] | None:

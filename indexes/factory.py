@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from cluscomp.indexes.checks import integer
-from cluscomp.indexes.index import Index, index_class
+from cluscomp.indexes.index import Index
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.multivector.index import MultiVectorIndex
 from cluscomp.indexes.stages.learned_codec import resolve
 from cluscomp.indexes.storage.manifest import MAX_DIM
@@ -27,6 +28,7 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
     dim), and for RepCONC(folder) what `LearnedCodec.load` does.
     """
     spec = resolve(parse_key(key))
-    return index_class(spec)(
+    index: Index | MultiVectorIndex = kind_of(spec).index(
         spec, integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
     )
+    return index

@@ -14,7 +14,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.checks import as_matrix, positive, rows_of_dim
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.search import search_segments, take_ids
@@ -146,15 +146,6 @@ class Index(StoredIndex[Segment]):
             )
 
 
-def index_class(spec: IndexSpec) -> type[Index] | type[MultiVectorIndex]:
-    """Class of the index that a key makes: `MultiVectorIndex` for keys with a pool, else `Index`."""
-    if spec.pool is None:
-        return Index
-    from cluscomp.indexes.multivector.index import MultiVectorIndex
-
-    return MultiVectorIndex
-
-
 def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index | MultiVectorIndex:
     """Open an index folder: an `Index`, or a `MultiVectorIndex` where its key begins with a pool. Arrays stay
     on disk, mapped into memory: opening costs about what is touched later.
@@ -164,4 +155,5 @@ def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index |
     NewerFormatError, CorruptIndexError (truncated, altered or inconsistent).
     """
     opened = open_folder(Path(path), verify=verify)
-    return index_class(opened.pipeline.spec).from_folder(opened)
+    index: Index | MultiVectorIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
+    return index

@@ -233,23 +233,24 @@ def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path |
     takes seconds.
     """
     from cluscomp.indexes.keys.grammar import parse_key
+    from cluscomp.indexes.kind import kind_of
 
-    pool = parse_key(key).pool
-    if encoder is not None and (pool is not None) != (kind is not EncoderKind.dense):
-        known = "several vectors a text" if pool is None else "one vector a text"
+    is_ragged = kind_of(parse_key(key)).ragged
+    if encoder is not None and is_ragged != (kind is not EncoderKind.dense):
+        known = "one vector a text" if is_ragged else "several vectors a text"
         remedy = (
-            "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
-            if pool is None
-            else "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)"
+            "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)"
+            if is_ragged
+            else "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
         )
         raise errors.UsageError(
             f"--encoder-kind {kind.value} gives {known}, which --index-key {key} does not store; {remedy}"
         )
-    if lengths is not None and pool is None:
+    if lengths is not None and not is_ragged:
         raise errors.UsageError(
             "--lengths belongs to token vectors and keys that begin with a pool, such as Pool16,IVF1024,PQ96"
         )
-    return pool is not None
+    return is_ragged
 
 
 def _required(value: Any, name: str, optional: bool = False) -> Any:

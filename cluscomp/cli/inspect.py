@@ -43,6 +43,8 @@ def inspect(
 ) -> None:
     """Show key, encoder, seeds, segments, every byte of the folder by part, and how even the lists are."""
     from cluscomp.indexes.index import open_index
+    from cluscomp.indexes.keys.grammar import parse_key
+    from cluscomp.indexes.kind import kind_of
 
     common.set_threads(threads)
     facts = open_index(index, verify=verify).describe(nprobe=nprobe)
@@ -53,7 +55,8 @@ def inspect(
         output.result_json(facts)
         return
     _show_facts(facts)
-    _show_bytes(facts["bytes"], facts["folder_bytes"], facts["n_total"])
+    notes = PART_NOTES | dict(kind_of(parse_key(facts["key"])).segment.notes)
+    _show_bytes(facts["bytes"], facts["folder_bytes"], facts["n_total"], notes)
     if facts["lists"] is not None:
         _show_lists(facts["lists"])
     if facts["build"] is not None:
@@ -131,9 +134,9 @@ def _encoder_text(encoder: dict[str, Any] | None) -> str:
     return f"{encoder.get('name')} ({encoder.get('kind')}, dim {encoder.get('dim')}, {scaled}{passes})"
 
 
-def _show_bytes(parts: dict[str, int], total: int, n: int) -> None:
+def _show_bytes(parts: dict[str, int], total: int, n: int, notes: dict[str, str]) -> None:
     rows = [
-        (name, str(size), f"{size / max(n, 1):.2f}", f"{size / max(total, 1):.1%}", PART_NOTES.get(name, ""))
+        (name, str(size), f"{size / max(n, 1):.2f}", f"{size / max(total, 1):.1%}", notes.get(name, ""))
         for name, size in sorted(parts.items(), key=lambda item: -item[1])
     ]
     rows.append(("total", str(total), f"{total / max(n, 1):.2f}", "100.0%", output.size_text(total)))

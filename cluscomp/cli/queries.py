@@ -76,15 +76,16 @@ def read_query_vectors(
 
     query_lengths: for multi-vector indexes, .npy with the number of vectors of each query.
     """
+    from cluscomp.indexes.kind import kind_of
     from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.ragged import open_ragged
 
     lengths = None
-    if index.spec.pool is None:
-        source = open_embeddings(embeddings, ids)
-    else:
+    if kind_of(index.spec).ragged:
         source, lengths, names_of = open_ragged(embeddings, query_lengths, ids)
         source.ids = names_of
+    else:
+        source = open_embeddings(embeddings, ids)
     if source.dim != index.dim:
         raise errors.DimensionError(
             f"the index has dim {index.dim}, but the queries in {embeddings} have dim {source.dim}; "

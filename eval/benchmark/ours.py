@@ -14,6 +14,7 @@ from cluscomp.eval.benchmark.contender import Grid, combinations, folder_digest
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import RepCONC, parse_key
+from cluscomp.indexes.kind import kind_of
 from cluscomp.multivector import Ragged
 
 INDEX = "index"
@@ -33,7 +34,7 @@ class Ours:
     @property
     def multi(self) -> bool:
         """Whether documents are token vectors."""
-        return self.spec.pool is not None
+        return kind_of(self.spec).ragged
 
     @property
     def content(self) -> str | None:

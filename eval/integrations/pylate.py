@@ -21,6 +21,7 @@ from cluscomp.eval.integrations.embeddings import token_matrices
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.multivector.index import MultiVectorIndex
 from cluscomp.indexes.multivector.queries import ragged_of_dim
 from cluscomp.indexes.multivector.segment import require_vectors
@@ -196,7 +197,7 @@ class PyLateIndex:
 
 
 def _require_pool(index_key: str) -> None:
-    if parse_key(index_key).pool is None:
+    if not kind_of(parse_key(index_key)).ragged:
         raise UsageError(
             f"index key {index_key!r} is for single vectors; documents of several need a pool in front, such "
             f"as 'Pool16,{index_key}' or 'Pool(f=1),{index_key}' (all vectors kept)"

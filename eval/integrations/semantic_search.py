@@ -19,7 +19,7 @@ from cluscomp.eval.integrations.embeddings import on_cpu, token_matrices
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.multivector.index import MultiVectorIndex
+from cluscomp.indexes.kind import kind_of
 
 METRICS = {"cos_sim": "cosine", "pytorch_cos_sim": "cosine", "dot_score": "ip", "maxsim": "ip"}
 """Functions of `sentence_transformers.util` -> metric of an index with the same scores."""
@@ -61,7 +61,7 @@ def semantic_search(
         _require_same(index, score_function)
     else:
         index = _built(corpus_embeddings, score_function, index_key, seed)
-    several = isinstance(index, MultiVectorIndex)
+    several = kind_of(index.spec).ragged
     queries = token_matrices(query_embeddings) if several else _matrix(query_embeddings)
     if not len(index):
         return [[] for _ in range(len(queries))]
@@ -80,7 +80,7 @@ def _built(corpus: Any, score_function: Any, index_key: str | None, seed: int) -
     metric = _metric(score_function) or ("ip" if several else "cosine")
     key = index_key or ("Pool(f=1),Flat" if several else "Flat")
     index = index_factory(key, dim, metric, seed=seed)
-    if isinstance(index, MultiVectorIndex) != several:
+    if kind_of(index.spec).ragged != several:
         raise UsageError(
             f"index key {key!r} is for {'one vector' if several else 'several vectors'} a text, but each "
             f"text of the corpus has {'several' if several else 'one'}; keys of several begin with a pool"

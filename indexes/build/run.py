@@ -36,6 +36,7 @@ from cluscomp.indexes.build.stages import (
 )
 from cluscomp.indexes.build.work import IF_EXISTS, IfExists, WorkFolder, first_difference, work_path
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.stages.learned_codec import resolve
 from cluscomp.indexes.stages.pipeline import METRICS
 from cluscomp.indexes.storage.folder import check_index_target
@@ -217,7 +218,7 @@ def _build(
         raise
     if work.discarded:
         warnings.warn(f"an unfinished build of other settings was discarded in {work.path}", stacklevel=3)
-    builder = _builder_class(request)(request, source, work, target, progress)
+    builder = kind_of(request.spec).recipe()(request, source, work, target, progress)
     try:
         plan = builder.run(replace=if_exists != "fail", config=config)
     except Exception:
@@ -228,14 +229,6 @@ def _build(
         raise
     work.remove()
     return builder, plan
-
-
-def _builder_class(request: Request) -> type[Builder]:
-    if request.spec.pool is None:
-        return Builder
-    from cluscomp.indexes.build.documents_builder import DocumentBuilder
-
-    return DocumentBuilder
 
 
 def _is_finished(target: Path, request: Request, source: VectorInput | TextInput) -> bool:

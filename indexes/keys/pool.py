@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cluscomp.errors import UnknownKeyError, UsageError
 
@@ -28,7 +29,8 @@ class Pool:
     """How many vectors a document keeps, and how they are found (multivector/pooling.py).
 
     n: at most. f: one for so many tokens, rounded down; Pool(f=1) keeps all of them as they are. bytes: as
-    many as have codes of so many bytes together. protected: first tokens that stay by themselves.
+    many as have codes of so many bytes together. protected: first tokens that stay by themselves. kind: of
+    the rows of an index with a pool (kinds.py).
     """
 
     n: int | None = None
@@ -36,6 +38,7 @@ class Pool:
     bytes: int | None = None
     method: str = "ward"
     protected: int = 0
+    kind: ClassVar[str] = "documents"
 
     def __post_init__(self) -> None:
         given = [name for name in _BUDGETS if getattr(self, name) is not None]

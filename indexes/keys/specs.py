@@ -47,7 +47,9 @@ class PartitionSpec:
 
 
 class CodecSpec:
-    """A form in which rows are stored."""
+    """A form in which rows are stored. kind: of the rows (kinds.py), where the key has no pool."""
+
+    kind = "vectors"
 
     def check_dim(self, dim: int) -> None:
         """Raise UsageError where rows of this dim cannot be stored in this form."""
@@ -279,6 +281,15 @@ class IndexSpec:
         if self.refine is not None:
             self.refine.check_dim(dim)
         return tuple(dims)
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of rows that the index holds (kinds.py)."""
+        return self.codec.kind if self.pool is None else self.pool.kind
+
+    def stores_unit_vectors(self, normalizes: bool) -> bool:
+        """Whether documents are stored as vectors of length one. normalizes: rows are scaled before."""
+        return self.pool is not None and (normalizes or not self.pool.keeps_all)
 
     @property
     def has_leading_norm(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.checks import one_of, positive, positive_number
 from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
-from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
+from cluscomp.indexes.multivector.pooling import fitted_spec, pool_of, pooled
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
-from cluscomp.indexes.multivector.segment import DocumentSegment, encode_documents, require_finite_documents
+from cluscomp.indexes.multivector.segment import (
+    DocumentSegment,
+    encode_documents,
+    require_finite_documents,
+)
 from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_found, require_kind
 from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.segments.search import take_ids
@@ -26,6 +31,7 @@ from cluscomp.multivector import Ragged
 
 DEFAULT_CANDIDATES = 384
 CANDIDATES_BY = ("lists", "fde")
+TRAINED_PARTS = ("centroids", "codebooks", "rotation")
 
 
 class MultiVectorIndex(StoredIndex[DocumentSegment]):
@@ -48,8 +54,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         super().__init__(fitted_spec(spec, dim), dim, metric, seed=seed)
         if self.spec != spec:
             self.settings["asked_key"] = str(spec)
-        assert self.spec.pool is not None
-        self.pool = self.spec.pool
+        self.pool = pool_of(self.spec)
 
     # ---- what it is ----
 
@@ -81,6 +86,27 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         """Mean bytes of the codes of a document."""
         documents = sum(segment.n_rows for segment in self._segments)
         return self.n_vectors * self.code_size / max(1, documents)
+
+    def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What the documents take, under "vectors": deleted ones are stored, and count.
+
+        stored_bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation,
+        centroids and codebooks, whose size does not depend on the number of documents.
+        """
+        n = max(1, sum(segment.n_rows for segment in self._segments))
+        stored = sum(sizes[part] for part in (*DocumentSegment.parts.values(), "ids", "tombstones"))
+        facts = {
+            "n_vectors": self.n_vectors,
+            "vectors_per_document": round(self.n_vectors / n, 2),
+            "stored_bytes_per_document": round(stored / n, 2),
+            "trained_bytes": sum(sizes[part] for part in TRAINED_PARTS),
+        }
+        return {"vectors": facts}
+
+    def search_defaults(self) -> dict[str, int]:
+        """Parameters of `search` that have an effect for this key, with their defaults."""
+        defaults = super().search_defaults()
+        return defaults if self.spec.partition is None else {**defaults, "candidates": self.candidates}
 
     # ---- train, add ----
 

@@ -7,10 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from cluscomp.clustering.blocks import Progress
+from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.grammar import OPQ, PQ, IndexSpec
 from cluscomp.indexes.keys.pool import Pool, code_bytes
 from cluscomp.indexes.stages.codecs import make_codec
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
+
+
+def pool_of(spec: IndexSpec) -> Pool:
+    """The pool that a key of documents begins with; UsageError for keys of single vectors."""
+    if spec.pool is None:
+        raise UsageError(f"index key {str(spec)!r} names no pool; write one in front, as in 'Pool16,{spec}'")
+    return spec.pool
 
 
 def fitted_spec(spec: IndexSpec, dim: int) -> IndexSpec:

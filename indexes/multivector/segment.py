@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
@@ -33,6 +33,17 @@ class DocumentSegment(StoredSegment):
     (N, width) finer codes, or None.
     """
 
+    parts: ClassVar[Mapping[str, str]] = {
+        "codes": "codes",
+        "lists": "list_numbers",
+        "doc_offsets": "doc_offsets",
+        "refine": "refine",
+    }
+    notes: ClassVar[Mapping[str, str]] = {
+        "list_numbers": "list of each vector",
+        "doc_offsets": "where the vectors of each document begin",
+    }
+
     codes: np.ndarray
     doc_offsets: np.ndarray
     lists: np.ndarray | None
@@ -50,6 +61,26 @@ class DocumentSegment(StoredSegment):
         """codes, doc_offsets, and lists and refine where there are any."""
         named = ((name, getattr(self, name)) for name in DOCUMENT_ARRAYS)
         return {name: array for name, array in named if array is not None}
+
+    @classmethod
+    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+        """`document_arrays`; the listing says how many vectors the documents have together."""
+        codes = listed.get("codes")
+        return document_arrays(pipeline, n_rows, codes[0] if codes else 0)
+
+    @classmethod
+    def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> DocumentSegment:
+        arrays = rows.arrays
+        offsets = rows.offsets("doc_offsets", arrays["doc_offsets"], arrays["codes"].shape[0])
+        return cls(
+            codes=arrays["codes"],
+            doc_offsets=offsets,
+            lists=arrays.get("lists"),
+            refine=arrays.get("refine"),
+            ids=rows.ids,
+            deleted=rows.deleted,
+            files=rows.files,
+        )
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Vectors (nlist,) of each list, those of deleted documents included."""

@@ -7,10 +7,11 @@ for the rerank and ids are stored by position.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,13 +20,18 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
 from cluscomp.indexes.stages.code_layout import arrange_codes
 from cluscomp.indexes.stages.codec import ListView
 from cluscomp.indexes.stages.ivf import ListAssigner
-from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.parameters import ArraySpec, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
-from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, prescreen_arrays
+from cluscomp.indexes.stages.prescreen import (
+    PRESCREEN_ARRAYS,
+    Prescreen,
+    build_prescreen,
+    prescreen_arrays,
+)
 
 INT32_ROWS = 2**31 - 1
 
@@ -40,6 +46,14 @@ class Segment(StoredSegment):
     None.
     files: where memory-mapped arrays came from. prescreen: of float rows, or None.
     """
+
+    parts: ClassVar[Mapping[str, str]] = {
+        "codes": "codes",
+        "offsets": "list_offsets",
+        "positions": "positions",
+        "refine": "refine",
+        **dict.fromkeys(PRESCREEN_ARRAYS, "shadow"),
+    }
 
     codes: np.ndarray
     offsets: np.ndarray
@@ -58,6 +72,32 @@ class Segment(StoredSegment):
         if self.prescreen is not None:
             arrays |= self.prescreen.arrays()
         return {name: array for name, array in arrays.items() if array is not None}
+
+    @classmethod
+    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+        """`segment_arrays`; older folders list no prescreen."""
+        specs = segment_arrays(pipeline, n_rows)
+        lacks = not any(name in listed for name in PRESCREEN_ARRAYS)
+        return {name: spec for name, spec in specs.items() if not lacks or name not in PRESCREEN_ARRAYS}
+
+    @classmethod
+    def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> Segment:
+        arrays, prescreen = dict(rows.arrays), None
+        if pipeline.spec.on_disk:
+            _split_granularities(arrays)
+        if PRESCREEN_ARRAYS[-1] in arrays:
+            require_finite_parameters(rows.file_of(PRESCREEN_ARRAYS[-1]), arrays[PRESCREEN_ARRAYS[-1]])
+            prescreen = Prescreen.from_arrays(arrays)
+        return cls(
+            codes=arrays["codes"],
+            offsets=rows.offsets("offsets", arrays.get("offsets", [0, rows.n_rows]), rows.n_rows),
+            positions=arrays.get("positions"),
+            refine=arrays.get("refine"),
+            ids=rows.ids,
+            deleted=rows.deleted,
+            files=rows.files,
+            prescreen=prescreen,
+        )
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Rows (nlist,) of each list, deleted ones included."""
@@ -81,6 +121,16 @@ class Segment(StoredSegment):
             return self.deleted
         self.check_positions(self.positions)
         return self.deleted[self.positions]
+
+
+def _split_granularities(arrays: dict[str, np.ndarray]) -> None:
+    """Read what every search scans into memory; of the finer codes, tell the system not to read ahead."""
+    for name in ("codes", "positions"):
+        if name in arrays:
+            arrays[name] = np.array(arrays[name])
+    memory_map = getattr(arrays["refine"].base, "_mmap", None)
+    if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
+        memory_map.madvise(mmap.MADV_RANDOM)
 
 
 def position_dtype(n_rows: int) -> str:

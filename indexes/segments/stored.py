@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import Pipeline
 
 Self = TypeVar("Self", bound="StoredSegment")
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of each array of a segment that a manifest lists."""
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """What a folder holds of one segment. Dtypes and shapes have been checked, values have not.
+
+    arrays: memory-mapped, by name. ids, deleted, files: as in `StoredSegment`. file_of: name of the file of
+    an array, for messages.
+    """
+
+    n_rows: int
+    arrays: dict[str, np.ndarray]
+    ids: IdColumn
+    deleted: np.ndarray | None
+    files: Mapping[str, Any]
+    file_of: Callable[[str], str]
+
+    def offsets(self, name: str, values: Any, total: int) -> np.ndarray:
+        """`values` in memory, checked, as kernels use them as addresses: they must rise from 0 to total."""
+        offsets = np.array(values, dtype=np.int64)
+        if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any():
+            raise CorruptIndexError(
+                f"{self.file_of(name)}: offsets run from {offsets[0]} to {offsets[-1]}, but must rise "
+                f"from 0 to {total}; the index is damaged; restore a copy or rebuild it"
+            )
+        return offsets
 
 
 class StoredSegment:
-    """Base of the frozen dataclasses `Segment` and `DocumentSegment`.
+    """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
     ids: of the rows. deleted: (n_rows,) uint8 by position, 1 = deleted, or None. files: name -> SourceFile of
-    arrays that are memory-mapped.
+    arrays that are memory-mapped. parts: array -> part of the folder that its bytes are counted under. notes:
+    part -> what `inspect` says about it, where it is not one of the common parts.
     """
 
+    parts: ClassVar[Mapping[str, str]]
+    notes: ClassVar[Mapping[str, str]] = {}
     ids: IdColumn
     deleted: np.ndarray | None
     files: Mapping[str, Any]
@@ -41,4 +75,14 @@ class StoredSegment:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is stored of it, ids and deletions aside: name of the file part -> array."""
+        raise NotImplementedError
+
+    @classmethod
+    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+        """dtype and shape of `arrays()` for n_rows rows. listed: for lengths that only the manifest knows."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_stored(cls: type[Self], pipeline: Pipeline, rows: StoredRows) -> Self:
+        """The segment that a folder holds. Raises CorruptIndexError for values that kernels cannot take."""
         raise NotImplementedError

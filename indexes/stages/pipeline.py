@@ -93,8 +93,8 @@ class Pipeline:
     @property
     def decodes_to_unit(self) -> bool:
         """Codes of a multi-vector index stand for vectors of length one."""
-        pool, dims = self.spec.pool, self.spec.stage_dims(self.dim)
-        return pool is not None and (self.normalizes or not pool.keeps_all) and len(set(dims)) == 1
+        is_kept = len(set(self.spec.stage_dims(self.dim))) == 1
+        return is_kept and self.spec.stores_unit_vectors(self.normalizes)
 
     def stages(self) -> dict[str, Stage]:
         """Stages by the name under which their arrays are saved."""

@@ -9,12 +9,13 @@ that the kernels use as addresses are checked here (list offsets, deletions) or 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,13 +29,11 @@ from cluscomp.errors import (
     UsageError,
 )
 from cluscomp.indexes.keys.grammar import parse_key
-from cluscomp.indexes.multivector.segment import DOCUMENT_ARRAYS, DocumentSegment, document_arrays
+from cluscomp.indexes.kind import Kind, kind_of
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
-from cluscomp.indexes.segments.segment import Segment, segment_arrays
-from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline, Stage
-from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, Prescreen
 from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
 from cluscomp.indexes.storage.learned_shape import bind
 from cluscomp.indexes.storage.manifest import (
@@ -48,9 +47,7 @@ from cluscomp.indexes.storage.manifest import (
 from cluscomp.indexes.storage.saving import SourceFile, file_identity, segment_file
 from cluscomp.indexes.storage.sniff import describe_file, describe_folder, is_lfs_pointer, read_head
 
-SEGMENT_ARRAYS = (
-    *DOCUMENT_ARRAYS, "offsets", "positions", *PRESCREEN_ARRAYS, "ids", "ids_text", "ids_offsets", "deleted",
-)  # fmt: skip
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -121,49 +118,49 @@ def _not_a_folder(path: Path) -> CluscompError:
 def _open(path: Path, manifest: Manifest) -> OpenedFolder:
     try:
         spec = bind(parse_key(manifest.key), manifest.files, str(path / MANIFEST_NAME))
-        pipeline = Pipeline(spec, manifest.dim, manifest.metric, manifest.seed)
+        kind = kind_of(spec)
+        pipeline = kind.stages(spec, manifest.dim, manifest.metric, manifest.seed)
     except UsageError as exc:
         raise CorruptIndexError(
             f"{path / MANIFEST_NAME} names a key that this version cannot open ({exc}); "
             "the index is damaged, or a newer cluscomp made it: upgrade, or rebuild the index"
         ) from exc
-    expected = _expected_arrays(pipeline, manifest)
+    expected = _expected_arrays(kind, pipeline, manifest)
     _require_same_files(path, expected, manifest)
     files = {name: _map_array(path / name, entry) for name, entry in manifest.files.items()}
     for name, stage in pipeline.stages().items():
         _load_stage(path, name, stage, files)
-    segments = tuple(_segment(i, entry, pipeline, files) for i, entry in enumerate(manifest.segments))
+    segments = tuple(_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments))
     extra = {name: _checked_file(path / name, entry) for name, entry in manifest.extra_files.items()}
     return OpenedFolder(path, manifest, pipeline, segments, extra)
 
 
-def _expected_arrays(pipeline: Pipeline, manifest: Manifest) -> dict[str, ArraySpec | None]:
+def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict[str, ArraySpec | None]:
     """Name -> dtype and shape that the key implies; None where the length is only known from the listing."""
     expected: dict[str, ArraySpec | None] = {}
     for stage_name, stage in pipeline.stages().items():
         expected |= {f"{stage_name}.{name}.npy": spec for name, spec in stage.parameter_specs.items()}
     for number, segment in enumerate(manifest.segments):
-        arrays: dict[str, ArraySpec | None] = dict(_row_arrays(pipeline, number, segment, manifest))
+        listed = _of_segment(number, {name: entry.shape or () for name, entry in manifest.files.items()})
+        arrays: dict[str, ArraySpec | None] = dict(kind.segment.arrays_of(pipeline, segment.rows, listed))
         if segment.ids == INT:
             arrays["ids"] = ArraySpec("<i8", (segment.rows,))
         if segment.ids == TEXT:
             arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
         if segment.deleted:
             arrays["deleted"] = ArraySpec("<i8", (segment.deleted,))
-        if not any(segment_file(number, name) in manifest.files for name in PRESCREEN_ARRAYS):
-            arrays = {name: spec for name, spec in arrays.items() if name not in PRESCREEN_ARRAYS}  # older
         expected |= {segment_file(number, name): spec for name, spec in arrays.items()}
     return expected
 
 
-def _row_arrays(
-    pipeline: Pipeline, number: int, segment: SegmentEntry, manifest: Manifest
-) -> dict[str, ArraySpec]:
-    """Arrays of the rows of a segment; the listing says how many vectors documents have together."""
-    if pipeline.spec.pool is None:
-        return segment_arrays(pipeline, segment.rows)
-    codes = manifest.files.get(segment_file(number, "codes"))
-    return document_arrays(pipeline, segment.rows, codes.shape[0] if codes and codes.shape else 0)
+def _of_segment(number: int, files: Mapping[str, T]) -> dict[str, T]:
+    """What `files` has of one segment, by the names of its arrays."""
+    prefix, suffix = segment_file(number, "\0").split("\0")
+    return {
+        name.removeprefix(prefix).removesuffix(suffix): value
+        for name, value in files.items()
+        if name.startswith(prefix) and name.endswith(suffix)
+    }
 
 
 def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manifest: Manifest) -> None:
@@ -244,58 +241,19 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Map
 
 
 def _segment(
-    number: int, entry: SegmentEntry, pipeline: Pipeline, files: dict[str, _Mapped]
+    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: dict[str, _Mapped]
 ) -> StoredSegment:
-    own = {
-        name: files[segment_file(number, name)]
-        for name in SEGMENT_ARRAYS
-        if segment_file(number, name) in files
-    }
+    own = _of_segment(number, files)
     arrays = {name: mapped.array for name, mapped in own.items()}
-    if pipeline.spec.on_disk:
-        _split_granularities(arrays)
-    common: dict[str, Any] = {
-        "codes": arrays["codes"],
-        "refine": arrays.get("refine"),
-        "ids": _ids(entry, arrays),
-        "deleted": _deleted_mask(number, entry, arrays.get("deleted")),
-        "files": {name: mapped.source for name, mapped in own.items() if name != "deleted"},
-    }
-    if pipeline.spec.pool is not None:
-        offsets = _offsets(number, "doc_offsets", arrays["doc_offsets"], arrays["codes"].shape[0])
-        return DocumentSegment(doc_offsets=offsets, lists=arrays.get("lists"), **common)
-    offsets = _offsets(number, "offsets", arrays.get("offsets", [0, entry.rows]), entry.rows)
-    return Segment(
-        offsets=offsets, positions=arrays.get("positions"), prescreen=_prescreen(number, arrays), **common
+    rows = StoredRows(
+        n_rows=entry.rows,
+        arrays=arrays,
+        ids=_ids(entry, arrays),
+        deleted=_deleted_mask(number, entry, arrays.get("deleted")),
+        files={name: mapped.source for name, mapped in own.items() if name != "deleted"},
+        file_of=partial(segment_file, number),
     )
-
-
-def _split_granularities(arrays: dict[str, np.ndarray]) -> None:
-    """Read what every search scans into memory; of the finer codes, tell the system not to read ahead."""
-    for name in ("codes", "positions"):
-        if name in arrays:
-            arrays[name] = np.array(arrays[name])
-    memory_map = getattr(arrays["refine"].base, "_mmap", None)
-    if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
-        memory_map.madvise(mmap.MADV_RANDOM)
-
-
-def _offsets(number: int, name: str, values: Any, total: int) -> np.ndarray:
-    """Offsets in memory, checked: kernels use them as addresses."""
-    offsets = np.array(values, dtype=np.int64)
-    if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any():
-        raise CorruptIndexError(
-            f"{segment_file(number, name)}: offsets run from {offsets[0]} to {offsets[-1]}, but must rise "
-            f"from 0 to {total}; the index is damaged; restore a copy or rebuild it"
-        )
-    return offsets
-
-
-def _prescreen(number: int, arrays: dict[str, np.ndarray]) -> Prescreen | None:
-    if "shadow_frame" not in arrays:
-        return None
-    require_finite_parameters(segment_file(number, "shadow_frame"), arrays["shadow_frame"])
-    return Prescreen.from_arrays(arrays)
+    return kind.segment.from_stored(pipeline, rows)
 
 
 def _ids(entry: SegmentEntry, arrays: dict[str, np.ndarray]) -> IdColumn:

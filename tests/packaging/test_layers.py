@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 # A room may import the rooms of lower rank, and itself. Rooms of one rank do not know each other.
 RANK = {
     "errors": 0,
@@ -27,6 +29,19 @@ RANK = {
     "__main__": 10,
 }
 COMPILED = {"_core", "_cuda"}
+# The same within a room of many files: its sub-rooms and modules, from the ground up. OTHERS are the modules that are
+# not named; they may know each other.
+OTHERS = "others"
+INNER = {
+    "indexes": (
+        ("keys", "checks"), ("stages",), ("segments",), ("kind",), ("storage",), ("describe",), ("base",),
+        ("multivector", "faiss_bridge"), ("index",), ("factory",), ("build",), ("kinds",), ("__init__",),
+    ),
+    "clustering": (
+        (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
+    ),
+    "training": ((OTHERS,), ("crisp", "frozen", "repconc"), ("trainer_loss",), ("__init__",)),
+}  # fmt: skip
 
 
 def source_files(repository: Path) -> Iterator[tuple[str, Path]]:
@@ -103,6 +118,47 @@ def cycle(graph: dict[str, set[str]]) -> list[str]:
         for module in ends:
             del left[module]
     return sorted(left)
+
+
+def inner_arrows(room: str, inner: str, source: str) -> list[str]:
+    """What `source`, a file of the sub-room `inner` of `room`, imports against the order of the sub-rooms."""
+    floors = {name: floor for floor, names in enumerate(INNER[room]) for name in names}
+    wrong = []
+    for line, name in imported_modules(ast.parse(source)):
+        target = name.split(".")[2] if name.startswith(f"cluscomp.{room}.") else inner
+        here, there = (part if part in floors else OTHERS for part in (inner, target))
+        if there not in floors:
+            wrong.append(f"line {line}: {name} has no floor in {room}")
+        elif target != inner and here != there and floors[there] >= floors[here]:
+            wrong.append(f"line {line}: {room}/{inner} must not import {target}")
+    return wrong
+
+
+def inner_files(repository: Path, room: str) -> Iterator[tuple[str, Path]]:
+    """(sub-room, file) of every file of a room."""
+    folder = repository / ("indexes" if room == "indexes" else f"cluscomp/{room}")
+    for path in sorted(folder.rglob("*.py")):
+        yield path.relative_to(folder).parts[0].removesuffix(".py"), path
+
+
+def test_the_checker_sees_wrong_inner_arrows():
+    up = "if TYPE_CHECKING:\n    from cluscomp.indexes.index import Index"
+    assert inner_arrows("indexes", "faiss_bridge", up)
+    assert inner_arrows("indexes", "stages", "def f():\n    from cluscomp.indexes.storage import folder")
+    assert inner_arrows("indexes", "stages", "from cluscomp.indexes.attic import junk")
+    assert inner_arrows("clustering", "lloyd", "import cluscomp.clustering.balanced.solver")
+    assert not inner_arrows("clustering", "lloyd", "import cluscomp.clustering.blocks")
+    assert not inner_arrows("indexes", "storage", "from cluscomp.indexes.stages.pipeline import Pipeline")
+
+
+@pytest.mark.parametrize("room", INNER)
+def test_inner_arrows_point_downwards(repository, room):
+    wrong = [
+        f"{path.relative_to(repository)}, {fault}"
+        for inner, path in inner_files(repository, room)
+        for fault in inner_arrows(room, inner, path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_checker_sees_cycles():

@@ -1,0 +1,39 @@
+"""The kinds of indexes of this package: single vectors, and documents of several vectors.
+
+To add one: a class of the index (a `StoredIndex`), a class of its segments (a `StoredSegment`), a `Recipe` of
+its builds, and one `register` line. Nothing else asks which kind an index is of.
+"""
+
+from __future__ import annotations
+
+from cluscomp.indexes.kind import Kind, register
+
+
+def _vectors() -> Kind:
+    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.segments.segment import Segment
+
+    return Kind("vectors", Index, Segment, _vector_recipe)
+
+
+def _vector_recipe() -> object:
+    from cluscomp.indexes.build.stages import Builder
+
+    return Builder
+
+
+def _documents() -> Kind:
+    from cluscomp.indexes.multivector.index import MultiVectorIndex
+    from cluscomp.indexes.multivector.segment import DocumentSegment
+
+    return Kind("documents", MultiVectorIndex, DocumentSegment, _document_recipe, ragged=True)
+
+
+def _document_recipe() -> object:
+    from cluscomp.indexes.build.documents_builder import DocumentBuilder
+
+    return DocumentBuilder
+
+
+register("vectors", _vectors)
+register("documents", _documents)
