@@ -14,24 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cluscomp.errors import CluscompError, DiskFullError, InputError, OutputExistsError, UsageError
+from cluscomp import checks
+from cluscomp.errors import CluscompError, DiskFullError, InputError, OutputExistsError
+from cluscomp.vocabulary import IF_TAKEN
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # macOS sys/stdio.h
 
 
-IF_EXISTS = ("fail", "replace")
 REMEDY = "free some space or write elsewhere"
 
 
 def check_target(target: Path, if_exists: str, what: str, is_ours: Callable[[Path], bool]) -> None:
     """Raise OutputExistsError unless `target` is free, an empty folder, or `what` (is_ours) to be replaced.
 
-    Raises UsageError for an `if_exists` other than "fail" and "replace".
+    Raises UnknownKeyError for an `if_exists` other than "fail" and "replace".
     """
-    if if_exists not in IF_EXISTS:
-        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are 'fail' and 'replace'")
+    checks.one_of("if_exists", if_exists, IF_TAKEN)
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
     if if_exists == "fail":

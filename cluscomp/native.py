@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import _core
+from cluscomp import _core, checks
 from cluscomp.errors import UsageError
 
 PqCodebook = _core.PqCodebook
@@ -77,9 +77,7 @@ def get_num_threads() -> int:
 
 def set_num_threads(n: int) -> None:
     """Set the thread budget (also: variable CLUSCOMP_NUM_THREADS). Results do not depend on it."""
-    if n < 1:
-        raise UsageError(f"num_threads is {n}, at least 1 is needed")
-    _core.set_num_threads(n)
+    _core.set_num_threads(checks.integer("num_threads", n, 1))
 
 
 @contextlib.contextmanager

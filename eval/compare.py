@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import UsageError
+from cluscomp import checks
 from cluscomp.eval.metrics import Run, evaluate_per_query
 from cluscomp.eval.qrels import Qrels
 
@@ -106,12 +106,9 @@ def compare_runs(
 
 
 def _check(margin: float, confidence: float, n_resamples: int) -> None:
-    if not margin >= 0:
-        raise UsageError(f"margin is {margin}, but a loss that is acceptable is at least 0, such as 0.01")
-    if not 0.5 <= confidence < 1:
-        raise UsageError(f"confidence is {confidence}, but must be from 0.5 to below 1, such as 0.95")
-    if n_resamples < MIN_RESAMPLES:
-        raise UsageError(f"n_resamples is {n_resamples}, but at least {MIN_RESAMPLES} are needed")
+    checks.number("margin", margin, low=0)
+    checks.number("confidence", confidence, low=0.5, below=1)
+    checks.integer("n_resamples", n_resamples, MIN_RESAMPLES)
 
 
 def _subsets(differences: np.ndarray, n_resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray, int]:

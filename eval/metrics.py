@@ -6,9 +6,9 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from cluscomp.errors import DTypeError, EmptyInputError, UsageError
+from cluscomp.checks import did_you_mean
+from cluscomp.errors import DTypeError, EmptyInputError, UnknownKeyError, UsageError
 from cluscomp.eval import formulas
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.ranking import rank_documents
@@ -101,7 +101,8 @@ def _parse_metric(name: str) -> Metric:
     base, at, cutoff = str(name).strip().lower().partition("@")
     formula = _ALIASES.get(base, base)
     if formula not in _FORMULAS:
-        raise UsageError(f"metric {name!r} is unknown{_nearest(base)}; {_known_metrics()}")
+        near = did_you_mean(base, [*_FORMULAS, *_ALIASES])
+        raise UnknownKeyError(f"metric {name!r} is unknown; {_known_metrics()}{near}")
     if not at and formula not in _NEED_CUTOFF:
         return Metric(name, formula, None)
     if not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
@@ -111,14 +112,9 @@ def _parse_metric(name: str) -> Metric:
     return Metric(name, formula, int(cutoff))
 
 
-def _nearest(base: str) -> str:
-    names = get_close_matches(base, [*_FORMULAS, *_ALIASES], n=1)
-    return f" (did you mean {names[0]!r}?)" if names else ""
-
-
 def _known_metrics() -> str:
     names = [f"{name}@k" if name in _NEED_CUTOFF else f"{name}[@k]" for name in _FORMULAS]
-    return f"known are {', '.join(names)}"
+    return f"known are: {', '.join(names)}"
 
 
 def _check_levels(query_id: str, levels: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import DimensionError, EmptyInputError, UsageError
 from cluscomp.eval.metrics import DEFAULT_METRICS, evaluate, parse_metrics
 from cluscomp.eval.qrels import Qrels
@@ -156,8 +157,7 @@ class _Queries:
 def _check(
     index: SearchableIndex, queries: _Queries, query_ids: Sequence[str], k: int, metrics: Sequence[str]
 ) -> None:
-    if k < 1:
-        raise UsageError(f"k is {k}, at least 1 is needed")
+    checks.integer("k", k, 1)
     for metric in parse_metrics(metrics):
         if metric.cutoff is not None and metric.cutoff > k:
             raise UsageError(f"metric {metric.name!r} needs {metric.cutoff} results, k is {k}; raise k")

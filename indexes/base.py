@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from cluscomp.checks import integer, json_object
 from cluscomp.errors import CorruptIndexError, UsageError
-from cluscomp.indexes.checks import json_object, positive
 from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
@@ -103,7 +103,7 @@ class StoredIndex(Generic[Segment]):
 
     @encoder.setter
     def encoder(self, info: Any) -> None:
-        self._encoder = json_object(info, "encoder")
+        self._encoder = json_object("encoder", info)
 
     def check_encoder(self, info: Any) -> None:
         """Raise EncoderMismatchError, naming both, unless `info` describes the model that made the vectors.
@@ -132,7 +132,7 @@ class StoredIndex(Generic[Segment]):
 
     @refine_factor.setter
     def refine_factor(self, value: int) -> None:
-        self.settings["refine_factor"] = positive("refine_factor", value)
+        self.settings["refine_factor"] = integer("refine_factor", value, 1)
 
     # ---- delete ----
 
@@ -272,7 +272,7 @@ class StoredIndex(Generic[Segment]):
         self._segments = (*self._segments, segment)
 
     def _checked_k(self, k: int, segments: tuple[StoredSegment, ...]) -> int:
-        k = positive("k", k)
+        k = integer("k", k, 1)
         n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
         if k > n_live:
             raise UsageError(
@@ -281,7 +281,7 @@ class StoredIndex(Generic[Segment]):
         return k
 
     def _checked_nprobe(self, nprobe: int) -> int:
-        nprobe = positive("nprobe", nprobe)
+        nprobe = integer("nprobe", nprobe, 1)
         if self.spec.partition is not None and nprobe > self.spec.nlist:
             raise UsageError(
                 f"nprobe={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from cluscomp.indexes.checks import integer
+from cluscomp.checks import integer
 from cluscomp.indexes.index import Index
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of

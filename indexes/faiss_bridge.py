@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import EmptyInputError, UsageError, require
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.keys.grammar import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
@@ -48,8 +49,7 @@ def to_faiss(index: StoredIndex[Any], *, text_ids: str = "fail") -> Any:
     Raises UsageError (text ids), EmptyInputError (no rows), NotTrainedError, OptionalDependencyError.
     """
     faiss = require("faiss", extra="faiss", why="to_faiss()")
-    if text_ids not in TEXT_IDS:
-        raise UsageError(f"text_ids={text_ids!r} is unknown; valid are 'fail' and 'rows'")
+    checks.one_of("text_ids", text_ids, TEXT_IDS)
     if index.id_kind == TEXT and text_ids == "fail":
         raise UsageError(
             "faiss ids are integers, but this index has text ids; pass text_ids='rows' to get row numbers, "

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp.arrays import require_finite
+from cluscomp.checks import integer
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
-from cluscomp.indexes.checks import as_matrix, positive, rows_of_dim
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT
+from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import search_segments, take_ids
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
@@ -110,7 +111,7 @@ class Index(StoredIndex[Segment]):
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", check_finite=True)
         k = self._checked_k(k, segments)
         nprobe = self.nprobe if nprobe is None else self._checked_nprobe(nprobe)
-        factor = self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor)
+        factor = self.refine_factor if refine_factor is None else integer("refine_factor", refine_factor, 1)
         self.pipeline.require_trained()
         hits = search_segments(self.pipeline, segments, rows, k, nprobe=nprobe, refine_factor=factor)
         self._warn_if_incomplete(hits.positions, k, nprobe)

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from cluscomp import native
-from cluscomp.errors import OptionalDependencyError, UsageError
+from cluscomp.checks import one_of
+from cluscomp.errors import OptionalDependencyError
 
 RIVALS = {
     "faiss": "pip install 'cluscomp[faiss]'",
@@ -52,8 +53,7 @@ def choose(names: str | None) -> tuple[str, ...]:
 
 def rival(name: str) -> ModuleType:
     """The module of a rival. Raises as `choose`."""
-    if name not in RIVALS:
-        raise UsageError(f"rival {name!r} is unknown; known are: {', '.join(RIVALS)}")
+    one_of("rival", name, RIVALS)
     try:
         return importlib.import_module(_MODULES.get(name, name))
     except ImportError as exc:

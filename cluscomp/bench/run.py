@@ -28,6 +28,7 @@ from cluscomp.bench.machine import Peak, best_of, measure_peak
 from cluscomp.bench.report import Report, rows_of
 from cluscomp.bench.settings import Settings, StageProgress, silent
 from cluscomp.bench.workbench import Plan, Workbench
+from cluscomp.checks import one_of
 from cluscomp.errors import UsageError
 from cluscomp.eval.machine import describe_machine
 
@@ -88,9 +89,8 @@ def run_benchmarks(
 
 
 def _jobs(names: Sequence[str], settings: Settings) -> list[_Job]:
-    unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        raise UsageError(f"benchmark {unknown[0]!r} is unknown; known are: {', '.join(BENCHMARKS)}, all")
+    for name in names:
+        one_of("benchmark", name, (*BENCHMARKS, "all"))
     jobs = []
     for name in names:
         module = BENCHMARKS[name]

@@ -10,10 +10,10 @@ import typer
 
 from cluscomp import errors
 from cluscomp.cli import common, output
-from cluscomp.cli.build_index import IfExists
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.vocabulary import IfExists
 
 if TYPE_CHECKING:
     from cluscomp.eval.benchmark import BenchmarkConfig, BenchmarkResult
@@ -42,7 +42,7 @@ def benchmark(
     if_exists: Annotated[
         IfExists,
         flag("--if-exists", help="What to do with rows that are there already: keep or measure again."),
-    ] = IfExists.resume,
+    ] = "resume",
     keep_indexes: Annotated[
         bool, flag("--keep-indexes", help="Leave the built indexes in the output folder.", env=False)
     ] = False,
@@ -98,7 +98,7 @@ def benchmark(
     folder = output_folder or file.with_suffix(".results")
     with StageProgress(quiet=quiet) as progress:
         result = run_benchmark(
-            config, folder, if_exists=if_exists.value, keep_indexes=keep_indexes, progress=progress
+            config, folder, if_exists=if_exists, keep_indexes=keep_indexes, progress=progress
         )
     written = _write(result, report=report, parquet=parquet)
     if markdown is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,42 +12,11 @@ from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.vocabulary import EmptyDocuments, EncoderKind, IfExists, Metric
 
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
     from cluscomp.indexes.build.plan import BuildPlan
-
-
-class IfExists(Enum):
-    """What to do with an index, or an unfinished build, at the output."""
-
-    fail = "fail"
-    replace = "replace"
-    resume = "resume"
-
-
-class EncoderKind(Enum):
-    """How a model turns texts into vectors."""
-
-    dense = "dense"
-    multivector = "multivector"
-    tokens = "tokens"
-
-
-class Empty(Enum):
-    """What to do with documents without text."""
-
-    fail = "fail"
-    skip = "skip"
-    keep = "keep"
-
-
-class Metric(Enum):
-    """Similarity of query and document vectors."""
-
-    ip = "ip"
-    l2 = "l2"
-    cosine = "cosine"
 
 
 INPUT, INDEX = "Input", "Index"
@@ -76,7 +44,7 @@ def build_index(
     ] = None,
     encoder_kind: Annotated[
         EncoderKind, flag("--encoder-kind", help="What the model gives for a text.", panel=INPUT)
-    ] = EncoderKind.dense,
+    ] = "dense",
     bf16: Annotated[
         bool,
         flag(
@@ -104,8 +72,8 @@ def build_index(
         ),
     ] = None,
     empty_documents: Annotated[
-        Empty, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
-    ] = Empty.fail,
+        EmptyDocuments, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
+    ] = "fail",
     cache: Annotated[
         bool,
         flag("--cache/--no-cache", help="Keep encodings for later builds.", env=False, panel=INPUT),
@@ -118,7 +86,7 @@ def build_index(
         Path | None,
         flag("--codec", help="Folder of a trained codec: RepCONC(DIR) in --index-key.", panel=INDEX),
     ] = None,
-    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INDEX)] = Metric.ip,
+    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INDEX)] = "ip",
     output_folder: Annotated[
         Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)
     ] = None,
@@ -140,7 +108,7 @@ def build_index(
     if_exists: Annotated[
         IfExists,
         flag("--if-exists", help="What to do when --output, or an unfinished build of it, is there."),
-    ] = IfExists.fail,
+    ] = "fail",
     dry_run: Annotated[
         bool,
         flag("--dry-run", help="Print the plan (memory, disk, time by stage) and write nothing.", env=False),
@@ -174,12 +142,12 @@ def build_index(
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": index_key,
-        "metric": metric.value,
+        "metric": metric,
         "max_memory": common.parse_size(max_memory),
         "seed": seed,
         "train_rows": train_rows,
         "store_texts": store_texts,
-        "empty_documents": empty_documents.value,
+        "empty_documents": empty_documents,
     }
     source, ragged = _open_input(corpus, embeddings, ids, lengths, is_pooled)
     model = _open_encoder(encoder, encoder_kind, bf16)
@@ -197,7 +165,7 @@ def build_index(
             source,
             output=target,
             encoder=model,
-            if_exists=if_exists.value,
+            if_exists=if_exists,
             cache=cache,
             progress=progress,
             config=_resolved(ctx),
@@ -236,7 +204,7 @@ def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path |
     from cluscomp.indexes.kind import kind_of
 
     is_ragged = kind_of(parse_key(key)).ragged
-    if encoder is not None and is_ragged != (kind is not EncoderKind.dense):
+    if encoder is not None and is_ragged != (kind != "dense"):
         known = "one vector a text" if is_ragged else "several vectors a text"
         remedy = (
             "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)"
@@ -244,7 +212,7 @@ def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path |
             else "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
         )
         raise errors.UsageError(
-            f"--encoder-kind {kind.value} gives {known}, which --index-key {key} does not store; {remedy}"
+            f"--encoder-kind {kind} gives {known}, which --index-key {key} does not store; {remedy}"
         )
     if lengths is not None and not is_ragged:
         raise errors.UsageError(
@@ -286,7 +254,7 @@ def _open_encoder(name: str | None, kind: EncoderKind, bf16: bool) -> Any:
         return None
     from cluscomp.encoders import load_encoder
 
-    return load_encoder(name, kind.value, bf16=bf16)
+    return load_encoder(name, kind, bf16=bf16)
 
 
 def _resolved(ctx: typer.Context) -> dict[str, Any]:
@@ -304,9 +272,7 @@ def _resolved(ctx: typer.Context) -> dict[str, Any]:
         "cache",
     }
     return {
-        name.replace("_", "-"): str(getattr(value, "value", value))
-        if isinstance(value, Enum | Path)
-        else value
+        name.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for name, value in ctx.params.items()
         if name not in hidden and value is not None
     }

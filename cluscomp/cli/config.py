@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from cluscomp.checks import did_you_mean
 
 
 def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -72,6 +73,5 @@ def _known(key: str, names: set[str]) -> str:
     name = key.replace("-", "_")
     if name in names:
         return name
-    nearest = difflib.get_close_matches(name, sorted(names), n=1)
-    hint = f"; did you mean '{nearest[0].replace('_', '-')}'?" if nearest else ""
+    hint = did_you_mean(key, sorted(known.replace("_", "-") for known in names))
     raise typer.BadParameter(f"the config file has the unknown key '{key}'{hint}")

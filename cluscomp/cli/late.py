@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
 from cluscomp.cli.common import flag
 from cluscomp.cli.queries import QuerySet, read_query_vectors
+from cluscomp.vocabulary import CandidatesBy
 
 if TYPE_CHECKING:
     from cluscomp.indexes.factory import AnyIndex
 
 PANEL = "Several vectors a document"
-
-
-class CandidatesBy(Enum):
-    """What chooses the documents that are scored."""
-
-    lists = "lists"
-    fde = "fde"
 
 
 QueryLengths = Annotated[
@@ -72,7 +65,7 @@ def late_options(
     """
     given = {
         "candidates": candidates,
-        "candidates_by": None if candidates_by is None else candidates_by.value,
+        "candidates_by": candidates_by,
         "softmax": softmax,
     }
     options = {name: value for name, value in given.items() if value is not None}

@@ -12,6 +12,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
+from cluscomp.vocabulary import IfTaken, UnitClustering
 
 if TYPE_CHECKING:
     from cluscomp.lora.report import MergeReport, ModuleReport
@@ -39,8 +40,7 @@ def merge_lora(
         ),
     ] = None,
     clustering: Annotated[
-        str,
-        flag("--clustering", help="balanced: clusters of equal size.", metavar="kmeans|balanced", env=False),
+        UnitClustering, flag("--clustering", help="balanced: clusters of equal size.", env=False)
     ] = "kmeans",
     balance_norms: Annotated[
         bool, flag("--balance-norms/--no-balance-norms", help="Cluster units with |a| = |b|.", env=False)
@@ -65,9 +65,7 @@ def merge_lora(
         str | None,
         flag("--base-model", help="The base model, where adapters name it differently.", env=False),
     ] = None,
-    if_exists: Annotated[
-        str, flag("--if-exists", help="fail, or replace an earlier merge.", metavar="fail|replace")
-    ] = "fail",
+    if_exists: Annotated[IfTaken, flag("--if-exists", help="fail, or replace an earlier merge.")] = "fail",
     seed: common.Seed = 0,
     threads: common.Threads = None,
     config: common.Config = None,

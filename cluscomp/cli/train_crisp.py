@@ -10,6 +10,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
+from cluscomp.vocabulary import IfExists, PoolMethod
 
 if TYPE_CHECKING:
     from cluscomp.training.crisp.train import CrispReport, CrispSettings
@@ -34,9 +35,7 @@ def train_crisp(
         Path | None, flag("--output", "-o", help="Folder of the trained model.", env=False)
     ] = None,
     split: Annotated[str, flag("--split", help="Judgements to train on.")] = "train",
-    method: Annotated[
-        str, flag("--method", help="How vectors are grouped.", metavar="ward|kmeans|kmedoids|sequential")
-    ] = "ward",
+    method: Annotated[PoolMethod, flag("--method", help="How vectors are grouped.")] = "ward",
     renormalize: Annotated[
         bool, flag("--renormalize/--plain-means", help="Scale means to length 1.", env=False)
     ] = True,
@@ -49,9 +48,7 @@ def train_crisp(
     ] = None,
     save_every: Annotated[int, flag("--save-every", help="Steps between checkpoints.", min=1)] = 25,
     device: Annotated[str | None, flag("--device", help="torch device. (default: CUDA, else CPU)")] = None,
-    if_exists: Annotated[
-        str, flag("--if-exists", help="What to do with an earlier run.", metavar="fail|replace|resume")
-    ] = "fail",
+    if_exists: Annotated[IfExists, flag("--if-exists", help="What to do with an earlier run.")] = "fail",
     dry_run: Annotated[bool, flag("--dry-run", help="Say what would be done.", env=False)] = False,
     seed: common.Seed = 0,
     threads: common.Threads = None,

@@ -11,6 +11,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
+from cluscomp.vocabulary import IfExists, JpqLoss, PseudoQueries
 
 if TYPE_CHECKING:
     from cluscomp.training.repconc.train import TrainingReport
@@ -36,11 +37,10 @@ def train_repconc(
     ] = None,
     split: Annotated[str, flag("--split", help="Judgements to train on.", panel=DATA)] = "train",
     pseudo_queries: Annotated[
-        str,
+        PseudoQueries,
         flag(
             "--pseudo-queries",
             help="Titles as queries: auto (if there are no others), add, none.",
-            metavar="auto|add|none",
             panel=DATA,
         ),
     ] = "auto",
@@ -85,7 +85,7 @@ def train_repconc(
     ] = 2.0,
     jpq_lr: Annotated[float, flag("--jpq-lr", help="Learning rate of the query tower.", panel=JPQ)] = 5e-5,
     jpq_loss: Annotated[
-        str, flag("--jpq-loss", help="list, or pair (weighted by ranks).", metavar="list|pair", panel=JPQ)
+        JpqLoss, flag("--jpq-loss", help="list, or pair (weighted by ranks).", panel=JPQ)
     ] = "list",
     live_negatives: Annotated[
         int, flag("--live-negatives", help="Hits a query in each step.", min=1, panel=JPQ)
@@ -120,12 +120,7 @@ def train_repconc(
     metric: train_frozen.Metric = "ip",
     label_centroids: train_frozen.LabelCentroids = False,
     if_exists: Annotated[
-        str,
-        flag(
-            "--if-exists",
-            help="When --output, or an unfinished run of it, is there.",
-            metavar="fail|replace|resume",
-        ),
+        IfExists, flag("--if-exists", help="When --output, or an unfinished run of it, is there.")
     ] = "fail",
     seed: common.Seed = 0,
     threads: common.Threads = None,

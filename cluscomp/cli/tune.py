@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
 from cluscomp.cli import common, output
-from cluscomp.cli.build_index import INPUT, Metric
+from cluscomp.cli.build_index import INPUT
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.vocabulary import Metric, Prefer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from cluscomp.eval.tune import TunePoint, TuneResult
 
 LIMITS, QUERIES = "Limits", "Queries"
-
-
-class Prefer(Enum):
-    """What decides among points that keep the limits."""
-
-    bytes = "bytes"
-    speed = "speed"
-    quality = "quality"
 
 
 @exits_by_contract
@@ -45,7 +37,7 @@ def tune(
         Path | None, flag("--embeddings", help="Vectors instead of texts, as in build-index.", panel=INPUT)
     ] = None,
     ids: Annotated[Path | None, flag("--ids", help="Ids of --embeddings, one a line.", panel=INPUT)] = None,
-    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INPUT)] = Metric.ip,
+    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INPUT)] = "ip",
     dataset: Annotated[
         Path | None,
         flag("--dataset", help="Judged queries: folder of BEIR or MS MARCO, or hub id.", panel=QUERIES),
@@ -121,12 +113,12 @@ def tune(
             queries=given.queries,
             query_ids=given.query_ids,
             qrels=given.qrels,
-            metric=metric.value,
+            metric=metric,
             max_bytes=max_bytes,
             max_ms=max_ms,
             min_recall=min_recall,
             min_ndcg=min_ndcg,
-            prefer=None if prefer is None else prefer.value,
+            prefer=prefer,
             keys=keys,
             max_documents=max_documents,
             seed=seed,
@@ -135,7 +127,7 @@ def tune(
         )
         built = None
         if output_folder is not None:
-            built = build_chosen(result.chosen, given, output_folder, metric.value, seed, progress)
+            built = build_chosen(result.chosen, given, output_folder, metric, seed, progress)
     _show(result, built, as_json)
 
 

@@ -6,11 +6,12 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows, row_norms
 from cluscomp.clustering.device import assign_on_device, is_cuda_tensor
-from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
+from cluscomp.clustering.metrics import kernel_metric, unit_rows
+from cluscomp.vocabulary import Metric
 
 
 @overload
@@ -72,7 +73,7 @@ def assign(
     Raises UsageError (unknown metric), DimensionError, DTypeError, NonFiniteError, EmptyInputError (no
     centroid).
     """
-    checked = check_metric(metric)
+    checked = checks.metric(metric)
     if is_cuda_tensor(x):
         found = assign_on_device(x, centroids, checked)
         return found if return_scores else found[0]

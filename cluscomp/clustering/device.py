@@ -16,8 +16,8 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks
 from cluscomp.clustering.blocks import Ticker
-from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, UsageError
+from cluscomp.vocabulary import Metric
 
 _SCRATCH_BYTES = 1 << 30  # GPU memory of one block of rows
 _DEVICE = "cuda"  # tests that emulate the kernels let it be "cpu"

@@ -24,7 +24,7 @@ from cluscomp.clustering.device import (
     take_device_rows,
 )
 from cluscomp.clustering.lloyd import WeightedRows, relocate_empty
-from cluscomp.clustering.metrics import Metric
+from cluscomp.vocabulary import Metric
 
 
 class DeviceRows(WeightedRows):

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
-from cluscomp.errors import DimensionError, InputError, UsageError
+from cluscomp.errors import DimensionError, InputError
+from cluscomp.vocabulary import METRIC_SYNONYMS
 
-METRICS = ("euclidean", "l2", "cosine", "precomputed")
+DISSIMILARITIES = ("euclidean", "l2", "cosine")
+"""What the dissimilarity of two rows may be."""
 
 
 def dissimilarities(x: Any, *, metric: str = "euclidean") -> np.ndarray:
@@ -19,11 +21,10 @@ def dissimilarities(x: Any, *, metric: str = "euclidean") -> np.ndarray:
     metric: "euclidean", "l2" (squared distance) or "cosine" (1 - cosine, taken as half the squared distance
     of the unit rows, so that nothing cancels; a zero row has 0.5 to every unit row). Differences are squared
     and summed in float32, in an order that depends on no thread count and no instruction set.
-    Raises UsageError (unknown metric) and the errors of `assign`.
+    Raises UnknownKeyError (metric) and the errors of `assign`.
     """
-    if metric not in METRICS[:-1]:
-        raise UsageError(f"metric {metric!r} is unknown; pass one of {', '.join(METRICS[:-1])}")
-    return matrix_of_rows(as_rows(x), metric)
+    checked = checks.one_of("metric", metric, DISSIMILARITIES, METRIC_SYNONYMS)
+    return matrix_of_rows(as_rows(x), checked)
 
 
 def checked_matrix(rows: np.ndarray) -> np.ndarray:

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import cluster_rows
-from cluscomp.clustering.metrics import Metric, check_metric
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.vocabulary import Metric
 
 
 class HierarchicalKMeans(Estimator):
@@ -109,7 +110,7 @@ class HierarchicalKMeans(Estimator):
         return balanced_sample(self.parents_, n_samples, seed=seed)
 
     def _metric(self) -> Metric:
-        metric = check_metric(self.metric)
+        metric = checks.metric(self.metric)
         if metric == "ip":
             raise UsageError("metric 'ip' has no meaning between centroids; pass 'l2' or 'cosine'")
         return metric
@@ -121,9 +122,7 @@ class HierarchicalKMeans(Estimator):
 
     def _kept_points(self, sizes: list[int]) -> list[int | None]:
         """Rows kept by a centroid at each level, None where it follows from the mean size."""
-        resampling = self.n_resampling
-        if isinstance(resampling, bool) or not isinstance(resampling, (int, np.integer)) or resampling < 0:
-            raise UsageError(f"n_resampling must be an integer of at least 0, but is {resampling!r}")
+        checks.integer("n_resampling", self.n_resampling, 0)
         if self.points_per_cluster is None:
             return [None] * len(sizes)
         kept = _numbers("points_per_cluster", self.points_per_cluster)
@@ -178,11 +177,10 @@ def balanced_sample(parents: Sequence[Any], n_samples: int, *, seed: int | None 
     """
     levels = [np.asarray(level) for level in parents]
     n = levels[0].size if levels else 0
-    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)) or not 0 <= n_samples <= n:
-        raise UsageError(f"n_samples must be between 0 and the number of rows, {n}, but is {n_samples!r}")
+    n_samples = checks.integer("n_samples", n_samples, 0, n)
     rng = np.random.default_rng(seed)
     sizes = _rows_below(levels)
-    budget = _shares(sizes[-1], int(n_samples), rng)
+    budget = _shares(sizes[-1], n_samples, rng)
     for level in range(len(levels) - 1, 0, -1):
         below = np.zeros(sizes[level - 1].size, dtype=np.int64)
         for members, share in zip(_members(levels[level], budget.size), budget, strict=True):
@@ -246,9 +244,6 @@ def _numbers(name: str, value: Any) -> list[int]:
     """One positive integer or a sequence of them, as a list."""
     several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
     values = list(value) if several else [value]
-    for number in values:
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
-            raise UsageError(f"{name} must be integers of at least 1, but is {value!r}")
     if not values:
         raise UsageError(f"{name} is empty; pass at least one number")
-    return [int(number) for number in values]
+    return [checks.integer(f"{name}[{i}]" if several else name, number, 1) for i, number in enumerate(values)]

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.balanced.kmeans import BALANCES, BalancedKMeans
+from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers
 from cluscomp.clustering.lloyd import WeightedRows
-from cluscomp.clustering.metrics import Metric, check_metric, unit_rows
+from cluscomp.clustering.metrics import unit_rows
 from cluscomp.errors import UsageError
+from cluscomp.vocabulary import BALANCES, Metric
 
 
 class KMeansTree(Estimator):
@@ -116,14 +117,12 @@ class KMeansTree(Estimator):
         return labels
 
     def _metric(self) -> Metric:
-        check_numbers(branching=self.branching, leaf_size=self.leaf_size, n_iter=self.n_iter)
+        checks.integer("branching", self.branching, 2)
+        check_numbers(leaf_size=self.leaf_size, n_iter=self.n_iter)
         if self.beam is not None:
             check_numbers(beam=self.beam)
-        if self.branching < 2:
-            raise UsageError(f"branching must be at least 2, but is {self.branching}")
-        if self.balance not in BALANCES:
-            raise UsageError(f"balance {self.balance!r} is unknown; valid are {', '.join(BALANCES)}")
-        metric = check_metric(self.metric)
+        checks.one_of("balance", self.balance, BALANCES)
+        metric = checks.metric(self.metric)
         if metric == "ip":
             raise UsageError("metric 'ip' does not separate the children of a node; pass 'l2' or 'cosine'")
         return metric

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import Array, as_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, Ticker
@@ -22,9 +23,10 @@ from cluscomp.clustering.device import (
 from cluscomp.clustering.device_rows import rows_anywhere
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
-from cluscomp.clustering.metrics import Metric, check_metric, unit_rows
+from cluscomp.clustering.metrics import unit_rows
 from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start, start_bytes
-from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError, UsageError
+from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError
+from cluscomp.vocabulary import Metric
 
 DEFAULT_TOL = 1e-7
 STARTS = {"random": random_start, "k-means++": kmeans_plus_plus_start}
@@ -101,7 +103,7 @@ def cluster_rows(
     progress: Progress | None = None,
 ) -> KMeansResult:
     """`train_kmeans` for rows that have passed a gate, so uint16 means bfloat16 bits."""
-    checked = check_metric(metric)
+    checked = checks.metric(metric)
     check_numbers(
         n_clusters=n_clusters, n_iter=n_iter, n_redo=n_redo, max_points_per_cluster=max_points_per_cluster
     )
@@ -198,19 +200,19 @@ def check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
 
 
 def check_numbers(**numbers: int | None) -> None:
-    """Raise UsageError for the first parameter that is no positive integer."""
+    """Raise UsageError for the first parameter that is no positive integer; max_points_per_cluster may be
+    None.
+    """
     for name, value in numbers.items():
-        if value is None and name == "max_points_per_cluster":
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        if value is not None or name != "max_points_per_cluster":
+            checks.integer(name, value, 1)
 
 
 def check_start(init: Any, n_clusters: int, dim: int) -> str | np.ndarray:
     """`init` if it names a start; given centroids as (k, d) float32."""
     if isinstance(init, str):
         if init not in STARTS:
-            raise UsageError(f"init {init!r} is unknown; pass 'random', 'k-means++' or centroids (k, d)")
+            raise checks.unknown("init", init, (*STARTS, "centroids (k, d)"))
         return init
     centroids = to_float32(as_rows(on_host(init), name="init", dim=dim))
     if centroids.shape[0] != n_clusters:
@@ -308,7 +310,7 @@ class KMeans(Estimator):
     def predict(self, x: Any) -> Array: ...
     def predict(self, x: Any) -> Array:
         """Label (n,) int32 of the nearest centroid of each row of x (n, d), on the device of x."""
-        rows, metric = self._check_rows(x), check_metric(self.metric)
+        rows, metric = self._check_rows(x), checks.metric(self.metric)
         if is_cuda_tensor(rows):
             return assign_device_rows(rows, device_points(self.cluster_centers_, rows), metric)[0]
         return assign_rows(rows, np.asarray(on_host(self.cluster_centers_)), metric)[0]

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import Progress, take_rows
-from cluscomp.clustering.dissimilarities import METRICS, checked_matrix, matrix_of_rows
+from cluscomp.clustering.dissimilarities import DISSIMILARITIES, checked_matrix, matrix_of_rows
 from cluscomp.clustering.estimator import Estimator
-from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
+from cluscomp.vocabulary import METRIC_SYNONYMS, Metric
 
 _VALUES_PER_TAKE = 1 << 24  # entries of a precomputed matrix looked at by one NumPy call
 _VALUES_PER_CALL = 1 << 28  # matrix entries read by one native call: some 0.1 s
@@ -125,14 +125,11 @@ class KMedoids(Estimator):
         return labels, np.sqrt(loss) if self.metric == "euclidean" else loss
 
     def _check_parameters(self, n: int) -> None:
-        if self.metric not in METRICS:
-            raise UsageError(f"metric {self.metric!r} is unknown; pass one of {', '.join(METRICS)}")
-        for name in ("n_clusters", "n_iter", "n_redo", "max_points"):
-            value = getattr(self, name)
-            if value is None and name == "max_points":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        checks.one_of("metric", self.metric, (*DISSIMILARITIES, "precomputed"), METRIC_SYNONYMS)
+        for name in ("n_clusters", "n_iter", "n_redo"):
+            checks.integer(name, getattr(self, name), 1)
+        if self.max_points is not None:
+            checks.integer("max_points", self.max_points, 1)
         if n < self.n_clusters:
             raise TooFewRowsError(
                 f"n_clusters={self.n_clusters} needs at least {self.n_clusters} rows, but there are {n} "
@@ -199,7 +196,7 @@ class KMedoids(Estimator):
     def _start(self, n: int, picked: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
         if isinstance(self.init, str):
             if self.init != "random":
-                raise UsageError(f"init {self.init!r} is unknown; pass 'random' or row numbers (k,)")
+                raise checks.unknown("init", self.init, ("random", "row numbers (k,)"))
             return np.sort(rng.choice(n, size=self.n_clusters, replace=False))
         if picked is None:
             return self._given_rows(n)

@@ -9,23 +9,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.errors import UsageError
+from cluscomp.vocabulary import Metric
 
-Metric = Literal["l2", "ip", "cosine"]
 _UNIT_VALUES = 1 << 22  # float64 values held at a time by unit_rows
-
-
-def check_metric(metric: str) -> Metric:
-    """Return `metric` if it is one of l2, ip, cosine; raise UsageError otherwise."""
-    for known in get_args(Metric):
-        if metric == known:
-            return known
-    raise UsageError(f"metric {metric!r} is unknown; clustering supports 'l2', 'ip' and 'cosine'")
 
 
 def kernel_metric(metric: Metric) -> Literal["l2", "ip"]:

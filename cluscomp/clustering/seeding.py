@@ -12,7 +12,8 @@ import numpy as np
 from cluscomp.arrays import iter_blocks
 from cluscomp.clustering.blocks import block_rows, subtracted, take_rows
 from cluscomp.clustering.lloyd import WeightedRows
-from cluscomp.clustering.metrics import Metric, unit_rows
+from cluscomp.clustering.metrics import unit_rows
+from cluscomp.vocabulary import Metric
 
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER = 16_384, 8
 _ROUNDING = np.float32(2.0**-20)  # of a float32 distance by matrix products, relative to |x|^2 + |c|^2

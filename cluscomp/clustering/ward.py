@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows
-from cluscomp.errors import InfeasibleError, UnknownKeyError
+from cluscomp.errors import InfeasibleError
 
 LinkageInput = Literal["euclidean", "cosine_condensed", "cosine_square"]
 LINKAGE_INPUTS: tuple[LinkageInput, ...] = get_args(LinkageInput)
@@ -48,14 +48,6 @@ class Merges:
         of clusters (n_runs,) int64.
         """
         return native.cut_merges(self.pairs, self.heights, self.starts, self.stops, counts)
-
-
-def check_linkage_input(name: str) -> LinkageInput:
-    """The name of a linkage input, or UnknownKeyError."""
-    for known in LINKAGE_INPUTS:
-        if name == known:
-            return known
-    raise UnknownKeyError(f"linkage_input {name!r} is unknown; known are: {', '.join(LINKAGE_INPUTS)}")
 
 
 def ward_merges(
@@ -110,6 +102,6 @@ def ward_linkage(x: Any, *, linkage_input: str = "euclidean") -> np.ndarray:
     InfeasibleError (more than MAX_ROWS rows).
     """
     rows = as_rows(x)
-    checked = check_linkage_input(linkage_input)
+    checked = checks.one_of("linkage_input", linkage_input, LINKAGE_INPUTS)
     merges = ward_merges(rows, np.zeros(1, np.int64), np.array([rows.shape[0]]), checked)
     return native.linkage_matrix(merges.pairs, merges.heights)

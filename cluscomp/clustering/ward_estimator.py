@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers
 from cluscomp.clustering.labels import by_first_appearance
@@ -71,8 +71,7 @@ class Ward(Estimator):
                 f"{self.n_clusters!r} and {threshold!r}"
             )
         if threshold is not None:
-            if not threshold >= 0:
-                raise UsageError(f"distance_threshold must be at least 0, but is {threshold!r}")
+            checks.number("distance_threshold", threshold, low=0)
             return
         check_numbers(n_clusters=self.n_clusters)
         assert self.n_clusters is not None  # has been checked

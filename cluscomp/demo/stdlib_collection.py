@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.demo.stdlib_source import Entry, stdlib_entries
-from cluscomp.errors import OutputExistsError, UsageError
+from cluscomp.errors import OutputExistsError
 
 FORMAT = "cluscomp stdlib collection 1"
 DESCRIPTION = "collection.json"
@@ -64,8 +65,7 @@ def build_stdlib_collection(
     MissingInputError (a Python without library sources).
     """
     for name, value in (("max_documents", max_documents), ("max_queries", max_queries)):
-        if value < 1:
-            raise UsageError(f"{name} is {value}, at least 1 is needed")
+        checks.integer(name, value, 1)
     target = Path(folder)
     wanted = {
         "format": FORMAT,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import DTypeError, EncoderMismatchError, InputError, MalformedFileError, UsageError
+from cluscomp.vocabulary import Side
 
-Side = Literal["document", "query"]
 Progress = Callable[[int, int], None]
 """Called as progress(done, total) with counts of texts, from the thread that called the encoder."""
 
@@ -97,12 +98,11 @@ class MultiVectorEncoder(Protocol):
 def encode_side(
     encoder: Encoder, texts: Sequence[str], side: Side, progress: Progress | None = None
 ) -> np.ndarray:
-    """Encode texts as documents or as queries: (n, dim) float32. Raises UsageError for another side."""
+    """Encode texts as documents or as queries: (n, dim) float32. Raises UnknownKeyError for another side."""
     if side == "document":
         return encoder.encode_documents(texts, progress)
-    if side == "query":
-        return encoder.encode_queries(texts, progress)
-    raise UsageError(f"side is {side!r}; it must be one of: {', '.join(SIDES)}")
+    checks.one_of("side", side, SIDES)
+    return encoder.encode_queries(texts, progress)
 
 
 def check_texts(texts: Sequence[str], *, first: int = 0) -> list[str]:

@@ -17,18 +17,19 @@ from pathlib import Path
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.encoders.base import (
     SIDES,
     Encoder,
     Progress,
-    Side,
     check_texts,
     encode_side,
     refuse_single_text,
 )
 from cluscomp.encoders.resume import BlockFile, matches_seal, open_block_file
 from cluscomp.encoders.spool import TextSpool
-from cluscomp.errors import InputError, UsageError
+from cluscomp.errors import InputError
+from cluscomp.vocabulary import Side
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,8 @@ def encode_to_file(
     Raises UsageError, DTypeError and InputError (positions count over all texts), NonFiniteError (position in
     its block), DiskFullError.
     """
-    _check_side(side)
-    if block_texts < 1:
-        raise UsageError(f"block_texts is {block_texts}, at least 1 is needed")
+    checks.one_of("side", side, SIDES)
+    checks.integer("block_texts", block_texts, 1)
     target = Path(path)
     with _open_for(encoder, target, side, block_texts) as out:
         _encode_blocks(encoder, texts, out, side, n, block_texts, progress)
@@ -94,7 +94,7 @@ def encode_cached(
     Raises as `encode_to_file`; an unusable cache folder is a warning in the log, and the work is done
     without it.
     """
-    _check_side(side)
+    checks.one_of("side", side, SIDES)
     folder = _usable_folder() if cache else None
     if folder is None:
         return encode_side(encoder, check_texts(_as_sequence(texts)), side, progress)
@@ -227,8 +227,3 @@ def _open_array(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:
         return np.load(path, allow_pickle=False)
-
-
-def _check_side(side: str) -> None:
-    if side not in SIDES:
-        raise UsageError(f"side is {side!r}; it must be one of: {', '.join(SIDES)}")

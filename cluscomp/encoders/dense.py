@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
+from cluscomp import checks
+from cluscomp.encoders.base import EncoderInfo, Progress, check_texts
 from cluscomp.encoders.batching import (
     TOKENS_PER_CPU_BATCH,
     cpu_workers,
@@ -18,6 +19,7 @@ from cluscomp.encoders.batching import (
 )
 from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError, UsageError
+from cluscomp.vocabulary import Side
 
 # Names under which models store the prompt of a side, in sentence-transformers' own order.
 PROMPT_NAMES: dict[Side, tuple[str, ...]] = {
@@ -48,13 +50,11 @@ class DenseEncoder:
         document_prompt: str | None = None,
         bf16: bool = False,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size!r}, a whole number of at least 1 is needed")
         if max_seq_length is not None:
             _set_max_seq_length(model, max_seq_length)
         model.eval()
         self.model = model
-        self.batch_size = batch_size
+        self.batch_size = checks.integer("batch_size", batch_size, 1)
         self.bf16 = bf16
         self._prompts: dict[Side, str] = {
             "query": _prompt(model, "query", query_prompt),

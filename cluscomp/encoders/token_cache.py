@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.encoders.base import Progress, Side, check_texts, encode_side
+from cluscomp.encoders.base import Progress, check_texts, encode_side
 from cluscomp.encoders.cache import cache_dir, texts_hash
 from cluscomp.encoders.files import disk_full_named
+from cluscomp.vocabulary import Side
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import normalize_rows
-from cluscomp.encoders.base import EncoderInfo, Progress, Side, check_texts
+from cluscomp.encoders.base import EncoderInfo, Progress, check_texts
 from cluscomp.encoders.dense import DenseEncoder, forward_passes
 from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError
+from cluscomp.vocabulary import Side
 
 VectorsAndLengths = tuple[np.ndarray, np.ndarray]
 

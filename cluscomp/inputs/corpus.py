@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from cluscomp.errors import DuplicateIdError, EmptyInputError, MissingInputError, UsageError
+from cluscomp import checks
+from cluscomp.errors import DuplicateIdError, EmptyInputError, MissingInputError
 from cluscomp.inputs.files import fingerprint, open_bytes, require_file
 from cluscomp.inputs.parquet import open_parquet
 from cluscomp.inputs.records import DOCUMENT_FIELDS, Fields, Record, iter_records, record_format
 from cluscomp.inputs.unique import SeenIds
-
-EmptyPolicy = Literal["fail", "skip", "keep"]
+from cluscomp.vocabulary import EMPTY_DOCUMENTS, EmptyDocuments
 
 
 class Document(NamedTuple):
@@ -36,7 +36,7 @@ class CorpusSize(NamedTuple):
     bytes: int
 
 
-def iter_corpus(path: str | Path, *, empty: EmptyPolicy = "fail") -> Iterator[Document]:
+def iter_corpus(path: str | Path, *, empty: EmptyDocuments = "fail") -> Iterator[Document]:
     """Stream the documents of `path` in file order.
 
     path: a folder of BEIR (its corpus.jsonl) or MS MARCO (its collection.tsv), or a .jsonl, .tsv, .txt (each
@@ -47,10 +47,8 @@ def iter_corpus(path: str | Path, *, empty: EmptyPolicy = "fail") -> Iterator[Do
     Raises MissingInputError, MalformedFileError, DuplicateIdError, EmptyInputError (no document at all, or
     an empty one under "fail"), all naming file and line; UsageError for an unknown format or policy.
     """
-    if empty not in ("fail", "skip", "keep"):
-        raise UsageError(f"empty={empty!r} is unknown; use 'fail', 'skip' or 'keep'")
-    file = corpus_file(path)
-    return _iter_documents(file, empty)
+    policy = checks.one_of("empty", empty, EMPTY_DOCUMENTS)
+    return _iter_documents(corpus_file(path), policy)
 
 
 def corpus_file(path: str | Path) -> Path:
@@ -114,7 +112,7 @@ def unique_records(file: Path, fields: Fields) -> Iterator[Record]:
         yield record
 
 
-def _iter_documents(file: Path, empty: EmptyPolicy) -> Iterator[Document]:
+def _iter_documents(file: Path, empty: EmptyDocuments) -> Iterator[Document]:
     count = 0
     for line, doc_id, title, text in unique_records(file, DOCUMENT_FIELDS):
         count += 1

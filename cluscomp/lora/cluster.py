@@ -21,7 +21,6 @@ from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.clustering.seeding import far_rows
 from cluscomp.clustering.ward_estimator import Ward
 
-CLUSTERINGS = ("kmeans", "balanced")
 _DRAWN_STARTS, _STEPS = 4, 50
 
 
@@ -29,7 +28,7 @@ def cluster_units(units: np.ndarray, gram: np.ndarray, k: int, clustering: str, 
     """Labels (n,) of units (n, d), from 0 without a gap, in the order of first members; k < n.
 
     Equal units stand together. gram: (n, n) float64 inner products of the units. clustering: one of
-    CLUSTERINGS; "balanced" gives each cluster floor(n/k) or ceil(n/k) units. seed: of all starts but one.
+    kmeans or balanced, which gives each cluster floor(n/k) or ceil(n/k) units. seed: of all starts but one.
     """
     points = _coordinates(units, gram)
     runs = [_run(points, start, clustering) for start in _starts(points, k, seed)]

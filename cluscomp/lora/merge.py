@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import DimensionError, InputError, OutputExistsError, UsageError
 from cluscomp.folders import check_target, new_file, new_folder, write_json
 from cluscomp.lora.adapter import DTYPES, PREFIX, WEIGHTS_NAME, Adapter, Module, open_adapter
-from cluscomp.lora.cluster import CLUSTERINGS
 from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
 from cluscomp.lora.rebuild import Method, rebuild
 from cluscomp.lora.report import MergeReport, ModuleReport, module_report
 from cluscomp.lora.safetensors_file import TensorWriter
+from cluscomp.vocabulary import UNIT_CLUSTERINGS
 
 REPORT_NAME = "cluscomp_merge.json"
 Progress = Callable[[int, int], None]
@@ -114,12 +115,10 @@ def _check_call(
     if not folders:
         raise UsageError("no adapters are given; name at least one adapter folder")
     for name, value in (("rank", rank), *((f"rank of {p!r}", r) for p, r in patterns.items())):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        checks.integer(name, value, 1)
     for pattern in patterns:
         check_regex(pattern, "rank_pattern")
-    if method.clustering not in CLUSTERINGS:
-        raise UsageError(f"clustering is {method.clustering!r}; valid are {', '.join(CLUSTERINGS)}")
+    checks.one_of("clustering", method.clustering, UNIT_CLUSTERINGS)
     factors = [1.0] * len(folders) if weights is None else [float(w) for w in weights]
     if len(factors) != len(folders):
         raise UsageError(f"there are {len(factors)} weights for {len(folders)} adapters; give one each")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.clustering.ward import Merges
 from cluscomp.errors import InfeasibleError, UsageError
 
@@ -33,11 +34,10 @@ class Budget:
                 "total_vectors, total_bytes"
             )
         name, value = next(iter(given.items()))
-        lowest = 0 if name == "height" else 1
-        if isinstance(value, bool) or not value >= lowest:
-            raise UsageError(f"{name} is {value}, at least {lowest} is needed")
-        if name.endswith("vectors") and value != int(value):
-            raise UsageError(f"{name} is {value}, but a whole number is needed")
+        if name.endswith("vectors"):
+            checks.integer(name, value, 1)
+        else:
+            checks.number(name, value, low=0 if name == "height" else 1)
 
     @property
     def needs_merges(self) -> bool:

@@ -7,17 +7,16 @@ Encodings", NeurIPS 2024, arXiv 2405.19504; bucket numbers as in google/graph-mi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
-from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks
+from cluscomp.vocabulary import SIDES, Side
 
-Side = Literal["query", "document"]
 PROJECTIONS = ("dense_sign", "count_sketch")
 
 _MAX_PLANES = 16
@@ -73,15 +72,12 @@ def fde_encode(
 
 
 def _check(side: str, k_sim: int, repetitions: int, projection_dim: int | None, projection: str) -> None:
-    if side not in ("query", "document"):
-        raise UnknownKeyError(f"side {side!r} is unknown; pass 'query' or 'document'")
-    if projection not in PROJECTIONS:
-        raise UnknownKeyError(f"projection {projection!r} is unknown; known are: {', '.join(PROJECTIONS)}")
-    if not 0 <= k_sim <= _MAX_PLANES:
-        raise UsageError(f"k_sim is {k_sim}, but 0..{_MAX_PLANES} is needed: it makes 2**k_sim buckets")
-    for name, value in (("repetitions", repetitions), ("projection_dim", projection_dim)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is {value}, at least 1 is needed")
+    checks.one_of("side", side, SIDES)
+    checks.one_of("projection", projection, PROJECTIONS)
+    checks.integer("k_sim", k_sim, 0, _MAX_PLANES)
+    checks.integer("repetitions", repetitions, 1)
+    if projection_dim is not None:
+        checks.integer("projection_dim", projection_dim, 1)
 
 
 def _checked_mean(mean: Any, dim: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,20 +10,9 @@ from cluscomp.arrays import to_float32
 from cluscomp.clustering.kmeans import cluster_rows
 from cluscomp.clustering.labels import by_first_appearance
 from cluscomp.clustering.medoids import KMedoids
-from cluscomp.errors import UnknownKeyError
-
-Method = Literal["ward", "kmeans", "kmedoids", "sequential"]
-METHODS: tuple[Method, ...] = get_args(Method)
+from cluscomp.vocabulary import PoolMethod
 
 _KMEANS_STEPS = 20
-
-
-def check_method(name: str) -> Method:
-    """The name of a grouping method, or UnknownKeyError."""
-    for known in METHODS:
-        if name == known:
-            return known
-    raise UnknownKeyError(f"method {name!r} is unknown; known are: {', '.join(METHODS)}")
 
 
 def sequential_groups(starts: np.ndarray, stops: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
@@ -41,7 +29,7 @@ def sequential_groups(starts: np.ndarray, stops: np.ndarray, counts: np.ndarray,
 
 
 def clustered_groups(
-    method: Method,
+    method: PoolMethod,
     rows: np.ndarray,
     starts: np.ndarray,
     stops: np.ndarray,

@@ -10,14 +10,15 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import to_float32
 from cluscomp.clustering.blocks import Progress, Ticker
-from cluscomp.clustering.ward import LinkageInput, check_linkage_input, ward_merges
+from cluscomp.clustering.ward import LINKAGE_INPUTS, LinkageInput, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
-from cluscomp.multivector.grouping import Method, check_method, clustered_groups, sequential_groups
+from cluscomp.multivector.grouping import clustered_groups, sequential_groups
 from cluscomp.multivector.ragged import Ragged, as_ragged
+from cluscomp.vocabulary import POOL_METHODS, PoolMethod
 
 _MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
 
@@ -110,14 +111,13 @@ def pool_tokens(
     ragged = as_ragged(vectors, lengths)
     total = _total(total_vectors, total_bytes, bytes_per_vector, ragged.dim)
     budget = Budget(factor, max_vectors, height, total)
-    grouping = check_method(method)
-    linkage = check_linkage_input(linkage_input)
+    grouping = checks.one_of("method", method, POOL_METHODS)
+    linkage = checks.one_of("linkage_input", linkage_input, LINKAGE_INPUTS)
     if budget.needs_merges and grouping != "ward":
         raise UsageError(f"a budget by height or in total needs method 'ward', not {method!r}")
-    if protected < 0:
-        raise UsageError(f"protected is {protected}, at least 0 is needed")
+    protected = checks.integer("protected", protected, 0)
     ticker = Ticker(progress, 2 * len(ragged))
-    labels, kept = _group(ragged, budget, grouping, linkage, int(protected), seed, ticker)
+    labels, kept = _group(ragged, budget, grouping, linkage, protected, seed, ticker)
     pooled = _means(ragged, labels, kept, renormalize, ticker)
     ticker.finish()
     return (pooled, kept, labels) if return_labels else (pooled, kept)
@@ -134,15 +134,13 @@ def _total(
     if vectors is not None:
         raise UsageError("total_vectors and total_bytes are both given; pass one of them")
     size = 4 * dim if bytes_per_vector is None else bytes_per_vector
-    if not size > 0:
-        raise UsageError(f"bytes_per_vector is {size}, more than 0 is needed")
-    return int(total_bytes // size)
+    return int(checks.number("total_bytes", total_bytes) // checks.number("bytes_per_vector", size, above=0))
 
 
 def _group(
     ragged: Ragged,
     budget: Budget,
-    method: Method,
+    method: PoolMethod,
     linkage: LinkageInput,
     protected: int,
     seed: int,

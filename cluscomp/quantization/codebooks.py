@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows, kmeans_bytes
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
@@ -23,8 +23,7 @@ def check_split(dim: int, m: int, nbits: int) -> None:
     if nbits not in CODE_BITS:
         raise UsageError(f"nbits must be one of {', '.join(map(str, CODE_BITS))}, but is {nbits!r}")
     for name, value in (("dim", dim), ("m", m)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
+        checks.integer(name, value, 1)
     if dim % m == 0:
         return
     divisors = [i for i in range(1, dim + 1) if dim % i == 0]

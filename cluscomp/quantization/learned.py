@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, require_finite, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import (
@@ -44,7 +44,6 @@ from cluscomp.quantization.learned_folder import (
 from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.scalar import check_codes
 
-METRICS = ("ip", "l2", "cosine")
 ORTHONORMAL_ERROR = 1e-3
 
 
@@ -223,8 +222,7 @@ class LearnedCodec:
         )
 
     def _check(self) -> None:
-        if self.metric not in METRICS:
-            raise UsageError(f"metric {self.metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
+        checks.metric(self.metric)
         if not isinstance(self.kind, str) or not self.kind:
             raise UsageError(f"kind must be a text such as 'repconc' or 'frozen', but is {self.kind!r}")
         if self.query_centroids.shape != self.document_centroids.shape:

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.clustering.device import encode_on_device, is_cuda_tensor
@@ -22,7 +22,7 @@ from cluscomp.quantization.rotation import learn_opq, random_rotation
 from cluscomp.quantization.scalar import check_codes
 
 ROTATIONS = (None, "random", "opq")
-BALANCES = ("none", "uniform")
+TARGETS = ("none", "uniform")
 
 
 class ProductQuantizer:
@@ -208,8 +208,6 @@ def _check_settings(dim: int, rotation: Any, balance: str, n_iter: int) -> None:
         if rotation.d_in != dim:
             raise DimensionError(f"rotation takes dim {rotation.d_in}, but the quantizer has dim {dim}")
     elif rotation not in ROTATIONS:
-        raise UsageError(f"rotation {rotation!r} is unknown; pass None, 'random', 'opq' or a LinearTransform")
-    if balance not in BALANCES:
-        raise UsageError(f"balance {balance!r} is unknown; pass 'none' or 'uniform'")
-    if n_iter < 1:
-        raise UsageError(f"n_iter must be at least 1, but is {n_iter}")
+        raise checks.unknown("rotation", rotation, ("None", *ROTATIONS[1:], "a LinearTransform"))
+    checks.one_of("balance", balance, TARGETS)
+    checks.integer("n_iter", n_iter, 1)

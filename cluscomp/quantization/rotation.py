@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, subtracted
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
@@ -76,8 +77,7 @@ def train_opq(
     d_out = dim if d_out is None else d_out
     _check_d_out(dim, d_out)
     check_split(d_out, m, nbits)
-    if n_iter < 1:
-        raise UsageError(f"n_iter must be at least 1, but is {n_iter}")
+    checks.integer("n_iter", n_iter, 1)
     check_enough_rows(x.shape[0], nbits)
     return learn_opq(x, m, nbits, d_out=d_out, n_iter=n_iter, seed=seed, progress=progress)
 

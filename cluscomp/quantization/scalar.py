@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
-from cluscomp.errors import DimensionError, DTypeError, NotTrainedError, UsageError
+from cluscomp.errors import DimensionError, DTypeError, NotTrainedError
 
 _LEVELS = 255
 
@@ -24,9 +25,7 @@ class ScalarQuantizer8:
     """
 
     def __init__(self, dim: int) -> None:
-        if dim < 1:
-            raise UsageError(f"dim must be at least 1, but is {dim}")
-        self.dim = dim
+        self.dim = dim = checks.integer("dim", dim, 1)
         self.code_size = dim
         self._range: tuple[np.ndarray, np.ndarray] | None = None
 

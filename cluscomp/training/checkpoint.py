@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import OutputExistsError, UsageError
 from cluscomp.folders import new_file, new_folder, write_json
 from cluscomp.training.distributed import barrier, rank_and_size
+from cluscomp.vocabulary import IF_EXISTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IF_EXISTS = ("fail", "replace", "resume")
 REPORT_NAME = "training.json"
 
 
@@ -31,8 +32,7 @@ def prepare(target: Path, if_exists: str) -> None:
 
     Raises UsageError, OutputExistsError.
     """
-    if if_exists not in IF_EXISTS:
-        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are 'fail', 'replace' and 'resume'")
+    checks.one_of("if_exists", if_exists, IF_EXISTS)
     state = state_folder(target)
     taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
     if taken and if_exists != "replace":

@@ -11,7 +11,7 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import UsageError
+from cluscomp import checks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,10 +64,8 @@ def all_reduce(values: Tensor, op: str) -> Tensor:
     if not is_spread():
         return values
     ops: dict[str, Any] = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
-    if op not in ops:
-        raise UsageError(f"op {op!r} is unknown; pass 'sum' or 'max'")
     total = values.detach().clone()
-    dist.all_reduce(total, op=ops[op])
+    dist.all_reduce(total, op=ops[checks.one_of("op", op, ops)])
     return total
 
 

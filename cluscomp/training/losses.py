@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from cluscomp import checks
 from cluscomp.errors import DimensionError, UsageError
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def rank_weighted_pair_loss(scores: Tensor, positives: Tensor, *, cutoff: int = 
     import torch
 
     _same_shape(scores, positives)
-    if cutoff < 1:
-        raise UsageError(f"cutoff must be at least 1, but is {cutoff}")
+    checks.integer("cutoff", cutoff, 1)
     ranks = torch.arange(1, scores.shape[1] + 1, device=scores.device)
     gains = torch.where(ranks <= cutoff, 1 / ranks, 0.0).to(scores.dtype)
     pairs = positives[:, :, None] & ~positives[:, None, :]

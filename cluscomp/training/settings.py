@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.errors import UsageError
-
-JPQ_LOSSES = ("list", "pair")
+from cluscomp.vocabulary import JPQ_LOSSES
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("m", "batch_size", "mined", "live_negatives", "checkpoint_steps", "balance_rows"):
-            self._at_least(name, 1)
-        for name in ("seed", "joint_epochs", "jpq_epochs", "negatives", "error_weight", "distill_weight"):
-            self._at_least(name, 0)
+            checks.integer(name, getattr(self, name), 1)
+        for name in ("seed", "negatives"):
+            checks.integer(name, getattr(self, name), 0)
+        for name in ("joint_epochs", "jpq_epochs", "error_weight", "distill_weight"):
+            checks.number(name, getattr(self, name), low=0)
         for name in ("query_tokens", "document_tokens"):
-            self._at_least(name, 3)
+            checks.integer(name, getattr(self, name), 3)
         for name in ("joint_lr", "jpq_lr", "centroid_lr", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be above 0, but is {getattr(self, name)!r}")
+            checks.number(name, getattr(self, name), above=0)
         if self.joint_epochs == 0 and self.jpq_epochs == 0:
             raise UsageError("joint_epochs and jpq_epochs are both 0: nothing would be trained")
-        if self.jpq_loss not in JPQ_LOSSES:
-            raise UsageError(f"jpq_loss {self.jpq_loss!r} is unknown; pass 'list' or 'pair'")
+        checks.one_of("jpq_loss", self.jpq_loss, JPQ_LOSSES)
         if self.chunk is not None:
-            self._at_least("chunk", 1)
-
-    def _at_least(self, name: str, least: float) -> None:
-        if not getattr(self, name) >= least:
-            raise UsageError(f"{name} must be at least {least}, but is {getattr(self, name)!r}")
+            checks.integer("chunk", self.chunk, 1)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""

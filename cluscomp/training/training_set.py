@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.errors import EmptyInputError, InputError, MalformedFileError, UsageError
 from cluscomp.eval.beir import available_splits, load_beir
 from cluscomp.inputs.corpus import iter_corpus
 from cluscomp.inputs.files import iter_lines, require_file
+from cluscomp.vocabulary import PSEUDO_QUERIES
 
-PSEUDO_QUERIES = ("auto", "add", "none")
 QUERY_NAMES = ("query", "anchor", "question", "sentence1")
 POSITIVE_NAMES = ("positive", "answer", "document", "passage", "sentence2")
 
@@ -58,8 +59,7 @@ def load_training_set(source: Any, *, split: str = "train", pseudo_queries: str 
 
     Raises UsageError, MissingInputError, MalformedFileError, InputError, EmptyInputError.
     """
-    if pseudo_queries not in PSEUDO_QUERIES:
-        raise UsageError(f"pseudo_queries={pseudo_queries!r} is unknown; use 'auto', 'add' or 'none'")
+    checks.one_of("pseudo_queries", pseudo_queries, PSEUDO_QUERIES)
     if isinstance(source, str | Path):
         path = Path(source)
         found = _from_beir(path, split) if path.is_dir() else _from_pairs(_pairs_of_file(path))

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluscomp.errors import DimensionError, EmptyInputError, NonFiniteError, UsageError
+from cluscomp import checks
+from cluscomp.errors import DimensionError, EmptyInputError, NonFiniteError
+from cluscomp.vocabulary import COST_SCALES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-COST_SCALES = ("absolute", "range")
 TensorReduce = Callable[["Tensor", str], "Tensor"]
 """Elementwise "sum" or "max" of a tensor over all processes, returned to each of them."""
 
@@ -168,12 +169,9 @@ def _check(cost: Tensor, epsilon: float, n_iter: int, cost_scale: str, start: Te
         )
     if cost.shape[1] == 0:
         raise EmptyInputError("cost has 0 documents, at least 1 is needed in each process")
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise UsageError(f"epsilon must be a finite number above 0, but is {epsilon!r}")
-    if n_iter < 1:
-        raise UsageError(f"n_iter must be at least 1, but is {n_iter!r}")
-    if cost_scale not in COST_SCALES:
-        raise UsageError(f"cost_scale {cost_scale!r} is unknown; pass 'absolute' or 'range'")
+    checks.number("epsilon", epsilon, above=0)
+    checks.integer("n_iter", n_iter, 1)
+    checks.one_of("cost_scale", cost_scale, COST_SCALES)
     if start is not None and tuple(start.shape) != (cost.shape[0], cost.shape[2]):
         raise DimensionError(
             f"start has shape {tuple(start.shape)}, but ({cost.shape[0]}, {cost.shape[2]}) is needed"

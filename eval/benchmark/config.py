@@ -15,7 +15,6 @@ Paths are relative to the folder of the file. `SETTINGS`, `DATASET` and `KEY` sa
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import sys
@@ -24,10 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
+from cluscomp.vocabulary import METRIC_SYNONYMS, METRICS
 
 SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef")
-METRICS = ("ip", "l2", "cosine")
 TOKEN_KINDS = ("tokens", "multivector")
 
 SETTINGS: Mapping[str, type | tuple[type, ...]] = {
@@ -157,9 +157,7 @@ def parse_config(
     _refuse_repeated([f"{key.library}:{key.key}" for key in keys], "key", where)
     numbers = {name: content[name] for name in ("k", "seed", "threads", "repeats") if name in content}
     for name, value in numbers.items():
-        least = {"k": 10, "seed": 0}.get(name, 1)
-        if value < least:
-            raise UsageError(f"{where}: {name} is {value}, but must be at least {least}")
+        checks.integer(f"{where}: {name}", value, {"k": 10, "seed": 0}.get(name, 1))
     return BenchmarkConfig(
         title=content.get("title", "Benchmark"),
         datasets=tuple(part for parts in entries for part in parts),
@@ -185,8 +183,7 @@ def _dataset(entry: Any, common: Mapping[str, Any], base: Path, where: str) -> l
         raise UsageError(f"{where}: a dataset is a path or a table, not {entry!r}")
     _check(table, DATASET, f"{where}: a dataset")
     metric = table.get("metric", common.get("metric", "ip"))
-    if metric not in METRICS:
-        raise UsageError(f"{where}: metric {metric!r} is unknown; valid are {', '.join(METRICS)}")
+    checks.one_of(f"{where}: metric", metric, METRICS, METRIC_SYNONYMS)
     tokens = table.get("tokens", common.get("tokens"))
     first = table.get("path") or table.get("embeddings") or (tokens or {}).get("embeddings") or ""
     spec = DatasetSpec(
@@ -217,7 +214,7 @@ def _source(
     _check(table, known, what)
     kind = "dense" if dense else table.get("kind", "tokens")
     if kind not in ("dense", *TOKEN_KINDS) or (kind == "dense") != dense:
-        raise UsageError(f"{what}: kind is {kind!r}; valid are {', '.join(TOKEN_KINDS)}")
+        raise checks.unknown(f"{what}: kind", kind, TOKEN_KINDS)
     files = {n: spec.base / value for n, value in table.items() if n not in ("encoder", "kind")}
     if ("embeddings" in files) != ("query_embeddings" in files):
         raise UsageError(f"{what} needs embeddings and query_embeddings, or neither")
@@ -252,10 +249,7 @@ def _key(entry: Any, base: Path, datasets: Sequence[str], where: str) -> KeySpec
     if library == "cluscomp":  # a trained codec's folder is relative to the config, as all paths
         key = re.sub(r"RepCONC\(([^()]+)\)", lambda found: f"RepCONC({base / found.group(1)})", key)
     for wanted in table.get("datasets", ()):
-        if wanted not in datasets:
-            raise UsageError(
-                f"{where}: key {name!r} is for the dataset {wanted!r}; known are {', '.join(datasets)}"
-            )
+        checks.one_of(f"{where}: key {name!r}: dataset", wanted, datasets)
     grid = {parameter: table[parameter] for parameter in SEARCH_PARAMETERS if parameter in table}
     only = tuple(table["datasets"]) if "datasets" in table else None
     return KeySpec(library, key, str(table.get("label", name)), _search(grid, where), only)
@@ -276,9 +270,7 @@ def _check(table: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...]
     """Refuse unknown names and values of another type."""
     for name, value in table.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-            raise UsageError(f"{where} has the unknown setting {name!r}{hint}")
+            raise checks.unknown(f"{where}: setting", name, known)
         if not isinstance(value, known[name]) or isinstance(value, bool):
             raise UsageError(f"{where}: {name} is {value!r}, which is of the wrong type")
 

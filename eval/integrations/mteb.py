@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows
+from cluscomp.checks import one_of
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.factory import AnyIndex, index_factory
 from cluscomp.indexes.index import Index
@@ -26,11 +27,12 @@ METRICS = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}
 
 
 def metric_of(similarity: Any) -> str:
-    """Metric of an index for a similarity: "cosine", "dot", "euclidean", or an enum of these. UsageError."""
+    """Metric of an index for a similarity: "cosine", "dot", "euclidean", or an enum of these.
+
+    Raises UnknownKeyError.
+    """
     name = str(getattr(similarity, "value", similarity))
-    if name not in METRICS:
-        raise UsageError(f"similarity {name!r} has no index; there are ones for {', '.join(METRICS)}")
-    return METRICS[name]
+    return METRICS[one_of("similarity", name, METRICS)]
 
 
 def single_vectors(index: AnyIndex) -> Index:

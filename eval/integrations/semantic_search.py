@@ -1,5 +1,6 @@
 """sentence-transformers' `util.semantic_search` on a compressed index, one vector or several a text.
 
+from cluscomp import checks
 from cluscomp.eval.integrations.semantic_search import semantic_search
 
 hits = semantic_search(query_embeddings, corpus_embeddings, top_k=10)  # exact, as util.semantic_search
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import UsageError
 from cluscomp.eval.integrations.embeddings import on_cpu, token_matrices
 from cluscomp.indexes.base import StoredIndex
@@ -52,8 +54,7 @@ def semantic_search(
     Raises UsageError (another function; top_k below 1; an index with another metric), DimensionError,
     NonFiniteError, DTypeError.
     """
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-        raise UsageError(f"top_k is {top_k!r}, a whole number of at least 1 is needed")
+    top_k = checks.integer("top_k", top_k, 1)
     index = corpus_embeddings
     if isinstance(index, (str, os.PathLike)):
         index = open_index(index)
@@ -111,9 +112,7 @@ def _metric(score_function: Any) -> str | None:
     if score_function is None:
         return None
     name = str(getattr(score_function, "__name__", score_function))
-    if name not in METRICS:
-        raise UsageError(f"score_function {name!r} has no index; there are ones for {', '.join(METRICS)}")
-    return METRICS[name]
+    return METRICS[checks.one_of("score_function", name, METRICS)]
 
 
 def _require_same(index: StoredIndex[Any], score_function: Any) -> None:

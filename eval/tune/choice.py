@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from cluscomp.errors import UsageError
+from cluscomp import checks
 from cluscomp.eval.report.pareto import pareto_front
-
-Prefer = Literal["bytes", "speed", "quality"]
-PREFERENCES = ("bytes", "speed", "quality")
+from cluscomp.vocabulary import Prefer
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,12 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_ms"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} is {value}, but must be above 0")
+            if value is not None:
+                checks.number(name, value, above=0)
         for name in ("min_recall", "min_ndcg"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise UsageError(f"{name} is {value}, but must be from 0 to 1")
+            if value is not None:
+                checks.number(name, value, low=0, high=1)
 
     def misses(self, point: TunePoint) -> dict[str, float]:
         """Limits that the point does not keep, with how far it is off: log of the ratio to the limit."""

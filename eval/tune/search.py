@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.errors import EmptyInputError, InfeasibleError, UsageError
 from cluscomp.eval.benchmark.collection import Collection, make_collection
@@ -19,8 +20,9 @@ from cluscomp.eval.benchmark.measure import EXACT_RECALL
 from cluscomp.eval.benchmark.run import run_benchmark
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.tune.candidates import bytes_per_document, candidate_keys
-from cluscomp.eval.tune.choice import PREFERENCES, Limits, Prefer, TunePoint, choose, front, nearest
+from cluscomp.eval.tune.choice import Limits, TunePoint, choose, front, nearest
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.vocabulary import PREFERENCES, Prefer
 
 Progress = Callable[[str, int, int], None]
 MIN_QUERIES = 10
@@ -104,9 +106,7 @@ def _preference(prefer: str | None, limits: Limits, qrels: Qrels | None) -> Pref
     if prefer is None:
         floor = limits.min_recall is not None or limits.min_ndcg is not None
         return "bytes" if floor else "quality"
-    if prefer not in PREFERENCES:
-        raise UsageError(f"prefer is {prefer!r}; valid are {', '.join(PREFERENCES)}")
-    return prefer  # type: ignore[return-value]
+    return checks.one_of("prefer", prefer, PREFERENCES)
 
 
 def _keys(keys: Sequence[str] | None, n: int, dim: int) -> list[str]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluscomp import errors
+from cluscomp import checks, errors
 from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.source import TextInput, VectorInput, open_document_input, open_input
@@ -34,13 +34,13 @@ from cluscomp.indexes.build.stages import (
     Request,
     plan_for,
 )
-from cluscomp.indexes.build.work import IF_EXISTS, IfExists, WorkFolder, first_difference, work_path
+from cluscomp.indexes.build.work import WorkFolder, first_difference, work_path
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.stages.learned_codec import resolve
-from cluscomp.indexes.stages.pipeline import METRICS
 from cluscomp.indexes.storage.folder import check_index_target
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
+from cluscomp.vocabulary import IF_EXISTS, IfExists
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder, MultiVectorEncoder
@@ -121,7 +121,7 @@ def build_index(
     """
     start = time.monotonic()
     request = _request(index_key, metric, seed, train_rows, store_texts, max_memory, cache)
-    _check_choice("if_exists", if_exists, IF_EXISTS)
+    checks.one_of("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
     target = Path(output).absolute()
@@ -184,20 +184,12 @@ def _request(
     max_memory: int | None,
     cache: bool = True,
 ) -> Request:
-    _check_choice("metric", metric, METRICS)
-    for name, value, least in (
-        ("train_rows", train_rows, 1),
-        ("max_memory", max_memory, 1),
-        ("seed", seed, 0),
-    ):
-        if value is not None and value < least:
-            raise errors.UsageError(f"{name} is {value}, but must be at least {least}")
+    metric = checks.metric(metric)
+    for name, value in (("train_rows", train_rows), ("max_memory", max_memory)):
+        if value is not None:
+            checks.integer(name, value, 1)
+    checks.integer("seed", seed, 0)
     return Request(resolve(parse_key(index_key)), metric, seed, train_rows, store_texts, max_memory, cache)
-
-
-def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise errors.UsageError(f"{name}={value!r} is unknown; valid are {', '.join(map(repr, valid))}")
 
 
 def _build(

@@ -12,12 +12,11 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from cluscomp import errors
+from cluscomp.vocabulary import IfExists
 
-IfExists = Literal["fail", "replace", "resume"]
-IF_EXISTS: tuple[IfExists, ...] = ("fail", "replace", "resume")
 _RECORD = "stages.json"
 
 

@@ -16,9 +16,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from cluscomp.checks import one_of
 from cluscomp.errors import UnknownKeyError, UsageError
+from cluscomp.vocabulary import POOL_METHODS
 
-METHODS = ("ward", "kmeans", "kmedoids", "sequential")
 POOL_GRAMMAR = "pool Pooln, Pool(f=4), Pool(bytes=768), also with method=NAME and protected=n"
 _BUDGETS = ("n", "f", "bytes")
 _VECTORS = 12  # of a document that has as many code bytes as a vector has dimensions
@@ -49,10 +50,7 @@ class Pool:
             )
         if self.f is not None and not 1 <= self.f <= 1e6:
             raise UsageError(f"Pool(f={self.f:g}): a factor from 1 to 1000000 is needed")
-        if self.method not in METHODS:
-            raise UnknownKeyError(
-                f"pooling method {self.method!r} is unknown; known are: {', '.join(METHODS)}"
-            )
+        one_of("pooling method", self.method, POOL_METHODS)
 
     def __str__(self) -> str:
         if self.n is not None and self == Pool(n=self.n):

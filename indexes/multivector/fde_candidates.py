@@ -19,8 +19,9 @@ from cluscomp.indexes.segments.search import Hits, best_hits, search_segments
 from cluscomp.indexes.segments.segment import Segment, encode_segment
 from cluscomp.indexes.stages.pipeline import Pipeline, sample_rows, training_rows
 from cluscomp.multivector import Ragged
-from cluscomp.multivector.fde import Side, fde_encode
+from cluscomp.multivector.fde import fde_encode
 from cluscomp.multivector.ragged import document_blocks
+from cluscomp.vocabulary import Side
 
 REPETITIONS, PLANES, BUCKET_DIM = 20, 3, 16
 BLOCK_VECTORS = 16_384

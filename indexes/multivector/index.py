@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.checks import integer, number, one_of
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
-from cluscomp.indexes.checks import one_of, positive, positive_number
 from cluscomp.indexes.keys.grammar import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pool_of, pooled
@@ -28,9 +28,9 @@ from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.pipeline import StageProgress, part_progress, sample_rows, training_rows
 from cluscomp.multivector import Ragged
+from cluscomp.vocabulary import CANDIDATES_BY
 
 DEFAULT_CANDIDATES = 384
-CANDIDATES_BY = ("lists", "fde")
 TRAINED_PARTS = ("centroids", "codebooks", "rotation")
 
 
@@ -79,7 +79,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
 
     @candidates.setter
     def candidates(self, value: int) -> None:
-        self.settings["candidates"] = positive("candidates", value)
+        self.settings["candidates"] = integer("candidates", value, 1)
 
     @property
     def code_bytes_per_document(self) -> float:
@@ -205,11 +205,11 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         asked = pruned(asked, keep, salience)
         k = self._checked_k(k, segments)
         effort = Effort(
-            self.candidates if candidates is None else positive("candidates", candidates),
+            self.candidates if candidates is None else integer("candidates", candidates, 1),
             self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
-            self.refine_factor if refine_factor is None else positive("refine_factor", refine_factor),
+            self.refine_factor if refine_factor is None else integer("refine_factor", refine_factor, 1),
             one_of("candidates_by", candidates_by, CANDIDATES_BY) == "fde",
-            None if softmax is None else positive_number("softmax", softmax),
+            None if softmax is None else number("softmax", softmax, above=0),
         )
         self.pipeline.require_trained()
         hits = search_documents(self.pipeline, segments, asked, k, effort)

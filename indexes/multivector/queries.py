@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import DimensionError, InputError, NonFiniteError, UsageError
 from cluscomp.multivector import Ragged, as_ragged
 
@@ -77,8 +78,7 @@ def pruned(queries: Ragged, keep: float | None, salience: Any) -> Ragged:
         )
     if keep is None:
         return queries
-    if not 0 < keep <= 1:
-        raise UsageError(f"keep is {keep}, a share above 0 and up to 1 is needed")
+    keep = checks.number("keep", keep, above=0, high=1)
     weights = np.asarray(salience, dtype=np.float64)
     if weights.shape != (queries.rows.shape[0],):
         raise DimensionError(

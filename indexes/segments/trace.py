@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluscomp.indexes.checks import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import rerank_candidates
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.stages.pipeline import Pipeline

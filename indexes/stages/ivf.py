@@ -19,12 +19,12 @@ import numpy as np
 from cluscomp import native
 from cluscomp.clustering.assign import run_assigner
 from cluscomp.clustering.blocks import Progress
-from cluscomp.clustering.metrics import Metric
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.keys.grammar import PartitionSpec
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, search_prescreen
+from cluscomp.vocabulary import Metric
 
 KMEANS_ITERATIONS = 20
 

@@ -16,9 +16,10 @@ from typing import Protocol
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress, take_rows
-from cluscomp.errors import NotTrainedError, UnknownKeyError
+from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.grammar import PQ, IndexSpec
 from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.codecs import make_codec
@@ -29,7 +30,6 @@ from cluscomp.indexes.stages.partitions import MAX_POINTS_PER_LIST, make_partiti
 from cluscomp.indexes.stages.product_codecs import ProductCodec
 from cluscomp.indexes.stages.transforms import Step, make_transform
 
-METRICS = ("ip", "l2", "cosine")
 BLOCK_ROWS = 16384
 MIN_TRAINING_SAMPLE = 65536
 StageProgress = Callable[[str, int, int], None]
@@ -64,8 +64,7 @@ class Pipeline:
     """
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str, seed: int) -> None:
-        if metric not in METRICS:
-            raise UnknownKeyError(f"metric {metric!r} is unknown; valid are 'ip', 'l2' and 'cosine'")
+        metric = checks.metric(metric)
         self.spec, self.dim, self.metric, self.seed = spec, dim, metric, seed
         dims = spec.stage_dims(dim)
         spec.codec.check_metric(metric)

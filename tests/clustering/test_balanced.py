@@ -201,7 +201,7 @@ def test_bad_parameters_are_refused(rng):
         cc.BalancedKMeans(6).fit(x)
     with pytest.raises(UsageError, match="balance 'even' is unknown"):
         cc.BalancedKMeans(2, balance="even").fit(x)
-    with pytest.raises(UsageError, match="max_ratio must be at least 1"):
+    with pytest.raises(UsageError, match="max_ratio must be a finite number at least 1"):
         cc.BalancedKMeans(2, balance="cap", max_ratio=0.5).fit(x)
 
 

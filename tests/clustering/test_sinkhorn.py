@@ -251,10 +251,14 @@ def test_torch_costs(rng):
     ("changes", "error", "message"),
     [
         ({"epsilon": 0.0}, errors.UsageError, "epsilon must be a finite number above 0, but is 0.0"),
-        ({"cost_scale": "mean"}, errors.UsageError, "'absolute' or 'range'"),
+        ({"cost_scale": "mean"}, errors.UsageError, "'mean' is unknown; known are: absolute, range"),
         ({"n_iter": 0}, errors.UsageError, "n_iter must be an integer of at least 1, but is 0"),
         ({"tol": float("nan")}, errors.UsageError, "tol"),
-        ({"transported": 1.5}, errors.UsageError, "transported must be above 0 and at most 1, but is 1.5"),
+        (
+            {"transported": 1.5},
+            errors.UsageError,
+            "transported must be a finite number above 0 and at most 1, but is 1.5",
+        ),
         ({"col_gamma": -1.0}, errors.UsageError, "col_gamma"),
         ({"row_mass": [0.5, 0.6]}, errors.InputError, r"row_mass sums to 1.1, but 1 is needed"),
         ({"col_mass": [1.0, -0.5, 0.5]}, errors.InputError, r"col_mass\[1\] is -0.5"),

@@ -245,7 +245,7 @@ def test_wrong_count_is_refused_and_nothing_published(hash_encoder, tmp_path, n)
 
 
 def test_bad_block_size(hash_encoder, tmp_path):
-    with pytest.raises(errors.UsageError, match="block_texts is 0"):
+    with pytest.raises(errors.UsageError, match="block_texts must be .* but is 0"):
         encode_to_file(hash_encoder, TEXTS, tmp_path / "x.npy", block_texts=0)
 
 

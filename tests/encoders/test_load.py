@@ -17,7 +17,9 @@ def needs_libraries():
 
 
 def test_other_kinds_are_refused_before_anything_is_loaded():
-    with pytest.raises(errors.UsageError, match="'sparse'; it must be one of: dense, tokens, multivector"):
+    with pytest.raises(
+        errors.UsageError, match="kind 'sparse' is unknown; known are: dense, tokens, multivector"
+    ):
         load_encoder("no such model", "sparse")
 
 
@@ -86,8 +88,8 @@ def test_unusable_device(tiny_model, device):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"batch_size": 0}, "batch_size must be .* but is 0"),
+        ({"batch_size": 2.5}, "batch_size must be .* but is 2.5"),
         ({"max_seq_length": 65}, "max_seq_length is 65.*64 tokens"),
         ({"max_seq_length": 2}, "max_seq_length is 2.*2 special tokens"),
     ],

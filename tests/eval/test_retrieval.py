@@ -109,7 +109,7 @@ def test_unanswered_judged_queries_count():
 @pytest.mark.parametrize(
     ("changes", "fault", "message"),
     [
-        ({"k": 0}, errors.UsageError, "k is 0"),
+        ({"k": 0}, errors.UsageError, "k must be .* but is 0"),
         ({"k": 5, "metrics": ("recall@100",)}, errors.UsageError, "needs 100 results, k is 5"),
         ({"metrics": ("nope",)}, errors.UsageError, "unknown"),
         ({"query_ids": ["q0"]}, errors.DimensionError, "1 query ids for 2 queries"),

@@ -164,11 +164,11 @@ def test_it_ranks_as_maxsim_does(rng):
 @pytest.mark.parametrize(
     "options,error,text",
     [
-        ({"side": "both"}, UnknownKeyError, "'query' or 'document'"),
-        ({"k_sim": -1}, UsageError, "k_sim is -1"),
-        ({"k_sim": 17}, UsageError, "k_sim is 17"),
-        ({"repetitions": 0}, UsageError, "repetitions is 0"),
-        ({"projection_dim": 0}, UsageError, "projection_dim is 0"),
+        ({"side": "both"}, UnknownKeyError, "'both' is unknown; known are: document, query"),
+        ({"k_sim": -1}, UsageError, "k_sim must be an integer from 0 to 16, but is -1"),
+        ({"k_sim": 17}, UsageError, "k_sim must be .* but is 17"),
+        ({"repetitions": 0}, UsageError, "repetitions must be an integer of at least 1, but is 0"),
+        ({"projection_dim": 0}, UsageError, "projection_dim must be .* but is 0"),
         ({"projection": "hash"}, UnknownKeyError, "count_sketch"),
         ({"mean": np.zeros(5)}, DimensionError, "mean has dim 5"),
     ],

@@ -17,7 +17,7 @@ from cluscomp.errors import (
     UnknownKeyError,
     UsageError,
 )
-from cluscomp.multivector.grouping import METHODS
+from cluscomp.vocabulary import POOL_METHODS
 
 
 def unit(x):
@@ -48,7 +48,7 @@ def test_norm_of_a_mean():
     np.testing.assert_array_equal(kept, [1])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POOL_METHODS)
 def test_factor_one_is_the_identity(rng, method):
     x = documents(rng, LENGTHS)
     pooled, kept, labels = cc.pool_tokens(
@@ -59,7 +59,7 @@ def test_factor_one_is_the_identity(rng, method):
     np.testing.assert_array_equal(labels, np.arange(len(x)))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POOL_METHODS)
 @pytest.mark.parametrize("protected", [0, 1, 3])
 def test_a_huge_factor_leaves_the_mean_and_the_protected(rng, method, protected):
     x = documents(rng, LENGTHS)
@@ -183,7 +183,7 @@ def test_a_total_in_bytes(rng):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 12), min_size=1, max_size=6),
-    st.sampled_from(METHODS),
+    st.sampled_from(POOL_METHODS),
     st.integers(1, 6),
     st.integers(0, 3),
     st.integers(0, 2**32 - 1),
@@ -225,7 +225,7 @@ def test_results_have_length_one(rng):
         np.testing.assert_allclose(norms, 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POOL_METHODS)
 def test_documents_threads_and_blocks_change_nothing(rng, method, threads, monkeypatch):
     from cluscomp import native
     from cluscomp.multivector import pooling
@@ -298,21 +298,21 @@ def test_nothing_to_pool():
     [
         ({}, UsageError, "none given"),
         ({"factor": 2, "max_vectors": 3}, UsageError, "factor and max_vectors"),
-        ({"factor": 0.5}, UsageError, "factor is 0.5, at least 1"),
+        ({"factor": 0.5}, UsageError, "factor must be a finite number at least 1, but is 0.5"),
         ({"factor": float("nan")}, UsageError, "nan"),
         ({"max_vectors": 0}, UsageError, "at least 1"),
-        ({"max_vectors": 2.5}, UsageError, "whole number"),
+        ({"max_vectors": 2.5}, UsageError, "max_vectors must be an integer"),
         ({"height": -1}, UsageError, "at least 0"),
         ({"factor": 2, "method": "median"}, UnknownKeyError, "'ward|ward"),
         ({"factor": 2, "linkage_input": "cosine"}, UnknownKeyError, "cosine_square"),
         ({"height": 1, "method": "kmeans"}, UsageError, "needs method 'ward'"),
-        ({"factor": 2, "protected": -1}, UsageError, "protected is -1"),
+        ({"factor": 2, "protected": -1}, UsageError, "protected must be .* but is -1"),
         ({"max_vectors": 2, "protected": 2}, UsageError, "raise max_vectors to 3"),
         ({"total_vectors": 1}, InfeasibleError, "2 in all"),
-        ({"total_bytes": 10}, UsageError, "total_vectors is 0"),
+        ({"total_bytes": 10}, UsageError, "total_vectors must be .* but is 0"),
         ({"total_bytes": 10, "total_vectors": 2}, UsageError, "both given"),
         ({"factor": 2, "bytes_per_vector": 3}, UsageError, "not given"),
-        ({"total_bytes": 10, "bytes_per_vector": 0}, UsageError, "more than 0"),
+        ({"total_bytes": 10, "bytes_per_vector": 0}, UsageError, "bytes_per_vector must be a finite number above 0"),
     ],
 )  # fmt: skip
 def test_wrong_options(options, error, text):

@@ -211,8 +211,8 @@ def test_positives_of_judgements() -> None:
         ({"queries": np.ones((1, 32)), "positives": [[]]}, errors.EmptyInputError, "no query has a positive"),
         ({"queries": np.full((1, 32), np.nan)}, errors.NonFiniteError, "query embeddings"),
         ({"nbits": 8}, errors.TooFewRowsError, "256"),
-        ({"settings": FrozenSettings(epochs=0)}, errors.UsageError, "epochs is 0"),
-        ({"settings": FrozenSettings(label_weight=2)}, errors.UsageError, "label_weight is 2"),
+        ({"settings": FrozenSettings(epochs=0)}, errors.UsageError, "epochs must be .* but is 0"),
+        ({"settings": FrozenSettings(label_weight=2)}, errors.UsageError, "label_weight must be .* but is 2"),
     ],
 )
 def test_what_cannot_work(rng, options, kind, fault) -> None:

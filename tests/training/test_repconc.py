@@ -162,7 +162,7 @@ def test_output_that_exists(train, tmp_path):
         ({"joint_epochs": 0, "jpq_epochs": 0}, "nothing would be trained"),
         ({"jpq_loss": "other"}, "jpq_loss"),
         ({"epsilon": 0}, "epsilon"),
-        ({"batch_size": 0}, "batch_size must be at least 1, but is 0"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, but is 0"),
         ({"m": 5}, "m=5"),
         ({"if_exists": "maybe"}, "if_exists"),
     ],

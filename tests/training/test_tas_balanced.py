@@ -51,7 +51,7 @@ def test_rare_margins_are_drawn_as_often_as_frequent_ones(rng):
 
 
 def test_wrong_input(topics, rng):
-    with pytest.raises(UsageError, match="n_clusters is 91"):
+    with pytest.raises(UsageError, match="n_clusters must be an integer from 1 to .*, but is 91"):
         TopicBatches(topics[0], 8, n_clusters=91)
     with pytest.raises(UsageError, match="batch_size"):
         TopicBatches(topics[0], 0)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.balanced.items import Items, find_items
 from cluscomp.clustering.balanced.solver import Solution, solve
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
-from cluscomp.clustering.metrics import Metric, check_metric, kernel_metric, unit_rows
+from cluscomp.clustering.metrics import kernel_metric, unit_rows
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.vocabulary import Metric
 
 
 def balanced_assign(
@@ -38,7 +39,7 @@ def balanced_assign(
     Raises UsageError with the numbers (the bounds cannot hold n rows), and the errors of `assign`.
     Source: transportation problem, solved in its dual (solver.py).
     """
-    checked = check_metric(metric)
+    checked = checks.metric(metric)
     points = to_float32(as_rows(centroids, name="centroids"))
     rows = as_rows(x, dim=points.shape[1], min_rows=0)
     bounds = Bounds.of(minimum, capacity, rows.shape[0], points.shape[0])

@@ -11,7 +11,7 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import block_rows
-from cluscomp.clustering.metrics import Metric
+from cluscomp.vocabulary import Metric
 
 
 @dataclass(frozen=True)

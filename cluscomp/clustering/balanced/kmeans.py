@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.balanced.assign import Bounds, duality_gap, priced_labels, total_cost
 from cluscomp.clustering.balanced.items import find_items
@@ -18,10 +19,8 @@ from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_enough_rows, check_start, cluster_rows, start_centroids
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
-from cluscomp.clustering.metrics import Metric, check_metric
-from cluscomp.errors import TooFewRowsError, UsageError
-
-BALANCES = ("none", "soft", "cap", "exact")
+from cluscomp.errors import TooFewRowsError
+from cluscomp.vocabulary import BALANCES, Metric
 
 
 class BalancedKMeans(Estimator):
@@ -103,22 +102,15 @@ class BalancedKMeans(Estimator):
 
     def _check_parameters(self, n: int | None) -> Metric:
         for name in ("n_clusters", "n_iter"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} must be an integer of at least 1, but is {value!r}")
-        if self.balance not in BALANCES:
-            raise UsageError(f"balance {self.balance!r} is unknown; valid are {', '.join(BALANCES)}")
-        if not (math.isfinite(self.max_ratio) and self.max_ratio >= 1):
-            raise UsageError(
-                f"max_ratio must be at least 1 (a cluster may hold that many times the mean), but is "
-                f"{self.max_ratio!r}"
-            )
+            checks.integer(name, getattr(self, name), 1)
+        checks.one_of("balance", self.balance, BALANCES)
+        checks.number("max_ratio", self.max_ratio, low=1)  # a cluster may hold that many times the mean
         if n is not None and n < self.n_clusters:
             raise TooFewRowsError(
                 f"n_clusters={self.n_clusters} needs at least {self.n_clusters} rows, but there are {n} "
                 f"(n_samples={n}); pass more rows or a smaller n_clusters"
             )
-        return check_metric(self.metric)
+        return checks.metric(self.metric)
 
     def _bounds(self, n: int) -> Bounds:
         k = int(self.n_clusters)

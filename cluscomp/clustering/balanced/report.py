@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import InputError, UsageError
+from cluscomp import checks
+from cluscomp.errors import InputError
 
 
 def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[str, float | int]:
@@ -19,8 +20,7 @@ def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[
     queries visit, all rows of each being read; adds scanned_mean, scanned_p50 and scanned_p99, rows a query.
     Raises UsageError (n_clusters), InputError (labels).
     """
-    if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
-        raise UsageError(f"n_clusters must be an integer of at least 1, but is {n_clusters!r}")
+    n_clusters = checks.integer("n_clusters", n_clusters, 1)
     numbers = np.asarray(labels)
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise InputError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import native
+from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.clustering.device import as_device_rows, is_cuda_tensor, on_host
@@ -22,8 +22,8 @@ from cluscomp.clustering.transport.problem import AllReduce, Problem, this_proce
 from cluscomp.clustering.transport.result import SinkhornResult, finish
 from cluscomp.clustering.transport.solver import solve
 from cluscomp.errors import DimensionError, DTypeError, InputError, NonFiniteError, UsageError
+from cluscomp.vocabulary import COST_SCALES
 
-COST_SCALES = ("absolute", "range")
 _COSTS_PER_BLOCK = 1 << 22  # entries of a stored matrix looked at by one NumPy call
 _RANGE_GUARD = 1e-5  # added to half the range, as RepCONC does, so that equal costs divide by no zero
 _MASS_TOLERANCE = 1e-6  # by which given masses may miss the sum 1
@@ -132,24 +132,19 @@ class _Settings:
         self, epsilon: float, n_iter: int, tol: float, cost_scale: str, transported: float,
         row_gamma: float | None, col_gamma: float | None,
     ) -> None:  # fmt: skip
-        if cost_scale not in COST_SCALES:
-            raise UsageError(f"cost_scale {cost_scale!r} is unknown; pass 'absolute' or 'range'")
-        for name, value in (("epsilon", epsilon), ("row_gamma", row_gamma), ("col_gamma", col_gamma)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise UsageError(f"{name} must be a finite number above 0, but is {value!r}")
-        if isinstance(n_iter, bool) or not isinstance(n_iter, (int, np.integer)) or n_iter < 1:
-            raise UsageError(f"n_iter must be an integer of at least 1, but is {n_iter!r}")
-        if not tol >= 0:
-            raise UsageError(f"tol must be at least 0, but is {tol!r}")
-        if not 0 < transported <= 1:
-            raise UsageError(f"transported must be above 0 and at most 1, but is {transported!r}")
-        self.epsilon, self.n_iter, self.tol = float(epsilon), int(n_iter), float(tol)
-        self.cost_scale, self.transported = cost_scale, float(transported)
-        self.row_power = self._power(row_gamma)
-        self.col_power = self._power(col_gamma)
+        self.cost_scale = checks.one_of("cost_scale", cost_scale, COST_SCALES)
+        self.epsilon = checks.number("epsilon", epsilon, above=0)
+        self.n_iter = checks.integer("n_iter", n_iter, 1)
+        self.tol = checks.number("tol", tol, low=0)
+        self.transported = checks.number("transported", transported, above=0, high=1)
+        self.row_power = self._power("row_gamma", row_gamma)
+        self.col_power = self._power("col_gamma", col_gamma)
 
-    def _power(self, gamma: float | None) -> float:
-        return 1.0 if gamma is None else gamma / (gamma + self.epsilon)
+    def _power(self, name: str, gamma: float | None) -> float:
+        if gamma is None:
+            return 1.0
+        gamma = checks.number(name, gamma, above=0)
+        return gamma / (gamma + self.epsilon)
 
 
 def _run(

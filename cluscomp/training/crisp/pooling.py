@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluscomp import checks
 from cluscomp.errors import UsageError
-from cluscomp.multivector.grouping import check_method
 from cluscomp.multivector.pooling import pool_tokens
+from cluscomp.vocabulary import POOL_METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +37,14 @@ class PoolingRule:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        checks.one_of("method", self.method, POOL_METHODS)
         if self.vectors is not None and self.share is not None:
             raise UsageError("vectors and share are both given; pass one of them, or neither to pool nothing")
-        if self.vectors is not None and self.vectors < 1:
-            raise UsageError(f"vectors is {self.vectors}, at least 1 is needed")
-        if self.share is not None and not 0 < self.share <= 1:
-            raise UsageError(f"share is {self.share}, above 0 and at most 1 is needed")
-        if self.protected < 0:
-            raise UsageError(f"protected is {self.protected}, at least 0 is needed")
+        if self.vectors is not None:
+            checks.integer("vectors", self.vectors, 1)
+        if self.share is not None:
+            checks.number("share", self.share, above=0, high=1)
+        checks.integer("protected", self.protected, 0)
 
     @property
     def pools(self) -> bool:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluscomp.errors import OutputExistsError, UsageError, require
+from cluscomp import checks
+from cluscomp.errors import OutputExistsError, require
 from cluscomp.folders import new_folder, write_json
-from cluscomp.training.checkpoint import IF_EXISTS, REPORT_NAME
+from cluscomp.training.checkpoint import REPORT_NAME
 from cluscomp.training.crisp.checkpoint import Checkpoint
 from cluscomp.training.crisp.model import embed, maxsim_scores, set_max_length
 from cluscomp.training.crisp.pairs import Pairs, batches
 from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
 from cluscomp.training.losses import contrastive_loss
 from cluscomp.training.training_set import load_training_set
+from cluscomp.vocabulary import IF_EXISTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,15 +55,11 @@ class CrispSettings:
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
-            if getattr(self, name) < lowest:
-                raise UsageError(f"{name} is {getattr(self, name)}, at least {lowest} is needed")
+            checks.integer(name, getattr(self, name), lowest)
         for name in ("learning_rate", "scale"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, more than 0 is needed")
-        if not 0 <= self.warmup < 1:
-            raise UsageError(f"warmup is {self.warmup}, 0 to below 1 is needed")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"weight_decay is {self.weight_decay}, at least 0 is needed")
+            checks.number(name, getattr(self, name), above=0)
+        checks.number("warmup", self.warmup, low=0, below=1)
+        checks.number("weight_decay", self.weight_decay, low=0)
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -138,8 +136,7 @@ def train_crisp(
 
 def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispReport | None:
     """The finished training that `resume` finds; None when there is work to do."""
-    if if_exists not in IF_EXISTS:
-        raise UsageError(f"if_exists={if_exists!r} is unknown; valid are {', '.join(IF_EXISTS)}")
+    checks.one_of("if_exists", if_exists, IF_EXISTS)
     if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
         return None
     report = output / REPORT_NAME

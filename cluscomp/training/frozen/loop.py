@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.errors import UsageError
+from cluscomp import checks
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.training.frozen.data import Pairs, Task
 from cluscomp.training.frozen.model import Adam, Batch, Parameters, Scorer, softmax
@@ -47,11 +47,10 @@ class FrozenSettings:
     def check(self) -> None:
         """Raise UsageError for a value that cannot work."""
         for name, most in (("query_share", 1), ("label_weight", 1), ("held_out", 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise UsageError(f"{name} is {getattr(self, name)}; valid are 0 to {most}")
-        for name in ("epochs", "batch_size", "n_nearest", "temperature", "n_pseudo"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, but must be above 0")
+            checks.number(name, getattr(self, name), low=0, high=most)
+        for name in ("epochs", "batch_size", "n_nearest", "n_pseudo"):
+            checks.integer(name, getattr(self, name), 1)
+        checks.number("temperature", self.temperature, above=0)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import as_rows
 from cluscomp.clustering.kmeans import KMeans
 from cluscomp.errors import DimensionError, UsageError
@@ -30,12 +31,10 @@ class TopicBatches:
         self, vectors: Any, batch_size: int, *, n_clusters: int | None = None, seed: int = 0
     ) -> None:
         rows = as_rows(vectors, name="vectors")
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, but is {batch_size}")
+        batch_size = checks.integer("batch_size", batch_size, 1)
         n = rows.shape[0]
         n_clusters = max(1, n // (4 * batch_size)) if n_clusters is None else n_clusters
-        if not 1 <= n_clusters <= n:
-            raise UsageError(f"n_clusters is {n_clusters}, but must lie in 1 to {n}, the number of queries")
+        checks.integer("n_clusters", n_clusters, 1, n)
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
         self.labels = np.asarray(KMeans(n_clusters, seed=seed).fit_predict(rows))
 

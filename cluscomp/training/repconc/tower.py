@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.encoders.base import Side
+from cluscomp.vocabulary import Side
 
 if TYPE_CHECKING:
     from torch import Tensor

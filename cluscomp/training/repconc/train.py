@@ -34,7 +34,7 @@ from cluscomp.training.stage import Metrics, Order, StageProgress, StepReport, n
 from cluscomp.training.training_set import TrainingSet, load_training_set
 
 if TYPE_CHECKING:
-    from cluscomp.encoders.base import Side
+    from cluscomp.vocabulary import Side
 
 NORMALIZED_SCALE = 20.0
 

@@ -104,9 +104,9 @@ def test_an_index_that_is_built_already(vectors, texts, tmp_path):
 
 def test_wrong_calls(vectors, texts):
     corpus, queries = vectors
-    with pytest.raises(UsageError, match="manhattan_sim.*has no index"):
+    with pytest.raises(UsageError, match="manhattan_sim.*is unknown"):
         semantic_search(queries, corpus, score_function="manhattan_sim")
-    with pytest.raises(UsageError, match="top_k is 0"):
+    with pytest.raises(UsageError, match="top_k must be .* but is 0"):
         semantic_search(queries, corpus, top_k=0)
     with pytest.raises(DimensionError, match="index has dim 24, queries have dim 3"):
         semantic_search(queries[:, :3], corpus)

@@ -120,7 +120,7 @@ def test_what_cannot_be_is_refused_with_the_nearest_point(data):
 def test_wrong_calls(data):
     for arguments, fault, message in (
         ({"min_ndcg": 0.5}, UsageError, "needs judgements"),
-        ({"prefer": "size"}, UsageError, "prefer is 'size'"),
+        ({"prefer": "size"}, UsageError, "prefer 'size' is unknown"),
         ({"keys": []}, UsageError, "keys is empty"),
         ({"keys": ["Flot"]}, UnknownKeyError, "Flot"),
         ({"keys": ["PQ5"]}, UsageError, "m=5"),

@@ -1,0 +1,72 @@
+"""Names that callers choose from, each list once: a Literal for types, and the tuple of its values."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Metric = Literal["ip", "l2", "cosine"]
+"""How two vectors are compared: inner product, squared Euclidean distance, cosine."""
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+METRIC_SYNONYMS = {
+    "dot": "ip",
+    "dot_product": "ip",
+    "inner_product": "ip",
+    "euclidean": "l2",
+    "sqeuclidean": "l2",
+    "cos": "cosine",
+    "angular": "cosine",
+}
+"""What others call our metrics; errors suggest the name on the right."""
+
+IfExists = Literal["fail", "replace", "resume"]
+"""What to do where the output, or an unfinished run of it, is there already."""
+IF_EXISTS: tuple[IfExists, ...] = get_args(IfExists)
+
+IfTaken = Literal["fail", "replace"]
+"""The same for outputs that are made in one step, with nothing to resume."""
+IF_TAKEN: tuple[IfTaken, ...] = get_args(IfTaken)
+
+EmptyDocuments = Literal["fail", "skip", "keep"]
+"""What to do with documents that have no text."""
+EMPTY_DOCUMENTS: tuple[EmptyDocuments, ...] = get_args(EmptyDocuments)
+
+Side = Literal["document", "query"]
+"""Which of the two sides of a search a text or a vector is on."""
+SIDES: tuple[Side, ...] = get_args(Side)
+
+PoolMethod = Literal["ward", "kmeans", "kmedoids", "sequential"]
+"""How the token vectors of a document are grouped."""
+POOL_METHODS: tuple[PoolMethod, ...] = get_args(PoolMethod)
+
+CandidatesBy = Literal["lists", "fde"]
+"""What chooses the documents of several vectors that a search scores: inverted lists, or encodings."""
+CANDIDATES_BY: tuple[CandidatesBy, ...] = get_args(CandidatesBy)
+
+Balance = Literal["none", "soft", "cap", "exact"]
+"""How equal in size balanced k-means makes its clusters."""
+BALANCES: tuple[Balance, ...] = get_args(Balance)
+
+CostScale = Literal["absolute", "range"]
+"""What epsilon is relative to in entropic transport: nothing, or half the range of the costs."""
+COST_SCALES: tuple[CostScale, ...] = get_args(CostScale)
+
+EncoderKind = Literal["dense", "tokens", "multivector"]
+"""What an encoder gives for a text: one vector, one a token, or those of a multi-vector model."""
+ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
+
+PseudoQueries = Literal["auto", "add", "none"]
+"""Titles of documents as training queries: where there are no others, in addition to them, or never."""
+PSEUDO_QUERIES: tuple[PseudoQueries, ...] = get_args(PseudoQueries)
+
+JpqLoss = Literal["list", "pair"]
+"""Loss of the second RepCONC stage: listwise, or of pairs weighted by their ranks."""
+JPQ_LOSSES: tuple[JpqLoss, ...] = get_args(JpqLoss)
+
+UnitClustering = Literal["kmeans", "balanced"]
+"""How the rank units of LoRA adapters are clustered."""
+UNIT_CLUSTERINGS: tuple[UnitClustering, ...] = get_args(UnitClustering)
+
+Prefer = Literal["bytes", "speed", "quality"]
+"""Which measure `tune` optimises among the points within its limits."""
+PREFERENCES: tuple[Prefer, ...] = get_args(Prefer)
