@@ -27,12 +27,11 @@ place_in_order = _core.place_in_order
 pair_scores = _core.pair_scores
 accumulate = _core.accumulate
 first_nonfinite_row = _core.first_nonfinite_row
-scan_rows = _core.scan_rows
-scan_sq8 = _core.scan_sq8
-rescore_rows = _core.rescore_rows
-rescore_sq8 = _core.rescore_sq8
+Codes = _core.Codes
+Lists = _core.Lists
+scan = _core.scan
+rescore = _core.rescore
 build_prescreen = _core.build_prescreen
-search_prescreen = _core.search_prescreen
 interleave_codes = _core.interleave_codes
 squared_distances = _core.squared_distances
 MedoidSearch = _core.MedoidSearch
@@ -176,33 +175,6 @@ def pq_encode(x: np.ndarray, codebooks: np.ndarray | PqCodebook, nbits: int) -> 
 def pq_decode(codes: np.ndarray, codebooks: np.ndarray | PqCodebook, nbits: int) -> np.ndarray:
     """Rows (n, d) float32 of the codewords that `codes` name."""
     return _codebook(codebooks, nbits).decode(codes)
-
-
-def scan_pq(
-    queries: np.ndarray,
-    codes: np.ndarray,
-    codebooks: np.ndarray | PqCodebook,
-    nbits: int,
-    offsets: np.ndarray,
-    positions: np.ndarray | None,
-    probes: np.ndarray,
-    k: int,
-    metric: str,
-    skip: np.ndarray | None = None,
-    coarse: np.ndarray | None = None,
-    interleaved: bool = False,
-    rough: bool = False,
-    bases: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best k of the probed lists by asymmetric distance (Jegou et al. 2011), as `scan_rows` returns them.
-
-    coarse: (n_lists, d) float32 when codes are residuals to the centroid of their list.
-    interleaved: 4-bit codes went through `interleave_codes`; results are the same, sooner.
-    rough: scores of interleaved codes may be sums of 7-bit table entries, as good for choosing the candidates
-    of a rerank. bases: (nq, n_probes) float32 inner products of queries with rows of `coarse`, if known.
-    """
-    stored = (codes, _codebook(codebooks, nbits), offsets, positions)
-    return _core.scan_pq(queries, *stored, probes, k, metric, skip, coarse, interleaved, rough, bases)
 
 
 def _codebook(codebooks: np.ndarray | PqCodebook, nbits: int) -> PqCodebook:

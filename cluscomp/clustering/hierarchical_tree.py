@@ -165,13 +165,12 @@ class KMeansTree(Estimator):
         offsets = np.concatenate([[0], np.cumsum(held)])
         start = np.where(self.node_leaf_ >= 0, np.arange(n_nodes), self.first_child_[:-1])
         nodes = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - start, held)
-        stored = self.node_centers_[nodes]
+        stored = native.Codes.floats(self.node_centers_[nodes])
+        lists = native.Lists(offsets, nodes)
         kernel = "l2" if metric == "l2" else "ip"
         frontier = np.zeros((rows.shape[0], 1), dtype=np.int64)
         for _ in range(self.depth_):
-            _, frontier = native.scan_rows(
-                rows, stored, offsets, nodes, frontier.astype(np.int32), beam, kernel, None
-            )
+            _, frontier = native.scan(stored, lists, rows, frontier.astype(np.int32), beam, kernel)
         best: np.ndarray = frontier[:, 0]
         return best
 

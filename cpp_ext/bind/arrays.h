@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -20,6 +21,7 @@ template <class T, class... Extra>
 using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, Extra...>;
 using Vector1 = nb::ndim<1>;
 using Matrix2 = nb::ndim<2>;
+using Offsets = In<int64_t, Vector1>;
 // (n, d) rows: float32, float16, or uint16 holding the bits of bfloat16.
 using Rows = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Matrix2>;
 
@@ -51,6 +53,16 @@ inline void require_equal(int64_t got, int64_t wanted, const char* what) {
   throw std::invalid_argument(text);
 }
 
+// Returns n of offsets (n + 1,), which cut `rows` rows into n runs.
+inline int64_t check_offsets(const Offsets& offsets, int64_t rows) {
+  if (!offsets.shape(0)) throw std::invalid_argument("offsets is empty");
+  const int64_t *first = offsets.data(), *end = first + offsets.shape(0);
+  require_equal(end[-1], rows, "last offset");
+  if (first[0] != 0 || !std::is_sorted(first, end))
+    throw std::invalid_argument("offsets must start at 0 and never fall");
+  return end - first - 1;
+}
+
 // A new NumPy array that owns its memory.
 template <class T>
 nb::ndarray<nb::numpy, T> make_array(std::initializer_list<size_t> shape) {
@@ -63,6 +75,7 @@ nb::ndarray<nb::numpy, T> make_array(std::initializer_list<size_t> shape) {
 
 void bind_assign(nb::module_& module);
 void bind_balanced(nb::module_& module);
+void bind_codes(nb::module_& module);
 void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);

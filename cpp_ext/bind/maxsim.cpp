@@ -6,21 +6,6 @@ namespace cluscomp::bind {
 
 using namespace nb::literals;
 
-namespace {
-
-using Offsets = In<int64_t, Vector1>;
-
-int64_t check_offsets(const Offsets& offsets, int64_t rows) {
-  const auto n = static_cast<int64_t>(offsets.shape(0)) - 1;
-  if (n < 0 || offsets.data()[0] != 0 || offsets.data()[n] != rows)
-    throw std::invalid_argument("offsets must go from 0 to the number of rows");
-  for (int64_t i = 0; i < n; ++i)
-    if (offsets.data()[i] > offsets.data()[i + 1]) throw std::invalid_argument("offsets must ascend");
-  return n;
-}
-
-}  // namespace
-
 void bind_maxsim(nb::module_& m) {
   m.def(
       "maxsim",

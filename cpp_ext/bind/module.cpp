@@ -43,6 +43,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_balanced(m);
   cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
+  cluscomp::bind::bind_codes(m);
   cluscomp::bind::bind_scan(m);
   cluscomp::bind::bind_prescreen(m);
   cluscomp::bind::bind_sparse(m);

@@ -1,11 +1,15 @@
+#include "cluscomp/scan.h"
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
+#include <vector>
 
-#include "arrays.h"
-#include "cluscomp/scan.h"
+#include "cluscomp/interleaved_codes.h"
+#include "codes.h"
 
 namespace cluscomp::bind {
 
@@ -14,188 +18,142 @@ using namespace nb::literals;
 namespace {
 
 using Queries = In<float, Matrix2>;
-using Codes = In<uint8_t, Matrix2>;
-using Offsets = In<int64_t, Vector1>;
-using Probes = In<int32_t, Matrix2>;
-using Skip = std::optional<In<uint8_t, Vector1>>;
+using Coarse = std::optional<In<float, Matrix2>>;
 using Positions = std::optional<nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Vector1>>;
 
-void check_offsets(const Offsets& offsets, int64_t rows) {
-  const size_t n_lists = offsets.shape(0) - 1;
-  require_equal(offsets.data()[n_lists], rows, "last offset");
-  if (offsets.data()[0] != 0 || !std::is_sorted(offsets.data(), offsets.data() + n_lists + 1))
-    throw std::invalid_argument("offsets must start at 0 and never fall");
-}
+// Lists, and the Python arrays that they point into.
+struct StoredLists {
+  Offsets offsets;
+  Positions positions;
+  Coarse coarse;
+  InvertedLists lists;
+};
 
-Lists lists_of(const Offsets& offsets, const Positions& positions, const Skip& skip, const Probes& probes,
-               int64_t rows) {
-  const auto n_lists = static_cast<int64_t>(offsets.shape(0)) - 1;
-  if (n_lists < 1) throw std::invalid_argument("offsets needs at least two entries");
+StoredLists lists_of(Offsets offsets, Positions positions, Coarse coarse) {
+  const auto count = static_cast<int64_t>(offsets.shape(0)) - 1;
+  if (count < 1) throw std::invalid_argument("offsets needs at least two entries");
+  const int64_t rows = offsets.data()[count];
   check_offsets(offsets, rows);
-  const int32_t* end = probes.data() + probes.size();
-  if (probes.size() && *std::max_element(probes.data(), end) >= n_lists)
-    throw std::invalid_argument("a probe is not below the number of lists");
-  Lists lists{offsets.data(), nullptr, true, nullptr};
+  InvertedLists lists{.offsets = offsets.data(), .count = count};
   if (positions) {
     require_equal(static_cast<int64_t>(positions->shape(0)), rows, "length of positions");
     lists.positions = positions->data();
-    if (positions->dtype() == nb::dtype<int32_t>()) {
-      lists.wide_positions = false;
-    } else if (positions->dtype() != nb::dtype<int64_t>()) {
+    lists.wide_positions = positions->dtype() == nb::dtype<int64_t>();
+    if (!lists.wide_positions && positions->dtype() != nb::dtype<int32_t>())
       throw nb::type_error("positions must be int32 or int64");
-    }
   }
-  if (skip) {
-    require_equal(static_cast<int64_t>(skip->shape(0)), rows, "length of skip");
-    lists.skip = skip->data();
+  if (coarse) {
+    require_equal(static_cast<int64_t>(coarse->shape(0)), count, "rows of coarse");
+    lists.coarse = coarse->data();
   }
-  return lists;
+  return {offsets, positions, coarse, lists};
 }
 
-// search(scores, positions) fills both; runs without the GIL.
+// search(hits) fills new arrays; runs without the GIL.
 template <class Search>
-nb::tuple run(const Queries& queries, const Probes& probes, int64_t k, Search search) {
-  if (k < 1) throw std::invalid_argument("k must be at least 1");
-  require_equal(static_cast<int64_t>(probes.shape(0)), static_cast<int64_t>(queries.shape(0)), "rows of probes");
-  auto scores = make_array<float>({queries.shape(0), static_cast<size_t>(k)});
-  auto positions = make_array<int64_t>({queries.shape(0), static_cast<size_t>(k)});
+nb::tuple run(const ScanCall& call, Search search) {
+  if (call.k < 1) throw std::invalid_argument("k must be at least 1");
+  auto scores = make_array<float>({static_cast<size_t>(call.nq), static_cast<size_t>(call.k)});
+  auto positions = make_array<int64_t>({static_cast<size_t>(call.nq), static_cast<size_t>(call.k)});
   {
     nb::gil_scoped_release release;
-    search(scores.data(), positions.data());
+    search(HitArrays{scores.data(), positions.data()});
   }
   return nb::make_tuple(scores, positions);
 }
 
-nb::tuple run_search(const ScorerFactory& factory, const Lists& lists, const Queries& queries, const Probes& probes,
-                     int64_t k) {
-  return run(queries, probes, k, [&](float* scores, int64_t* positions) {
-    search_lists(factory, lists, queries.data(), static_cast<int64_t>(queries.shape(0)),
-                 static_cast<int64_t>(queries.shape(1)), probes.data(), static_cast<int64_t>(probes.shape(1)), k,
-                 scores, positions);
+ScanCall call_of(const Codes& codes, const Queries& queries, int64_t k, const std::string& metric) {
+  require_equal(static_cast<int64_t>(queries.shape(1)), codes.dim(), "columns of queries");
+  return {.queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .k = k, .metric = metric_of(metric)};
+}
+
+void set_probes(ScanCall& call, const In<int32_t, Matrix2>& probes, int64_t n_lists) {
+  require_equal(static_cast<int64_t>(probes.shape(0)), call.nq, "rows of probes");
+  const int32_t* end = probes.data() + probes.size();
+  if (probes.size() && *std::max_element(probes.data(), end) >= n_lists)
+    throw std::invalid_argument("a probe is not below the number of lists");
+  call.probes = probes.data();
+  call.n_probes = static_cast<int64_t>(probes.shape(1));
+}
+
+nb::tuple scan(const StoredCodes& codes, const StoredLists& stored, Queries queries,
+               std::optional<In<int32_t, Matrix2>> probes, int64_t k, const std::string& metric,
+               std::optional<In<uint8_t, Vector1>> skip, bool rough, std::optional<In<float, Matrix2>> bases) {
+  const InvertedLists& lists = stored.lists;
+  ScanCall call = call_of(*codes, queries, k, metric);
+  require_equal(lists.rows(), codes->rows(), "last offset");
+  std::vector<int32_t> zeros;
+  if (probes) {
+    set_probes(call, *probes, lists.count);
+  } else {
+    require_equal(lists.count, 1, "lists without probes");
+    zeros.assign(static_cast<size_t>(call.nq), 0);
+    call.probes = zeros.data();
+    call.n_probes = 1;
+  }
+  if (lists.coarse) {
+    if (!codes->takes_residuals()) throw std::invalid_argument("codes of this form are no residuals");
+    require_equal(static_cast<int64_t>(stored.coarse->shape(1)), codes->dim(), "columns of coarse");
+  }
+  if (bases) {
+    require_equal(static_cast<int64_t>(bases->shape(0)), call.nq, "rows of bases");
+    require_equal(static_cast<int64_t>(bases->shape(1)), call.n_probes, "columns of bases");
+    call.bases = bases->data();
+  }
+  if (skip) {
+    require_equal(static_cast<int64_t>(skip->shape(0)), codes->rows(), "length of skip");
+    call.skip = skip->data();
+  }
+  call.rough = rough;
+  return run(call, [&](const HitArrays& out) { codes->scan(lists, call, out); });
+}
+
+nb::tuple rescore_candidates(const StoredCodes& codes, Queries queries, In<int64_t, Matrix2> candidates, int64_t k,
+                             const std::string& metric) {
+  const ScanCall call = call_of(*codes, queries, k, metric);
+  if (!codes->by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
+  require_equal(static_cast<int64_t>(candidates.shape(0)), call.nq, "rows of candidates");
+  const int64_t* end = candidates.data() + candidates.size();
+  if (candidates.size() && *std::max_element(candidates.data(), end) >= codes->rows())
+    throw std::invalid_argument("a candidate is not below the number of rows");
+  return run(call, [&](const HitArrays& out) {
+    rescore(*codes, call, candidates.data(), static_cast<int64_t>(candidates.shape(1)), out);
   });
 }
 
-nb::tuple run_rescore(const ScorerFactory& factory, const Queries& queries, const In<int64_t, Matrix2>& candidates,
-                      int64_t k, int64_t rows) {
-  if (k < 1) throw std::invalid_argument("k must be at least 1");
-  require_equal(static_cast<int64_t>(candidates.shape(0)), static_cast<int64_t>(queries.shape(0)),
-                "rows of candidates");
-  const int64_t* end = candidates.data() + candidates.size();
-  if (candidates.size() && *std::max_element(candidates.data(), end) >= rows)
-    throw std::invalid_argument("a candidate is not below the number of rows");
-  auto scores = make_array<float>({queries.shape(0), static_cast<size_t>(k)});
-  auto positions = make_array<int64_t>({queries.shape(0), static_cast<size_t>(k)});
-  {
-    nb::gil_scoped_release release;
-    rescore(factory, queries.data(), static_cast<int64_t>(queries.shape(0)), static_cast<int64_t>(queries.shape(1)),
-            candidates.data(), static_cast<int64_t>(candidates.shape(1)), k, scores.data(), positions.data());
-  }
-  return nb::make_tuple(scores, positions);
-}
-
-void check_scales(const In<float, Vector1>& vmin, const In<float, Vector1>& vdiff, size_t d) {
-  require_equal(static_cast<int64_t>(vmin.shape(0)), static_cast<int64_t>(d), "length of vmin");
-  require_equal(static_cast<int64_t>(vdiff.shape(0)), static_cast<int64_t>(d), "length of vdiff");
+void interleave(Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
+  const int64_t n_lists = check_offsets(offsets, static_cast<int64_t>(codes.shape(0)));
+  nb::gil_scoped_release release;
+  interleave_codes(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, undo);
 }
 
 }  // namespace
 
 void bind_scan(nb::module_& m) {
-  m.def(
-      "scan_rows",
-      [](Queries queries, const Rows& rows, Offsets offsets, Positions positions, Probes probes, int64_t k,
-         const std::string& metric, Skip skip) {
-        const RowsView view = rows_view(rows);
-        require_equal(static_cast<int64_t>(queries.shape(1)), view.d, "columns of queries");
-        return run_search(rows_scorer(view, metric_of(metric)), lists_of(offsets, positions, skip, probes, view.n),
-                          queries, probes, k);
-      },
-      "queries"_a, "rows"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a, "skip"_a = nb::none());
+  nb::class_<StoredLists>(m, "Lists", "Which stored rows belong to which list, and where they came from.")
+      .def(
+          "__init__",
+          [](StoredLists* self, Offsets offsets, Positions positions, Coarse coarse) {
+            new (self) StoredLists(lists_of(offsets, positions, coarse));
+          },
+          "offsets"_a, "positions"_a = nb::none(), "coarse"_a = nb::none(),
+          "offsets (n_lists + 1,): rows of list l are offsets[l] to offsets[l + 1]. positions (rows,) int32 or int64: "
+          "what hits name instead of rows. coarse (n_lists, d) float32: where codes are residuals to the centroid of "
+          "their list.");
 
-  m.def(
-      "scan_sq8",
-      [](Queries queries, Codes codes, In<float, Vector1> vmin, In<float, Vector1> vdiff, Offsets offsets,
-         Positions positions, Probes probes, int64_t k, const std::string& metric, Skip skip) {
-        require_equal(static_cast<int64_t>(queries.shape(1)), static_cast<int64_t>(codes.shape(1)),
-                      "columns of queries");
-        check_scales(vmin, vdiff, codes.shape(1));
-        const auto factory = sq8_scorer(codes.data(), vmin.data(), vdiff.data(), static_cast<int64_t>(codes.shape(1)),
-                                        metric_of(metric));
-        return run_search(factory, lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0))),
-                          queries, probes, k);
-      },
-      "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
-      "skip"_a = nb::none());
+  m.def("scan", &scan, "codes"_a, "lists"_a, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a, "skip"_a = nb::none(),
+        "rough"_a = false, "bases"_a = nb::none(),
+        "Best k rows of the probed lists: scores (nq, k) float32, best first, and positions (nq, k) int64; missing "
+        "ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is one list. skip "
+        "(rows,) uint8: 1 = left out. rough: scores only choose the candidates of a rerank, so codes may round them. "
+        "bases (nq, n_probes) float32: inner products of queries with rows of `coarse`, if known.");
 
-  m.def(
-      "scan_pq",
-      [](Queries queries, Codes codes, const PqCodebook& codebook, Offsets offsets, Positions positions, Probes probes,
-         int64_t k, const std::string& metric, Skip skip, std::optional<In<float, Matrix2>> coarse, bool interleaved,
-         bool rough, std::optional<In<float, Matrix2>> bases) {
-        require_equal(static_cast<int64_t>(queries.shape(1)), codebook.d(), "columns of queries");
-        if (interleaved && codebook.nbits() != 4) throw std::invalid_argument("only 4-bit codes are interleaved");
-        require_equal(static_cast<int64_t>(codes.shape(1)), codebook.code_size(), "columns of codes");
-        if (coarse) {
-          require_equal(static_cast<int64_t>(coarse->shape(0)), static_cast<int64_t>(offsets.shape(0)) - 1,
-                        "rows of coarse");
-          require_equal(static_cast<int64_t>(coarse->shape(1)), codebook.d(), "columns of coarse");
-        }
-        const Lists view = lists_of(offsets, positions, skip, probes, static_cast<int64_t>(codes.shape(0)));
-        const float* centroids = coarse ? coarse->data() : nullptr;
-        if (!interleaved)
-          return run_search(pq_scorer(codebook, codes.data(), centroids, metric_of(metric)), view, queries, probes, k);
-        const FourBitCodes stored{codebook, codes.data(), centroids, metric_of(metric), rough};
-        if (bases) {
-          require_equal(static_cast<int64_t>(bases->shape(0)), static_cast<int64_t>(probes.shape(0)), "rows of bases");
-          require_equal(static_cast<int64_t>(bases->shape(1)), static_cast<int64_t>(probes.shape(1)),
-                        "columns of bases");
-          if (!centroids || stored.metric != Metric::ip)
-            throw std::invalid_argument("bases are inner products with coarse");
-        }
-        return run(queries, probes, k, [&](float* scores, int64_t* found) {
-          search_interleaved(stored, view, static_cast<int64_t>(offsets.shape(0)) - 1, queries.data(),
-                             static_cast<int64_t>(queries.shape(0)), probes.data(), bases ? bases->data() : nullptr,
-                             static_cast<int64_t>(probes.shape(1)), k, scores, found);
-        });
-      },
-      "queries"_a, "codes"_a, "codebook"_a, "offsets"_a, "positions"_a.none(), "probes"_a, "k"_a, "metric"_a,
-      "skip"_a = nb::none(), "coarse"_a = nb::none(), "interleaved"_a = false, "rough"_a = false,
-      "bases"_a = nb::none());
+  m.def("rescore", &rescore_candidates, "codes"_a, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
+        "Best k of the candidates (nq, c) int64, row numbers of which negative ones are none, as `scan` returns them.");
 
-  m.def(
-      "interleave_codes",
-      [](Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
-        const auto n_lists = static_cast<int64_t>(offsets.shape(0)) - 1;
-        if (n_lists < 0) throw std::invalid_argument("offsets is empty");
-        check_offsets(offsets, static_cast<int64_t>(codes.shape(0)));
-        nb::gil_scoped_release release;
-        interleave_codes(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, undo);
-      },
-      "codes"_a, "offsets"_a, "undo"_a = false,
-      "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle "
-      "scan.");
-
-  m.def(
-      "rescore_rows",
-      [](Queries queries, const Rows& rows, In<int64_t, Matrix2> candidates, int64_t k, const std::string& metric) {
-        const RowsView view = rows_view(rows);
-        require_equal(static_cast<int64_t>(queries.shape(1)), view.d, "columns of queries");
-        return run_rescore(rows_scorer(view, metric_of(metric)), queries, candidates, k, view.n);
-      },
-      "queries"_a, "rows"_a, "candidates"_a, "k"_a, "metric"_a);
-
-  m.def(
-      "rescore_sq8",
-      [](Queries queries, Codes codes, In<float, Vector1> vmin, In<float, Vector1> vdiff,
-         In<int64_t, Matrix2> candidates, int64_t k, const std::string& metric) {
-        require_equal(static_cast<int64_t>(queries.shape(1)), static_cast<int64_t>(codes.shape(1)),
-                      "columns of queries");
-        check_scales(vmin, vdiff, codes.shape(1));
-        const auto factory = sq8_scorer(codes.data(), vmin.data(), vdiff.data(), static_cast<int64_t>(codes.shape(1)),
-                                        metric_of(metric));
-        return run_rescore(factory, queries, candidates, k, static_cast<int64_t>(codes.shape(0)));
-      },
-      "queries"_a, "codes"_a, "vmin"_a, "vdiff"_a, "candidates"_a, "k"_a, "metric"_a);
+  m.def("interleave_codes", &interleave, "codes"_a, "offsets"_a, "undo"_a = false,
+        "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle "
+        "scan.");
 }
 
 }  // namespace cluscomp::bind

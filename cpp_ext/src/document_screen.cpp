@@ -22,11 +22,11 @@ DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, 
       lists_(lists),
       own_(own),
       panels_(panels.count),
-      m_(documents.codebook->m()),
+      m_(documents.bytes->book().m()),
       tables_(static_cast<size_t>(panels_ * m_ * kEntries * kLanes)),
       steps_(static_cast<size_t>(panels.lanes())),
       slack_(steps_.size()) {
-  const PqCodebook& book = *documents.codebook;
+  const PqCodebook& book = documents.bytes->book();
   const int64_t d = documents.d, dsub = d / m_;
   double radius = 0;  // of everything that codes can stand for before it is scaled, with its centroid apart
   for (int64_t s = 0; s < m_; ++s) radius += book.largest_norm(s) * book.largest_norm(s);
@@ -73,7 +73,7 @@ void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) co
       sums.resize(static_cast<size_t>(count * kLanes));
       for (int64_t i = begin, at = 0; i < end; ++i) {
         const int64_t first = documents_.offsets[chosen[i]];
-        std::copy_n(documents_.codes + first * m_, vectors_of(i) * m_, codes.data() + at * m_);
+        std::copy_n(documents_.bytes->row(first), vectors_of(i) * m_, codes.data() + at * m_);
         at += vectors_of(i);
         bounds[i] = 0;
       }

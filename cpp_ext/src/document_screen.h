@@ -26,7 +26,7 @@ class DocumentScreen {
 
   // Whether documents of this form can be screened.
   static bool takes(const Documents& documents) {
-    return documents.codebook && documents.residual && documents.codebook->m() < kMostCodes;
+    return documents.bytes && documents.residual && documents.bytes->book().m() < kMostCodes;
   }
 
   // bounds[i]: no exact score of document chosen[i] is above it; -infinity where it has no vectors.

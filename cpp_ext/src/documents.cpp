@@ -1,9 +1,6 @@
 #include "cluscomp/documents.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -43,8 +40,10 @@ RowsView rows_of(const float* queries, int64_t begin, int64_t end, int64_t d) {
   return {queries + begin * d, RowType::f32, end - begin, d, d};
 }
 
-void search_all(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq, int64_t k,
-                float* scores, int64_t* positions) {
+void search_all(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                const DocumentSearch& search, float* scores, int64_t* positions) {
+  const int64_t k = search.k;
+  const auto left_out = [&](int64_t i) { return search.skip && search.skip[i]; };
   const Kernels& kern = kernels();
   const QueryPanels panels = pack_queries(rows_of(queries, 0, query_offsets[nq], documents.d));
   std::vector<TopK> best(static_cast<size_t>(nq), TopK(k));
@@ -53,13 +52,13 @@ void search_all(const Documents& documents, const float* queries, const int64_t*
     const int64_t count = std::min(kBlockDocuments, documents.n - first);
     parallel_for(count, 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
-        if (!documents.skip || !documents.skip[first + i])
+        if (!left_out(first + i))
           score_document(kern, documents, panels, query_offsets, nq, first + i, block.data() + i, kBlockDocuments);
     });
     parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; ++q)
         for (int64_t i = 0; i < count; ++i)
-          if (!documents.skip || !documents.skip[first + i]) best[q].push(block[q * kBlockDocuments + i], first + i);
+          if (!left_out(first + i)) best[q].push(block[q * kBlockDocuments + i], first + i);
     });
   }
   for (int64_t q = 0; q < nq; ++q) best[q].write(scores + q * k, positions + q * k);
@@ -98,7 +97,7 @@ std::vector<int64_t> candidates_of(const Documents& documents, const ListScores&
       }
     }
   });
-  return choose(sums, documents.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
+  return choose(sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
 // Best k of the chosen documents, each of which gets its exact score.
@@ -136,53 +135,10 @@ TopK best_of_screened(const Documents& documents, const QueryPanels& panels, con
 
 }  // namespace
 
-namespace {
-
-// What makes a row of length 1 of it; 1 for a row of zeros.
-float unit_scale(const Kernels& kern, const float* row, int64_t d) {
-  const float length = std::sqrt(kern.dot(row, row, RowType::f32, d));
-  return length > 0 ? 1.0f / length : 1.0f;
-}
-
-}  // namespace
-
-void Documents::sums(int64_t begin, int64_t end, float* out) const {
-  decode(begin, end - begin, out);
-  if (!residual) return;
-  for (int64_t i = begin; i < end; ++i, out += d) {
-    const float* centroid = coarse + list(i) * d;
-    for (int64_t j = 0; j < d; ++j) out[j] += centroid[j];
-  }
-}
-
-void Documents::vectors(int64_t begin, int64_t end, float* out) const {
-  const Kernels& kern = kernels();
-  sums(begin, end, out);
-  if (!unit) return;
-  for (int64_t i = begin; i < end; ++i, out += d) {
-    const float factor = unit_scale(kern, out, d);
-    for (int64_t j = 0; j < d; ++j) out[j] *= factor;
-  }
-}
-
-float Documents::scale(int64_t vector) const {
-  if (!unit) return 1.0f;
-  std::atomic_ref<float> known(scales[vector]);  // threads may find it at the same time, to the same end
-  float found = known.load(std::memory_order_relaxed);
-  if (found == 0) {
-    thread_local std::vector<float> row;
-    row.resize(static_cast<size_t>(d));
-    sums(vector, vector + 1, row.data());
-    found = unit_scale(kernels(), row.data(), d);
-    known.store(found, std::memory_order_relaxed);
-  }
-  return found;
-}
-
 void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                       const DocumentSearch& search, float* scores, int64_t* positions) {
   if (!documents.lists || search.candidates >= documents.n)
-    return search_all(documents, queries, query_offsets, nq, search.k, scores, positions);
+    return search_all(documents, queries, query_offsets, nq, search, scores, positions);
   const bool screened = search.candidates >= 2 * search.k && DocumentScreen::takes(documents);
   parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
     for (int64_t q = begin; q < end; ++q) {
@@ -219,26 +175,6 @@ bool bound_documents(const Documents& documents, const float* query, int64_t n, 
   const ListScores table(kernels(), documents.coarse, documents.nlist, documents.d, panels, n, documents.nlist);
   DocumentScreen(kernels(), documents, panels, n, table).bounds(chosen, c, bounds);
   return true;
-}
-
-// ---- decoders ----
-
-RowDecoder rows_decoder(const RowsView& rows) {
-  return [rows](int64_t first, int64_t n, float* out) { load_rows(rows, first, first + n, out, rows.d); };
-}
-
-RowDecoder sq8_decoder(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d) {
-  return [=](int64_t first, int64_t n, float* out) {
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < d; ++j)
-        out[i * d + j] = vmin[j] + (static_cast<float>(codes[(first + i) * d + j]) + 0.5f) / 255.0f * vdiff[j];
-  };
-}
-
-RowDecoder pq_decoder(const PqCodebook& codebook, const uint8_t* codes) {
-  return [&codebook, codes](int64_t first, int64_t n, float* out) {
-    codebook.decode(codes + first * codebook.code_size(), n, out);
-  };
 }
 
 }  // namespace cluscomp

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cluscomp/kernels.h"
-#include "cluscomp/scan.h"
+#include "four_bit_codes.h"
 
 namespace cluscomp {
 
@@ -30,8 +30,8 @@ class FourBitTables {
     return static_cast<float>(static_cast<double>(base) + scale_.low +
                               static_cast<double>(scale_.step) * static_cast<double>(sum));
   }
-  // Scores of kTogether rows, so that the additions of one do not wait for those of another; sums as pq_scorer does.
-  // at[i] points at the first byte of a row whose bytes are stride[i] apart.
+  // Scores of kTogether rows, so that the additions of one do not wait for those of another; sums as PqCodes::scorer
+  // does. at[i] points at the first byte of a row whose bytes are stride[i] apart.
   void exact_scores(const FourBitCodes& codes, const uint8_t* const* at, const int64_t* stride, float base,
                     float* out) const;
 

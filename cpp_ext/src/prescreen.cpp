@@ -165,11 +165,12 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
   return panels ? *std::max_element(longest.begin(), longest.end()) * (1 + 0x1p-22f) : 0.0f;
 }
 
-int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq,
-                         Metric metric, int64_t k, const uint8_t* skip, float* scores, int64_t* positions) {
-  Searcher searcher{rows, prescreen, metric, skip};
+void PrescreenedCodes::scan(const InvertedLists& /*lists*/, const ScanCall& call, const HitArrays& out) const {
+  const RowsView& rows = view_;
+  const int64_t nq = call.nq, k = call.k;
+  Searcher searcher{rows, prescreen_, call.metric, call.skip};
   std::vector<float> mean(static_cast<size_t>(round_up(rows.d, kLanes)), 0.0f);
-  std::copy_n(prescreen.mean, rows.d, mean.data());
+  std::copy_n(prescreen_.mean, rows.d, mean.data());
   const int64_t tiles = std::max<int64_t>(1, (rows.n + kTileRows - 1) / kTileRows), threads = num_threads();
   // Enough query blocks keep all threads busy; with fewer, threads share the rows of a block.
   const int64_t per_block = std::clamp<int64_t>((nq + threads - 1) / threads, 1, kQueryBlock);
@@ -181,7 +182,7 @@ int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, c
   parallel_for(blocks * pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = (task / pieces) * per_block, count = std::min(per_block, nq - first), piece = task % pieces;
-      const QueryBlock block(searcher.kern, queries + first * rows.d, count, rows.d, mean.data(), metric);
+      const QueryBlock block(searcher.kern, call.queries + first * rows.d, count, rows.d, mean.data(), call.metric);
       best[task].assign(static_cast<size_t>(count), TopK(k));
       searcher.scan(block, count, tiles * piece / pieces * kTileRows,
                     std::min(rows.n, tiles * (piece + 1) / pieces * kTileRows), best[task], floor.data() + first);
@@ -191,9 +192,9 @@ int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, c
     std::vector<TopK>* parts = best.data() + (q / per_block) * pieces;
     TopK& merged = parts[0][q % per_block];
     for (int64_t piece = 1; piece < pieces; ++piece) merged.merge(parts[piece][q % per_block]);
-    merged.write(scores + q * k, positions + q * k);
+    merged.write(out.scores + q * k, out.positions + q * k);
   }
-  return searcher.scored.load();
+  scored_.fetch_add(searcher.scored.load());
 }
 
 }  // namespace cluscomp

@@ -12,10 +12,10 @@
 #include <limits>
 #include <vector>
 
+#include "cluscomp/interleaved_codes.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/parallel.h"
 #include "cluscomp/reservoir.h"
-#include "cluscomp/scan.h"
 #include "four_bit_tables.h"
 #include "visits.h"
 
@@ -44,11 +44,12 @@ struct Waiting {
 // Up to four queries at the rows of one visit.
 class Scan {
  public:
-  Scan(const FourBitCodes& codes, const Lists& lists, int64_t total_rows, int64_t k)
+  Scan(const FourBitCodes& codes, const InvertedLists& lists, const ScanCall& call)
       : codes_(codes),
         lists_(lists),
-        stop_(codes.codes + total_rows * codes.bytes()),
-        k_(static_cast<size_t>(k)),
+        skip_(call.skip),
+        stop_(codes.codes + lists.rows() * codes.bytes()),
+        k_(static_cast<size_t>(call.k)),
         rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
   // ahead: the codes that will be read after these.
@@ -76,7 +77,8 @@ class Scan {
  private:
   const Kernels& kern_ = kernels();
   const FourBitCodes& codes_;
-  const Lists& lists_;
+  const InvertedLists& lists_;
+  const uint8_t* skip_;
   const uint8_t* stop_;
   size_t k_;
   std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
@@ -93,9 +95,9 @@ class Scan {
   void enter(int q, Query& query, const Visit& visit) {
     queries_[q] = &query;
     base_[q] = query.bases ? query.bases[visit.probe] : 0;
-    if (codes_.coarse) {
+    if (lists_.coarse) {
       const int64_t d = codes_.book.d();
-      const float* centroid = codes_.coarse + visit.list * d;
+      const float* centroid = lists_.coarse + visit.list * d;
       if (codes_.table_per_list()) {
         residual_.resize(static_cast<size_t>(d));
         for (int64_t j = 0; j < d; ++j) residual_[j] = query.values[j] - centroid[j];
@@ -132,7 +134,7 @@ class Scan {
     for (; mask; mask &= mask - 1) {
       const int r = __builtin_ctzll(mask);
       const uint16_t sum = sums_[q * 64 + sum_slot(r)];
-      if (lists_.skip && lists_.skip[first + r]) continue;
+      if (skip_ && skip_[first + r]) continue;
       if (rough)
         query.best.push(query.tables.value(sum, base_[q]), lists_.position(first + r));
       else
@@ -196,67 +198,54 @@ void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size
   }
 }
 
-void transpose(const uint8_t* in, int64_t rows, int64_t columns, uint8_t* out) {
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < columns; ++c) out[c * rows + r] = in[r * columns + c];
-}
-
 }  // namespace
 
-void search_interleaved(const FourBitCodes& codes, const Lists& lists, int64_t n_lists, const float* queries,
-                        int64_t nq, const int32_t* probes, const float* bases, int64_t n_probes, int64_t k,
-                        float* scores, int64_t* positions) {
-  const int64_t d = codes.book.d(), threads = num_threads(), rows = lists.offsets[n_lists];
+void scan_interleaved(const PqCodes& stored, const InvertedLists& lists, const ScanCall& call, const HitArrays& out) {
+  const FourBitCodes codes{.book = stored.book(),
+                           .codes = stored.row(0),
+                           .metric = call.metric,
+                           .residual = lists.coarse != nullptr,
+                           .rough = call.rough};
+  const int64_t d = codes.book.d(), threads = num_threads(), nq = call.nq, k = call.k;
+  const float* bases = codes.residual && codes.metric == Metric::ip ? call.bases : nullptr;
   const auto make = [&](int64_t first, int64_t last) {
-    std::vector<Query> out;
+    std::vector<Query> made;
     std::vector<float> floats;
-    out.reserve(static_cast<size_t>(last - first));
+    made.reserve(static_cast<size_t>(last - first));
     for (int64_t q = first; q < last; ++q) {
-      out.push_back({queries + q * d, bases ? bases + q * n_probes : nullptr, {}, Reservoir(k)});
-      if (!codes.table_per_list()) out.back().tables.fill(codes, queries + q * d, floats);
+      const float* values = call.queries + q * d;
+      made.push_back({values, bases ? bases + q * call.n_probes : nullptr, {}, Reservoir(k)});
+      if (!codes.table_per_list()) made.back().tables.fill(codes, values, floats);
     }
-    return out;
+    return made;
   };
   if (nq >= threads) {
     const int64_t grain = std::min(kMostQueries, (nq + threads - 1) / threads);
     parallel_for(nq, grain, [&](int64_t first, int64_t last) {
       std::vector<Query> block = make(first, last);
-      Scan scan(codes, lists, rows, k);
-      const auto visits = visits_of(lists, probes, n_probes, first, last, kPieceRows);
+      Scan scan(codes, lists, call);
+      const auto visits = visits_of(lists, call, first, last, kPieceRows);
       run_visits(scan, visits, 0, visits.size(), block);
-      for (int64_t q = first; q < last; ++q) block[q - first].best.write(scores + q * k, positions + q * k);
+      for (int64_t q = first; q < last; ++q) block[q - first].best.write(out.scores + q * k, out.positions + q * k);
     });
     return;
   }
   for (int64_t q = 0; q < nq; ++q) {  // few queries: threads share the lists of each
-    const auto visits = visits_of(lists, probes, n_probes, q, q + 1, kPieceRows);
+    const auto visits = visits_of(lists, call, q, q + 1, kPieceRows);
     const auto pieces = static_cast<int64_t>(visits.size());
     std::vector<Query> parts = make(q, q + 1);
     for (int64_t i = 1; i < threads; ++i) parts.push_back(parts[0]);
     parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         std::vector<Query> mine{std::move(parts[i])};
-        Scan scan(codes, lists, rows, k);
+        Scan scan(codes, lists, call);
         for (int64_t v = i; v < pieces; v += threads) run_visits(scan, visits, v, v + 1, mine);
         parts[i] = std::move(mine[0]);
       }
     });
     for (int64_t i = 1; i < threads; ++i) parts[0].best.merge(parts[i].best);
-    parts[0].best.write(scores + q * k, positions + q * k);
+    parts[0].best.write(out.scores + q * k, out.positions + q * k);
   }
-}
-
-void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo) {
-  parallel_for(n_lists, 16, [&](int64_t begin, int64_t end) {
-    std::vector<uint8_t> group(static_cast<size_t>(kGroupRows * bytes));
-    for (int64_t list = begin; list < end; ++list)
-      for (int64_t row = offsets[list]; row < offsets[list + 1]; row += kGroupRows) {
-        const int64_t n = std::min(kGroupRows, offsets[list + 1] - row);
-        uint8_t* at = codes + row * bytes;
-        std::copy_n(at, n * bytes, group.data());
-        undo ? transpose(group.data(), bytes, n, at) : transpose(group.data(), n, bytes, at);
-      }
-  });
 }
 
 }  // namespace cluscomp

@@ -20,12 +20,12 @@ struct Visit {
 // The lists of the queries [first, last), in pieces of at most `piece_rows` rows. The first probe of every query goes
 // before all others: its threshold lets most rows of the other lists be passed over. One query keeps the order of its
 // probes.
-inline std::vector<Visit> visits_of(const Lists& lists, const int32_t* probes, int64_t n_probes, int64_t first,
-                                    int64_t last, int64_t piece_rows) {
+inline std::vector<Visit> visits_of(const InvertedLists& lists, const ScanCall& call, int64_t first, int64_t last,
+                                    int64_t piece_rows) {
   std::vector<Visit> visits;
   for (int64_t q = first; q < last; ++q)
-    for (int64_t p = 0; p < n_probes; ++p) {
-      const int64_t list = probes[q * n_probes + p];
+    for (int64_t p = 0; p < call.n_probes; ++p) {
+      const int64_t list = call.probes[q * call.n_probes + p];
       if (list < 0) continue;
       const int64_t end = lists.offsets[list + 1];
       for (int64_t row = lists.offsets[list]; row < end; row += piece_rows)

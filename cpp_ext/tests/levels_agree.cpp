@@ -8,6 +8,7 @@
 
 #include "cluscomp/assign.h"
 #include "cluscomp/documents.h"
+#include "cluscomp/float_codes.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
 #include "cluscomp/pq.h"
@@ -115,8 +116,9 @@ void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
   for (int64_t i = 0; i <= x.n; i += 3) offsets.push_back(i);
   std::vector<uint16_t> numbers;
   for (int64_t i = 0; i < x.n; ++i) numbers.push_back(static_cast<uint16_t>(i * 7 % lists.n));
+  const FloatCodes codes(x);
   Documents documents;
-  documents.decode = rows_decoder(x);
+  documents.codes = &codes;
   documents.d = x.d;
   documents.n = static_cast<int64_t>(offsets.size()) - 1;
   documents.offsets = offsets.data();
@@ -181,8 +183,9 @@ Results run(int64_t d, int64_t k) {
   std::vector<float> best(static_cast<size_t>(n * 5));
   const size_t before = out.hits.size();
   out.hits.resize(before + static_cast<size_t>(n * 5));
-  search_prescreen(rows, {values.data(), terms.data(), mean.data(), longest}, x.data(), n, Metric::ip, 5, nullptr,
-                   best.data(), out.hits.data() + before);
+  const PrescreenedCodes prescreened(rows, {values.data(), terms.data(), mean.data(), longest});
+  const ScanCall call{.queries = x.data(), .nq = n, .k = 5, .metric = Metric::ip};
+  prescreened.scan({}, call, {best.data(), out.hits.data() + before});
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
   compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);

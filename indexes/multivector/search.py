@@ -76,7 +76,11 @@ def _scan(
         found = [scan_by_fde(pipeline, segment, queries, k, candidates) for segment in segments]
         return merged_hits(segments, found, k)
     found = [
-        Hits(*segment.searchable(pipeline).search(queries.rows, queries.offsets, k, candidates, nprobe))
+        Hits(
+            *segment.searchable(pipeline).search(
+                queries.rows, queries.offsets, k, candidates, nprobe, segment.deleted
+            )
+        )
         for segment in segments
     ]
     return merged_hits(segments, found, k)

@@ -30,7 +30,8 @@ class DocumentSegment(StoredSegment):
 
     codes: (N, width) of all vectors. doc_offsets: (n + 1,) int64; document i has vectors doc_offsets[i] to
     doc_offsets[i + 1]. lists: (N,) uint16 or int32 list of each vector, None without partition. refine:
-    (N, width) finer codes, or None.
+    (N, width) finer codes, or None. kernels: the documents as kernels read them, made when first used;
+    segments that differ only in what is deleted share them.
     """
 
     parts: ClassVar[Mapping[str, str]] = {
@@ -51,6 +52,7 @@ class DocumentSegment(StoredSegment):
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
+    kernels: dict[str, native.Documents] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_vectors(self) -> int:
@@ -92,30 +94,29 @@ class DocumentSegment(StoredSegment):
         """The documents as kernels read them; made when first used. pipeline: the trained one of the
         index.
         """
-        self.check_lists(pipeline.spec.nlist)
-        made = self.__dict__.get("_searchable")
+        made = self.kernels.get("codes")
         if made is None:
+            self.check_lists(pipeline.spec.nlist)
             partition = pipeline.partition
             made = native.Documents(
-                self.codes,
+                pipeline.codec.stored(self.codes),
                 self.doc_offsets,
-                **pipeline.codec.decoder(),
                 lists=self.lists,
                 coarse=None if partition is None else partition.centroids,
                 residual=pipeline.uses_residuals,
                 unit=pipeline.decodes_to_unit,
-                skip=self.deleted,
             )
-            self.__dict__["_searchable"] = made  # threads may do this at the same time, to the same end
+            self.kernels["codes"] = made  # threads may do this at the same time, to the same end
         return made
 
     def refined(self, pipeline: Pipeline) -> native.Documents:
         """The documents in the finer codes of the rerank."""
-        made = self.__dict__.get("_refined")
+        made = self.kernels.get("refine")
         if made is None:
             assert pipeline.refine is not None
-            made = native.Documents(self.refine, self.doc_offsets, **pipeline.refine.decoder())
-            self.__dict__["_refined"] = made
+            assert self.refine is not None
+            made = native.Documents(pipeline.refine.stored(self.refine), self.doc_offsets)
+            self.kernels["refine"] = made
         return made
 
     def finest(self, pipeline: Pipeline) -> native.Documents:

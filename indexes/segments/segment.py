@@ -105,7 +105,8 @@ class Segment(StoredSegment):
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        return ListView(self.codes, self.offsets, self.positions, self._skip, coarse, self.prescreen)
+        lists = native.Lists(self.offsets, self.positions, coarse)
+        return ListView(self.codes, lists, self._skip, self.prescreen)
 
     def check_positions(self, found: np.ndarray) -> None:
         """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""

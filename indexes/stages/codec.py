@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.keys.grammar import CodecSpec
 from cluscomp.indexes.stages.cost import Cost, Shape
@@ -19,17 +20,13 @@ from cluscomp.indexes.stages.prescreen import Prescreen
 class ListView:
     """Stored rows of one segment as a scan reads them.
 
-    codes: (n, width) in storage order. offsets: (nlist + 1,) int64 row ranges of the lists. positions: (n,)
-    int32 or int64 position of each stored row, None where storage order is position order. skip: (n,) uint8
-    by storage order, 1 = deleted, or None. coarse: (nlist, d) float32 centroids of residual codes, or None.
-    prescreen: of float rows in one list, or None.
+    codes: (n, width) in storage order. lists: which of them each list holds, and their positions. skip: (n,)
+    uint8 by storage order, 1 = deleted, or None. prescreen: of float rows in one list, or None.
     """
 
     codes: np.ndarray
-    offsets: np.ndarray
-    positions: np.ndarray | None
+    lists: native.Lists
     skip: np.ndarray | None
-    coarse: np.ndarray | None
     prescreen: Prescreen | None = None
 
 
@@ -60,8 +57,8 @@ class Codec(Protocol):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
 
-    def decoder(self) -> dict[str, Any]:
-        """What `native.Documents` needs beside the codes to decode them."""
+    def stored(self, codes: np.ndarray) -> native.Codes:
+        """Plain codes (n, code_width) as kernels read them."""
 
     def scan(
         self,

@@ -23,7 +23,7 @@ from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.keys.grammar import PartitionSpec
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.prescreen import Prescreen, build_prescreen, search_prescreen
+from cluscomp.indexes.stages.prescreen import build_prescreen
 from cluscomp.vocabulary import Metric
 
 KMEANS_ITERATIONS = 20
@@ -57,7 +57,7 @@ class Ivf:
         self.metric = metric
         self._centroids: np.ndarray | None = None
         self._assigner: Any = None
-        self._prescreen: Prescreen | None = None
+        self._searchable: native.Codes | None = None
 
     @property
     def centroids(self) -> np.ndarray:
@@ -120,9 +120,10 @@ class Ivf:
             return Probes(every.copy())
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
             return Probes(self.assign(queries)[:, None].astype(np.int32))
-        if self._prescreen is None:
-            self._prescreen = build_prescreen(self.centroids, self.metric)
-        scores, lists = search_prescreen(self._prescreen, self.centroids, queries, nprobe, self.metric, None)
+        if self._searchable is None:
+            self._searchable = build_prescreen(self.centroids, self.metric).over(self.centroids)
+        everything = native.Lists(np.array([0, self.nlist]))
+        scores, lists = native.scan(self._searchable, everything, queries, None, nprobe, self.metric)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
     @property
@@ -138,7 +139,7 @@ class Ivf:
 
     def load(self, parameters: Parameters) -> None:
         self._centroids = np.ascontiguousarray(parameters["centroids"], dtype=np.float32)
-        self._assigner = self._prescreen = None
+        self._assigner = self._searchable = None
 
     def _assigner_of(self) -> Any:
         if self._assigner is None:  # made when first used: an opened index may never assign

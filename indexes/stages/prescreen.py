@@ -35,6 +35,10 @@ class Prescreen:
         """The arrays under the names of their files."""
         return dict(zip(PRESCREEN_ARRAYS, (self.values, self.terms, self.frame), strict=True))
 
+    def over(self, rows: np.ndarray) -> native.Codes:
+        """The rows (n, dim) that it was made of, as kernels read them."""
+        return native.Codes.prescreened(rows, self.values, self.terms, self.frame)
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Prescreen:
         """The prescreen whose arrays were stored; the small frame is read into memory."""
@@ -67,17 +71,6 @@ def build_prescreen(rows: np.ndarray, metric: str) -> Prescreen:
     mean = blockwise_mean(rows.__getitem__, blocks, rows.shape[1])
     values, terms, norms = zip(*(native.build_prescreen(rows[b], mean, metric) for b in blocks), strict=True)
     return Prescreen(np.concatenate(values), np.concatenate(terms), prescreen_frame(mean, max(norms)))
-
-
-def search_prescreen(
-    prescreen: Prescreen, rows: np.ndarray, queries: np.ndarray, k: int, metric: str, skip: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best k of all rows: scores (nq, k) float32 and row numbers (nq, k) int64; missing -inf and -1."""
-    mean, largest = prescreen.frame[:-1], float(prescreen.frame[-1])
-    scores, positions, _ = native.search_prescreen(
-        queries, rows, prescreen.values, prescreen.terms, mean, largest, k, metric, skip
-    )
-    return scores, positions
 
 
 def prescreen_frame(mean: np.ndarray, largest_norm: float) -> np.ndarray:

@@ -8,7 +8,7 @@ Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -82,8 +82,8 @@ class ProductCodec:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return native.pq_decode(codes, self.packed_codebook(), self.nbits)
 
-    def decoder(self) -> dict[str, Any]:
-        return {"codebook": self.packed_codebook()}
+    def stored(self, codes: np.ndarray) -> native.Codes:
+        return native.Codes.pq(codes, self.packed_codebook())
 
     def refine_for_scores(self, x: np.ndarray, whole: np.ndarray, progress: Progress | None = None) -> None:
         """Move the trained codebooks so that coding x keeps the inner products of the rows `whole`."""
@@ -108,21 +108,9 @@ class ProductCodec:
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return native.scan_pq(
-            queries,
-            lists.codes,
-            self.packed_codebook(),
-            self.nbits,
-            lists.offsets,
-            lists.positions,
-            probes.lists,
-            k,
-            metric,
-            lists.skip,
-            lists.coarse,
-            self.interleaved,
-            rough,
-            None if lists.coarse is None else probes.products,
+        codes = native.Codes.pq(lists.codes, self.packed_codebook(), self.interleaved)
+        return native.scan(
+            codes, lists.lists, queries, probes.lists, k, metric, lists.skip, rough, probes.products
         )
 
     def rescore(

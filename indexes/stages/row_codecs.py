@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from cluscomp.errors import InputError
 from cluscomp.indexes.keys.grammar import CodecSpec, SQfp16
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.prescreen import search_prescreen
 
 if TYPE_CHECKING:
     from cluscomp.indexes.stages.codec import ListView
@@ -53,8 +52,8 @@ class FloatCodec:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return codes.astype(np.float32, copy=False)
 
-    def decoder(self) -> dict[str, Any]:
-        return {}
+    def stored(self, codes: np.ndarray) -> native.Codes:
+        return native.Codes.floats(codes)
 
     def scan(
         self,
@@ -65,16 +64,13 @@ class FloatCodec:
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        if lists.prescreen is not None:
-            return search_prescreen(lists.prescreen, lists.codes, queries, k, metric, lists.skip)
-        return native.scan_rows(
-            queries, lists.codes, lists.offsets, lists.positions, probes.lists, k, metric, lists.skip
-        )
+        codes = self.stored(lists.codes) if lists.prescreen is None else lists.prescreen.over(lists.codes)
+        return native.scan(codes, lists.lists, queries, probes.lists, k, metric, lists.skip)
 
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        return native.rescore_rows(queries, codes, candidates, k, metric)
+        return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
@@ -115,8 +111,8 @@ class ScalarCodec:
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return self.quantizer.decode(codes)
 
-    def decoder(self) -> dict[str, Any]:
-        return {"vmin": self.quantizer.vmin, "vdiff": self.quantizer.vdiff}
+    def stored(self, codes: np.ndarray) -> native.Codes:
+        return native.Codes.sq8(codes, self.quantizer.vmin, self.quantizer.vdiff)
 
     def scan(
         self,
@@ -127,26 +123,14 @@ class ScalarCodec:
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        q = self.quantizer
-        return native.scan_sq8(
-            queries,
-            lists.codes,
-            q.vmin,
-            q.vdiff,
-            lists.offsets,
-            lists.positions,
-            probes.lists,
-            k,
-            metric,
-            lists.skip,
+        return native.scan(
+            self.stored(lists.codes), lists.lists, queries, probes.lists, k, metric, lists.skip
         )
 
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        return native.rescore_sq8(
-            queries, codes, self.quantizer.vmin, self.quantizer.vdiff, candidates, k, metric
-        )
+        return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

@@ -38,7 +38,7 @@ ONE_CALL = {
     "medoids": "x = rows(20000, 4096, np.float16); out = np.empty((20000, 20000), np.float32)"
     "|native.squared_distances(x, 0, 20000, out)",
     "scan": "x, q = rows(400000, 256), rows(20000, 256)"
-    "|native.scan_rows(q, x, np.array([0, len(x)]), None, np.zeros((len(q), 1), np.int32), 100, 'ip', None)",
+    "|native.scan(native.Codes.floats(x), native.Lists(np.array([0, len(x)])), q, None, 100, 'ip')",
     "shadow": "b = native.build_prescreen; x = rows(300000, 512)|[b(x, x[0], 'l2') for _ in iter(int, 1)]",
 }
 

@@ -39,9 +39,9 @@ def made(request: pytest.FixtureRequest, rng: np.random.Generator) -> dict[str, 
 
 
 def documents(made: dict[str, Any], **changes: Any) -> native.Documents:
-    book = native.PqCodebook(made["books"], made["bits"])
+    codes = native.Codes.pq(made["codes"], native.PqCodebook(made["books"], made["bits"]))
     settings = {"lists": made["lists"], "coarse": made["coarse"], "residual": True, "unit": True} | changes
-    return native.Documents(made["codes"], made["offsets"], book, **settings)
+    return native.Documents(codes, made["offsets"], **settings)
 
 
 def decoded(made: dict[str, Any]) -> np.ndarray:
@@ -91,9 +91,8 @@ def test_vectors_are_centroid_plus_codewords(made, level):
 def test_all_documents(made, level):
     skip = np.zeros(300, np.uint8)
     skip[[0, 5, 100]] = 1
-    scores, positions = documents(made, skip=skip).search(
-        made["queries"], made["query_offsets"], 297, 300, NLIST
-    )
+    queries = made["queries"], made["query_offsets"]
+    scores, positions = documents(made).search(*queries, 297, 300, NLIST, skip)
     for query in range(4):
         want = maxsim(made, query, decoded(made))
         assert sorted(positions[query]) == [i for i in range(300) if not skip[i]]
@@ -106,9 +105,12 @@ def test_all_documents(made, level):
 def test_candidates(made, level, nprobe, dtype):
     skip = np.zeros(300, np.uint8)
     skip[::7] = 1
-    stored = documents(made, skip=skip, lists=made["lists"].astype(dtype))
-    scores, positions = stored.search(made["queries"], made["query_offsets"], 20, 20, nprobe)
-    every = documents(made, skip=skip).search(made["queries"], made["query_offsets"], 257, 300, NLIST)
+    stored, queries = (
+        documents(made, lists=made["lists"].astype(dtype)),
+        (made["queries"], made["query_offsets"]),
+    )
+    scores, positions = stored.search(*queries, 20, 20, nprobe, skip)
+    every = documents(made).search(*queries, 257, 300, NLIST, skip)
     for query in range(4):
         want = chosen(made, query, 20, nprobe, skip)
         np.testing.assert_array_equal(np.sort(positions[query]), want)
@@ -196,11 +198,11 @@ def test_scores_of_chosen_documents(made, level):
 @pytest.mark.parametrize("dtype", ["f4", "f2"])
 def test_other_codes(rng, level, dtype):
     x = rng.standard_normal((10, 19)).astype(dtype)
-    stored = native.Documents(x, np.array([0, 4, 10]))
+    stored = native.Documents(native.Codes.floats(x), np.array([0, 4, 10]))
     np.testing.assert_array_equal(stored.vectors(2, 7), x[2:7].astype(np.float32))
     low, range_ = rng.standard_normal((2, 19)).astype(np.float32)
     codes = rng.integers(256, size=(10, 19), dtype=np.uint8)
-    stored = native.Documents(codes, np.array([0, 4, 10]), vmin=low, vdiff=range_)
+    stored = native.Documents(native.Codes.sq8(codes, low, range_), np.array([0, 4, 10]))
     want = low + (codes.astype(np.float32) + np.float32(0.5)) / np.float32(255) * range_
     np.testing.assert_array_equal(stored.vectors(0, 10), want)
 
@@ -210,8 +212,8 @@ def test_wrong_calls(made):
         documents(made, lists=made["lists"] + np.uint16(NLIST))
     with pytest.raises(ValueError, match="residuals need lists"):
         documents(made, lists=None)
-    with pytest.raises(ValueError, match="offsets must ascend"):
-        native.Documents(np.zeros((3, 2), np.float32), np.array([0, 5, 3]))
+    with pytest.raises(ValueError, match="offsets must start at 0 and never fall"):
+        native.Documents(native.Codes.floats(np.zeros((3, 2), np.float32)), np.array([0, 5, 3]))
     with pytest.raises(ValueError, match="columns of queries"):
         documents(made).search(np.zeros((1, 3), np.float32), np.array([0, 1]), 1, 1, 1)
     with pytest.raises(ValueError, match="a document does not exist"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import native_reference as reference
 import numpy as np
 import pytest
@@ -53,9 +55,10 @@ def test_rows(level, rng, lists, metric, dtype, d):
     offsets, positions, probes = lists
     rows = rng.normal(size=(300, d)).astype(dtype)
     queries = rng.normal(size=(5, d)).astype("f4")
-    found = native.scan_rows(queries, rows, offsets, positions, probes, K, metric)
+    codes = native.Codes.floats(rows)
+    found = native.scan(codes, native.Lists(offsets, positions), queries, probes, K, metric)
     check(found, queries, rows, metric, offsets, positions, probes)
-    small = native.scan_rows(queries, rows, offsets, positions.astype("i4"), probes, K, metric)
+    small = native.scan(codes, native.Lists(offsets, positions.astype("i4")), queries, probes, K, metric)
     np.testing.assert_array_equal(found[1], small[1])
 
 
@@ -67,7 +70,8 @@ def test_sq8(level, rng, lists, metric):
     vmin, vdiff = rng.normal(size=d).astype("f4"), rng.random(d).astype("f4")
     decoded = vmin + (codes + 0.5) / 255 * vdiff
     queries = rng.normal(size=(5, d)).astype("f4")
-    found = native.scan_sq8(queries, codes, vmin, vdiff, offsets, positions, probes, K, metric)
+    stored = native.Codes.sq8(codes, vmin, vdiff)
+    found = native.scan(stored, native.Lists(offsets, positions), queries, probes, K, metric)
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
@@ -91,18 +95,19 @@ def test_the_integer_filter_of_sq8_loses_no_row(level, rng, threads, case, d):
         queries[:3] = 0
     skip = (rng.random(n) < 0.2).astype("u1")
     everything = np.broadcast_to(np.arange(n), (6, n)).copy()
-    scores, ids = native.rescore_sq8(queries, codes, vmin, vdiff, everything, n, "ip")
-    offsets, probes = np.array([0, 700, 700, n], "i8"), np.tile(np.array([[2, 0, 1]], "i4"), (6, 1))
+    stored = native.Codes.sq8(codes, vmin, vdiff)
+    scores, ids = native.rescore(stored, queries, everything, n, "ip")
+    lists, probes = native.Lists(np.array([0, 700, 700, n])), np.tile(np.array([[2, 0, 1]], "i4"), (6, 1))
     for k, count in ((1, 1), (10, 3)):
         native.set_num_threads(count)
         live = skip[ids] == 0
         want_ids = np.stack([row[keep][:k] for row, keep in zip(ids, live, strict=True)])
         want_scores = np.stack([row[keep][:k] for row, keep in zip(scores, live, strict=True)])
-        found = native.scan_sq8(queries, codes, vmin, vdiff, offsets, None, probes, k, "ip", skip)
+        found = native.scan(stored, lists, queries, probes, k, "ip", skip)
         np.testing.assert_array_equal(found[1], want_ids)
         np.testing.assert_array_equal(found[0], want_scores)
         order = rng.permutation(n)
-        again = native.rescore_sq8(queries, codes, vmin, vdiff, everything[:, order], k, "ip")
+        again = native.rescore(stored, queries, everything[:, order], k, "ip")
         np.testing.assert_array_equal(again[1], ids[:, :k])
 
 
@@ -119,7 +124,8 @@ def test_pq(level, rng, lists, metric, nbits, m, residual):
     if residual:
         decoded = decoded + np.repeat(coarse, np.diff(offsets), axis=0)
     queries = rng.normal(size=(5, m * dsub)).astype("f4")
-    found = native.scan_pq(queries, codes, books, nbits, offsets, positions, probes, K, metric, None, coarse)
+    stored = native.Codes.pq(codes, native.PqCodebook(books, nbits))
+    found = native.scan(stored, native.Lists(offsets, positions, coarse), queries, probes, K, metric)
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
@@ -149,12 +155,13 @@ def test_the_shuffle_scan_equals_the_plain_scan_bit_for_bit(level, rng, threads,
     skip = (rng.random(n) < 0.2).astype("u1")
     shuffled = codes.copy()
     native.interleave_codes(shuffled, offsets)
+    book, lists = native.PqCodebook(books, 4), native.Lists(offsets, positions, coarse)
     for count in (1, 4):
         native.set_num_threads(count)
         for k in (1, 10, 200):
-            call = (books, 4, offsets, positions, probes, k, metric, skip, coarse)
-            plain = native.scan_pq(queries, codes, *call)
-            fast = native.scan_pq(queries, shuffled, *call, interleaved=True)
+            call = (lists, queries, probes, k, metric, skip)
+            plain = native.scan(native.Codes.pq(codes, book), *call)
+            fast = native.scan(native.Codes.pq(shuffled, book, interleaved=True), *call)
             np.testing.assert_array_equal(fast[1], plain[1])
             np.testing.assert_array_equal(fast[0], plain[0])
     native.interleave_codes(shuffled, offsets, undo=True)
@@ -201,15 +208,17 @@ def test_rough_scores_are_values_of_sums_of_bytes(level, rng, threads, metric, m
     skip = (rng.random(n) < 0.2).astype("u1")
     shuffled = codes.copy()
     native.interleave_codes(shuffled, offsets)
+    stored = native.Codes.pq(shuffled, native.PqCodebook(books, 4), interleaved=True)
+    lists = native.Lists(offsets, positions, coarse)
     bases = None
     if residual and metric == "ip":
         bases = np.take_along_axis(queries @ coarse.T, np.maximum(probes, 0), axis=1)
     for k, count in ((1, 1), (10, 3), (400, 2)):
         native.set_num_threads(count)
-        call = (books, 4, offsets, positions, probes, k, metric, skip, coarse, True, True)
-        scores, ids = native.scan_pq(queries, shuffled, *call)
-        with_bases = native.scan_pq(queries, shuffled, *call, bases)
-        one = native.scan_pq(queries[:1], shuffled, *call[:4], probes[:1], *call[5:])
+        call = (k, metric, skip, True)
+        scores, ids = native.scan(stored, lists, queries, probes, *call)
+        with_bases = native.scan(stored, lists, queries, probes, *call, bases)
+        one = native.scan(stored, lists, queries[:1], probes[:1], *call)
         np.testing.assert_array_equal(with_bases[0], scores)
         np.testing.assert_array_equal(with_bases[1], ids)
         np.testing.assert_array_equal(one[1][0], ids[0])
@@ -228,11 +237,13 @@ def test_rough_scores_are_values_of_sums_of_bytes(level, rng, threads, metric, m
 def test_rough_scores_fall_back_where_tables_are_not_finite(rng):
     books = np.full((2, 16, 1), 3e38, "f4")
     codes = rng.integers(0, 256, size=(100, 1)).astype("u1")
-    offsets, probes = np.array([0, 100], "i8"), np.zeros((1, 1), "i4")
-    native.interleave_codes(codes, offsets)
-    call = (np.full((1, 2), 2.0, "f4"), codes, books, 4, offsets, None, probes, 5, "ip", None, None, True)
+    native.interleave_codes(codes, np.array([0, 100]))
+    stored, lists = (
+        native.Codes.pq(codes, native.PqCodebook(books, 4), True),
+        native.Lists(np.array([0, 100])),
+    )
     for rough in (False, True):
-        scores, ids = native.scan_pq(*call, rough)
+        scores, ids = native.scan(stored, lists, np.full((1, 2), 2.0, "f4"), None, 5, "ip", None, rough)
         np.testing.assert_array_equal(ids[0], np.arange(5))
         assert np.isinf(scores).all()
 
@@ -242,17 +253,17 @@ def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
     rows = rng.integers(-1, 2, size=(n, 4)).astype("f4")  # many exact ties
     queries = rng.integers(-1, 2, size=(9, 4)).astype("f4")
     skip = (rng.random(n) < 0.3).astype("u1")
-    offsets, probes = np.array([0, n], "i8"), np.zeros((9, 1), "i4")
+    stored, lists = native.Codes.floats(rows), native.Lists(np.array([0, n]))
     exact = queries @ rows.T
     for count in (1, 3):
         native.set_num_threads(count)
-        scores, ids = native.scan_rows(queries, rows, offsets, None, probes, k, "ip", skip)
+        scores, ids = native.scan(stored, lists, queries, None, k, "ip", skip)
         for q in range(9):
             live = np.flatnonzero(skip == 0)
             want_scores, want_ids = reference.topk(exact[q, live], live, k)
             np.testing.assert_array_equal(scores[q], want_scores)
             np.testing.assert_array_equal(ids[q], want_ids)
-        one = native.scan_rows(queries[:1], rows, offsets, None, probes[:1], k, "ip", skip)
+        one = native.scan(stored, lists, queries[:1], None, k, "ip", skip)
         np.testing.assert_array_equal(
             one[1][0], ids[0]
         )  # the split of one query over threads changes nothing
@@ -268,7 +279,7 @@ def test_rescore(level, rng, metric):
     exact = np.take_along_axis(score_matrix(queries, rows, metric), np.maximum(candidates, 0), axis=1)
     exact = np.where(candidates < 0, -np.inf, exact)
     for k in (1, 5, 9):
-        scores, found = native.rescore_rows(queries, rows, candidates, k, metric)
+        scores, found = native.rescore(native.Codes.floats(rows), queries, candidates, k, metric)
         order = np.argsort(-exact, axis=1)[:, :k]
         np.testing.assert_allclose(scores, np.take_along_axis(exact, order, 1), rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(found, np.take_along_axis(candidates, order, 1))
@@ -277,10 +288,11 @@ def test_rescore(level, rng, metric):
 def test_levels_agree_bit_for_bit(rng, lists):
     offsets, positions, probes = lists
     rows, queries = rng.normal(size=(300, 67)).astype("f2"), rng.normal(size=(5, 67)).astype("f4")
+    stored, of_rows = native.Codes.floats(rows), native.Lists(offsets, positions)
     before, results = native.simd_level(), []
     for name in native.available_simd_levels():
         native.set_simd_level(name)
-        results.append(native.scan_rows(queries, rows, offsets, positions, probes, K, "l2")[0])
+        results.append(native.scan(stored, of_rows, queries, probes, K, "l2")[0])
     native.set_simd_level(before)
     for scores in results[1:]:
         np.testing.assert_array_equal(scores, results[0])
@@ -293,15 +305,44 @@ def test_levels_agree_bit_for_bit(rng, lists):
         ({"offsets": np.array([0, 299], "i8")}, "last offset"),
         ({"probes": np.array([[1]], "i4")}, "probe"),
         ({"positions": np.zeros(3, "i8")}, "positions"),
+        ({"coarse": np.zeros((2, 4), "f4")}, "rows of coarse"),
+        ({"coarse": np.zeros((1, 4), "f4")}, "no residuals"),
+        ({"offsets": np.array([0, 100, 300], "i8"), "probes": None}, "lists without probes"),
+        ({"skip": np.zeros(299, "u1")}, "length of skip"),
+        ({"queries": np.zeros((1, 5), "f4")}, "columns of queries"),
         ({"k": 0}, "k must"),
     ],
 )
-def test_wrong_calls_are_refused(rng, change, message):
+def test_wrong_calls_are_refused(change, message):
     call = {
         "offsets": np.array([0, 300], "i8"),
         "positions": None,
+        "coarse": None,
+        "queries": np.zeros((1, 4), "f4"),
         "probes": np.zeros((1, 1), "i4"),
         "k": 3,
+        "skip": None,
     } | change
+    rows = native.Codes.floats(np.zeros((300, 4), "f4"))
     with pytest.raises(ValueError, match=message):
-        native.scan_rows(np.zeros((1, 4), "f4"), np.zeros((300, 4), "f4"), metric="ip", **call)
+        lists = native.Lists(call.pop("offsets"), call.pop("positions"), call.pop("coarse"))
+        native.scan(rows, lists, metric="ip", **call)
+
+
+def test_interleaved_codes_are_scanned_only(rng):
+    book = native.PqCodebook(rng.normal(size=(4, 16, 2)).astype("f4"), 4)
+    stored = native.Codes.pq(np.zeros((5, 2), "u1"), book, interleaved=True)
+    with pytest.raises(ValueError, match="cannot be read by row"):
+        native.rescore(stored, np.zeros((1, 8), "f4"), np.zeros((1, 1), "i8"), 1, "ip")
+    with pytest.raises(ValueError, match="cannot be read by row"):
+        native.Documents(stored, np.array([0, 5]))
+
+
+def test_codes_and_lists_keep_their_arrays(rng):
+    rows = rng.normal(size=(300, 8)).astype("f4")
+    stored = native.Codes.floats(rows.copy())
+    lists = native.Lists(np.array([0, 300]), np.arange(300)[::-1].copy())
+    gc.collect()
+    np.testing.assert_array_equal(
+        native.scan(stored, lists, rows, None, 1, "l2")[1][:, 0], np.arange(300)[::-1]
+    )

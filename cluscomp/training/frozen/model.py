@@ -77,13 +77,10 @@ class Scorer:
     ) -> np.ndarray:
         """(B, k) rows with the best scores over all documents, -1 where there are fewer."""
         z = self.map_queries(parameters, queries) if adapt else queries @ self.query_map.T
-        offsets = np.array([0, len(self.packed)], dtype=np.int64)
-        probes = np.zeros((len(queries), 1), dtype=np.int32)
+        n = len(self.packed)
+        codes = native.Codes.pq(self.packed, native.PqCodebook(parameters.centroids, self.nbits))
         z = np.ascontiguousarray(z, dtype=np.float32)
-        k = min(k, len(self.packed))
-        return native.scan_pq(
-            z, self.packed, parameters.centroids, self.nbits, offsets, None, probes, k, "ip"
-        )[1]
+        return native.scan(codes, native.Lists(np.array([0, n])), z, None, min(k, n), "ip")[1]
 
     def decode(self, centroids: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """X (c, d_out) of the documents `rows`."""

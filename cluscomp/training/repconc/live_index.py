@@ -31,8 +31,7 @@ class LiveIndex:
         queries: (q, d_out) float32, rotated. k is cut to the number of documents.
         """
         n = self._packed.shape[0]
-        return native.scan_pq(
-            np.ascontiguousarray(queries, dtype=np.float32), self._packed,
-            native.PqCodebook(np.ascontiguousarray(centroids), self._nbits), self._nbits,
-            np.array([0, n]), None, np.zeros((queries.shape[0], 1), np.int32), min(k, n), "ip",
-        )  # fmt: skip
+        book = native.PqCodebook(np.ascontiguousarray(centroids), self._nbits)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        codes, lists = native.Codes.pq(self._packed, book), native.Lists(np.array([0, n]))
+        return native.scan(codes, lists, queries, None, min(k, n), "ip")

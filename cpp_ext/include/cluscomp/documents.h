@@ -2,25 +2,15 @@
 // codes of the candidates stand for.
 #pragma once
 
-#include <functional>
-
-#include "cluscomp/pq.h"
-#include "cluscomp/rows.h"
+#include "cluscomp/pq_codes.h"
 
 namespace cluscomp {
 
-// Writes what n stored rows from `first` on stand for as float32 (n, d).
-using RowDecoder = std::function<void(int64_t first, int64_t n, float* out)>;
-RowDecoder rows_decoder(const RowsView& rows);
-// vmin + (code + 0.5) / 255 * vdiff in each of d dimensions.
-RowDecoder sq8_decoder(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d);
-RowDecoder pq_decoder(const PqCodebook& codebook, const uint8_t* codes);
-
 // n documents; document i has the vectors offsets[i] to offsets[i + 1]. lists: of each vector, uint16 or, where wide,
 // int32 numbers below nlist, or null. coarse: (nlist, d) centroids. residual: a vector is its decoded row plus its
-// centroid. unit: it is then scaled to length 1 (a zero vector stays). skip: (n) bytes, 1 = left out, or null.
+// centroid. unit: it is then scaled to length 1 (a zero vector stays).
 struct Documents {
-  RowDecoder decode;
+  const Codes* codes = nullptr;  // of all vectors
   int64_t d = 0, n = 0;
   const int64_t* offsets = nullptr;
   const void* lists = nullptr;
@@ -28,13 +18,10 @@ struct Documents {
   const float* coarse = nullptr;
   int64_t nlist = 0;
   bool residual = false, unit = false;
-  const uint8_t* skip = nullptr;
-  // Where decode reads product codes of 8 bits: the codebook and the codes (rows, m), for bounds without decoding.
-  // largest_centroid: length of the longest centroid. scales: of each vector, 0 while nobody has needed it.
-  const PqCodebook* codebook = nullptr;
-  const uint8_t* codes = nullptr;
-  double largest_centroid = 0;
-  float* scales = nullptr;
+  // The codes where they are product codes of 8 bits, which have bounds without decoding; else null.
+  const PqCodes* bytes = nullptr;
+  double largest_centroid = 0;  // length of the longest centroid
+  float* scales = nullptr;      // of each vector, 0 while nobody has needed it
 
   // What `vectors` multiplies the decoded vector with; found once, then remembered.
   float scale(int64_t vector) const;
@@ -52,6 +39,7 @@ struct DocumentSearch {
   int64_t k;
   int64_t candidates;  // documents that are scored; all of them where that is at least n or there are no lists
   int64_t nprobe;  // lists of a query vector that count; the score of the others counts as that of the worst of these
+  const uint8_t* skip = nullptr;  // (n) documents, 1 = left out, or null
 };
 
 // Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity,

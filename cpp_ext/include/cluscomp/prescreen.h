@@ -6,8 +6,9 @@
 // in 1..127 (64 is zero), terms [panels][4][16] floats (see IntFilter), panels of 16 rows.
 #pragma once
 
-#include "cluscomp/assign.h"
-#include "cluscomp/scan.h"
+#include <atomic>
+
+#include "cluscomp/float_codes.h"
 
 namespace cluscomp {
 
@@ -25,9 +26,18 @@ int64_t prescreen_term_count(int64_t n);
 // Fills values and terms for all rows; returns the largest norm of a row.
 float build_prescreen(const RowsView& rows, const float* mean, Metric metric, uint8_t* values, float* terms);
 
-// scores (nq, k) and positions (nq, k) = row numbers, as search_lists over one list gives them. skip: (n) or null.
-// Returns how many rows were scored, over all queries.
-int64_t search_prescreen(const RowsView& rows, const PrescreenView& prescreen, const float* queries, int64_t nq,
-                         Metric metric, int64_t k, const uint8_t* skip, float* scores, int64_t* positions);
+// Float rows of one list with their prescreen, which must have been built for the metric of the call.
+class PrescreenedCodes : public FloatCodes {
+ public:
+  PrescreenedCodes(const RowsView& rows, const PrescreenView& prescreen) : FloatCodes(rows), prescreen_(prescreen) {}
+  // All rows in their order; probes and positions are not read.
+  void scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const override;
+  // Rows scored so far, over all queries: what the prescreen could not rule out.
+  int64_t rows_scored() const { return scored_.load(); }
+
+ private:
+  const PrescreenView prescreen_;
+  mutable std::atomic<int64_t> scored_{0};
+};
 
 }  // namespace cluscomp

@@ -105,7 +105,11 @@ def test_segments_and_deletion_change_no_other_document(key, make_documents, doc
     expected = whole.search(q, k, lengths=query_lengths, **settings)
     for got, want in zip(parts.search(q, k, lengths=query_lengths, **settings), expected, strict=True):
         np.testing.assert_array_equal(got, want)
+    searched = [segment.searchable(parts.pipeline) for segment in parts.segments]
     assert parts.delete(["doc 3", "doc 149"]) == 2
+    assert [
+        segment.searchable(parts.pipeline) for segment in parts.segments
+    ] == searched  # nothing is rebuilt
     scores, ids = parts.search(q, 148, lengths=query_lengths, **settings)
     for row in range(len(query_lengths)):
         keep = ~np.isin(expected[1][row], ["doc 3", "doc 149"])

@@ -1,6 +1,6 @@
-// How one stored row of floats is scored.
+#include "cluscomp/float_codes.h"
+
 #include "cluscomp/kernels.h"
-#include "cluscomp/scan.h"
 
 namespace cluscomp {
 namespace {
@@ -33,7 +33,12 @@ class RowsScorer : public Scorer {
 
 }  // namespace
 
-ScorerFactory rows_scorer(const RowsView& rows, Metric metric) {
-  return [=] { return std::make_unique<RowsScorer>(rows, metric); };
+std::unique_ptr<Scorer> FloatCodes::scorer(Metric metric, const float* /*coarse*/) const {
+  return std::make_unique<RowsScorer>(view_, metric);
 }
+
+void FloatCodes::decode(int64_t first, int64_t n, float* out) const {
+  load_rows(view_, first, first + n, out, view_.d);
+}
+
 }  // namespace cluscomp

@@ -1,9 +1,11 @@
-// How a row of 8-bit scalar codes is scored: a filter in integers, then float32 for the rows that may still be kept.
+// Rows of 8-bit scalar codes are scored by a filter in integers, then in float32 where they may still be kept.
 //
 // Inner products are base + sum w[j] * code[j] with w[j] = query[j] * scale[j]. With w = step * W + e, W whole numbers,
 //   sum w * code = step * sum W * code + sum e * (code - 127.5) + 127.5 * sum e
 //               <= step * sum W * code + 127.5 * (sqrt(d) * |e| + sum e)     (Cauchy-Schwarz)
 // so that a row reaches a score only if its whole sum reaches a whole number.
+#include "cluscomp/sq8_codes.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,7 +13,6 @@
 
 #include "cluscomp/kernels.h"
 #include "cluscomp/pack.h"
-#include "cluscomp/scan.h"
 
 namespace cluscomp {
 namespace {
@@ -158,8 +159,15 @@ class Sq8Scorer : public Scorer {
 
 }  // namespace
 
-ScorerFactory sq8_scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric) {
-  return [=] { return std::make_unique<Sq8Scorer>(codes, vmin, vdiff, d, metric); };
+std::unique_ptr<Scorer> Sq8Codes::scorer(Metric metric, const float* /*coarse*/) const {
+  return std::make_unique<Sq8Scorer>(codes_, vmin_, vdiff_, dim(), metric);
+}
+
+void Sq8Codes::decode(int64_t first, int64_t n, float* out) const {
+  const int64_t d = dim();
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < d; ++j)
+      out[i * d + j] = vmin_[j] + (static_cast<float>(codes_[(first + i) * d + j]) + 0.5f) / 255.0f * vdiff_[j];
 }
 
 }  // namespace cluscomp

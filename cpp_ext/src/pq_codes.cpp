@@ -1,11 +1,12 @@
-// Asymmetric distances to product-quantized rows: look-up tables summed over the codes of a row.
+#include "cluscomp/pq_codes.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "cluscomp/interleaved_codes.h"
 #include "cluscomp/kernels.h"
-#include "cluscomp/scan.h"
 
 namespace cluscomp {
 namespace {
@@ -105,8 +106,12 @@ class PqScorer : public Scorer {
 
 }  // namespace
 
-ScorerFactory pq_scorer(const PqCodebook& codebook, const uint8_t* codes, const float* coarse, Metric metric) {
-  return [=, &codebook] { return std::make_unique<PqScorer>(codebook, codes, coarse, metric); };
+std::unique_ptr<Scorer> PqCodes::scorer(Metric metric, const float* coarse) const {
+  return std::make_unique<PqScorer>(book_, codes_, coarse, metric);
+}
+
+void PqCodes::scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const {
+  interleaved_ ? scan_interleaved(*this, lists, call, out) : scan_lists(*this, lists, call, out);
 }
 
 }  // namespace cluscomp

@@ -11,12 +11,13 @@ from cluscomp import native
 def both(queries, rows, metric, k, skip=None, mean=None):
     mean = rows.astype("f4").mean(0) if mean is None else mean
     values, terms, longest = native.build_prescreen(rows, mean, metric)
-    found = native.search_prescreen(queries, rows, values, terms, mean, longest, k, metric, skip)
-    offsets, probes = np.array([0, len(rows)], "i8"), np.zeros((len(queries), 1), "i4")
-    plain = native.scan_rows(queries, rows, offsets, None, probes, k, metric, skip)
+    lists, frame = native.Lists(np.array([0, len(rows)])), np.append(mean, longest).astype("f4")
+    codes = native.Codes.prescreened(rows, values, terms, frame)
+    found = native.scan(codes, lists, queries, None, k, metric, skip)
+    plain = native.scan(native.Codes.floats(rows), lists, queries, None, k, metric, skip)
     np.testing.assert_array_equal(found[1], plain[1])
     np.testing.assert_array_equal(found[0], plain[0])
-    return found[2]
+    return codes.rows_scored
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])

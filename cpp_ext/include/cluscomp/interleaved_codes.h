@@ -1,0 +1,16 @@
+// 4-bit product codes laid out for byte shuffles.
+#pragma once
+
+#include "cluscomp/pq_codes.h"
+
+namespace cluscomp {
+
+// Within every list, each run of 32 rows, and what is left over at its end, is transposed from [rows][bytes] to
+// [bytes][rows]. In place; `undo` transposes back. offsets: (n_lists + 1).
+void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int64_t n_lists, bool undo);
+
+// `scan_lists` over interleaved codes. Unless the call allows rough scores, they are those of PqCodes::scorer, bit for
+// bit; rough ones are values of sums of 7-bit table entries. Lists are read once for all queries that probe them.
+void scan_interleaved(const PqCodes& codes, const InvertedLists& lists, const ScanCall& call, const HitArrays& out);
+
+}  // namespace cluscomp

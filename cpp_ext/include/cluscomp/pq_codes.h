@@ -1,0 +1,31 @@
+// Rows as product codes: the numbers of their codewords, packed as pq.h says.
+#pragma once
+
+#include "cluscomp/codes.h"
+#include "cluscomp/pq.h"
+
+namespace cluscomp {
+
+class PqCodes : public Codes {
+ public:
+  // codes: (n, code_size). interleaved: 4-bit codes that went through interleave_codes; they can only be scanned.
+  PqCodes(const PqCodebook& book, const uint8_t* codes, int64_t n, bool interleaved)
+      : Codes(n, book.d()), book_(book), codes_(codes), interleaved_(interleaved) {}
+
+  const PqCodebook& book() const { return book_; }
+  const uint8_t* row(int64_t i) const { return codes_ + i * book_.code_size(); }
+
+  bool takes_residuals() const override { return true; }
+  bool by_row() const override { return !interleaved_; }
+  // Asymmetric distances (Jegou et al. 2011): look-up tables summed over the codes of a row.
+  std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;
+  void decode(int64_t first, int64_t n, float* out) const override { book_.decode(row(first), n, out); }
+  void scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const override;
+
+ private:
+  const PqCodebook& book_;
+  const uint8_t* codes_;
+  bool interleaved_;
+};
+
+}  // namespace cluscomp
