@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from markdown_pages import anchors, commands, links, page_files, page_script, span_commands
+from markdown_pages import anchors, commands, links, page_files, page_script, python_blocks, span_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = page_files(ROOT) if (ROOT / "pyproject.toml").is_file() else []
@@ -117,6 +119,32 @@ def test_wrong_commands_are_seen(words, found):
     assert fault(words.split()) == found
 
 
+@every_page
+def test_python_examples_name_what_exists(page):
+    missing = [name for block in python_blocks(read(page)) for name in missing_names(ast.parse(block))]
+    assert not missing
+
+
+def missing_names(tree: ast.Module) -> list[str]:
+    """Names imported from cluscomp, or used as cc.NAME, that are not there."""
+    used = [("cluscomp", node.attr) for node in ast.walk(tree) if is_of_cc(node)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cluscomp":
+            used += [(node.module, alias.name) for alias in node.names]
+    return [f"{module}.{name}" for module, name in used if not is_there(module, name)]
+
+
+def is_of_cc(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cc"
+
+
+def is_there(module: str, name: str) -> bool:
+    try:
+        return hasattr(importlib.import_module(module), name)
+    except ImportError as exc:  # an optional package that is not installed
+        return not (exc.name or "cluscomp").startswith("cluscomp")
+
+
 @pytest.mark.parametrize(
     "page", [p for p in GUIDES if page_script(read(p))], ids=lambda page: page.relative_to(ROOT).as_posix()
 )
@@ -139,3 +167,8 @@ def test_the_changelog_begins_with_the_version_at_work(repository):
     assert version == release
     assert (state == "unreleased") == bool(rest), "a version at work ends in .dev0, a released one has a date"
     assert rest or re.fullmatch(r"\d{4}-\d\d-\d\d", state)
+
+
+def test_names_that_do_not_exist_are_seen():
+    block = "import cluscomp as cc\ncc.KMeans(cc.nosuch)\nfrom cluscomp.eval import evaluate, neither\n"
+    assert sorted(missing_names(ast.parse(block))) == ["cluscomp.eval.neither", "cluscomp.nosuch"]

@@ -81,6 +81,11 @@ def python_examples(text: str) -> list[str]:
     return [block for language, block in TESTED.findall(text) if language == "python"]
 
 
+def python_blocks(text: str) -> list[str]:
+    """All fenced Python blocks, tested or not."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 def page_script(text: str) -> str:
     """All tested blocks of a page, one after the other, as one Python script; shell blocks call the shell."""
     blocks = TESTED.findall(text)
