@@ -43,6 +43,7 @@ cut_merges = _core.cut_merges
 linkage_matrix = _core.linkage_matrix
 maxsim = _core.maxsim
 Documents = _core.Documents
+SupportSample = _core.SupportSample
 
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: enough to keep all threads busy."""

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.bench import pool_support
 from cluscomp.bench.harness import OURS, Case, Measured, Verdict
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering.ward import ward_merges
 
-RIVALS = ("scipy",)
+RIVALS = ("scipy", "numpy")
 TOKENS = 240  # of a document: the average of SciFact, cut off at 256
 KEPT = 16
 LOSS_TIE = 1e-6
@@ -23,9 +24,9 @@ LOSS_TIE = 1e-6
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """2000 documents; --n 1243920 takes 5183, as many as SciFact has."""
+    """2000 documents; --n 1243920 takes 5183, as many as SciFact has. Then support pooling of fewer."""
     documents = max(1, settings.rows(480_000, 4_800) // TOKENS)
-    return [Plan(_name(documents), partial(_run, documents))]
+    return [Plan(_name(documents), partial(_run, documents)), *pool_support.plans(settings)]
 
 
 def _name(documents: int) -> str:

@@ -1,7 +1,7 @@
 """Token pooling: fewer vectors a document, each the mean of a group of its token vectors.
 
 Source: Clavie, Chaffin and Adams, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance
-Impact via Token Pooling", arXiv 2409.14683 (2024).
+Impact via Token Pooling", arXiv 2409.14683 (2024). Fitting the means to the support function: support.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from cluscomp.clustering.ward import LINKAGE_INPUTS, LinkageInput, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
 from cluscomp.multivector.grouping import clustered_groups, sequential_groups
-from cluscomp.multivector.ragged import Ragged, as_ragged
+from cluscomp.multivector.ragged import Ragged, as_ragged, offsets_of
+from cluscomp.multivector.support import SupportFit, fit_support, pack_sample
 from cluscomp.vocabulary import POOL_METHODS, PoolMethod
+
+SUPPORT: Literal["support"] = "support"
+"""The method that fits the means of Ward's groups (support.py)."""
 
 _MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
 
@@ -38,6 +42,7 @@ def pool_tokens(
     total_vectors: int | None = None,
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
+    sample: Any = None,
     seed: int = 0,
     return_labels: Literal[False] = False,
     progress: Progress | None = None,
@@ -57,6 +62,7 @@ def pool_tokens(
     total_vectors: int | None = None,
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
+    sample: Any = None,
     seed: int = 0,
     return_labels: Literal[True],
     progress: Progress | None = None,
@@ -75,6 +81,7 @@ def pool_tokens(
     total_vectors: int | None = None,
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
+    sample: Any = None,
     seed: int = 0,
     return_labels: bool = False,
     progress: Progress | None = None,
@@ -89,10 +96,14 @@ def pool_tokens(
     max_vectors = kept by a document at most, protected ones included; height = Ward distance up to which
     vectors are merged; total_vectors = kept by all documents together, spent where merging would lose most
     (the sum of squared distances to the means); total_bytes = the same in bytes, with bytes_per_vector bytes
-    for a vector (4 d unless given). The last three need method "ward".
+    for a vector (4 d unless given). The last three need method "ward" or "support".
 
     method: how to group. "ward" (agglomerative), "kmeans", "kmedoids" (FasterPAM), or "sequential" (runs of
-    neighbours as equal in length as possible).
+    neighbours as equal in length as possible). "support" starts from the means of Ward's groups and fits them
+    to the largest inner products of the document's tokens with `sample`, (n, d) token vectors of the whole
+    collection, the same for all documents: `cluscomp.multivector.support_sample` draws one, and
+    `support_errors` says how close a pooling comes. Its results keep the lengths that the fit gives them;
+    documents that keep all their vectors and protected vectors are not fitted.
     linkage_input: what Ward works on. "euclidean" is Ward's criterion. "cosine_condensed" hands 1 - cosine to
     it as if it were a distance, as sentence-transformers and PyLate do, and "cosine_square" takes the rows of
     the square matrix of 1 - cosine for points, as stanford-futuredata/ColBERT does; the three give different
@@ -106,19 +117,23 @@ def pool_tokens(
     duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of their
     first tokens. With return_labels also labels (N,) int64: the row of `pooled` that each token went to.
     Raises DimensionError, DTypeError, NonFiniteError, UsageError (no budget or two, unknown names, a total
-    that is below one vector a document: InfeasibleError).
+    that is below one vector a document: InfeasibleError), InputError (support: a vector longer than 1e14).
     """
     ragged = as_ragged(vectors, lengths)
     total = _total(total_vectors, total_bytes, bytes_per_vector, ragged.dim)
     budget = Budget(factor, max_vectors, height, total)
-    grouping = checks.one_of("method", method, POOL_METHODS)
+    known = checks.one_of("method", method, (*POOL_METHODS, SUPPORT))
+    grouping: PoolMethod = "ward" if known == SUPPORT else known
     linkage = checks.one_of("linkage_input", linkage_input, LINKAGE_INPUTS)
     if budget.needs_merges and grouping != "ward":
-        raise UsageError(f"a budget by height or in total needs method 'ward', not {method!r}")
+        raise UsageError(f"a budget by height or in total needs method 'ward' or 'support', not {method!r}")
     protected = checks.integer("protected", protected, 0)
-    ticker = Ticker(progress, 2 * len(ragged))
+    packed = _packed(sample, method, ragged.dim)
+    ticker = Ticker(progress, (2 if packed is None else 3) * len(ragged))
     labels, kept = _group(ragged, budget, grouping, linkage, protected, seed, ticker)
     pooled = _means(ragged, labels, kept, renormalize, ticker)
+    if packed is not None:
+        pooled = _fitted(ragged, pooled, kept, protected, packed, ticker)
     ticker.finish()
     return (pooled, kept, labels) if return_labels else (pooled, kept)
 
@@ -135,6 +150,20 @@ def _total(
         raise UsageError("total_vectors and total_bytes are both given; pass one of them")
     size = 4 * dim if bytes_per_vector is None else bytes_per_vector
     return int(checks.number("total_bytes", total_bytes) // checks.number("bytes_per_vector", size, above=0))
+
+
+def _packed(sample: Any, method: str, dim: int) -> native.SupportSample | None:
+    """The sample that support pooling needs, None for the other methods."""
+    if method != SUPPORT:
+        if sample is not None:
+            raise UsageError(f"sample belongs to method 'support', but method is {method!r}")
+        return None
+    if sample is None:
+        raise UsageError(
+            "method 'support' needs sample, token vectors of the whole collection; draw them by "
+            "cluscomp.multivector.support_sample(vectors, lengths)"
+        )
+    return pack_sample(sample, dim)
 
 
 def _group(
@@ -172,6 +201,20 @@ def _rows_of(ragged: Ragged, within: np.ndarray, alone: np.ndarray, kept: np.nda
     local = np.where(within < 0, position, within + np.repeat(alone, lengths))
     labels: np.ndarray = local + np.repeat(np.cumsum(kept) - kept, lengths)
     return labels
+
+
+def _fitted(
+    ragged: Ragged,
+    means: np.ndarray,
+    kept: np.ndarray,
+    protected: int,
+    sample: native.SupportSample,
+    ticker: Ticker,
+) -> np.ndarray:
+    """The means (N', d) fitted to the support functions; what a document keeps whole stays."""
+    fixed = np.where(kept == ragged.lengths, kept, np.minimum(kept, protected))
+    start = Ragged(means, offsets_of(kept, means.shape[0]))
+    return fit_support(ragged, start, fixed, sample, SupportFit(), ticker.advance)
 
 
 def _means(

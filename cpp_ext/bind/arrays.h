@@ -85,5 +85,6 @@ void bind_transport(nb::module_& module);
 void bind_ward(nb::module_& module);
 void bind_maxsim(nb::module_& module);
 void bind_documents(nb::module_& module);
+void bind_support(nb::module_& module);
 
 }  // namespace cluscomp::bind

@@ -51,4 +51,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_ward(m);
   cluscomp::bind::bind_maxsim(m);
   cluscomp::bind::bind_documents(m);
+  cluscomp::bind::bind_support(m);
 }

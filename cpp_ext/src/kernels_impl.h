@@ -16,6 +16,7 @@
 #include "pq_tables_impl.h"
 #include "score_aware_impl.h"
 #include "sparse_impl.h"
+#include "support_impl.h"
 #include "transport_impl.h"
 #include "ward_impl.h"
 
@@ -387,6 +388,7 @@ struct Impl {
         .transport = TransportImpl<V>::table(),
         .ward = WardImpl<V>::table(),
         .documents = DocumentsImpl::table(),
+        .support = SupportImpl<V>::table(),
     };
   }
 };

@@ -13,6 +13,7 @@
 #include "cluscomp/maxsim.h"
 #include "cluscomp/pq.h"
 #include "cluscomp/prescreen.h"
+#include "cluscomp/support.h"
 #include "cluscomp/transport.h"
 #include "cluscomp/ward.h"
 
@@ -110,6 +111,20 @@ void compare_tokens(const RowsView& x, const RowsView& queries, Results& out) {
   maxsim(queries, query_offsets, 1, x, offsets, 2, out.scores.data() + out.scores.size() - 2);
 }
 
+// Support pooling of two documents from their first rows, with other rows as the sample.
+void compare_support(const RowsView& x, const RowsView& sample, Results& out) {
+  const SupportSample packed(sample);
+  const int64_t offsets[] = {0, x.n / 3, x.n}, starts[] = {0, 3, 20}, fixed[] = {1, 0};
+  std::vector<float> values(static_cast<size_t>(2 * sample.n)), vectors(static_cast<size_t>(20 * x.d));
+  std::vector<double> objectives(4);
+  packed.values({x, offsets, 2}, values.data());
+  const RowsView start{x.data, x.type, 20, x.d, x.d};
+  packed.fit({start, starts, 2}, fixed, values.data(), {2.0, 2, 6}, vectors.data(), objectives.data());
+  out.sums.insert(out.sums.end(), values.begin(), values.end());
+  out.sums.insert(out.sums.end(), vectors.begin(), vectors.end());
+  out.doubles.insert(out.doubles.end(), objectives.begin(), objectives.end());
+}
+
 // The rows as documents of three vectors in lists: the best of some candidates, whose vectors are scaled to length 1.
 void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
   std::vector<int64_t> offsets;
@@ -189,6 +204,7 @@ Results run(int64_t d, int64_t k) {
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
   compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);
+  compare_support({x.data(), RowType::f32, n, d, d}, rows, out);
   for (Metric metric : {Metric::l2, Metric::ip}) {
     const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);
     std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0), weight(stable),

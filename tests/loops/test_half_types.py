@@ -50,6 +50,7 @@ OPERATIONS = {
     "hierarchical": "|cc.HierarchicalKMeans((20, 4), n_iter=1, init='random').fit(x)",
     "sinkhorn_points": "|cc.sinkhorn_points(x, few[:8], epsilon=50.0, n_iter=2)",
     "pool": "|cc.pool_tokens(x, np.full(n // 100, 100), factor=20, method='sequential')",
+    "pool_support": "|cc.pool_tokens(x, np.full(n // 100, 100), factor=20, method='support', sample=few)",
     "maxsim": "|cc.maxsim(few, [300], x, np.full(n // 100, 100))",
     "fde": "|cc.fde_encode(x, np.full(n // 400, 400), side='document', k_sim=2, repetitions=2)",
     "pca": "from cluscomp.quantization import train_pca|train_pca(x, 8).apply(x)",

@@ -35,6 +35,7 @@ ONE_CALL = {
     "sinkhorn": "t = native.Transport(rows(300000, 256), rows(60000, 256), 'l2'); s = np.zeros(300000)"
     "|t.column_max(0, 300000, 1.0, np.zeros(60000), s, s, np.zeros(60000))",
     "maxsim": "x = rows(300000, 256); o = np.array([0, 300000])|native.maxsim(x, o, x, o)",
+    "support": "x = rows(200000, 256); s = native.SupportSample(rows(60000, 256))|s.values(x, np.array([0, 200000]))",
     "medoids": "x = rows(20000, 4096, np.float16); out = np.empty((20000, 20000), np.float32)"
     "|native.squared_distances(x, 0, 20000, out)",
     "scan": "x, q = rows(400000, 256), rows(20000, 256)"

@@ -10,6 +10,7 @@ import pytest
 
 import cluscomp as cc
 from cluscomp.clustering.kmeans import train_kmeans
+from cluscomp.multivector import support_errors
 from cluscomp.quantization import ScalarQuantizer8, random_rotation, train_opq, train_pca
 
 X = np.random.default_rng(2).standard_normal((1200, 16)).astype(np.float32)
@@ -38,6 +39,10 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "sinkhorn_points": lambda p: cc.sinkhorn_points(X, X[:5], epsilon=5.0, n_iter=9, progress=p),
     "pool_tokens": lambda p: cc.pool_tokens(X, LENGTHS, factor=4, progress=p),
     "pool_tokens, k-means": lambda p: cc.pool_tokens(X, LENGTHS, factor=4, method="kmeans", progress=p),
+    "pool_tokens, support": lambda p: cc.pool_tokens(
+        X, LENGTHS, factor=4, method="support", sample=X[:90], progress=p
+    ),
+    "support_errors": lambda p: support_errors(X, LENGTHS, X, LENGTHS, sample=X[:90], progress=p),
     "maxsim": lambda p: cc.maxsim(X[:9], [9], X, LENGTHS, progress=p),
     "fde_encode": lambda p: cc.fde_encode(X, LENGTHS, side="document", k_sim=2, repetitions=2, progress=p),
     "train_pca": lambda p: train_pca(X, 3, progress=p),

@@ -11,6 +11,7 @@ import pytest
 import cluscomp as cc
 from cluscomp import native
 from cluscomp.clustering import blocks
+from cluscomp.multivector import support
 
 N, D = 3000, 24
 RNG = np.random.default_rng(11)
@@ -84,6 +85,7 @@ OPERATIONS: dict[str, Callable[[], list[np.ndarray]]] = {
     ),
     "pool": lambda: [*cc.pool_tokens(X, LENGTHS, factor=4)],
     "pool by k-means": lambda: [*cc.pool_tokens(X, LENGTHS, factor=4, method="kmeans")],
+    "pool by support": lambda: [*cc.pool_tokens(X, LENGTHS, factor=4, method="support", sample=X[::9])],
     "maxsim": lambda: [cc.maxsim(X[:90], [30, 30, 30], X, LENGTHS)],
     "fde": lambda: [cc.fde_encode(X, LENGTHS, side="document", k_sim=3, repetitions=2, projection_dim=8)],
     "PQ": product,
@@ -110,6 +112,7 @@ def setting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, thr
     if rows is not None:
         monkeypatch.setattr(blocks, "_MIN_ROWS", 1)
         monkeypatch.setattr(blocks, "_MAX_ROWS", rows)
+        monkeypatch.setattr(support, "_VALUES_PER_BLOCK", 30 * rows)
     yield
 
 

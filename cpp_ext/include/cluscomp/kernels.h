@@ -10,6 +10,7 @@
 
 #include "cluscomp/documents_kernels.h"
 #include "cluscomp/rows.h"
+#include "cluscomp/support_kernels.h"
 #include "cluscomp/transport_kernels.h"
 #include "cluscomp/ward_kernels.h"
 
@@ -135,6 +136,7 @@ struct Kernels {
   TransportKernels transport;
   WardKernels ward;
   DocumentKernels documents;
+  SupportKernels support;
 };
 
 extern const Kernels kernels_scalar;
