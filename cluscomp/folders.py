@@ -36,8 +36,7 @@ def check_target(target: Path, if_exists: str, what: str, is_ours: Callable[[Pat
         return
     if if_exists == "fail":
         raise OutputExistsError(
-            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
-            "if_exists='replace')"
+            f"{target} exists already; choose another path, or replace it with if_exists='replace'"
         )
     if not is_ours(target):
         raise OutputExistsError(

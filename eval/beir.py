@@ -33,7 +33,9 @@ def load_beir(
     folder = dataset_folder(folder)
     qrels = read_qrels(split_file(folder, split))
     queries = _judged_queries(folder, qrels, split)
-    corpus = {doc.id: {"title": doc.title, "text": doc.text} for doc in iter_corpus(folder, empty="keep")}
+    corpus = {
+        doc.id: {"title": doc.title, "text": doc.text} for doc in iter_corpus(folder, empty_documents="keep")
+    }
     return corpus, queries, qrels
 
 

@@ -43,8 +43,10 @@ def precision(ranked: Levels, judged: Levels, k: int | None = None) -> float:
 
 
 def average_precision(ranked: Levels, judged: Levels, k: int | None = None) -> float:
-    """Sum of the precisions at each relevant result among the first k, over all relevant ones (map_cut, "
-    "map)."""
+    """Sum of the precisions at each relevant result among the first k, over all relevant ones.
+
+    trec_eval: map_cut; map without k.
+    """
     total = _relevant(judged)
     if not total:
         return 0.0
@@ -53,8 +55,10 @@ def average_precision(ranked: Levels, judged: Levels, k: int | None = None) -> f
 
 
 def reciprocal_rank(ranked: Levels, judged: Levels, k: int | None = None) -> float:
-    """1 / rank of the first relevant document, 0 when that is beyond k (trec_eval: recip_rank; MS "
-    "MARCO: k = 10)."""
+    """1 / rank of the first relevant document, 0 when that is beyond k.
+
+    trec_eval: recip_rank. MS MARCO: k = 10.
+    """
     return next((1.0 / rank for rank, level in enumerate(ranked[:k], 1) if level > 0), 0.0)
 
 

@@ -32,8 +32,7 @@ _NEED_CUTOFF = ("p", "success")
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as it was asked for: its `name` as written, its formula's key, and the cutoff (None: no "
-    "cutoff)."""
+    """A metric as it was requested: its name as written, the key of its formula, and the cutoff or None."""
 
     name: str
     formula: str

@@ -87,8 +87,7 @@ def _token(value: str, what: str, of: str) -> str:
         fault = "holds white space" if value else "is empty"
         raise InputError(
             f"the {what} {value!r}{of} {fault}, which a TREC run file cannot express; rename it, or "
-            "evaluate the "
-            "results without a run file"
+            "evaluate the results without a run file"
         )
     return value
 
@@ -114,8 +113,7 @@ def _parse(cells: list[bytes], path: Path, number: int) -> tuple[str, str, float
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A sibling file that takes the place of `path` when the block ends well, and vanishes when it does "
-    "not."""
+    """A sibling file that replaces `path` when the block ends well, and vanishes when it does not."""
     if not path.parent.is_dir():
         raise MissingInputError(
             f"the folder {path.parent} does not exist; make it before writing {path.name}"

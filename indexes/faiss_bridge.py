@@ -53,8 +53,7 @@ def to_faiss(index: StoredIndex[Any], *, text_ids: str = "fail") -> Any:
     if index.id_kind == TEXT and text_ids == "fail":
         raise UsageError(
             "faiss ids are integers, but this index has text ids; pass text_ids='rows' to get row numbers, "
-            "and look "
-            "them up with index.ids[row]"
+            "and look them up with index.ids[row]"
         )
     index.pipeline.require_trained()
     if not len(index):

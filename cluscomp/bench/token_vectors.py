@@ -95,7 +95,7 @@ def _shorten(path: Path, rows: int) -> None:
 def _token_rows(collection: Path) -> Iterator[np.ndarray]:
     """Unit token vectors (tokens, 384) float32 of one document after the other."""
     model = _load_model()
-    texts = (document.content for document in iter_corpus(collection, empty="skip"))
+    texts = (document.content for document in iter_corpus(collection, empty_documents="skip"))
     while block := list(islice(texts, _TEXTS_AT_ONCE)):
         outputs: list[Any] = model.encode(
             block, output_value="token_embeddings", batch_size=8, show_progress_bar=False

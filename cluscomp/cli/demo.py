@@ -110,7 +110,7 @@ def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgres
             progress=lambda stage, done, total, key=key: progress(f"{key}: {stage}", done, total),  # type: ignore[misc]
         )
         rows.append(_evaluated(report, queries, qrels))
-    texts = {document.id: document for document in iter_corpus(collection, empty="skip")}
+    texts = {document.id: document for document in iter_corpus(collection, empty_documents="skip")}
     hits = [_hits(target, encoder, text, texts) for text in QUERIES]
     return {
         "documents": report.n,

@@ -8,13 +8,15 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from cluscomp import errors
 from cluscomp.cli.output import note
@@ -45,17 +47,17 @@ def exits_by_contract(function: Function) -> Function:
                 _discard_stdout()
                 raise typer.Exit(BROKEN_PIPE) from None
             except Exception as exc:
-                raise typer.Exit(_report(exc, verbose)) from exc
+                raise typer.Exit(_report(exc, verbose, function)) from exc
 
     return wrapper  # type: ignore[return-value]
 
 
-def _report(exc: Exception, verbose: bool) -> int:
+def _report(exc: Exception, verbose: bool, command: Function) -> int:
     """Say on stderr what went wrong and return the exit code."""
     if verbose:
         traceback.print_exception(type(exc), exc, exc.__traceback__, file=sys.stderr)
     if isinstance(exc, errors.CluscompError):
-        note(f"error: {exc}")
+        note(f"error: {with_flags(str(exc), command)}")
         return exc.exit_code
     if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
         note(f"error: the disk is full ({exc}); free some room or write elsewhere. Nothing was published")
@@ -68,6 +70,31 @@ def _report(exc: Exception, verbose: bool) -> int:
     hint = "" if verbose else "; run again with -v for the traceback"
     note(f"error: internal: {type(exc).__name__}: {exc}{hint}")
     return 1
+
+
+def with_flags(message: str, command: Callable[..., Any]) -> str:
+    """A message that names arguments of Python, with those that are flags of the command as flags.
+
+    "if_exists='replace'" becomes "--if-exists replace", and "max_memory" becomes "--max-memory". Words that
+    may also be plain English, such as "seed", are only replaced where a value or "=" follows.
+    """
+    hints = get_type_hints(command, include_extras=True).values()
+    options = [info for hint in hints for info in get_args(hint)[1:] if isinstance(info, OptionInfo)]
+    for option in options:
+        for name in (option.default, *(option.param_decls or ())):  # typer takes the first name for a default
+            if str(name).startswith("--"):
+                message = _flag_for_argument(message, str(name).partition("/")[0])
+    return message
+
+
+def _flag_for_argument(message: str, flag: str) -> str:
+    name = flag[2:].replace("-", "_")
+    message = re.sub(rf"(?<![\w.-]){name}='([^']*)'", rf"{flag} \1", message)
+    message = re.sub(rf"(?<![\w.-]){name}=True\b", flag, message)
+    message = re.sub(rf"(?<![\w.-]){name}=(?=[\s,;)]|$)", flag, message)
+    if "_" in name:
+        message = re.sub(rf"(?<![\w./'\"-]){name}(?![\w./'\"=(-])", flag, message)
+    return message
 
 
 def _resume_hint(kwargs: dict[str, Any]) -> str:

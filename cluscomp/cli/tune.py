@@ -191,7 +191,7 @@ def _encoded_corpus(corpus: Path, model: Any, progress: StageProgress) -> Inputs
     from cluscomp.encoders import encode_cached
     from cluscomp.inputs.corpus import iter_corpus
 
-    documents = [(document.id, document.content) for document in iter_corpus(corpus, empty="keep")]
+    documents = [(document.id, document.content) for document in iter_corpus(corpus, empty_documents="keep")]
     vectors = encode_cached(
         model,
         [text for _, text in documents],

@@ -16,8 +16,7 @@ from cluscomp.vocabulary import EMPTY_DOCUMENTS, EmptyDocuments
 
 
 class Document(NamedTuple):
-    """One document. `content`, the text that is encoded, is title and text joined by a space, as BEIR "
-    "does."""
+    """One document. `content`, the text that is encoded, joins title and text by a space, as BEIR does."""
 
     id: str
     title: str
@@ -36,18 +35,18 @@ class CorpusSize(NamedTuple):
     bytes: int
 
 
-def iter_corpus(path: str | Path, *, empty: EmptyDocuments = "fail") -> Iterator[Document]:
+def iter_corpus(path: str | Path, *, empty_documents: EmptyDocuments = "fail") -> Iterator[Document]:
     """Stream the documents of `path` in file order.
 
     path: a folder of BEIR (its corpus.jsonl) or MS MARCO (its collection.tsv), or a .jsonl, .tsv, .txt (each
     also .gz) or .parquet file; see `records.iter_records` for the layouts.
-    empty: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
+    empty_documents: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
 
     Memory: one line, and 12 to 24 bytes a document to find repeated ids.
     Raises MissingInputError, MalformedFileError, DuplicateIdError, EmptyInputError (no document at all, or
     an empty one under "fail"), all naming file and line; UsageError for an unknown format or policy.
     """
-    policy = checks.one_of("empty", empty, EMPTY_DOCUMENTS)
+    policy = checks.one_of("empty_documents", empty_documents, EMPTY_DOCUMENTS)
     return _iter_documents(corpus_file(path), policy)
 
 
@@ -77,8 +76,10 @@ def file_of_folder(path: str | Path, *names: str) -> Path:
 
 
 def corpus_size(path: str | Path) -> CorpusSize:
-    """Count documents (empty ones included) and bytes without parsing; reads the file once, Parquet "
-    "only its footer."""
+    """Count documents, empty ones included, and bytes, without parsing.
+
+    The file is read once; of Parquet only its footer is.
+    """
     file = corpus_file(path)
     kind = record_format(file)
     if kind == "parquet":
@@ -112,16 +113,16 @@ def unique_records(file: Path, fields: Fields) -> Iterator[Record]:
         yield record
 
 
-def _iter_documents(file: Path, empty: EmptyDocuments) -> Iterator[Document]:
+def _iter_documents(file: Path, empty_documents: EmptyDocuments) -> Iterator[Document]:
     count = 0
     for line, doc_id, title, text in unique_records(file, DOCUMENT_FIELDS):
         count += 1
-        if empty != "keep" and not text.strip() and not title.strip():
-            if empty == "skip":
+        if empty_documents != "keep" and not text.strip() and not title.strip():
+            if empty_documents == "skip":
                 continue
             raise EmptyInputError(
-                f"{file}:{line}: document {doc_id!r} has neither title nor text; remove it, or skip or keep "
-                "empty documents (--empty-documents skip|keep; in Python empty='skip' or 'keep')"
+                f"{file}:{line}: document {doc_id!r} has neither title nor text; remove it, or pass "
+                "empty_documents='skip' or empty_documents='keep'"
             )
         yield Document(doc_id, title, text)
     if count == 0:

@@ -113,8 +113,7 @@ def iter_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """As `iter_raw_lines`, decoded as UTF-8. Raises MalformedFileError naming line and byte of other "
-    "encodings."""
+    """As `iter_raw_lines`, decoded as UTF-8. MalformedFileError names line and byte of other encodings."""
     for number, raw in iter_raw_lines(path):
         try:
             yield number, raw.decode("utf-8")
@@ -126,8 +125,7 @@ def iter_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def fingerprint(path: str | Path) -> str:
-    """128-bit BLAKE2b hash of the bytes of a file, in hex; tells whether an input changed between two "
-    "runs."""
+    """128-bit BLAKE2b hash of the bytes of a file, in hex: whether an input changed between two runs."""
     digest = hashlib.blake2b(digest_size=16)
     with require_file(path).open("rb") as handle:
         while block := handle.read(1 << 20):

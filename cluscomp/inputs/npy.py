@@ -70,8 +70,7 @@ def open_npz_arrays(path: Path) -> tuple[RowFile, dict[str, np.ndarray]]:
 
 
 def load_id_array(path: Path) -> np.ndarray:
-    """One-dimensional array of ids from a .npy file. Raises MalformedFileError, DTypeError, "
-    "DimensionError."""
+    """Array (n,) of ids from a .npy file. Raises MalformedFileError, DTypeError, DimensionError."""
     with path.open("rb") as stream:
         return _load_ids(stream, path)
 

@@ -38,7 +38,7 @@ def open_ragged(
     if lengths is None:
         raise UsageError(
             f"{path} holds token vectors of documents, but nothing says how many each document has; pass "
-            "--lengths FILE.npy (of queries: --query-lengths), or name an array of the .npz file 'lengths'"
+            "lengths (of queries: query_lengths), or name an array of the .npz file 'lengths'"
         )
     if ids_path is not None:
         return vectors, lengths, read_ids(ids_path, lengths.shape[0])

@@ -151,8 +151,10 @@ def _convert(rows: np.ndarray, stored: np.dtype[Any]) -> np.ndarray:
 
 
 def _read_full(stream: BinaryIO, buffer: memoryview) -> int:
-    """Fill `buffer`; one raw read ends at 2 GiB on Linux. Returns the bytes read, fewer only at the end "
-    "of file."""
+    """Fill `buffer`; one raw read ends at 2 GiB on Linux.
+
+    Returns the bytes read: fewer only at the end of the file.
+    """
     done = 0
     while done < len(buffer):
         got = stream.readinto(buffer[done:])  # type: ignore[attr-defined]  # absent from typing.BinaryIO

@@ -26,8 +26,10 @@ _MAX_DIM = 1 << 20  # a larger one means that the first bytes are no header
 
 
 def open_vecs(path: Path) -> RowFile:
-    """Vectors of an .fvecs or .bvecs file. Raises MalformedFileError, EmptyInputError; DimensionError "
-    "on reading."""
+    """Vectors of an .fvecs or .bvecs file.
+
+    Raises MalformedFileError and EmptyInputError; reading raises DimensionError.
+    """
     stored = VECS_DTYPES[path.suffix.lower()]
     size = path.stat().st_size
     if size == 0:

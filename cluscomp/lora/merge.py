@@ -143,7 +143,7 @@ def _shared_config(adapters: list[Adapter], base_model: str | None) -> dict[str,
             raise InputError(
                 f"the adapters belong to different base models: {_model(*mine)} ({first.path}) and "
                 f"{_model(*theirs)} ({other.path}); if these are one model under two names, say which "
-                "(--base-model NAME, in Python base_model='NAME')"
+                "(base_model='NAME')"
             )
         if other.fan_in_fan_out != first.fan_in_fan_out:
             raise InputError(

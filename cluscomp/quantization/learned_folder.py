@@ -32,7 +32,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """codec.json of a codec folder, checked field by field; raises what `LearnedCodec.load` does."""
     if not folder.is_dir():
         fault = "is a file" if folder.exists() else "does not exist"
-        raise MissingInputError(f"codec folder {folder} {fault}; pass the --output of cluscomp train repconc")
+        raise MissingInputError(f"codec folder {folder} {fault}; pass the output of cluscomp train repconc")
     path = folder / SETTINGS_NAME
     if not path.is_file():
         raise MissingInputError(

@@ -37,15 +37,14 @@ def prepare(target: Path, if_exists: str) -> None:
     taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
     if taken and if_exists != "replace":
         raise OutputExistsError(
-            f"{target} exists already; choose another path, or replace it (--if-exists replace, in Python "
-            "if_exists='replace')"
+            f"{target} exists already; choose another path, or replace it with if_exists='replace'"
         )
     if taken and not (target / REPORT_NAME).is_file():
         raise OutputExistsError(f"{target} was not made by training and is not replaced; choose another path")
     if state.exists() and if_exists == "fail":
         raise OutputExistsError(
-            f"there is an unfinished training run of {target}; go on with it (--if-exists resume) or begin "
-            "anew (--if-exists replace)"
+            f"there is an unfinished training run of {target}; go on with it (if_exists='resume') or begin "
+            "anew (if_exists='replace')"
         )
     if if_exists == "replace":
         shutil.rmtree(state, ignore_errors=True)
@@ -75,7 +74,7 @@ class RunState:
         if changed:
             raise UsageError(
                 f"the unfinished run of {target} had other settings ({'; '.join(changed)}); repeat them, or "
-                "begin anew with --if-exists replace"
+                "begin anew with if_exists='replace'"
             )
 
     def save(self, name: str, arrays: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def load_training_set(source: Any, *, split: str = "train", pseudo_queries: str 
         have = f" (it has: {', '.join(available_splits(source)) or 'none'})" if _is_folder(source) else ""
         raise EmptyInputError(
             f"{source} has no queries with positives in split {split!r}{have}; name another split, or let "
-            "titles stand for queries (--pseudo-queries auto)"
+            "titles stand for queries (pseudo_queries='auto')"
         )
     return found
 
@@ -92,7 +92,7 @@ def with_pseudo_queries(found: TrainingSet) -> TrainingSet:
 def _from_beir(folder: Path, split: str) -> TrainingSet:
     """The documents of the folder and, where the split exists, its queries with their relevant documents."""
     if split not in available_splits(folder):
-        documents = list(iter_corpus(folder, empty="keep"))
+        documents = list(iter_corpus(folder, empty_documents="keep"))
         contents = [document.content for document in documents]
         return TrainingSet(contents, [document.text.strip() for document in documents], [], [], [])
     corpus, texts, qrels = load_beir(folder, split)

@@ -65,7 +65,7 @@ def _encoded(
     name = str(spec.encoder)
     if (name, spec.kind) not in encoders:
         encoders[name, spec.kind] = load_encoder(name, spec.kind)
-    documents = [(doc.id, doc.content) for doc in iter_corpus(folder, empty="keep")]
+    documents = [(doc.id, doc.content) for doc in iter_corpus(folder, empty_documents="keep")]
     texts = {query.id: query.text for query in iter_queries(folder, spec.split) if query.id in qrels}
     _require_queries(spec, qrels, texts.keys())
 

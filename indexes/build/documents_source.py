@@ -56,7 +56,7 @@ def ragged_input(
     if lengths is None:
         raise UsageError(
             "the key begins with a pool, so the vectors are those of documents: say how many each document "
-            "has (--lengths FILE.npy, an array 'lengths' in the .npz file, in Python lengths=)"
+            "has, by lengths= or an array 'lengths' in the .npz file"
         )
     offsets = offsets_of(lengths, vectors.n)
     names = None if ids is None else check_ids(ids, offsets.shape[0] - 1, "ids")

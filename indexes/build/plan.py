@@ -91,11 +91,11 @@ class BuildPlan:
     def remedy(self) -> str:
         """What to change when the plan is not feasible."""
         widest = max(self.stages, key=lambda stage: stage.memory_bytes)
-        smaller = "use fewer --threads or a smaller encoder" if widest.name == "encode" else SMALLER_KEY
+        smaller = "use fewer threads or a smaller encoder" if widest.name == "encode" else SMALLER_KEY
         return (
             f"the stage '{widest.name}' needs {_mb(self.peak_memory)} with the process, but "
-            f"{_mb(self.max_memory)} are allowed; set --max-memory (max_memory=) to {_mb(self.peak_memory)} "
-            f"or more, or {smaller}"
+            f"{_mb(self.max_memory)} are allowed; set max_memory to {_mb(self.peak_memory)} or more, "
+            f"or {smaller}"
         )
 
     def check(self) -> None:

@@ -238,8 +238,8 @@ def _is_finished(target: Path, request: Request, source: VectorInput | TextInput
     if work_path(target).is_dir():
         return False  # a replacement was interrupted; its own record decides
     raise errors.OutputExistsError(
-        f"{target} is a finished index of other settings: {difference}; replace it with --if-exists replace "
-        "(--if-exists replace, in Python if_exists='replace'), or choose another output"
+        f"{target} is a finished index of other settings: {difference}; replace it with if_exists='replace', "
+        "or choose another output"
     )
 
 

@@ -79,8 +79,7 @@ def open_document_input(
     if encoder is not None and encoder.info.kind == "dense":
         raise errors.UsageError(
             f"the key begins with a pool of token vectors, but encoder {encoder.info.name!r} gives one "
-            "vector a text; load it with kind 'tokens', or a multi-vector model with kind 'multivector' "
-            "(--encoder-kind)"
+            "vector a text; load it with kind 'tokens', or a multi-vector model with kind 'multivector'"
         )
     if encoder is not None and not _is_vectors(source):
         if ids is not None or lengths is not None:
@@ -102,7 +101,7 @@ def _text_input(source: Any, encoder: Encoder, empty_documents: str) -> TextInpu
 
         file = corpus_file(source)
         identity = {"kind": "corpus", **_file_identity(file), "empty_documents": empty_documents}
-        return TextInput(lambda: iter_corpus(source, empty=empty_documents), identity, encoder)  # type: ignore[arg-type]
+        return TextInput(lambda: iter_corpus(source, empty_documents=empty_documents), identity, encoder)  # type: ignore[arg-type]
     if not isinstance(source, Iterable):
         raise errors.UsageError(
             f"cannot read documents from a {type(source).__name__}; pass a path or documents"
@@ -111,15 +110,15 @@ def _text_input(source: Any, encoder: Encoder, empty_documents: str) -> TextInpu
     return TextInput(lambda: _check_documents(documents, empty_documents), {"kind": "documents"}, encoder)
 
 
-def _check_documents(documents: Iterable[Any], empty: str) -> Iterator[Document]:
+def _check_documents(documents: Iterable[Any], empty_documents: str) -> Iterator[Document]:
     from cluscomp.inputs.corpus import Document
 
     for position, item in enumerate(documents):
         if isinstance(item, Mapping):
             item = (item.get("id", item.get("_id", "")), item.get("title", ""), item.get("text", ""))
         document = Document(*item)
-        if empty != "keep" and not document.content:
-            if empty == "skip":
+        if empty_documents != "keep" and not document.content:
+            if empty_documents == "skip":
                 continue
             raise errors.EmptyInputError(
                 f"document {document.id!r} (number {position}) has neither title nor text; remove it, "

@@ -52,7 +52,7 @@ class WorkFolder:
         elif if_exists == "resume":
             raise errors.UsageError(
                 f"cannot resume the unfinished build in {self.path}: {difference}; "
-                "repeat it with the settings of then, or start over with --if-exists replace"
+                "repeat it with the settings of then, or start over with if_exists='replace'"
             )
         else:
             self.discarded = True

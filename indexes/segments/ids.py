@@ -245,8 +245,7 @@ def _integers(values: list[Any]) -> np.ndarray:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
             raise DTypeError(
                 f"ids must be all integers or all texts, but id {row} is {value!r} ({type(value).__name__}) "
-                "and the first is "
-                f"{values[0]!r} ({type(values[0]).__name__})"
+                f"and the first is {values[0]!r} ({type(values[0]).__name__})"
             )
         if not -MAX_ID - 1 <= value <= MAX_ID:
             raise InputError(f"id {value} of row {row} does not fit 64 bits")

@@ -128,7 +128,7 @@ class DocumentStore:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise errors.IndexMissingError(f"{path} is missing; build the index with --store-texts")
+            raise errors.IndexMissingError(f"{path} is missing; build the index with store_texts=True")
         self._path = path
         # immutable: no lock files are written, so that an index on a read-only device can be searched
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)

@@ -139,12 +139,12 @@ def test_disk_fills_up_while_writing(invoke, vectors, tmp_path, monkeypatch):
 
 
 def test_internal_error_says_how_to_see_more(invoke, vectors, tmp_path, monkeypatch):
-    import cluscomp.indexes.build.run
+    import cluscomp.indexes.build
 
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cluscomp.indexes.build.run, "build_index", broken)
+    monkeypatch.setattr(cluscomp.indexes.build, "build_index", broken)
     result = invoke("build-index", "--embeddings", vectors, "--index-key", "Flat", "--output", tmp_path / "i")
     assert result.exit_code == 1
     assert "ZeroDivisionError" in result.stderr and "-v" in result.stderr

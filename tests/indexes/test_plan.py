@@ -39,7 +39,7 @@ def test_feasible_plans_respect_the_limit(rows):
 def test_infeasible_names_both_numbers_and_the_remedy(rows, tmp_path):
     plan = plan_build(rows, index_key="SQ8", max_memory=5 * MB)
     assert not plan.feasible
-    with pytest.raises(errors.InfeasibleError, match=r"5M are allowed; set --max-memory .*or choose"):
+    with pytest.raises(errors.InfeasibleError, match=r"5M are allowed; set max_memory to .*or choose"):
         build_index(rows, index_key="SQ8", output=tmp_path / "i", max_memory=5 * MB)
     assert list(tmp_path.iterdir()) == []
 

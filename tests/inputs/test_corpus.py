@@ -96,8 +96,8 @@ def test_txt_counts_lines_from_zero(write):
 
 def test_txt_blank_line_is_an_empty_document_that_keeps_its_number(write):
     path = write("first\n\nthird\n", "notes.txt")
-    assert [doc.id for doc in iter_corpus(path, empty="skip")] == ["0", "2"]
-    assert [doc.id for doc in iter_corpus(path, empty="keep")] == ["0", "1", "2"]
+    assert [doc.id for doc in iter_corpus(path, empty_documents="skip")] == ["0", "2"]
+    assert [doc.id for doc in iter_corpus(path, empty_documents="keep")] == ["0", "1", "2"]
     with pytest.raises(errors.EmptyInputError, match=r"notes\.txt:2: document '1'"):
         list(iter_corpus(path))
 
@@ -226,10 +226,10 @@ def test_empty_document_policies(write):
     path = write(EMPTY)
     with pytest.raises(errors.EmptyInputError, match=r"corpus\.jsonl:2: document 'b' .*skip.*keep"):
         list(iter_corpus(path))
-    assert [doc.id for doc in iter_corpus(path, empty="skip")] == ["a", "c"]
-    assert [doc.id for doc in iter_corpus(path, empty="keep")] == ["a", "b", "c"]
+    assert [doc.id for doc in iter_corpus(path, empty_documents="skip")] == ["a", "c"]
+    assert [doc.id for doc in iter_corpus(path, empty_documents="keep")] == ["a", "b", "c"]
     with pytest.raises(errors.UsageError, match="'drop' is unknown; known are: fail, skip, keep"):
-        iter_corpus(path, empty="drop")
+        iter_corpus(path, empty_documents="drop")
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.tsv", "c.txt"])
@@ -239,7 +239,7 @@ def test_no_documents(write, name):
 
 
 def test_only_empty_documents_skipped_is_an_empty_stream(write):
-    assert list(iter_corpus(write('{"_id": "a", "text": ""}\n'), empty="skip")) == []
+    assert list(iter_corpus(write('{"_id": "a", "text": ""}\n'), empty_documents="skip")) == []
 
 
 def test_errors_of_the_path_come_at_once(tmp_path, write):
@@ -288,7 +288,7 @@ def test_shared_scifact(shared_data):
 def test_shared_cranfield_names_its_empty_document(shared_data):
     with pytest.raises(errors.EmptyInputError, match="document '471'"):
         list(iter_corpus(shared_data / "cranfield"))
-    assert sum(1 for _ in iter_corpus(shared_data / "cranfield", empty="skip")) == 1398
+    assert sum(1 for _ in iter_corpus(shared_data / "cranfield", empty_documents="skip")) == 1398
 
 
 @settings(max_examples=150, deadline=None)
@@ -305,7 +305,7 @@ def test_any_bytes_give_documents_or_a_typed_error(tmp_path_factory, name, data,
     path = tmp_path_factory.mktemp("fuzz") / name
     path.write_bytes(gzip.compress(data) if compress else data)
     try:
-        documents = list(iter_corpus(path, empty="keep"))
+        documents = list(iter_corpus(path, empty_documents="keep"))
     except errors.InputError as exc:
         assert name in str(exc)
     else:

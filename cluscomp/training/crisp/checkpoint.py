@@ -58,7 +58,7 @@ class Checkpoint:
             return step, [float(loss) for loss in state["losses"]]
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as exc:
             raise CorruptIndexError(
-                f"the checkpoint {self.folder} cannot be read ({exc}); start again with --if-exists replace"
+                f"the checkpoint {self.folder} cannot be read ({exc}); start again with if_exists='replace'"
             ) from exc
 
     def remove(self) -> None:
@@ -71,7 +71,7 @@ class Checkpoint:
             parts = [f"{name} {stored.get(name)!r} there, {self.settings[name]!r} here" for name in other]
             raise UsageError(
                 f"the checkpoint {self.folder} has other settings ({'; '.join(parts)}); "
-                "give the same ones, or start again with --if-exists replace"
+                "give the same ones, or start again with if_exists='replace'"
             )
 
 

@@ -144,8 +144,7 @@ def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispRe
         raise OutputExistsError(f"{output} was not made by training and is not replaced; choose another path")
     if if_exists == "fail":
         raise OutputExistsError(
-            f"{output} exists already; choose another path, or replace it (--if-exists replace, in Python "
-            "if_exists='replace')"
+            f"{output} exists already; choose another path, or replace it with if_exists='replace'"
         )
     if if_exists == "replace":
         return None

@@ -130,7 +130,7 @@ def positives_of(
     if not any(rows.size for rows in found):
         raise InputError(
             f"none of the {len(qrels)} judged queries is among the {len(query_ids)} query ids with a "
-            f"relevant document among the {len(ids)} document ids; check --ids, --query-ids and --qrels"
+            f"relevant document among the {len(ids)} document ids; check ids=, query_ids= and qrels="
         )
     return found
 
