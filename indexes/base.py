@@ -11,12 +11,12 @@ import numpy as np
 
 from cluscomp.checks import integer, json_object
 from cluscomp.errors import CorruptIndexError, UsageError
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
-from cluscomp.indexes.stages.partitions import default_nprobe
+from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
@@ -79,7 +79,7 @@ class StoredIndex(Generic[Segment]):
     @property
     def code_size(self) -> int:
         """Bytes of the code of one row, without the finer code of the rerank, position and id."""
-        return self.pipeline.codec.code_width * np.dtype(self.pipeline.codec.code_dtype).itemsize
+        return self.pipeline.codec.row_bytes
 
     @property
     def code_bytes_per_document(self) -> float:

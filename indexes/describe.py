@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp.clustering.balanced.report import scanned_rows
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -120,7 +120,7 @@ def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
         "n_segments": len(index.segments),
         "id_kind": index.id_kind,
         "code_size": index.code_size,
-        "refine_code_size": 0 if refine is None else refine.code_width * np.dtype(refine.code_dtype).itemsize,
+        "refine_code_size": 0 if refine is None else refine.row_bytes,
         "bytes": sizes,
         "code_bytes_per_document": round(index.code_bytes_per_document, 2),
         "bytes_per_document": round(sizes["total"] / n_live, 2) if n_live else None,

@@ -9,7 +9,6 @@ from cluscomp.indexes.index import Index
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.multivector.index import MultiVectorIndex
-from cluscomp.indexes.stages.learned_codec import resolve
 from cluscomp.indexes.storage.manifest import MAX_DIM
 
 AnyIndex: TypeAlias = Index | MultiVectorIndex
@@ -27,7 +26,7 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
     Raises UnknownKeyError (key or metric; names the nearest known key), UsageError (the key does not fit the
     dim), and for RepCONC(folder) what `LearnedCodec.load` does.
     """
-    spec = resolve(parse_key(key))
+    spec = parse_key(key).resolved()
     index: Index | MultiVectorIndex = kind_of(spec).index(
         spec, integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
     )

@@ -29,16 +29,12 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import EmptyInputError, UsageError, require
 from cluscomp.indexes.base import StoredIndex
-from cluscomp.indexes.keys.grammar import PQ, SQ4, SQ8, Flat, RepCONC, SQfp16
 from cluscomp.indexes.segments.id_lookup import live_rows
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.segment import Segment
-from cluscomp.indexes.stages.balanced_ivf import BalancedIvf
 from cluscomp.indexes.stages.code_layout import plain_codes
 from cluscomp.indexes.stages.codec import Codec
-from cluscomp.indexes.stages.ivf import Ivf
-from cluscomp.indexes.stages.learned_codec import LearnedStep
-from cluscomp.indexes.stages.transforms import NormalizeStep, Step
+from cluscomp.indexes.stages.faiss_parts import chain
 
 TEXT_IDS = ("fail", "rows")
 
@@ -46,7 +42,8 @@ TEXT_IDS = ("fail", "rows")
 def to_faiss(index: StoredIndex[Any], *, text_ids: str = "fail") -> Any:
     """Copy an index into faiss; see `Index.to_faiss`.
 
-    Raises UsageError (text ids), EmptyInputError (no rows), NotTrainedError, OptionalDependencyError.
+    Raises UsageError (text ids, a stage that faiss does not have), EmptyInputError (no rows),
+    NotTrainedError, OptionalDependencyError.
     """
     faiss = require("faiss", extra="faiss", why="to_faiss()")
     checks.one_of("text_ids", text_ids, TEXT_IDS)
@@ -63,7 +60,7 @@ def to_faiss(index: StoredIndex[Any], *, text_ids: str = "fail") -> Any:
     rows = _LiveRows(index)
     copied = _with_refine(faiss, index, _with_transforms(faiss, index, _core(faiss, index, rows)), rows)
     if index.pipeline.normalizes:
-        copied = _pre_transform(faiss, index.dim, [faiss.NormalizationTransform(index.dim, 2.0)], copied)
+        copied = chain(faiss, [faiss.NormalizationTransform(index.dim, 2.0)], copied)
     ids = np.arange(len(index)) if index.id_kind == TEXT else index.ids
     return copied if np.array_equal(ids, np.arange(len(index))) else _with_ids(faiss, copied, ids)
 
@@ -97,7 +94,7 @@ def _core(faiss: ModuleType, index: StoredIndex[Any], rows: _LiveRows) -> Any:
     if pipeline.partition is None:
         plain = rows.by_position(lambda s: plain_codes(pipeline.codec, s.codes, s.offsets))
         return _plain(faiss, pipeline.codec, index.metric, plain)
-    core = IVF_FORMS[type(pipeline.codec.spec)](faiss, pipeline.codec, pipeline.partition, index.metric)
+    core = pipeline.codec.to_faiss_lists(faiss, pipeline.partition, index.metric)
     for segment, number in zip(index.segments, rows.numbers(), strict=True):
         _add_lists(faiss, core, segment, number, plain_codes(pipeline.codec, segment.codes, segment.offsets))
     core.ntotal = rows.n
@@ -118,166 +115,16 @@ def _add_lists(faiss: ModuleType, core: Any, segment: Segment, number: np.ndarra
 
 
 def _plain(faiss: ModuleType, codec: Codec, metric: str, codes: np.ndarray) -> Any:
-    """Codec without partition, filled with codes (n, width)."""
-    plain = PLAIN_FORMS[type(codec.spec)](faiss, codec, metric)
+    """Codec without partition, filled with plain codes (n, width)."""
+    plain = codec.to_faiss(faiss, metric)
     faiss.copy_array_to_vector(np.ascontiguousarray(codes).view(np.uint8).reshape(-1), plain.codes)
     plain.ntotal = len(codes)
     return plain
 
 
-def _metric(faiss: ModuleType, metric: str) -> Any:
-    return faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
-
-
-def _flat(faiss: ModuleType, codec: Codec, metric: str) -> Any:
-    return faiss.IndexFlat(codec.dim, _metric(faiss, metric))
-
-
-def _scalar(faiss: ModuleType, codec: Codec, metric: str) -> Any:
-    scalar = faiss.IndexScalarQuantizer(codec.dim, _scalar_type(faiss, codec), _metric(faiss, metric))
-    _set_ranges(faiss, scalar, codec)
-    return scalar
-
-
-def _product(faiss: ModuleType, codec: Any, metric: str) -> Any:
-    product = faiss.IndexPQ(codec.dim, codec.m, codec.nbits, _metric(faiss, metric))
-    faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
-    product.is_trained = True
-    return product
-
-
-def _ivf_flat(faiss: ModuleType, codec: Codec, partition: Ivf, metric: str) -> Any:
-    flat = faiss.IndexIVFFlat(
-        _quantizer(faiss, partition, metric), codec.dim, partition.nlist, _metric(faiss, metric)
-    )
-    flat.is_trained = True
-    return flat
-
-
-def _ivf_scalar(faiss: ModuleType, codec: Codec, partition: Ivf, metric: str) -> Any:
-    scalar = faiss.IndexIVFScalarQuantizer(
-        _quantizer(faiss, partition, metric),
-        codec.dim,
-        partition.nlist,
-        _scalar_type(faiss, codec),
-        _metric(faiss, metric),
-        False,  # codes are the rows, not residuals
-    )
-    _set_ranges(faiss, scalar, codec)
-    return scalar
-
-
-def _ivf_product(faiss: ModuleType, codec: Any, partition: Ivf, metric: str) -> Any:
-    product = faiss.IndexIVFPQ(
-        _quantizer(faiss, partition, metric),
-        codec.dim,
-        partition.nlist,
-        codec.m,
-        codec.nbits,
-        _metric(faiss, metric),
-    )
-    product.by_residual = codec.by_residual
-    faiss.copy_array_to_vector(codec.codebooks.reshape(-1), product.pq.centroids)
-    product.is_trained = True
-    if isinstance(partition, BalancedIvf):  # faiss would take the prices for a part of the distance
-        product.use_precomputed_table = -1
-    if product.by_residual:
-        product.precompute_table()
-    return product
-
-
-def _quantizer(faiss: ModuleType, partition: Ivf, metric: str) -> Any:
-    if isinstance(partition, BalancedIvf):
-        return _priced_quantizer(faiss, partition)
-    quantizer = faiss.IndexFlat(partition.dim, _metric(faiss, metric))
-    quantizer.add(partition.centroids)
-    return quantizer
-
-
-def _priced_quantizer(faiss: ModuleType, partition: BalancedIvf) -> Any:
-    """Cost + price as a plain distance or inner product of rows that have one more value, 0 or 1."""
-    dim, prices = partition.dim, partition.prices.astype(np.float64)
-    if partition.metric == "l2":  # |x - c|^2 + 2 p
-        more = np.sqrt(2 * (prices - prices.min()))
-        flat, chain = faiss.IndexFlatL2(dim + 1), [faiss.RemapDimensionsTransform(dim, dim + 1, False)]
-    else:  # <x / |x|, c> - p
-        more = -prices
-        widen = faiss.LinearTransform(dim, dim + 1, True)
-        faiss.copy_array_to_vector(np.eye(dim + 1, dim, dtype=np.float32).reshape(-1), widen.A)
-        faiss.copy_array_to_vector(np.eye(1, dim + 1, dim, dtype=np.float32).reshape(-1), widen.b)
-        widen.is_trained = widen.is_orthonormal = True
-        flat, chain = faiss.IndexFlatIP(dim + 1), [faiss.NormalizationTransform(dim, 2.0), widen]
-    flat.add(np.hstack([partition.centroids, more[:, None]]).astype(np.float32))
-    return _pre_transform(faiss, dim, chain, flat)
-
-
-def _scalar_type(faiss: ModuleType, codec: Codec) -> Any:
-    kinds = faiss.ScalarQuantizer
-    return kinds.QT_fp16 if isinstance(codec.spec, SQfp16) else kinds.QT_8bit
-
-
-def _set_ranges(faiss: ModuleType, scalar: Any, codec: Codec) -> None:
-    ranges = codec.parameters()
-    if ranges:
-        faiss.copy_array_to_vector(np.concatenate([ranges["vmin"], ranges["vdiff"]]), scalar.sq.trained)
-    scalar.is_trained = True
-
-
-PLAIN_FORMS: dict[type, Callable[..., Any]] = {
-    Flat: _flat,
-    SQfp16: _scalar,
-    SQ8: _scalar,
-    SQ4: _product,
-    PQ: _product,
-    RepCONC: _product,
-}
-IVF_FORMS: dict[type, Callable[..., Any]] = {
-    Flat: _ivf_flat,
-    SQfp16: _ivf_scalar,
-    SQ8: _ivf_scalar,
-    SQ4: _ivf_product,
-    PQ: _ivf_product,
-    RepCONC: _ivf_product,
-}
-
-
-def _with_transforms(faiss: ModuleType, index: StoredIndex[Any], core: Any) -> Any:
-    steps = index.pipeline.steps
-    if not steps:
-        return core
-    return _pre_transform(
-        faiss, index.dim, [link for step in steps for link in _transform(faiss, step)], core
-    )
-
-
-def _transform(faiss: ModuleType, step: Step) -> list[Any]:
-    """The links of faiss's chain that a step is."""
-    if isinstance(step, NormalizeStep):
-        kept = np.eye(step.dim_out, step.dim_in, dtype=np.float32)
-        cut = [_linear(faiss, kept)] if step.dim_out < step.dim_in else []
-        return [*cut, faiss.NormalizationTransform(step.dim_out, 2.0)]
-    if isinstance(step, LearnedStep):
-        # What queries pass: faiss has one map for rows and queries, and the rows are encoded already.
-        return [_linear(faiss, step.query_map.matrix, step.query_map.shift)]
-    return [_linear(faiss, step.parameters()["matrix"])]
-
-
-def _linear(faiss: ModuleType, matrix: np.ndarray, shift: np.ndarray | None = None) -> Any:
-    linear = faiss.LinearTransform(matrix.shape[1], matrix.shape[0], shift is not None)
-    faiss.copy_array_to_vector(np.ascontiguousarray(matrix).reshape(-1), linear.A)
-    if shift is not None:
-        faiss.copy_array_to_vector(shift, linear.b)
-    linear.is_trained = True
-    linear.set_is_orthonormal()
-    return linear
-
-
-def _pre_transform(faiss: ModuleType, dim: int, chain: list[Any], core: Any) -> Any:
-    index = core
-    for transform in reversed(chain):
-        index = faiss.IndexPreTransform(transform, index)
-    index.is_trained = True
-    return index
+def _with_transforms(faiss: ModuleType, index: StoredIndex, core: Any) -> Any:
+    links = [link for step in index.pipeline.steps for link in step.to_faiss(faiss)]
+    return chain(faiss, links, core) if links else core
 
 
 def _with_refine(faiss: ModuleType, index: StoredIndex[Any], base: Any, rows: _LiveRows) -> Any:

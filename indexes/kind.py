@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 

@@ -188,11 +188,10 @@ def _check_input(
 def _complete_key(index_key: str | None, codec: Path | None) -> str:
     """The key with the trained codec in it; checked before a model is loaded, which takes seconds."""
     from cluscomp.indexes.keys.grammar import parse_key, with_codec
-    from cluscomp.indexes.stages.learned_codec import resolve
 
     if codec is not None:
         index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
-    resolve(parse_key(index_key or ""))
+    parse_key(index_key or "").resolved()
     return str(index_key)
 
 

@@ -13,7 +13,7 @@ from cluscomp.eval.benchmark.collection import Vectors, rows_of
 from cluscomp.eval.benchmark.contender import Grid, combinations, folder_digest
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.keys.grammar import RepCONC, parse_key
+from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
 from cluscomp.multivector import Ragged
 
@@ -39,8 +39,8 @@ class Ours:
     @property
     def content(self) -> str | None:
         """Of the folder of a learned codec."""
-        codec = self.spec.codec
-        return folder_digest(Path(codec.folder)) if isinstance(codec, RepCONC) else None
+        folder = self.spec.codec.source_folder
+        return None if folder is None else folder_digest(Path(folder))
 
     def check(self, dim: int, metric: str) -> None:
         index_factory(self.key, dim, metric)

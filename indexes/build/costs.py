@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, Rates
 from cluscomp.indexes.segments.segment import segment_arrays
-from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.cost import Cost
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
@@ -61,13 +60,13 @@ class Shape:
     @property
     def code_bytes(self) -> int:
         """Bytes of the codes of one row, those of the rerank included."""
-        finer = 0 if self.pipeline.refine is None else row_bytes(self.pipeline.refine)
-        return row_bytes(self.pipeline.codec) + finer
+        finer = 0 if self.pipeline.refine is None else self.pipeline.refine.row_bytes
+        return self.pipeline.codec.row_bytes + finer
 
     @property
     def group_bytes(self) -> int:
         """Codes that the second pass of an IVF build holds at a time: four blocks."""
-        return max(MIN_GROUP_BYTES, 4 * self.block_rows * row_bytes(self.pipeline.codec))
+        return max(MIN_GROUP_BYTES, 4 * self.block_rows * self.pipeline.codec.row_bytes)
 
     @property
     def cost(self) -> Cost:
@@ -112,7 +111,7 @@ def index_bytes(shape: Shape) -> int:
 
 def temporary_bytes(pipeline: Pipeline, n_rows: int) -> int:
     """Bytes on disk that a streamed build needs beside the index: codes and lists in order of adding."""
-    return 0 if pipeline.partition is None else n_rows * (row_bytes(pipeline.codec) + LABEL_BYTES)
+    return 0 if pipeline.partition is None else n_rows * (pipeline.codec.row_bytes + LABEL_BYTES)
 
 
 def finishing_bytes(pipeline: Pipeline, n_rows: int, block_bytes: int) -> int:
@@ -120,7 +119,7 @@ def finishing_bytes(pipeline: Pipeline, n_rows: int, block_bytes: int) -> int:
 
     They group codes by list, bring 4-bit codes into storage order (code_layout.py) and make the prescreen.
     """
-    width, dim = row_bytes(pipeline.codec), pipeline.codec.dim
+    width, dim = pipeline.codec.row_bytes, pipeline.codec.dim
     rows = min(n_rows, max(1, block_bytes // width))
     if pipeline.spec.has_prescreen:
         rows = min(n_rows, prescreen_block_rows(dim, block_bytes))

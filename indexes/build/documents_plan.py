@@ -22,10 +22,9 @@ from cluscomp.indexes.build.plan import (
 )
 from cluscomp.indexes.build.source import TextInput
 from cluscomp.indexes.build.texts import text_costs
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.pooling import fitted_spec, pooled
 from cluscomp.indexes.multivector.segment import document_arrays
-from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline, training_rows
 from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
@@ -80,7 +79,7 @@ def document_plan(request: Any, source: Any, facts: CorpusFacts | None, *, timed
         baseline_bytes=baseline,
         stages=tuple(_with_slack(stage) for stage in stages),
         index_bytes=index_bytes,
-        code_bytes_per_document=round(n_vectors / n * row_bytes(pipeline.codec)),
+        code_bytes_per_document=round(n_vectors / n * pipeline.codec.row_bytes),
     )
 
 

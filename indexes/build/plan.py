@@ -18,8 +18,7 @@ from cluscomp.indexes.build.costs import Shape, StageCost, index_bytes, stage_co
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
 from cluscomp.indexes.build.rates import Rates, measure_rates
 from cluscomp.indexes.build.texts import text_costs
-from cluscomp.indexes.keys.grammar import IndexSpec
-from cluscomp.indexes.stages.codec import row_bytes
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
 from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
 from cluscomp.indexes.storage.folder import REMEDY
@@ -195,7 +194,7 @@ def make_plan(
             replace(cost, memory_bytes=_with_slack(cost.memory_bytes)) for cost in stage_costs(shape)
         ),
         index_bytes=index_bytes(shape),
-        code_bytes_per_document=row_bytes(pipeline.codec),
+        code_bytes_per_document=pipeline.codec.row_bytes,
     )
 
 

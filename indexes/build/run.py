@@ -37,7 +37,6 @@ from cluscomp.indexes.build.stages import (
 from cluscomp.indexes.build.work import WorkFolder, first_difference, work_path
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.stages.learned_codec import resolve
 from cluscomp.indexes.storage.folder import check_index_target
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
 from cluscomp.vocabulary import IF_EXISTS, IfExists
@@ -189,7 +188,7 @@ def _request(
         if value is not None:
             checks.integer(name, value, 1)
     checks.integer("seed", seed, 0)
-    return Request(resolve(parse_key(index_key)), metric, seed, train_rows, store_texts, max_memory, cache)
+    return Request(parse_key(index_key).resolved(), metric, seed, train_rows, store_texts, max_memory, cache)
 
 
 def _build(

@@ -15,7 +15,7 @@ from cluscomp.indexes.build.plan import BuildPlan, make_plan, text_shape, vector
 from cluscomp.indexes.build.source import TextInput, VectorInput
 from cluscomp.indexes.build.vectors import blocks_with_ids, check_vectors, encode_documents, write_sample
 from cluscomp.indexes.build.work import WorkFolder
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.storage.texts import (
     FILE_NAME,
     CorpusFacts,

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.errors import UsageError
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.segments.search import first_positions
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.stages.transforms import LinearStep
 from cluscomp.multivector import Ragged
 
 QUERY_BLOCK = 64
@@ -96,10 +94,5 @@ def _place(
 def _taken_back(pipeline: Pipeline, rows: np.ndarray) -> np.ndarray:
     """Rows that have with a query the inner product that `rows` have with what the transforms make of it."""
     for step in reversed(pipeline.steps):
-        if not isinstance(step, LinearStep):
-            raise UsageError(
-                f"{pipeline.spec}: vectors do not come back through {step.spec}, which changes queries by "
-                "more than a rotation; use `score` for scores of single documents"
-            )
-        rows = rows @ step.parameters()["matrix"]
+        rows = step.back(rows)
     return rows

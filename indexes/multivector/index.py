@@ -12,7 +12,7 @@ from cluscomp.checks import integer, number, one_of
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
-from cluscomp.indexes.keys.grammar import IndexSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pool_of, pooled
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors

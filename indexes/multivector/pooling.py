@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import UsageError
-from cluscomp.indexes.keys.grammar import OPQ, PQ, IndexSpec
 from cluscomp.indexes.keys.pool import Pool, code_bytes
-from cluscomp.indexes.stages.codecs import make_codec
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.stages.registry import make_codec
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
 
 
@@ -28,20 +26,19 @@ def fitted_spec(spec: IndexSpec, dim: int) -> IndexSpec:
     pool = spec.pool
     if pool is None or pool.bytes is None:
         return spec
-    if spec.codec == PQ(0):
+    if spec.codec.size == 0:
         spec = _sized_spec(spec, pool.bytes, dim)
     codec = make_codec(spec.codec, spec.stage_dims(dim)[-1])
-    width = codec.code_width * np.dtype(codec.code_dtype).itemsize
-    return replace(spec, pool=pool.fitted(width))
+    return replace(spec, pool=pool.fitted(codec.row_bytes))
 
 
 def _sized_spec(spec: IndexSpec, document_bytes: int, dim: int) -> IndexSpec:
     for transform in spec.transforms:
-        if transform != OPQ(0):
+        if transform.size != 0:
             dim = transform.output_dim(dim)
     m = code_bytes(document_bytes, dim)
-    transforms = tuple(OPQ(m) if transform == OPQ(0) else transform for transform in spec.transforms)
-    return replace(spec, transforms=transforms, codec=PQ(m))
+    transforms = tuple(transform.with_size(m) for transform in spec.transforms)
+    return replace(spec, transforms=transforms, codec=spec.codec.with_size(m))
 
 
 def pooled(pool: Pool, documents: Ragged, seed: int, progress: Progress | None = None) -> Ragged:

@@ -18,18 +18,24 @@ Elasticsearch's and Weaviate's capped lists; there the first choice has no price
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.blocks import Progress, Ticker
-from cluscomp.indexes.keys.grammar import BIVF
+from cluscomp.errors import UsageError
+from cluscomp.indexes.keys.forms import NUMBER, Form
+from cluscomp.indexes.keys.specs import PartitionSpec
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
+from cluscomp.indexes.stages.faiss_parts import chain
 from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 
+DEFAULT_CAP = 1.5
 BALANCE_ITERATIONS = 5
 """Steps within the bounds, after those of plain k-means."""
 
@@ -39,10 +45,37 @@ _ENTRY_BYTES = 12  # number and cost of a list that a row may choose
 _PLAIN_STEPS = 3  # that a step within the bounds takes as long as, about
 
 
+@dataclass(frozen=True)
+class BIVF(PartitionSpec):
+    """Balanced lists: of n rows, none holds more than ceil(cap * n / nlist)."""
+
+    nlist: int
+    cap: float = DEFAULT_CAP
+
+    def __str__(self) -> str:
+        return f"BIVF{self.nlist}" if self.cap == DEFAULT_CAP else f"BIVF{self.nlist}(cap={self.cap:g})"
+
+
+def _capped(nlist: int, cap: float | None) -> BIVF:
+    if cap is not None and cap < 1:
+        raise UsageError(
+            f"BIVF{nlist}(cap={cap:g}): lists of at most {cap:g} times the mean cannot hold all rows; "
+            "the cap must be at least 1"
+        )
+    return BIVF(nlist, cap or DEFAULT_CAP)
+
+
+BIVF_FORM = Form(
+    "partition", rf"BIVF{NUMBER}(?:\(cap=(\d{{1,3}}(?:\.\d{{1,3}})?)\))?", "BIVF1024", _capped,
+    "BIVFn[(cap=1.5)]",
+)  # fmt: skip
+
+
 class BalancedIvf(Ivf):
     """Lists around the centroids of capacity-constrained k-means, each with a price."""
 
     spec: BIVF
+    plain_distances = False
     _finder: native.Candidates | None = None
 
     @property
@@ -108,6 +141,22 @@ class BalancedIvf(Ivf):
         if nprobe == 1:
             return Probes(self.assign(queries)[:, None])
         return Probes(self.preferences(queries, nprobe))
+
+    def to_faiss(self, faiss: ModuleType) -> Any:
+        """Cost + price as a plain distance or inner product of rows that have one more value, 0 or 1."""
+        dim, prices = self.dim, self.prices.astype(np.float64)
+        if self.metric == "l2":  # |x - c|^2 + 2 p
+            more = np.sqrt(2 * (prices - prices.min()))
+            flat, links = faiss.IndexFlatL2(dim + 1), [faiss.RemapDimensionsTransform(dim, dim + 1, False)]
+        else:  # <x / |x|, c> - p
+            more = -prices
+            widen = faiss.LinearTransform(dim, dim + 1, True)
+            faiss.copy_array_to_vector(np.eye(dim + 1, dim, dtype=np.float32).reshape(-1), widen.A)
+            faiss.copy_array_to_vector(np.eye(1, dim + 1, dim, dtype=np.float32).reshape(-1), widen.b)
+            widen.is_trained = widen.is_orthonormal = True
+            flat, links = faiss.IndexFlatIP(dim + 1), [faiss.NormalizationTransform(dim, 2.0), widen]
+        flat.add(np.hstack([self.centroids, more[:, None]]).astype(np.float32))
+        return chain(faiss, links, flat)
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

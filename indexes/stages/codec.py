@@ -1,19 +1,21 @@
-"""What a codec is, and the stored rows that it scans."""
+"""What a codec is: how rows are stored, and how stored rows are scored."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.clustering.blocks import Progress
-from cluscomp.indexes.keys.grammar import CodecSpec
-from cluscomp.indexes.stages.cost import Cost, Shape
-from cluscomp.indexes.stages.ivf import Probes
-from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.errors import UsageError
+from cluscomp.indexes.keys.specs import CodecSpec
+from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.prescreen import Prescreen
+from cluscomp.indexes.stages.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -30,36 +32,42 @@ class ListView:
     prescreen: Prescreen | None = None
 
 
-class Codec(Protocol):
-    """One form of storage for rows of dim `dim`.
+class Codec(Stage):
+    """One form of storage for rows of dim `dim`; a subclass is made of (spec, dim).
 
-    code: dtype and width of one code row. by_residual: codes of a partitioned index are residuals.
-    interleaved: codes are stored in the order that code_layout.py describes.
+    code_dtype, code_width: of one code row. by_residual: codes of a partitioned index are residuals.
+    interleaved: codes are stored in the order that code_layout.py describes. layout_version: format of index
+    folders since which codes are stored as they are now. joint_groups: sub-spaces of a product quantizer that
+    takes the codebooks of an OPQ rotation in front (joint_training.py); None for other codecs.
     """
 
     spec: CodecSpec
     dim: int
     code_dtype: str
     code_width: int
-    by_residual: bool
-    interleaved: bool
-    needs_training: bool
+    by_residual = False
+    interleaved = False
+    layout_version = 1
+    joint_groups: int | None = None
 
-    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Learn from float32 rows (n, dim)."""
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the code of one row."""
+        return self.code_width * np.dtype(self.code_dtype).itemsize
 
-    def cost(self, shape: Shape) -> Cost:
-        """Memory and work of the codec, when it is trained on the rows of `shape` and when it encodes."""
-
+    @abstractmethod
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Codes (n, code_width) of float32 rows (n, dim)."""
 
+    @abstractmethod
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
 
     def stored(self, codes: np.ndarray) -> native.Codes:
-        """Plain codes (n, code_width) as kernels read them."""
+        """Plain codes (n, code_width) as kernels read them; UsageError for a codec that only scans by itself."""
+        raise UsageError(f"{self.spec} cannot store documents of several vectors; use Flat, SQ8, PQ ...")
 
+    @abstractmethod
     def scan(
         self,
         queries: np.ndarray,
@@ -74,19 +82,38 @@ class Codec(Protocol):
         rough: scores only choose the candidates of a rerank, so a codec may round them.
         """
 
+    def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
+        """An empty faiss index without lists that reads plain codes of this codec; UsageError without one."""
+        raise self._no_faiss()
+
+    def to_faiss_lists(self, faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+        """`to_faiss` with the lists of a partition."""
+        raise self._no_faiss()
+
+    def _no_faiss(self) -> UsageError:
+        return UsageError(
+            f"faiss has no codes like those of {self.spec}, so the index cannot be copied; build one with "
+            "Flat, SQfp16, SQ8, SQ4 or PQ"
+        )
+
+
+class Refiner(Codec):
+    """A codec that can score single rows, for the rerank of candidates."""
+
+    @abstractmethod
     def rescore(
         self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k of candidate rows (nq, c) int64, of which -1 is none, as `scan` returns them."""
 
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]: ...
 
-    def parameters(self) -> Parameters: ...
+class ScoreKeeper(Codec):
+    """A codec that can keep inner products with queries better than rows (quantization/score_aware.py)."""
 
-    def load(self, parameters: Parameters) -> None: ...
+    @abstractmethod
+    def refine_for_scores(self, x: np.ndarray, whole: np.ndarray, progress: Progress | None = None) -> None:
+        """Change what was trained, so that codes of rows x keep the inner products of the rows `whole`."""
 
-
-def row_bytes(codec: Codec) -> int:
-    """Bytes of the code of one row."""
-    return codec.code_width * np.dtype(codec.code_dtype).itemsize
+    @abstractmethod
+    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Codes (n, code_width) of rows x that keep the inner products of the rows `whole`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,13 +21,31 @@ from cluscomp import native
 from cluscomp.clustering.assign import run_assigner
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, TooFewRowsError
-from cluscomp.indexes.keys.grammar import PartitionSpec
+from cluscomp.indexes.keys.forms import NUMBER, Form
+from cluscomp.indexes.keys.specs import PartitionSpec
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
+from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import build_prescreen
+from cluscomp.indexes.stages.stage import Stage
 from cluscomp.vocabulary import Metric
 
 KMEANS_ITERATIONS = 20
+MAX_POINTS_PER_LIST = 256
+"""Training rows a list, at most."""
+
+
+@dataclass(frozen=True)
+class IVF(PartitionSpec):
+    """Lists around `nlist` k-means centroids."""
+
+    nlist: int
+
+    def __str__(self) -> str:
+        return f"IVF{self.nlist}"
+
+
+IVF_FORM = Form("partition", rf"IVF{NUMBER}", "IVF1024", IVF, "IVFn")
 
 
 @dataclass(frozen=True)
@@ -47,8 +66,13 @@ class ListAssigner(Protocol):
         ...
 
 
-class Ivf:
-    """Lists around k-means centroids (inverted file). metric: "l2" or "ip"."""
+class Ivf(Stage):
+    """Lists around k-means centroids (inverted file); the base of all partitions, which are made of (spec,
+    dim, metric). metric: "l2" or "ip". plain_distances: lists are probed by distance and nothing else.
+    """
+
+    needs_training = True
+    plain_distances = True
 
     def __init__(self, spec: PartitionSpec, dim: int, metric: str) -> None:
         self.spec = spec
@@ -130,6 +154,12 @@ class Ivf:
     def _kmeans_metric(self) -> Metric:
         return "l2" if self.metric == "l2" else "cosine"
 
+    def to_faiss(self, faiss: ModuleType) -> Any:
+        """A faiss index of the centroids that chooses the same lists."""
+        quantizer = faiss.IndexFlat(self.dim, faiss_metric(faiss, self.metric))
+        quantizer.add(self.centroids)
+        return quantizer
+
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
         return {"centroids": ArraySpec("<f4", (self.nlist, self.dim))}
@@ -145,6 +175,14 @@ class Ivf:
         if self._assigner is None:  # made when first used: an opened index may never assign
             self._assigner = native.Assigner(self.centroids, self.metric)
         return self._assigner
+
+
+def default_nprobe(nlist: int) -> int:
+    """Lists probed unless said otherwise: 4 * ceil(sqrt(nlist)), at most nlist.
+
+    32 of 64, 128 of 1024, 1024 of 65536: the share falls as lists become more.
+    """
+    return min(nlist, 4 * math.isqrt(nlist - 1) + 4)
 
 
 def common_scale(scores: np.ndarray) -> np.float32:

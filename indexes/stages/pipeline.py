@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -20,15 +19,14 @@ from cluscomp import checks
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError
-from cluscomp.indexes.keys.grammar import PQ, IndexSpec
-from cluscomp.indexes.stages.codec import Codec
-from cluscomp.indexes.stages.codecs import make_codec
-from cluscomp.indexes.stages.ivf import ListAssigner
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.stages import registrations  # noqa: F401 - the stages make themselves known
+from cluscomp.indexes.stages.codec import Codec, Refiner, ScoreKeeper
+from cluscomp.indexes.stages.ivf import MAX_POINTS_PER_LIST, ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
-from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-from cluscomp.indexes.stages.partitions import MAX_POINTS_PER_LIST, make_partition
-from cluscomp.indexes.stages.product_codecs import ProductCodec
-from cluscomp.indexes.stages.transforms import Step, make_transform
+from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
+from cluscomp.indexes.stages.stage import Stage
+from cluscomp.indexes.stages.transform import Transform
 
 BLOCK_ROWS = 16384
 MIN_TRAINING_SAMPLE = 65536
@@ -46,17 +44,6 @@ class EncodedRows:
     refine: np.ndarray | None
 
 
-class Stage(Protocol):
-    """What saving and loading use of a transform, partition or codec."""
-
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]: ...
-
-    def parameters(self) -> Parameters: ...
-
-    def load(self, parameters: Parameters) -> None: ...
-
-
 class Pipeline:
     """Stages of the key `spec` for rows of dim `dim`. metric: "ip", "l2" or "cosine".
 
@@ -70,7 +57,7 @@ class Pipeline:
         spec.codec.check_metric(metric)
         self.normalizes = metric == "cosine" or spec.has_leading_norm
         self.score_metric = "l2" if metric == "l2" else "ip"
-        self.steps: list[Step] = [
+        self.steps: list[Transform] = [
             make_transform(t, d, spec.codec) for t, d in zip(spec.transforms, dims, strict=False)
         ]
         if spec.has_leading_norm:
@@ -79,9 +66,9 @@ class Pipeline:
         self.codec: Codec = make_codec(spec.codec, dims[-1])
         # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py),
         # unless what they stand for is scaled to length one: then only the error across a row counts.
-        by_scores = self.score_metric == "ip" and type(spec.codec) is PQ and not self.decodes_to_unit
-        self.score_codec = self.codec if by_scores and isinstance(self.codec, ProductCodec) else None
-        self.refine: Codec | None = None if spec.refine is None else make_codec(spec.refine, dim)
+        by_scores = self.score_metric == "ip" and not self.decodes_to_unit
+        self.score_codec = self.codec if by_scores and isinstance(self.codec, ScoreKeeper) else None
+        self.refine: Refiner | None = None if spec.refine is None else make_refiner(spec.refine, dim)
         self._was_trained = False
 
     @property
@@ -108,8 +95,7 @@ class Pipeline:
     @property
     def needs_training(self) -> bool:
         """False for keys whose stages learn nothing from data."""
-        learns = self.codec.needs_training or (self.refine is not None and self.refine.needs_training)
-        return self.partition is not None or learns or any(step.needs_training for step in self.steps)
+        return any(stage.needs_training for stage in self.stages().values())
 
     @property
     def is_trained(self) -> bool:
@@ -226,7 +212,7 @@ def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
     return rows if n <= limit else take_rows(rows, np.linspace(0, n - 1, limit).astype(np.int64))
 
 
-def _apply(step: Step, rows: np.ndarray) -> np.ndarray:
+def _apply(step: Transform, rows: np.ndarray) -> np.ndarray:
     out = np.empty((rows.shape[0], step.dim_out), dtype=np.float32)
     for block in iter_blocks(rows.shape[0], BLOCK_ROWS):
         out[block] = step.apply(to_float32(rows[block]))

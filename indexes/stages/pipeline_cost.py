@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.cost import NORMALIZE_BYTES, Cost, Shape, Work
 from cluscomp.indexes.stages.joint_training import is_joint
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, MIN_TRAINING_SAMPLE, Pipeline
@@ -18,7 +17,7 @@ def pipeline_cost(pipeline: Pipeline, train_rows: int, itemsize: int) -> Cost:
     """
     held, work = _training(pipeline, train_rows, itemsize)
     parts = _adding_parts(pipeline)
-    code_bytes = sum(row_bytes(codec) for codec in (pipeline.codec, pipeline.refine) if codec is not None)
+    code_bytes = sum(codec.row_bytes for codec in (pipeline.codec, pipeline.refine) if codec is not None)
     row = _base_bytes(pipeline, itemsize) + sum(part.add_row_bytes for part in parts) + 2 * code_bytes
     return Cost(
         train_bytes=held,

@@ -1,4 +1,4 @@
-"""Codecs of product quantizers: trained, 4-bit scalar levels, and learned for ranking.
+"""Codecs of product quantizers: trained, and 4-bit scalar levels (learned for ranking: learned_codec.py).
 
 For the metrics ip and cosine, PQ keeps scores rather than rows: codes and codebooks are those of the
 score-aware loss (quantization/score_aware.py), for l2 the nearest.
@@ -8,37 +8,94 @@ Source of the residual form: Jegou, Douze, Schmid, "Product quantization for nea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.clustering.blocks import Progress, Ticker
-from cluscomp.errors import NotTrainedError
-from cluscomp.indexes.keys.grammar import PQ, SQ4, CodecSpec, RepCONC
+from cluscomp.errors import NotTrainedError, UsageError
+from cluscomp.indexes.keys.forms import NUMBER, Form
+from cluscomp.indexes.keys.specs import CodecSpec, check_subspaces
+from cluscomp.indexes.stages.codec import Codec, ListView, ScoreKeeper
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
+from cluscomp.indexes.stages.faiss_parts import faiss_metric
+from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-
-if TYPE_CHECKING:
-    from cluscomp.indexes.stages.codec import ListView
-    from cluscomp.indexes.stages.ivf import Probes
+from cluscomp.quantization.codes import CODE_BITS, code_size
 
 PQ_ITERATIONS = 25
 
 
-class ProductCodec:
+@dataclass(frozen=True)
+class PQ(CodecSpec):
+    """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids. m:
+    0 while a pool still has to choose it.
+    """
+
+    m: int
+    nbits: int = 8
+
+    def __str__(self) -> str:
+        return f"PQ{self.m or ''}" if self.nbits == 8 else f"PQ{self.m}x{self.nbits}"
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """m."""
+        return self.m
+
+    @property
+    def rotation_bits(self) -> int:  # type: ignore[override]
+        """nbits."""
+        return self.nbits
+
+    def with_size(self, size: int) -> PQ:
+        return self if self.m else PQ(size, self.nbits)
+
+    def check_dim(self, dim: int) -> None:
+        check_subspaces(self, dim, self.m)
+
+
+@dataclass(frozen=True)
+class SQ4(CodecSpec):
+    """Half a byte a value: the nearest of 16 levels learned for its dimension."""
+
+    def __str__(self) -> str:
+        return "SQ4"
+
+
+def _product(m: int, nbits: int | None) -> PQ:
+    if nbits is not None and nbits not in CODE_BITS:
+        raise UsageError(
+            f"PQ{m}x{nbits}: {nbits} bits a code are not supported; valid numbers are 4, 6 and 8"
+        )
+    return PQ(m, nbits or 8)
+
+
+PQ_FORMS = (
+    Form("codec", rf"PQ{NUMBER}(?:x{NUMBER})?", "PQ48", _product, "PQm, PQmx4, PQmx6"),
+    Form("codec", r"PQ", "PQ48", lambda: PQ(0)),
+    Form("codec", rf"PQ{NUMBER}x4fs", "PQ48x4fs", lambda m: PQ(m, 4)),  # faiss's name; here every x4 scans so
+)
+SQ4_FORM = Form("codec", r"SQ4", "SQ4", SQ4, "SQ4")
+
+
+class ProductCodec(Codec):
     """m sub-vectors, each the number of its nearest centroid, packed in nbits as faiss packs them."""
 
     by_residual = True
     needs_training = True
     code_dtype = "|u1"
 
-    def __init__(self, spec: PQ | RepCONC, dim: int) -> None:
-        self.spec: CodecSpec = spec
+    def __init__(self, spec: CodecSpec, dim: int, m: int, nbits: int) -> None:
+        self.spec = spec
         self.dim = dim
-        self.m, self.nbits = spec.m, spec.nbits
-        self.code_width = -(-spec.m * spec.nbits // 8)
-        self.interleaved = spec.nbits == 4
+        self.m, self.nbits = m, nbits
+        self.code_width = code_size(m, nbits)
+        self.interleaved = nbits == 4
+        self.layout_version = 2 if self.interleaved else 1
         self._codebooks: np.ndarray | None = None
         self._packed: native.PqCodebook | None = None
 
@@ -48,6 +105,73 @@ class ProductCodec:
         if self._codebooks is None:
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
         return self._codebooks
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return native.pq_encode(x, self.packed_codebook(), self.nbits)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return native.pq_decode(codes, self.packed_codebook(), self.nbits)
+
+    def stored(self, codes: np.ndarray) -> native.Codes:
+        return native.Codes.pq(codes, self.packed_codebook())
+
+    def scan(
+        self,
+        queries: np.ndarray,
+        lists: ListView,
+        probes: Probes,
+        k: int,
+        metric: str,
+        rough: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        codes = native.Codes.pq(lists.codes, self.packed_codebook(), self.interleaved)
+        return native.scan(
+            codes, lists.lists, queries, probes.lists, k, metric, lists.skip, rough, probes.products
+        )
+
+    def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
+        """Also of 4-bit scalar levels: sub-spaces of one dimension."""
+        product = faiss.IndexPQ(self.dim, self.m, self.nbits, faiss_metric(faiss, metric))
+        faiss.copy_array_to_vector(self.codebooks.reshape(-1), product.pq.centroids)
+        product.is_trained = True
+        return product
+
+    def to_faiss_lists(self, faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+        size = (partition.to_faiss(faiss), self.dim, partition.nlist, self.m, self.nbits)
+        product = faiss.IndexIVFPQ(*size, faiss_metric(faiss, metric))
+        product.by_residual = self.by_residual
+        faiss.copy_array_to_vector(self.codebooks.reshape(-1), product.pq.centroids)
+        product.is_trained = True
+        if not partition.plain_distances:  # faiss would take prices for a part of the distance
+            product.use_precomputed_table = -1
+        if product.by_residual:
+            product.precompute_table()
+        return product
+
+    @property
+    def parameter_specs(self) -> dict[str, ArraySpec]:
+        return {"codebooks": ArraySpec("<f4", (self.m, 2**self.nbits, self.dim // self.m))}
+
+    def parameters(self) -> Parameters:
+        return {} if self._codebooks is None else {"codebooks": self._codebooks}
+
+    def load(self, parameters: Parameters) -> None:
+        self._codebooks = np.ascontiguousarray(parameters["codebooks"], dtype=np.float32)
+        self._packed = None
+
+    def packed_codebook(self) -> native.PqCodebook:
+        """Codebooks laid out for the kernels."""
+        if self._packed is None:  # packing reads all codewords: once, when first used
+            self._packed = native.PqCodebook(self.codebooks, self.nbits)
+        return self._packed
+
+
+class TrainedProductCodec(ProductCodec, ScoreKeeper):
+    """Codebooks by k-means; they move once more where inner products shall be kept."""
+
+    def __init__(self, spec: PQ, dim: int) -> None:
+        super().__init__(spec, dim, spec.m, spec.nbits)
+        self.joint_groups = spec.m
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         from cluscomp.quantization.product import ProductQuantizer
@@ -76,15 +200,6 @@ class ProductCodec:
             codewords=(width, k),
         )
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        return native.pq_encode(x, self.packed_codebook(), self.nbits)
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return native.pq_decode(codes, self.packed_codebook(), self.nbits)
-
-    def stored(self, codes: np.ndarray) -> native.Codes:
-        return native.Codes.pq(codes, self.packed_codebook())
-
     def refine_for_scores(self, x: np.ndarray, whole: np.ndarray, progress: Progress | None = None) -> None:
         """Move the trained codebooks so that coding x keeps the inner products of the rows `whole`."""
         from cluscomp.quantization.score_aware import ITERATIONS, refine_score_aware
@@ -99,49 +214,12 @@ class ProductCodec:
 
         return encode_score_aware(x, whole, self.packed_codebook())
 
-    def scan(
-        self,
-        queries: np.ndarray,
-        lists: ListView,
-        probes: Probes,
-        k: int,
-        metric: str,
-        rough: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        codes = native.Codes.pq(lists.codes, self.packed_codebook(), self.interleaved)
-        return native.scan(
-            codes, lists.lists, queries, probes.lists, k, metric, lists.skip, rough, probes.products
-        )
-
-    def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError("a product quantizer is not a codec of the rerank stage")
-
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]:
-        return {"codebooks": ArraySpec("<f4", (self.m, 2**self.nbits, self.dim // self.m))}
-
-    def parameters(self) -> Parameters:
-        return {} if self._codebooks is None else {"codebooks": self._codebooks}
-
-    def load(self, parameters: Parameters) -> None:
-        self._codebooks = np.ascontiguousarray(parameters["codebooks"], dtype=np.float32)
-        self._packed = None
-
-    def packed_codebook(self) -> native.PqCodebook:
-        """Codebooks laid out for the kernels."""
-        if self._packed is None:  # packing reads all codewords: once, when first used
-            self._packed = native.PqCodebook(self.codebooks, self.nbits)
-        return self._packed
-
 
 class FourBitCodec(ProductCodec):
     """Half a byte a value: every dimension is a sub-space of 16 levels, packed and scanned as 4-bit codes."""
 
     def __init__(self, spec: SQ4, dim: int) -> None:
-        super().__init__(PQ(dim, 4), dim)
-        self.spec = spec
+        super().__init__(spec, dim, dim, 4)
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         from cluscomp.quantization.scalar4 import train_levels
@@ -155,58 +233,3 @@ class FourBitCodec(ProductCodec):
             add=Work(codebook=self.dim << self.nbits),
             codewords=(1, 1 << self.nbits),
         )
-
-
-class LearnedProductCodec(ProductCodec):
-    """Codes of one set of learned centroids, scored with another; `codebooks` are those of the scores.
-
-    Codes are those of the rows also behind lists, and nothing is ever trained.
-    """
-
-    by_residual = False
-    needs_training = False
-
-    def __init__(self, spec: RepCONC, dim: int) -> None:
-        super().__init__(spec, dim)
-        self._two_sets = spec.known().two_sets
-        self._document: np.ndarray | None = None
-        self._packed_document: native.PqCodebook | None = None
-        if spec.source is not None:
-            self.load(
-                {
-                    "document_centroids": spec.source.document_centroids,
-                    "query_centroids": spec.source.query_centroids,
-                }
-            )
-
-    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Nothing to learn."""
-
-    def cost(self, shape: Shape) -> Cost:
-        """Only encoding costs anything."""
-        k = 1 << self.nbits
-        return Cost(add=Work(codebook=self.dim * k), codewords=(self.dim // self.m, k))
-
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        if self._packed_document is None:
-            if self._document is None:
-                raise NotTrainedError(f"{self.spec} has not been loaded")
-            self._packed_document = native.PqCodebook(self._document, self.nbits)
-        return native.pq_encode(x, self._packed_document, self.nbits)
-
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]:
-        centroids = ArraySpec("<f4", (self.m, 2**self.nbits, self.dim // self.m))
-        names = ("document_centroids", "query_centroids")[: 1 + self._two_sets]
-        return dict.fromkeys(names, centroids)
-
-    def parameters(self) -> Parameters:
-        if self._document is None:
-            return {}
-        arrays = {"document_centroids": self._document, "query_centroids": self.codebooks}
-        return {name: arrays[name] for name in self.parameter_specs}
-
-    def load(self, parameters: Parameters) -> None:
-        self._document = np.ascontiguousarray(parameters["document_centroids"], dtype=np.float32)
-        self._packed_document = None
-        super().load({"codebooks": parameters.get("query_centroids", self._document)})

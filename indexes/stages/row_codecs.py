@@ -2,38 +2,100 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError
-from cluscomp.indexes.keys.grammar import CodecSpec, SQfp16
+from cluscomp.indexes.keys.forms import Form
+from cluscomp.indexes.keys.specs import CodecSpec
+from cluscomp.indexes.stages.codec import ListView, Refiner
 from cluscomp.indexes.stages.cost import Cost, Shape
+from cluscomp.indexes.stages.faiss_parts import faiss_metric
+from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
-
-if TYPE_CHECKING:
-    from cluscomp.indexes.stages.codec import ListView
-    from cluscomp.indexes.stages.ivf import Probes
 
 FLOAT16_MAX = 65504.0
 
 
-class FloatCodec:
+@dataclass(frozen=True)
+class Flat(CodecSpec):
+    """float32 values as they are. shadow: without lists, 8-bit codes beside them make exact search fast."""
+
+    shadow: bool = True
+    dtype = "<f4"
+
+    def __str__(self) -> str:
+        return "Flat" if self.shadow else "Flat(noshadow)"
+
+    @property
+    def has_prescreen(self) -> bool:  # type: ignore[override]
+        """shadow, as keys name it."""
+        return self.shadow
+
+    def without_prescreen(self) -> Flat:
+        return Flat()
+
+    def in_rerank(self) -> str:
+        return "RFlat"
+
+
+@dataclass(frozen=True)
+class SQfp16(CodecSpec):
+    """float16 values. shadow: as in Flat."""
+
+    shadow: bool = False
+    dtype = "<f2"
+
+    def __str__(self) -> str:
+        return "SQfp16(shadow)" if self.shadow else "SQfp16"
+
+    @property
+    def has_prescreen(self) -> bool:  # type: ignore[override]
+        """shadow, as keys name it."""
+        return self.shadow
+
+    def without_prescreen(self) -> SQfp16:
+        return SQfp16()
+
+
+@dataclass(frozen=True)
+class SQ8(CodecSpec):
+    """One byte a value, uniform between the minimum and maximum of its dimension."""
+
+    def __str__(self) -> str:
+        return "SQ8"
+
+
+FLAT_FORMS = (
+    Form("codec", r"Flat", "Flat", Flat, "Flat"),
+    Form("codec", r"Flat\(noshadow\)", "Flat(noshadow)", lambda: Flat(False), "Flat(noshadow)", rerank=False),
+    Form("refine", r"RFlat", "RFlat", Flat, "RFlat"),
+)
+HALF_FORMS = (
+    Form("codec", r"SQfp16", "SQfp16", SQfp16, "SQfp16"),
+    Form(
+        "codec", r"SQfp16\(shadow\)", "SQfp16(shadow)", lambda: SQfp16(True), "SQfp16(shadow)", rerank=False
+    ),
+    Form("refine", r"RSQfp16", "Refine(SQfp16)", SQfp16),
+)
+SQ8_FORMS = (
+    Form("codec", r"SQ8", "SQ8", SQ8, "SQ8"),
+    Form("refine", r"RSQ8", "Refine(SQ8)", SQ8),
+)
+
+
+class FloatCodec(Refiner):
     """Values stored as float32 or float16."""
 
-    by_residual = False
-    interleaved = False
-    needs_training = False
-
-    def __init__(self, spec: CodecSpec, dim: int) -> None:
+    def __init__(self, spec: Flat | SQfp16, dim: int) -> None:
         self.spec = spec
         self.dim = self.code_width = dim
-        self.code_dtype = "<f2" if isinstance(spec, SQfp16) else "<f4"
-
-    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
-        """Nothing to learn."""
+        self.code_dtype = spec.dtype
 
     def cost(self, shape: Shape) -> Cost:
         """Absolute values, to see whether rows fit float16; float32 rows are their own codes."""
@@ -72,22 +134,27 @@ class FloatCodec:
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
-    @property
-    def parameter_specs(self) -> dict[str, ArraySpec]:
-        return {}
+    def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
+        if self.code_dtype == "<f4":
+            return faiss.IndexFlat(self.dim, faiss_metric(faiss, metric))
+        kind = faiss.ScalarQuantizer.QT_fp16
+        scalar = faiss.IndexScalarQuantizer(self.dim, kind, faiss_metric(faiss, metric))
+        scalar.is_trained = True
+        return scalar
 
-    def parameters(self) -> Parameters:
-        return {}
+    def to_faiss_lists(self, faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+        size = (partition.to_faiss(faiss), self.dim, partition.nlist)
+        if self.code_dtype == "<f4":
+            lists = faiss.IndexIVFFlat(*size, faiss_metric(faiss, metric))
+        else:
+            lists = _scalar_lists(faiss, size, faiss.ScalarQuantizer.QT_fp16, metric)
+        lists.is_trained = True
+        return lists
 
-    def load(self, parameters: Parameters) -> None:
-        """Nothing to load."""
 
-
-class ScalarCodec:
+class ScalarCodec(Refiner):
     """One byte a value: vmin + (code + 0.5) / 255 * vdiff, per dimension."""
 
-    by_residual = False
-    interleaved = False
     needs_training = True
     code_dtype = "|u1"
 
@@ -132,6 +199,22 @@ class ScalarCodec:
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
+    def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
+        kind = faiss.ScalarQuantizer.QT_8bit
+        return self._with_ranges(
+            faiss, faiss.IndexScalarQuantizer(self.dim, kind, faiss_metric(faiss, metric))
+        )
+
+    def to_faiss_lists(self, faiss: ModuleType, partition: Ivf, metric: str) -> Any:
+        size = (partition.to_faiss(faiss), self.dim, partition.nlist)
+        return self._with_ranges(faiss, _scalar_lists(faiss, size, faiss.ScalarQuantizer.QT_8bit, metric))
+
+    def _with_ranges(self, faiss: ModuleType, scalar: Any) -> Any:
+        ranges = np.concatenate([self.quantizer.vmin, self.quantizer.vdiff])
+        faiss.copy_array_to_vector(ranges, scalar.sq.trained)
+        scalar.is_trained = True
+        return scalar
+
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:
         return {"vmin": ArraySpec("<f4", (self.dim,)), "vdiff": ArraySpec("<f4", (self.dim,))}
@@ -144,3 +227,8 @@ class ScalarCodec:
     def load(self, parameters: Parameters) -> None:
         state = {"settings": {"dim": self.dim}, "arrays": parameters}
         self.quantizer = type(self.quantizer).from_state(state)
+
+
+def _scalar_lists(faiss: ModuleType, size: tuple[Any, int, int], kind: Any, metric: str) -> Any:
+    """faiss lists of scalar codes of the rows, not of residuals. size: quantizer, dim, nlist."""
+    return faiss.IndexIVFScalarQuantizer(*size, kind, faiss_metric(faiss, metric), False)

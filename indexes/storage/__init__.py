@@ -4,5 +4,5 @@ manifest.py  manifest.json, checked field by field   opening.py  reading a folde
 folder.py    writing a folder, all or nothing        saving.py   which arrays a folder holds
 stream.py    arrays written block by block           texts.py    docs.sqlite
 origin.py    the folder an index was opened from     sniff.py    names other tools' files
-parts.py     what bytes are counted under            learned_shape.py  shapes of a learned codec
+parts.py     bytes by part of the folder
 """

@@ -19,13 +19,12 @@ FORMAT = "cluscomp-index"
 FORMAT_VERSION = 2
 MIN_READER_VERSION = 2
 # format_version counts layouts of the folder, min_reader_version is the oldest reader of the features in use.
-# 2: the rows of 4-bit codes left over at the end of a list are transposed too (stages/code_layout.py).
+# 2: the rows of 4-bit codes left over at the end of a list are transposed too (`Codec.layout_version`).
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_BYTES = 2**62
 MAX_DIM = 2**24
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
-FOUR_BIT_KEY = re.compile(r"PQ\d+x4(?:,|$)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -67,11 +66,13 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
     extra_files: dict[str, FileEntry] = field(default_factory=dict)
+    format_version: int = field(default=FORMAT_VERSION, compare=False)
 
     def to_bytes(self) -> bytes:
         """UTF-8 JSON, equal for equal contents."""
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "min_reader_version": MIN_READER_VERSION}
         body = asdict(self)
+        del body["format_version"]  # a folder is written in the newest format
         body["seeds"] = {"train": body.pop("seed")}
         for entry in body["extra_files"].values():
             del entry["dtype"], entry["shape"]
@@ -87,8 +88,9 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ForeignFileError(f"{where} does not say format {FORMAT!r}: the folder belongs to another tool")
     reader = _Reader(value, where)
-    _check_version(reader, where)
+    version = _checked_version(reader, where)
     return Manifest(
+        format_version=version,
         created_by=reader.text("created_by"),
         key=reader.text("key"),
         dim=reader.integer("dim", 1, MAX_DIM),
@@ -113,8 +115,10 @@ def _load_json(raw: bytes, where: str) -> Any:
         ) from exc
 
 
-def _check_version(reader: _Reader, where: str) -> None:
-    """Refuse a layout (format_version) or features (min_reader_version) that this reader does not know."""
+def _checked_version(reader: _Reader, where: str) -> int:
+    """The version of the layout; NewerFormatError for a layout (format_version) or features
+    (min_reader_version) that this reader does not know.
+    """
     version = reader.integer("format_version", 1, 2**31)
     oldest_reader = reader.integer("min_reader_version", 1, 2**31)
     if max(version, oldest_reader) > FORMAT_VERSION:
@@ -123,11 +127,7 @@ def _check_version(reader: _Reader, where: str) -> None:
             f"this cluscomp reads version {FORMAT_VERSION}; upgrade it (pip install -U cluscomp) or "
             "rebuild the index"
         )
-    if version < 2 and FOUR_BIT_KEY.search(reader.text("key")):
-        raise CorruptIndexError(
-            f"{where} has format version 1, whose 4-bit codes stand in another order than version "
-            f"{FORMAT_VERSION} reads; rebuild the index"
-        )
+    return version
 
 
 def _segment(reader: _Reader) -> SegmentEntry:

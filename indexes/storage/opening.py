@@ -33,9 +33,9 @@ from cluscomp.indexes.kind import Kind, kind_of
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
-from cluscomp.indexes.stages.pipeline import Pipeline, Stage
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.stages.stage import Stage
 from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
-from cluscomp.indexes.storage.learned_shape import bind
 from cluscomp.indexes.storage.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -117,7 +117,9 @@ def _not_a_folder(path: Path) -> CluscompError:
 
 def _open(path: Path, manifest: Manifest) -> OpenedFolder:
     try:
-        spec = bind(parse_key(manifest.key), manifest.files, str(path / MANIFEST_NAME))
+        key = parse_key(manifest.key)
+        shapes = {name: entry.shape or () for name, entry in manifest.files.items()}
+        spec = key.codec.bind(key, shapes, str(path / MANIFEST_NAME))
         kind = kind_of(spec)
         pipeline = kind.stages(spec, manifest.dim, manifest.metric, manifest.seed)
     except UsageError as exc:
@@ -125,6 +127,7 @@ def _open(path: Path, manifest: Manifest) -> OpenedFolder:
             f"{path / MANIFEST_NAME} names a key that this version cannot open ({exc}); "
             "the index is damaged, or a newer cluscomp made it: upgrade, or rebuild the index"
         ) from exc
+    _require_layout(path, pipeline, manifest)
     expected = _expected_arrays(kind, pipeline, manifest)
     _require_same_files(path, expected, manifest)
     files = {name: _map_array(path / name, entry) for name, entry in manifest.files.items()}
@@ -133,6 +136,16 @@ def _open(path: Path, manifest: Manifest) -> OpenedFolder:
     segments = tuple(_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments))
     extra = {name: _checked_file(path / name, entry) for name, entry in manifest.extra_files.items()}
     return OpenedFolder(path, manifest, pipeline, segments, extra)
+
+
+def _require_layout(path: Path, pipeline: Pipeline, manifest: Manifest) -> None:
+    """Raise CorruptIndexError for codes of an older layout than the codec reads."""
+    if manifest.format_version < pipeline.codec.layout_version:
+        raise CorruptIndexError(
+            f"{path / MANIFEST_NAME} has format version {manifest.format_version}, whose codes of "
+            f"{pipeline.codec.spec} stand in another order than version {pipeline.codec.layout_version} "
+            "has them; rebuild the index"
+        )
 
 
 def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict[str, ArraySpec | None]:

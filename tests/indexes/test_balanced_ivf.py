@@ -15,9 +15,8 @@ from cluscomp import native
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build.writer import IndexWriter
-from cluscomp.indexes.keys.grammar import BIVF
 from cluscomp.indexes.segments.segment import list_sizes
-from cluscomp.indexes.stages.balanced_ivf import BalancedIvf
+from cluscomp.indexes.stages.balanced_ivf import BIVF, BalancedIvf
 
 CAPS = (1, 1.1, 1.5, 3)
 

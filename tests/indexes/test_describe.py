@@ -13,7 +13,6 @@ from cluscomp.indexes import open_index, parse_key
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.describe import list_balance
 from cluscomp.indexes.segments.segment import segment_arrays
-from cluscomp.indexes.stages.codec import row_bytes
 from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 
@@ -64,7 +63,7 @@ def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
 )
 def test_code_size(make_index, key: str, size: int) -> None:
     assert make_index(key).code_size == size
-    assert row_bytes(Pipeline(parse_key(key), 16, "ip", 0).codec) == size
+    assert Pipeline(parse_key(key), 16, "ip", 0).codec.row_bytes == size
 
 
 def test_other_files_and_changes_after_opening(trained, rows, tmp_path) -> None:

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.indexes import parse_key
-from cluscomp.indexes.keys.grammar import IVF, OPQ, PCA, PQ, SQ8, Flat, L2Norm, RandomRotation, SQfp16
 from cluscomp.indexes.keys.pool import Pool
+from cluscomp.indexes.stages.ivf import IVF
+from cluscomp.indexes.stages.normalization import L2Norm
+from cluscomp.indexes.stages.product_codecs import PQ
+from cluscomp.indexes.stages.rotations import OPQ, PCA, RandomRotation
+from cluscomp.indexes.stages.row_codecs import SQ8, Flat, SQfp16
 
 
 @pytest.mark.parametrize(

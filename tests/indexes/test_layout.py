@@ -8,10 +8,10 @@ import pytest
 from cluscomp.indexes import index_factory, open_index, parse_key
 from cluscomp.indexes.build.finishing import arrange_file
 from cluscomp.indexes.build.writer import IndexWriter
-from cluscomp.indexes.keys.grammar import PQ
 from cluscomp.indexes.stages.code_layout import arrange_codes, plain_codes
-from cluscomp.indexes.stages.codecs import make_codec
 from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.product_codecs import PQ
+from cluscomp.indexes.stages.registry import make_codec
 
 
 def test_groups_are_transposed_and_so_is_the_rest_of_a_list(rng):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp.errors import NotTrainedError
-from cluscomp.indexes.keys.grammar import IVF
-from cluscomp.indexes.stages.ivf import Ivf
+from cluscomp.indexes.stages.ivf import IVF, Ivf
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])

@@ -22,7 +22,7 @@ from cluscomp.errors import (
 )
 from cluscomp.indexes import Index, index_factory
 from cluscomp.indexes.stages.code_layout import plain_codes
-from cluscomp.indexes.stages.partitions import default_nprobe
+from cluscomp.indexes.stages.ivf import default_nprobe
 
 EXACT_KEYS = (
     "Flat",

@@ -1,0 +1,64 @@
+"""The transforms, partitions and codecs of this package: one line each.
+
+| codec   | bytes a row         | trained | codes of an IVF list                      |
+|---------|---------------------|---------|-------------------------------------------|
+| Flat    | 4 d                 | no      | the rows                                  |
+| SQfp16  | 2 d                 | no      | the rows                                  |
+| SQ8     | d                   | yes     | the rows                                  |
+| SQ4     | ceil(d / 2)         | yes     | residuals to the list's centroid          |
+| PQ      | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC) |
+| RepCONC | ceil(m * nbits / 8) | before  | the rows                                  |
+"""
+
+from __future__ import annotations
+
+from cluscomp.indexes.stages.balanced_ivf import BIVF, BIVF_FORM, BalancedIvf
+from cluscomp.indexes.stages.ivf import IVF, IVF_FORM, Ivf
+from cluscomp.indexes.stages.learned_codec import LEARNED_FORM, LearnedProductCodec, RepCONC
+from cluscomp.indexes.stages.learned_rotation import LearnedRotation, LearnedStep
+from cluscomp.indexes.stages.normalization import MRL, MRL_FORM, NORM_FORM, L2Norm, NormalizeStep
+from cluscomp.indexes.stages.product_codecs import (
+    PQ,
+    PQ_FORMS,
+    SQ4,
+    SQ4_FORM,
+    FourBitCodec,
+    TrainedProductCodec,
+)
+from cluscomp.indexes.stages.registry import register
+from cluscomp.indexes.stages.rotations import (
+    OPQ,
+    OPQ_FORMS,
+    PCA,
+    PCA_FORM,
+    RANDOM_FORM,
+    OpqStep,
+    PcaStep,
+    RandomRotation,
+    RandomRotationStep,
+)
+from cluscomp.indexes.stages.row_codecs import (
+    FLAT_FORMS,
+    HALF_FORMS,
+    SQ8,
+    SQ8_FORMS,
+    Flat,
+    FloatCodec,
+    ScalarCodec,
+    SQfp16,
+)
+
+register(OPQ, OpqStep, *OPQ_FORMS)
+register(PCA, PcaStep, PCA_FORM)
+register(RandomRotation, RandomRotationStep, RANDOM_FORM)
+register(L2Norm, NormalizeStep, NORM_FORM)
+register(MRL, NormalizeStep, MRL_FORM)
+register(LearnedRotation, LearnedStep)  # RepCONC puts it there
+register(IVF, Ivf, IVF_FORM)
+register(BIVF, BalancedIvf, BIVF_FORM)
+register(Flat, FloatCodec, *FLAT_FORMS)
+register(SQfp16, FloatCodec, *HALF_FORMS)
+register(SQ8, ScalarCodec, *SQ8_FORMS)
+register(SQ4, FourBitCodec, SQ4_FORM)
+register(PQ, TrainedProductCodec, *PQ_FORMS)
+register(RepCONC, LearnedProductCodec, LEARNED_FORM)
