@@ -122,7 +122,7 @@ def _plain(faiss: ModuleType, codec: Codec, metric: str, codes: np.ndarray) -> A
     return plain
 
 
-def _with_transforms(faiss: ModuleType, index: StoredIndex, core: Any) -> Any:
+def _with_transforms(faiss: ModuleType, index: StoredIndex[Any], core: Any) -> Any:
     links = [link for step in index.pipeline.steps for link in step.to_faiss(faiss)]
     return chain(faiss, links, core) if links else core
 

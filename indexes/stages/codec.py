@@ -64,7 +64,7 @@ class Codec(Stage):
         """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
 
     def stored(self, codes: np.ndarray) -> native.Codes:
-        """Plain codes (n, code_width) as kernels read them; UsageError for a codec that only scans by itself."""
+        """Plain codes (n, code_width) as kernels read them; UsageError for a codec that has no kernels."""
         raise UsageError(f"{self.spec} cannot store documents of several vectors; use Flat, SQ8, PQ ...")
 
     @abstractmethod
