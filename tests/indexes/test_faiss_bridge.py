@@ -83,7 +83,7 @@ def test_text_ids(make_index, queries) -> None:
         index.to_faiss()
     _, rows = index.to_faiss(text_ids="rows").search(queries, 5)
     np.testing.assert_array_equal(index.ids[rows], index.search(queries, 5)[1])
-    with pytest.raises(UsageError, match="'fail' and 'rows'"):
+    with pytest.raises(UsageError, match="known are: fail, rows"):
         index.to_faiss(text_ids="hash")
 
 

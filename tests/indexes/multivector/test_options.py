@@ -104,7 +104,7 @@ def test_one_centroid_a_vector(documents, questions):
 def test_wrong_calls(make_documents, questions):
     q, lengths = questions
     index = make_documents("Pool4,IVF8,PQ12")
-    with pytest.raises(UnknownKeyError, match="'lists', 'fde'"):
+    with pytest.raises(UnknownKeyError, match="known are: lists, fde"):
         index.search(q, 3, lengths=lengths, candidates_by="magic")
     for wrong in (0, -1.0, float("nan"), "x", True):
         with pytest.raises(UsageError, match="softmax must be a number above 0"):
