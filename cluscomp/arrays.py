@@ -1,18 +1,19 @@
 """The gate for arrays: NumPy, torch, memory maps and nested lists become checked, contiguous row blocks.
 
 Kernels read float32, float16 and bfloat16 rows as they are; nothing is converted as a whole. NumPy has no
-bfloat16, so such rows travel as their bits in uint16 (`is_bfloat16_bits` says so by dtype alone: no other
-uint16 array passes the gate).
+bfloat16, so such rows travel as their bits in uint16: no other uint16 array passes the gate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
+from cluscomp.array_forms import BFLOAT16, as_numpy, float32_of_bits, widened
+from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, TooLargeError
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +21,23 @@ if TYPE_CHECKING:
 Array: TypeAlias = "np.ndarray | torch.Tensor"
 """What functions return that run where their rows are: NumPy's array, or a tensor on the GPU of the rows."""
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+TOKEN_TERMS = 1 << 40
+"""Products that one score of token vectors may add up, those of fixed-dimensional encodings included."""
+_ROOM = 16  # sums of d squares stay this factor below the largest float32: differences take 4 of it
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 NORMALIZE_VALUES = 1 << 20
 """float64 values that `normalize_rows` holds at a time, in two arrays of 8 MB."""
+
+
+def largest_safe(dim: int, metric: str = "l2", *, terms: int = 1) -> float:
+    """Largest magnitude of a component with which no score leaves float32.
+
+    It is sqrt(float32 max / (16 dim terms)): a squared distance is at most 4 dim times its square, and the
+    rest is room for what codes stand for. terms: products that one score adds up, such as those of all
+    vectors of a query. "cosine": rows are normalised in float64 first, so any float32 will do.
+    """
+    return FLOAT32_MAX if metric == "cosine" else math.sqrt(FLOAT32_MAX / (_ROOM * dim * terms))
 
 
 def as_rows(
@@ -33,18 +48,24 @@ def as_rows(
     min_rows: int = 1,
     check_finite: bool = True,
     ids: Sequence[Any] | np.ndarray | None = None,
+    largest: float | None = None,
 ) -> np.ndarray:
     """Check a matrix of row vectors and return it in a form that the kernels read.
 
-    x: (n, d) NumPy array, memory map, torch CPU tensor (any layout of rows), or nested list; float16,
-    float32 and bfloat16 stay as they are without a copy when C-contiguous, float64 and integers are
-    converted to float32.
-    dim: required d. min_rows: required n. ids: names for the rows in a NaN message.
+    x: (n, d) in any form of `array_forms.as_numpy`; float16, float32 and bfloat16 stay as they are without a
+    copy when C-contiguous, float64 and integers are converted to float32.
+    dim: required d. min_rows: required n. ids: names for the rows in a message about values. largest:
+    magnitude that no value may exceed, `largest_safe(d)` unless given.
 
     Returns (n, d) C-contiguous ndarray of float32, float16, or uint16 (bfloat16 bits).
-    Raises DTypeError, DimensionError, EmptyInputError, NonFiniteError.
+    Raises DTypeError, DimensionError, EmptyInputError, NonFiniteError, TooLargeError.
     """
-    rows = _to_numpy(x, name)
+    rows = as_numpy(x, name)
+    if rows.dtype != BFLOAT16 and (rows.dtype.kind not in "fiub" or rows.dtype == np.longdouble):
+        raise DTypeError(
+            f"{name} has dtype {rows.dtype}, but float32, float16, bfloat16, float64 or integers are needed; "
+            "convert it with x.astype('float32')"
+        )
     if rows.ndim != 2:
         raise DimensionError(
             f"{name} must be a matrix (rows, dim), but has shape {rows.shape}; pass one vector as x[None, :]"
@@ -55,29 +76,84 @@ def as_rows(
         raise DimensionError(f"{name} has dim {rows.shape[1]}, but dim {dim} is needed")
     if rows.shape[0] < min_rows:
         raise EmptyInputError(f"{name} has {rows.shape[0]} rows, at least {min_rows} needed")
-    rows = np.ascontiguousarray(rows)
+    rows = np.ascontiguousarray(_of_kernel_dtype(rows, name, ids))
     if check_finite:
-        require_finite(rows, name=name, ids=ids)
+        require_finite(rows, name=name, ids=ids, largest=largest)
     return rows
 
 
-def require_finite(rows: np.ndarray, *, name: str = "x", ids: Any = None, first_row: int = 0) -> None:
-    """Raise NonFiniteError that names the first row of `rows` (kernel dtype) holding NaN or infinity."""
+def as_numbers(x: Any, *, name: str, ndim: int | None = None) -> np.ndarray:
+    """x as an array of real numbers in its own dtype; bfloat16 becomes float32.
+
+    x: any form of `array_forms.as_numpy`. ndim: required number of dimensions.
+    Raises DTypeError, DimensionError, InputError. NaN and infinity pass.
+    """
+    array = widened(as_numpy(x, name))
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{name} has dtype {array.dtype}, but numbers are needed")
+    if ndim is not None and array.ndim != ndim:
+        raise DimensionError(f"{name} has shape {array.shape}, but {ndim} dimension(s) are needed")
+    return array
+
+
+def require_finite(
+    rows: np.ndarray, *, name: str = "x", ids: Any = None, first_row: int = 0, largest: float | None = None
+) -> None:
+    """Raise NonFiniteError or TooLargeError that names the first row with a value that cannot be scored.
+
+    rows: (n, d) of kernel dtype. largest: magnitude that no value may exceed, `largest_safe(d)` unless given.
+    """
     from cluscomp import native
 
-    bad = native.first_nonfinite_row(rows)
+    most = largest_safe(rows.shape[1]) if largest is None else largest
+    bad = native.first_row_beyond(rows, most) if rows.shape[0] else -1
     if bad < 0:
         return
-    label = f"row {first_row + bad}" if ids is None else f"row {first_row + bad} (id {ids[bad]!r})"
-    raise NonFiniteError(
-        f"{name}: {label} holds NaN or infinity; drop or repair it before clustering or indexing"
+    label = _row_label(bad, first_row, ids)
+    values = to_float32(rows[bad])
+    if not np.isfinite(values).all():
+        raise NonFiniteError(
+            f"{name}: {label} holds NaN or infinity; drop or repair it before clustering or indexing"
+        )
+    raise _too_large(name, label, float(values[np.abs(values).argmax()]), most, rows.shape[1])
+
+
+def _row_label(row: int, first_row: int, ids: Any) -> str:
+    return f"row {first_row + row}" + ("" if ids is None else f" (id {ids[row]!r})")
+
+
+def _too_large(name: str, label: str, value: float, largest: float, dim: int) -> TooLargeError:
+    if largest >= FLOAT32_MAX:
+        return TooLargeError(
+            f"{name}: {label} holds {value:.6g}, but the largest float32 is {FLOAT32_MAX:.6g}; divide all "
+            "vectors by one number, or normalise them"
+        )
+    return TooLargeError(
+        f"{name}: {label} holds {value:.6g}, whose products overflow float32; with dim {dim} no value may "
+        f"exceed {largest:.4g}. Divide all vectors by one number, which keeps every order, or normalise them"
     )
+
+
+def _of_kernel_dtype(array: np.ndarray, name: str, ids: Any) -> np.ndarray:
+    """float32, float16 or bfloat16 bits; values that are finite stay finite."""
+    if array.dtype in _KERNEL_DTYPES:  # native byte order only
+        return array
+    if array.dtype == BFLOAT16:
+        return array.view(np.uint16)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(np.float32)
+    except FloatingPointError:
+        beyond = np.isfinite(array) & (np.abs(array) > FLOAT32_MAX)
+        row = int(np.flatnonzero(beyond.any(axis=1))[0])
+        value = float(array[row][beyond[row]][0])
+        raise _too_large(name, _row_label(row, 0, ids), value, FLOAT32_MAX, array.shape[1]) from None
 
 
 def to_float32(block: np.ndarray) -> np.ndarray:
     """Convert a block of kernel dtype (float32, float16, bfloat16 bits) to float32; float32 is not copied."""
     if block.dtype == np.uint16:
-        return (block.astype(np.uint32) << 16).view(np.float32)
+        return float32_of_bits(block)
     return block.astype(np.float32, copy=False)
 
 
@@ -99,36 +175,3 @@ def normalize_rows(x: np.ndarray) -> np.ndarray:
         norms[norms == 0] = 1.0
         unit[block] = rows / norms[:, None]
     return unit
-
-
-def _to_numpy(x: Any, name: str) -> np.ndarray:
-    if type(x).__module__.startswith("torch"):
-        return _torch_to_numpy(x, name)
-    try:
-        array = np.asarray(x)
-    except ValueError as exc:
-        raise DimensionError(f"{name} is not a rectangular matrix: {exc}") from exc
-    if array.dtype in _KERNEL_DTYPES:  # native byte order only; first, because one query a call is usual
-        return array
-    if array.dtype.name == "bfloat16":  # ml_dtypes, as JAX and safetensors use it
-        return array.view(np.uint16)
-    if array.dtype.kind in "fiub" and array.dtype != np.longdouble:
-        return array.astype(np.float32)
-    raise DTypeError(
-        f"{name} has dtype {array.dtype}, but float32, float16, bfloat16, float64 or integers are needed; "
-        "convert it with x.astype('float32')"
-    )
-
-
-def _torch_to_numpy(tensor: Any, name: str) -> np.ndarray:
-    if tensor.device.type != "cpu":
-        raise DTypeError(
-            f"{name} is a torch tensor on {tensor.device}, and this function runs on the CPU; "
-            f"pass {name}.cpu()"
-        )
-    tensor = tensor.detach()
-    if str(tensor.dtype) == "torch.bfloat16":
-        import torch
-
-        return np.asarray(tensor.contiguous().view(torch.uint16).numpy())
-    return _to_numpy(tensor.numpy(), name)

@@ -107,6 +107,10 @@ class NonFiniteError(InputError):
     """A row holds NaN or infinity; the message names the row or its id."""
 
 
+class TooLargeError(InputError, OverflowError):
+    """A value whose products leave float32; the message names it and the largest that is safe."""
+
+
 class DuplicateIdError(InputError):
     """An id occurs twice."""
 

@@ -58,9 +58,9 @@ class Index(StoredIndex[Segment]):
                 f"the index holds {len(self)} rows, whose codes another training would make meaningless; "
                 "train a new index and add the rows to it"
             )
-        rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
+        rows = rows_of_dim(x, self.dim, "rows", largest=None)
         sample = sample_rows(rows, training_rows(self.spec), self.seed)
-        require_finite(sample)
+        require_finite(sample, largest=self.pipeline.largest)
         if self.pipeline.needs_training and sample.shape[0] < rows.shape[0]:
             warnings.warn(
                 f"the index trains on {sample.shape[0]} of {rows.shape[0]} rows, drawn at random",
@@ -82,7 +82,7 @@ class Index(StoredIndex[Segment]):
         DTypeError, InputError (a value that the codec cannot hold), NotTrainedError.
         """
         self.pipeline.require_trained()
-        rows = rows_of_dim(x, self.dim, "rows", check_finite=False)
+        rows = rows_of_dim(x, self.dim, "rows", largest=None)
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
         sizes = list_sizes(self._segments, self.spec.nlist)
         self._append(encode_segment(self.pipeline, rows, column, sizes, progress))
@@ -108,7 +108,7 @@ class Index(StoredIndex[Segment]):
         Raises DimensionError, NonFiniteError, DTypeError, UsageError (k, nprobe, refine_factor).
         """
         segments = self._segments
-        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", check_finite=True)
+        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
         k = self._checked_k(k, segments)
         nprobe = self.nprobe if nprobe is None else self._checked_nprobe(nprobe)
         factor = self.refine_factor if refine_factor is None else integer("refine_factor", refine_factor, 1)

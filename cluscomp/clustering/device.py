@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import as_rows, iter_blocks
+from cluscomp.array_forms import is_tensor
+from cluscomp.arrays import as_rows, iter_blocks, largest_safe, require_finite
 from cluscomp.clustering.blocks import Ticker
-from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError, UsageError
+from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, UsageError
 from cluscomp.vocabulary import Metric
 
 _SCRATCH_BYTES = 1 << 30  # GPU memory of one block of rows
@@ -25,7 +26,7 @@ _DEVICE = "cuda"  # tests that emulate the kernels let it be "cpu"
 
 def is_cuda_tensor(x: Any) -> bool:
     """True for a torch tensor in GPU memory; does not import torch."""
-    return type(x).__module__.startswith("torch") and x.device.type == _DEVICE
+    return is_tensor(x) and x.device.type == _DEVICE
 
 
 def on_host(values: Any) -> Any:
@@ -43,7 +44,7 @@ def as_device_rows(x: Any, *, name: str = "x", dim: int | None = None, min_rows:
 
     x: (n, d) torch CUDA tensor of float32, float16 or bfloat16. Returns it contiguous, without its graph.
     Raises UsageError where CUDA kernels cannot run, DTypeError, DimensionError, EmptyInputError,
-    NonFiniteError.
+    NonFiniteError, TooLargeError.
     """
     import torch
 
@@ -61,7 +62,7 @@ def as_device_rows(x: Any, *, name: str = "x", dim: int | None = None, min_rows:
         raise EmptyInputError(f"{name} has {x.shape[0]} rows, at least {min_rows} needed")
     x = x.detach().contiguous()
     for block in row_blocks(x):
-        _require_finite(name, x[block], block.start)
+        _require_finite(name, x[block], block.start, largest_safe(x.shape[1]))
     return x
 
 
@@ -221,8 +222,10 @@ def _require_device(x: Any, name: str) -> None:
         raise UsageError(f"{name} is a torch tensor on {x.device}, but {exc}: {name}.cpu()") from exc
 
 
-def _require_finite(name: str, rows: Any, first_row: int) -> None:
-    if bool(rows.isfinite().all()):
+def _require_finite(name: str, rows: Any, first_row: int, largest: float) -> None:
+    if bool((rows.abs() <= largest).all()):
         return
-    row = first_row + int((~rows.isfinite().all(dim=1)).nonzero()[0])
-    raise NonFiniteError(f"{name}: row {row} holds NaN or infinity; drop or repair it")
+    row = int((~(rows.abs() <= largest).all(dim=1)).nonzero()[0])
+    require_finite(
+        on_host(rows[row : row + 1]).float().numpy(), name=name, first_row=first_row + row, largest=largest
+    )

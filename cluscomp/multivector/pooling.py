@@ -69,7 +69,7 @@ def pool_tokens(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 def pool_tokens(
     vectors: Any,
-    lengths: Any,
+    lengths: Any = None,
     *,
     factor: float | None = None,
     max_vectors: int | None = None,
@@ -90,7 +90,8 @@ def pool_tokens(
 
     vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,
     float32, float16 or bfloat16. lengths: (n_docs,) tokens of each document, adding up to N; a document with
-    0 tokens keeps 0 vectors. Or lengths = None and a list with one array a document.
+    0 tokens keeps 0 vectors. Or without lengths a list with one array a document; or an array
+    (n_docs, tokens, d), with lengths where documents are padded at their ends.
 
     One budget: factor = a document keeps floor(n / factor) of its n unprotected vectors, at least 1;
     max_vectors = kept by a document at most, protected ones included; height = Ward distance up to which
@@ -116,8 +117,9 @@ def pool_tokens(
     Returns pooled (N', d) float32 and lengths' (n_docs,) int64, never more than the budget allows: exact
     duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of their
     first tokens. With return_labels also labels (N,) int64: the row of `pooled` that each token went to.
-    Raises DimensionError, DTypeError, NonFiniteError, UsageError (no budget or two, unknown names, a total
-    that is below one vector a document: InfeasibleError), InputError (support: a vector longer than 1e14).
+    Raises DimensionError, DTypeError, NonFiniteError, TooLargeError, UsageError (no budget or two, unknown
+    names, a total that is below one vector a document: InfeasibleError), InputError (support: a vector longer
+    than 1e14).
     """
     ragged = as_ragged(vectors, lengths)
     total = _total(total_vectors, total_bytes, bytes_per_vector, ragged.dim)

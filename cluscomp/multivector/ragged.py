@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.arrays import as_rows
+from cluscomp.array_forms import as_numpy
+from cluscomp.arrays import TOKEN_TERMS, as_numbers, as_rows, largest_safe, require_finite
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, InputError
 
 
@@ -53,62 +54,115 @@ class Ragged:
 
 def as_ragged(
     vectors: Any,
-    lengths: Any,
+    lengths: Any = None,
     *,
     name: str = "vectors",
     dim: int | None = None,
     check_finite: bool = True,
+    largest: float | None = None,
 ) -> Ragged:
     """Check ragged vectors at the border.
 
-    vectors: (N, d) as `arrays.as_rows` takes them (NumPy, memory map, torch; float16, bfloat16 and float32
-    without a copy); N = 0 is allowed. lengths: (n_docs,) integers >= 0 that add up to N. Or lengths = None
-    and vectors a list with one (n_i, d) array or tensor a document, as multi-vector encoders return them;
-    these are put below each other once, in their own dtype. dim: required d.
+    vectors and lengths, in any form of `arrays.as_rows` (float16, bfloat16 and float32 without a copy where
+    rows stand below each other already):
+    (N, d) with lengths (n_docs,), integers >= 0 that add up to N; N = 0 is allowed.
+    (n_docs, t, d), with lengths (n_docs,) up to t where documents are padded at their ends.
+    A list with one (n_i, d) array a document, as multi-vector encoders return them; an empty one is a
+    document without vectors. (t, d) without lengths is a single document.
+    dim: required d. largest: magnitude that no value may exceed; by default scores of any query stay finite.
 
-    Raises DimensionError (the sum is not N, another dim), InputError (negative length), DTypeError,
-    NonFiniteError, EmptyInputError (an empty list, which has no d).
+    Raises DimensionError (lengths that do not fit, another dim), InputError (negative length), DTypeError,
+    NonFiniteError, TooLargeError, EmptyInputError (a list of nothing, which has no d).
     """
-    if lengths is None:
-        return _below_each_other(vectors, name, dim, check_finite)
-    rows = as_rows(vectors, name=name, dim=dim, min_rows=0, check_finite=check_finite)
+    if lengths is None and _is_list_of_matrices(vectors):
+        rows, lengths = _below_each_other(list(vectors), name)
+    else:
+        rows, lengths = _one_matrix(as_numpy(vectors, name), lengths, name)
+    rows = as_rows(rows, name=name, dim=dim, min_rows=0, check_finite=False)
+    if check_finite:
+        most = largest_safe(rows.shape[1], terms=TOKEN_TERMS) if largest is None else largest
+        require_finite(rows, name=name, largest=most)
     return Ragged(rows, offsets_of(lengths, rows.shape[0], name=name))
 
 
-def _below_each_other(documents: Any, name: str, dim: int | None, check_finite: bool) -> Ragged:
-    if not isinstance(documents, list | tuple):
-        raise DimensionError(
-            f"lengths is None, but {name} is of type {type(documents).__name__}; pass the lengths, or a list "
-            "with one array a document"
-        )
-    if not documents:
-        raise EmptyInputError(f"{name} is an empty list; pass an array (0, d) and lengths [] instead")
-    parts = [
-        as_rows(part, name=f"{name}[{i}]", dim=dim, min_rows=0, check_finite=check_finite)
-        for i, part in enumerate(documents)
-    ]
-    kinds = {f"{part.shape[1]} x {part.dtype}" for part in parts}
+def _is_list_of_matrices(vectors: Any) -> bool:
+    """Whether a list, or a column of a data frame, has a matrix (or nothing) for each document."""
+    is_column = getattr(vectors, "dtype", None) == np.dtype(object)
+    if not (is_column or isinstance(vectors, (list, tuple))):
+        return False
+    return max(map(_depth, vectors), default=2) == 2
+
+
+def _depth(part: Any) -> int:
+    """Number of dimensions of an array or of nested lists."""
+    depth = 0
+    while isinstance(part, (list, tuple)) and part:
+        part, depth = part[0], depth + 1
+    return depth + int(getattr(part, "ndim", isinstance(part, (list, tuple))))
+
+
+def _below_each_other(documents: list[Any], name: str) -> tuple[np.ndarray, list[int]]:
+    """Rows (N, d) of all documents, still of their own dtype, and their number in each."""
+    parts = [as_numpy(part, f"{name}[{i}]") for i, part in enumerate(documents)]
+    filled = {i: part for i, part in enumerate(parts) if part.size}
+    shaped = [part for part in parts if part.ndim == 2 and part.shape[1]]
+    if not shaped:
+        what = "a list of empty documents" if documents else "an empty list"
+        raise EmptyInputError(f"{name} is {what}, which has no dim; pass an array (0, d) and lengths instead")
+    for i, part in filled.items():
+        if part.ndim != 2:
+            raise DimensionError(f"{name}[{i}] has shape {part.shape}, but a matrix (vectors, dim) is needed")
+    kinds = {f"{part.shape[1]} x {part.dtype}" for part in filled.values()}
     if len(kinds) > 1:
         found = ", ".join(sorted(kinds))
         raise DimensionError(f"{name} has documents of different kinds ({found}); one is needed")
-    rows = np.concatenate(parts)
-    return Ragged(rows, offsets_of([len(part) for part in parts], rows.shape[0], name=name))
+    rows = np.concatenate(list(filled.values()) or shaped[:1])
+    return rows, [part.shape[0] if part.size else 0 for part in parts]
 
 
-def offsets_of(lengths: Any, total: int, *, name: str = "vectors") -> np.ndarray:
-    """Offsets (n_docs + 1,) int64 of documents with these lengths in `total` rows; raises as `as_ragged`."""
-    counts = np.asarray(lengths)
+def _one_matrix(array: np.ndarray, lengths: Any, name: str) -> tuple[np.ndarray, Any]:
+    """Rows (N, d) and lengths of what came as one array."""
+    if array.ndim == 2:
+        return array, [array.shape[0]] if lengths is None else lengths
+    if array.ndim != 3:
+        raise DimensionError(
+            f"{name} has shape {array.shape}; pass one matrix (vectors, dim) with lengths, an array "
+            "(documents, vectors, dim), with lengths where it is padded, or a list of matrices"
+        )
+    if lengths is None:
+        lengths = np.full(array.shape[0], array.shape[1])
+    counts = _counts(lengths)
+    n_documents, padded, dim = array.shape
+    if counts.shape[0] != n_documents:
+        raise DimensionError(f"{name} has {n_documents} documents, but there are {counts.shape[0]} lengths")
+    if counts.size and int(counts.max()) > padded:
+        worst = int(counts.argmax())
+        raise DimensionError(f"lengths[{worst}] is {counts[worst]}, but {name} has {padded} a document")
+    if (counts == padded).all():
+        return array.reshape(-1, dim), counts
+    return array[np.arange(padded) < counts[:, None]], counts
+
+
+def _counts(lengths: Any) -> np.ndarray:
+    """Checked lengths (n_docs,) int64."""
+    counts = as_numbers(lengths, name="lengths")
     if counts.ndim != 1:
         raise DimensionError(
             f"lengths has shape {counts.shape}, but a list with one number a document is needed"
         )
     if counts.size and counts.dtype.kind not in "iu":
         raise DTypeError(f"lengths has dtype {counts.dtype}, but integers are needed")
-    offsets = np.zeros(counts.shape[0] + 1, dtype=np.int64)
-    np.cumsum(counts, out=offsets[1:])
     if counts.size and int(counts.min()) < 0:
         worst = int(np.argmin(counts))
         raise InputError(f"lengths[{worst}] is {counts[worst]}, but a document has 0 vectors at least")
+    return counts.astype(np.int64)
+
+
+def offsets_of(lengths: Any, total: int, *, name: str = "vectors") -> np.ndarray:
+    """Offsets (n_docs + 1,) int64 of documents with these lengths in `total` rows; raises as `as_ragged`."""
+    counts = _counts(lengths)
+    offsets = np.zeros(counts.shape[0] + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
     if int(offsets[-1]) != total:
         raise DimensionError(
             f"lengths add up to {int(offsets[-1])}, but {name} has {total} rows; give one length a document"

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import as_rows, iter_blocks, require_finite, to_float32
+from cluscomp.arrays import as_rows, iter_blocks, largest_safe, require_finite, to_float32
 from cluscomp.clustering.blocks import Progress, Ticker, block_rows
 from cluscomp.errors import (
     DimensionError,
@@ -252,7 +252,7 @@ def _codebooks(name: str, values: Any, d_out: int) -> np.ndarray:
             f"{name} have shape {books.shape}, but (m, 16, 64 or 256, {d_out} / m) is needed for a rotation "
             f"to {d_out} dimensions"
         )
-    require_finite(books.reshape(-1, books.shape[2]), name=name)
+    require_finite(books.reshape(-1, books.shape[2]), name=name, largest=largest_safe(d_out))
     return books
 
 

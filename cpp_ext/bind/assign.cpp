@@ -89,13 +89,14 @@ void bind_assign(nb::module_& m) {
       "Add rows into sums[label] and counts[label] in row order.");
 
   m.def(
-      "first_nonfinite_row",
-      [](const Rows& x) {
+      "first_row_beyond",
+      [](const Rows& x, float largest) {
+        if (!(largest >= 65504.0f)) throw std::invalid_argument("largest must be at least 65504");
         const RowsView view = rows_view(x);
         nb::gil_scoped_release release;
-        return first_nonfinite_row(view);
+        return first_row_beyond(view, largest);
       },
-      "x"_a, "Index of the first row with NaN or infinity, or -1.");
+      "x"_a, "largest"_a, "Index of the first row with NaN, infinity or a magnitude above `largest`, or -1.");
 }
 
 }  // namespace cluscomp::bind

@@ -1,7 +1,9 @@
 #include "cluscomp/rows.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
 
 #include "cluscomp/kernels.h"
 #include "cluscomp/parallel.h"
@@ -16,28 +18,40 @@ void load_bf16(const uint16_t* x, float* out, int64_t d) {
   }
 }
 
-// A number is not finite when its exponent bits are all ones: then one more unit of them carries into the sign. Sums in
-// lanes, so that any compiler makes vector code of them.
+// Magnitudes order as their bits without the sign do, NaN and infinity above all numbers. What exceeds `largest` carries
+// into the sign after an addition of `room`. Sums in lanes, so that any compiler makes vector code of them.
 template <class Word>
-bool row_is_finite(const Word* x, int64_t d, Word exponent) {
+bool row_is_within(const Word* x, int64_t d, Word largest) {
   constexpr int64_t kTogether = 64 / sizeof(Word);
-  const auto unit = static_cast<Word>(exponent & (~exponent + 1));
+  constexpr Word kMagnitude = static_cast<Word>(~Word{0}) >> 1;
+  const auto room = static_cast<Word>(kMagnitude - largest);
   Word carries[kTogether] = {};
   int64_t i = 0;
   for (; i + kTogether <= d; i += kTogether)
     for (int64_t l = 0; l < kTogether; ++l)
-      carries[l] = static_cast<Word>(carries[l] | static_cast<Word>((x[i + l] & exponent) + unit));
-  for (; i < d; ++i) carries[0] = static_cast<Word>(carries[0] | static_cast<Word>((x[i] & exponent) + unit));
+      carries[l] = static_cast<Word>(carries[l] | static_cast<Word>((x[i + l] & kMagnitude) + room));
+  for (; i < d; ++i) carries[0] = static_cast<Word>(carries[0] | static_cast<Word>((x[i] & kMagnitude) + room));
   Word all = 0;
   for (const Word carry : carries) all = static_cast<Word>(all | carry);
-  return all < static_cast<Word>(exponent + unit);
+  return all <= kMagnitude;
 }
 
-bool row_is_finite(const RowsView& x, int64_t i) {
+// Bits of the largest magnitude allowed in each type: finite, and at most `largest`.
+struct LargestBits {
+  uint32_t f32;
+  uint16_t f16, bf16;
+  explicit LargestBits(float largest) : f32(0), f16(0x7bff), bf16(0) {
+    largest = std::min(largest, std::numeric_limits<float>::max());
+    std::memcpy(&f32, &largest, 4);
+    bf16 = static_cast<uint16_t>(f32 >> 16);
+  }
+};
+
+bool row_is_within(const RowsView& x, int64_t i, const LargestBits& largest) {
   switch (x.type) {
-    case RowType::f32: return row_is_finite(static_cast<const uint32_t*>(x.row(i)), x.d, uint32_t{0x7f800000});
-    case RowType::f16: return row_is_finite(static_cast<const uint16_t*>(x.row(i)), x.d, uint16_t{0x7c00});
-    default: return row_is_finite(static_cast<const uint16_t*>(x.row(i)), x.d, uint16_t{0x7f80});
+    case RowType::f32: return row_is_within(static_cast<const uint32_t*>(x.row(i)), x.d, largest.f32);
+    case RowType::f16: return row_is_within(static_cast<const uint16_t*>(x.row(i)), x.d, largest.f16);
+    default: return row_is_within(static_cast<const uint16_t*>(x.row(i)), x.d, largest.bf16);
   }
 }
 
@@ -54,11 +68,12 @@ void load_rows(const RowsView& x, int64_t begin, int64_t end, float* out, int64_
   }
 }
 
-int64_t first_nonfinite_row(const RowsView& x) {
+int64_t first_row_beyond(const RowsView& x, float largest) {
+  const LargestBits bits(largest);
   std::atomic<int64_t> first{x.n};
   parallel_for(x.n, 4096, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if (row_is_finite(x, i)) continue;
+      if (row_is_within(x, i, bits)) continue;
       int64_t seen = first.load();
       while (i < seen && !first.compare_exchange_weak(seen, i)) {}
       return;

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import DimensionError, EmptyInputError, IndexFolderError, UsageError
+from cluscomp.errors import DimensionError, DuplicateIdError, EmptyInputError, IndexFolderError, UsageError
 from cluscomp.eval.integrations.embeddings import token_matrices
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
@@ -27,6 +27,7 @@ from cluscomp.indexes.multivector.queries import ragged_of_dim
 from cluscomp.indexes.multivector.segment import require_vectors
 from cluscomp.indexes.segments.id_lookup import positions_of, require_kind
 from cluscomp.indexes.segments.ids import make_ids
+from cluscomp.multivector import as_ragged
 
 Results = list[list[dict[str, Any]]]
 Subset = Sequence[Any] | Sequence[Sequence[Any]] | None
@@ -78,7 +79,8 @@ class PyLateIndex:
         """Add documents under ids that the index does not have yet; the first call trains it, too.
 
         batch_size and other arguments: accepted as PyLate's indexes do, not needed. Raises DimensionError,
-        DuplicateIdError, NonFiniteError, TooFewRowsError (the key needs more vectors to learn from).
+        DuplicateIdError (`update_documents` replaces a document), NonFiniteError, TooFewRowsError (the key
+        needs more vectors to learn from).
         """
         ids, matrices = _named(documents_ids, documents_embeddings)
         index = self.index
@@ -87,6 +89,8 @@ class PyLateIndex:
             made = index_factory(self.index_key, dim, self.metric, seed=self.seed)
             assert isinstance(made, MultiVectorIndex)  # _require_pool
             index = made.train(matrices)
+        else:
+            self._require_new(ids)
         index.add(matrices, ids=ids)
         self._keep(index)
         return self
@@ -104,7 +108,8 @@ class PyLateIndex:
         """Give documents new vectors; ids that are not in the index yet are added."""
         ids, matrices = _named(documents_ids, documents_embeddings)
         index = self._filled()
-        documents = ragged_of_dim(matrices, None, index.dim, "vectors")  # faults show before the deletion
+        largest = index.pipeline.largest  # faults show before the deletion
+        documents = ragged_of_dim(matrices, None, index.dim, "vectors", largest=largest)
         require_vectors(documents, make_ids(ids, len(ids)))
         index.delete([name for name, row in zip(ids, self._positions(ids), strict=True) if row >= 0])
         return self.add_documents(ids, matrices)
@@ -129,10 +134,12 @@ class PyLateIndex:
         have are no documents. Raises DimensionError, NonFiniteError, EmptyInputError (no documents yet).
         """
         index, queries = self._filled(), token_matrices(queries_embeddings)
+        if not len(index):  # all documents have been removed
+            return [[] for _ in range(len(as_ragged(queries)))]
         if subset is None:
             hits = index.search(queries, min(k, len(index)), **self.search_kwargs)
             return [_results(names, row) for row, names in zip(*hits, strict=True)]
-        asked = ragged_of_dim(queries, None, index.dim, "queries")
+        asked = ragged_of_dim(queries, None, index.dim, "queries", largest=index.pipeline.largest)
         allowed = list(subset)
         if not allowed or not isinstance(allowed[0], (list, tuple, np.ndarray)):
             return self._best_of(allowed, asked.rows, asked.lengths, k)
@@ -181,6 +188,14 @@ class PyLateIndex:
         index, wanted = self._filled(), make_ids(ids, len(ids))
         require_kind(index.id_kind, wanted)
         return positions_of(index.segments, wanted)
+
+    def _require_new(self, ids: list[Any]) -> None:
+        known = [name for name, row in zip(ids, self._positions(ids), strict=True) if row >= 0]
+        if known:
+            raise DuplicateIdError(
+                f"document {known[0]!r} is in the index already ({len(known)} of {len(ids)} are); "
+                "update_documents replaces documents and adds new ones"
+            )
 
     def _filled(self) -> MultiVectorIndex:
         if self.index is None:

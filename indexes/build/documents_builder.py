@@ -73,7 +73,7 @@ class DocumentBuilder(Builder):
         with self._stage("pool"):
             for part, tokens, names in self._token_blocks(store, spool.documents, n):
                 column = make_ids(range(part.start, part.stop) if names is None else names, len(tokens))
-                require_finite_documents(tokens, column)
+                require_finite_documents(tokens, column, index.pipeline.largest)
                 require_vectors(tokens, column)
                 spool.append(index.pool_documents(tokens))
                 self.progress("pool", spool.documents, n)

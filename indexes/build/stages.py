@@ -16,6 +16,7 @@ from cluscomp.indexes.build.source import TextInput, VectorInput
 from cluscomp.indexes.build.vectors import blocks_with_ids, check_vectors, encode_documents, write_sample
 from cluscomp.indexes.build.work import WorkFolder
 from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.stages.pipeline import largest_value
 from cluscomp.indexes.storage.texts import (
     FILE_NAME,
     CorpusFacts,
@@ -146,7 +147,8 @@ class Builder:
             self._skip("read", vectors.n)
             return
         with self._stage("read"):
-            check_vectors(vectors, block_rows, self._tick("read"))
+            largest = largest_value(self.request.spec, self.request.metric, vectors.dim)
+            check_vectors(vectors, block_rows, self._tick("read"), largest=largest)
         self.work.finish("read")
 
     def _encode(self, source: TextInput, store: DocumentStore, n: int) -> Any:

@@ -22,8 +22,9 @@ Tick = Callable[[int, int], None]
 _SAMPLE_STRATUM = 1 << 20
 
 
-def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick) -> None:
-    """Read all rows once and raise NonFiniteError naming the id of the first that holds NaN or infinity.
+def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick, *, largest: float) -> None:
+    """Read all rows once and raise NonFiniteError or TooLargeError naming the id of the first that holds NaN,
+    infinity or a magnitude above `largest`.
 
     Takes the time of one pass over the file, so that a fault at its end does not show after hours of
     training.
@@ -31,7 +32,7 @@ def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick) -> None:
     done = 0
     for block in vectors.blocks(block_rows):
         names = None if vectors.ids is None else vectors.ids[done : done + len(block)]
-        require_finite(block, name="embeddings", ids=names, first_row=done)
+        require_finite(block, name="embeddings", ids=names, first_row=done, largest=largest)
         done += len(block)
         tick(done, vectors.n)
 

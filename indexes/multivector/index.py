@@ -120,7 +120,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
         """
         self._require_empty()
-        documents = ragged_of_dim(x, lengths, self.dim, "vectors", check_finite=False)
+        documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
         sample = self._sample(documents)
         if self.pipeline.needs_training and len(sample) < len(documents):
             warnings.warn(
@@ -128,7 +128,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
                 SubsampleWarning,
                 stacklevel=2,
             )
-        require_finite_documents(sample, RangeIds(0, len(sample)))
+        require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
         return self.train_pooled(self.pool_documents(sample, part_progress(progress, self.pool)), progress)
 
     def train_pooled(self, documents: Ragged, progress: StageProgress | None = None) -> MultiVectorIndex:
@@ -154,9 +154,9 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         DuplicateIdError, DTypeError, NotTrainedError.
         """
         self.pipeline.require_trained()
-        documents = ragged_of_dim(x, lengths, self.dim, "vectors", check_finite=False)
+        documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
-        require_finite_documents(documents, column)
+        require_finite_documents(documents, column, self.pipeline.largest)
         sizes = list_sizes(self._segments, self.spec.nlist)
         kept = self.pool_documents(documents, part_progress(progress, self.pool))
         self._append(encode_documents(self.pipeline, kept, column, sizes, part_progress(progress, "codes")))
@@ -200,7 +200,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         query without vectors), UsageError.
         """
         segments = self._segments
-        asked = ragged_of_dim(queries, lengths, self.dim, "queries")
+        asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         asked = pruned(asked, keep, salience)
         k = self._checked_k(k, segments)
@@ -224,7 +224,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         that is not in the index, DuplicateIdError, and the errors of `search`.
         """
         self.pipeline.require_trained()
-        asked = ragged_of_dim(queries, lengths, self.dim, "queries")
+        asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         segments = self._segments
         return score_positions(self.pipeline, segments, asked, self._positions(segments, ids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cluscomp.array_forms import form_of
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool, code_bytes
@@ -49,7 +50,7 @@ def pooled(pool: Pool, documents: Ragged, seed: int, progress: Progress | None =
     if pool.keeps_all:
         return documents
     vectors, lengths = pool_tokens(
-        documents.rows,
+        form_of(documents.rows),
         documents.lengths,
         factor=pool.f,
         max_vectors=pool.n,

@@ -13,48 +13,19 @@ from cluscomp.errors import DimensionError, InputError, NonFiniteError, UsageErr
 from cluscomp.multivector import Ragged, as_ragged
 
 
-def ragged_of_dim(x: Any, lengths: Any, dim: int, what: str, *, check_finite: bool = True) -> Ragged:
-    """Vectors of several queries or documents, checked.
+def ragged_of_dim(x: Any, lengths: Any, dim: int, what: str, *, largest: float | None) -> Ragged:
+    """Vectors of several queries or documents in any form of `as_ragged`, checked.
 
-    x: (N, d) of all below each other with lengths (n,); or without lengths: a list of (n_i, d) arrays or
-    tensors, an array (n, t, d) in which all have t vectors, or (t, d) for a single one. dim: required d.
-
-    Raises DimensionError (naming both dims, lengths that do not add up), DTypeError, NonFiniteError.
+    dim: required d. largest: magnitude that no value may exceed; None leaves the values unchecked.
+    Raises what `as_ragged` does, DimensionError naming both dims.
     """
-    if lengths is None:
-        x, lengths = _joined(x, what)
-    ragged = as_ragged(x, lengths, name=what, check_finite=check_finite)
+    ragged = as_ragged(x, lengths, name=what, check_finite=largest is not None, largest=largest)
     if ragged.dim != dim:
         raise DimensionError(
             f"index has dim {dim}, {what} have dim {ragged.dim}; use vectors of the model that the index was "
             "built with, or build an index for this dim"
         )
     return ragged
-
-
-def _joined(x: Any, what: str) -> tuple[Any, Any]:
-    """One matrix and lengths of what came without lengths."""
-    if isinstance(x, (list, tuple)) and x and getattr(x[0], "ndim", 0) == 2:
-        return _stacked(x), [part.shape[0] for part in x]
-    if getattr(x, "ndim", 0) == 3:
-        return x.reshape(-1, x.shape[2]), [x.shape[1]] * x.shape[0]
-    if getattr(x, "ndim", 0) == 2:
-        return x, [x.shape[0]]
-    raise DimensionError(
-        f"{what} come as one matrix (vectors, dim) with lengths=, as a list of such matrices, or as an array "
-        f"(n, vectors, dim), but got {type(x).__name__} of shape {getattr(x, 'shape', 'unknown')}"
-    )
-
-
-def _stacked(parts: Any) -> Any:
-    dims = sorted({int(part.shape[1]) for part in parts})
-    if len(dims) > 1:
-        raise DimensionError(f"the matrices of one call have different dims: {dims[0]} and {dims[-1]}")
-    if type(parts[0]).__module__.startswith("torch"):
-        import torch
-
-        return torch.cat(list(parts))
-    return np.concatenate(parts)
 
 
 def require_query_vectors(queries: Ragged) -> None:

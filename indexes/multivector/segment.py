@@ -204,10 +204,14 @@ def require_vectors(documents: Ragged, ids: IdColumn) -> None:
         )
 
 
-def require_finite_documents(documents: Ragged, ids: IdColumn) -> None:
-    """Raise NonFiniteError naming the document with the first vector that holds NaN or infinity."""
-    bad = native.first_nonfinite_row(documents.rows) if documents.rows.shape[0] else -1
+def require_finite_documents(documents: Ragged, ids: IdColumn, largest: float) -> None:
+    """Raise NonFiniteError or TooLargeError naming the document of the first vector that holds NaN, infinity
+    or a magnitude above `largest`.
+    """
+    bad = native.first_row_beyond(documents.rows, largest) if documents.rows.shape[0] else -1
     if bad >= 0:
         document = int(np.searchsorted(documents.offsets, bad, side="right")) - 1
         name = ids.take(np.array([document])).tolist()
-        require_finite(documents.rows[bad : bad + 1], name="vectors", ids=name, first_row=bad)
+        require_finite(
+            documents.rows[bad : bad + 1], name="vectors", ids=name, first_row=bad, largest=largest
+        )

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.array_forms import as_numpy
 from cluscomp.arrays import as_rows, require_finite
 from cluscomp.errors import DimensionError
 
 
-def rows_of_dim(x: Any, dim: int, what: str, *, check_finite: bool) -> np.ndarray:
-    """x (n, dim) as rows of kernel dtype. what: "rows" or "queries", for messages.
+def rows_of_dim(x: Any, dim: int, what: str, *, largest: float | None) -> np.ndarray:
+    """x (n, dim) as rows of kernel dtype. what: "rows" or "queries", for messages. largest: magnitude that no
+    value may exceed; None leaves the values unchecked.
 
-    Raises DimensionError naming both dims, DTypeError, EmptyInputError, NonFiniteError.
+    Raises DimensionError naming both dims, DTypeError, EmptyInputError, NonFiniteError, TooLargeError.
     """
     rows = as_rows(x, name=what, check_finite=False)
     if rows.shape[1] != dim:
@@ -21,14 +23,12 @@ def rows_of_dim(x: Any, dim: int, what: str, *, check_finite: bool) -> np.ndarra
             f"index has dim {dim}, {what} have dim {rows.shape[1]}; "
             "use vectors of the model that the index was built with, or build an index for this dim"
         )
-    if check_finite:
-        require_finite(rows, name=what)
+    if largest is not None:
+        require_finite(rows, name=what, largest=largest)
     return rows
 
 
-def as_matrix(queries: Any) -> Any:
-    """A single query (dim,) as a matrix of one row; anything else as it is."""
-    if getattr(queries, "ndim", None) == 1:
-        return queries[None, :]
-    is_list = isinstance(queries, (list, tuple)) and bool(queries)
-    return [queries] if is_list and isinstance(queries[0], (int, float, np.number)) else queries
+def as_matrix(queries: Any) -> np.ndarray:
+    """Queries in any form that the gate takes; a single one (dim,) becomes a matrix of one row."""
+    array = as_numpy(queries, "queries")
+    return array[None, :] if array.ndim == 1 else array

@@ -209,8 +209,8 @@ def encode_block(
     pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, assigner: ListAssigner | None
 ) -> EncodedRows:
     """Check and encode one block, whose first row has position `first` in the column `ids`."""
-    bad = native.first_nonfinite_row(rows)
+    bad = native.first_row_beyond(rows, pipeline.largest)
     if bad >= 0:
         name = ids.take(np.array([first + bad])).tolist()
-        require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad)
+        require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad, largest=pipeline.largest)
     return pipeline.encode(rows, assigner)

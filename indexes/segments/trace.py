@@ -26,7 +26,7 @@ def list_of_rows(segments: Sequence[Segment]) -> np.ndarray:
 
 def probed_lists(pipeline: Pipeline, queries: np.ndarray, nprobe: int) -> np.ndarray:
     """Lists (nq, nprobe) int32 that a search visits, best first; zeros without partition."""
-    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", check_finite=True)
+    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", largest=pipeline.largest)
     if pipeline.partition is None:
         return np.zeros((len(rows), 1), dtype=np.int32)
     projected = pipeline.project_queries(pipeline.base_rows(rows))
@@ -45,5 +45,5 @@ def candidates(
     """Positions (nq, c) of the rows that the rerank scores again, -1 where missing; None without rerank."""
     if pipeline.refine is None:
         return None
-    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", check_finite=True)
+    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", largest=pipeline.largest)
     return rerank_candidates(pipeline, segments, rows, k, nprobe=nprobe, refine_factor=refine_factor)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.arrays import require_finite
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.specs import CodecSpec, TransformSpec
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
@@ -74,12 +75,17 @@ class LearnedStep(Transform):
         )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        return multiply_rows(x, self._loaded()["rotation"].T)
+        return self._scorable(multiply_rows(x, self._loaded()["rotation"].T), "rows")
 
     def apply_queries(self, queries: np.ndarray) -> np.ndarray:
         """`apply` for queries, which pass the adapter before."""
         self._loaded()
-        return self.query_map.apply(queries)
+        return self._scorable(self.query_map.apply(queries), "queries")
+
+    def _scorable(self, mapped: np.ndarray, what: str) -> np.ndarray:
+        """What a map of any size gave; raises TooLargeError or NonFiniteError where scores would overflow."""
+        require_finite(mapped, name=f"{what} behind the {self.spec}")
+        return mapped
 
     def to_faiss(self, faiss: ModuleType) -> list[Any]:
         """What queries pass: faiss has one map for rows and queries, and the rows are encoded already."""

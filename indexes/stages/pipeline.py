@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
+from cluscomp.arrays import TOKEN_TERMS, iter_blocks, largest_safe, normalize_rows, to_float32
 from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
@@ -70,6 +70,11 @@ class Pipeline:
         self.score_codec = self.codec if by_scores and isinstance(self.codec, ScoreKeeper) else None
         self.refine: Refiner | None = None if spec.refine is None else make_refiner(spec.refine, dim)
         self._was_trained = False
+
+    @property
+    def largest(self) -> float:
+        """Largest magnitude of a component of a row, of a token vector or of a query."""
+        return largest_value(self.spec, self.metric, self.dim)
 
     @property
     def uses_residuals(self) -> bool:
@@ -185,6 +190,17 @@ class Pipeline:
         sequence = np.random.SeedSequence(self.seed)
         while True:
             yield int(sequence.spawn(1)[0].generate_state(1)[0])
+
+
+def largest_value(spec: IndexSpec, metric: str, dim: int) -> float:
+    """Largest magnitude of a component with which an index of this key scores within float32.
+
+    Rows may lose a centroid and pass a rotation, after which a component is at most 2 sqrt(dim) times as
+    large.
+    """
+    normalizes = metric == "cosine" or spec.has_leading_norm
+    terms = 4 * dim if spec.pool is None else TOKEN_TERMS
+    return largest_safe(dim, "cosine" if normalizes else "l2", terms=terms)
 
 
 def training_rows(spec: IndexSpec) -> int:

@@ -49,13 +49,13 @@ def test_a_label_out_of_range_is_refused():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2"])
-def test_first_nonfinite_row(level, rng, dtype):
+def test_first_row_beyond(level, rng, dtype):
     x = rng.normal(size=(20000, 5)).astype(dtype)
-    assert native.first_nonfinite_row(x) == -1
+    assert native.first_row_beyond(x, 3.4e38) == -1
     x[15000, 2] = np.nan
     x[9000, 4] = -np.inf
     x[19999, 0] = np.inf
-    assert native.first_nonfinite_row(x) == 9000
+    assert native.first_row_beyond(x, 3.4e38) == 9000
 
 
 @pytest.mark.parametrize("d", [8, 15, 24])

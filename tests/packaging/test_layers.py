@@ -15,6 +15,7 @@ RANK = {
     "checks": 1,
     "folders": 2,
     "native": 2,
+    "array_forms": 2,
     "arrays": 3,
     "clustering": 4,
     "quantization": 5,

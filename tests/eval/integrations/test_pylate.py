@@ -97,11 +97,23 @@ def test_documents_go_and_change(documents, queries):
     assert len(index.index) == N - 1
     with pytest.raises(InputError, match="'d0' is not in the index"):
         index.remove_documents(["d1", "d0"])
-    with pytest.raises(DuplicateIdError):
+    with pytest.raises(DuplicateIdError, match="'d1' is in the index already.*update_documents replaces"):
         index.add_documents(["d1"], [queries[0]])
     with pytest.raises(InputError):
         index.update_documents(["d1"], [queries[0][:0]])
     assert len(index(queries[:1], k=N)[0]) == N - 1  # the wrong calls changed nothing
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_an_index_without_documents_left_finds_nothing(documents, queries, tmp_path, folder):
+    index = PyLateIndex(str(tmp_path) if folder else None, index_key="Pool(f=1),Flat")
+    index.add_documents(NAMES, documents).remove_documents(NAMES)
+    for form in (queries, np.stack([queries[0]] * 3)):
+        assert index(form, k=5) == [[], [], []] == index.retrieve(form, k=5)
+    assert index(queries, subset=["d1"]) == [[], [], []]
+    assert index(queries[0]) == [[]]
+    index.add_documents(["d9"], documents[:1])
+    assert [[hit["id"] for hit in hits] for hits in index(queries)] == [["d9"]] * 3
 
 
 def test_vectors_for_reranking(documents, queries):
