@@ -69,7 +69,7 @@ def pool_tokens(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 def pool_tokens(
     vectors: Any,
-    lengths: Any = None,
+    lengths: Any,
     *,
     factor: float | None = None,
     max_vectors: int | None = None,
@@ -90,7 +90,7 @@ def pool_tokens(
 
     vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,
     float32, float16 or bfloat16. lengths: (n_docs,) tokens of each document, adding up to N; a document with
-    0 tokens keeps 0 vectors. Or without lengths a list with one array a document; or an array
+    0 tokens keeps 0 vectors. Or with lengths=None a list with one array a document; or an array
     (n_docs, tokens, d), with lengths where documents are padded at their ends.
 
     One budget: factor = a document keeps floor(n / factor) of its n unprotected vectors, at least 1;
