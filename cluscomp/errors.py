@@ -33,6 +33,7 @@ __all__ = [
     "OutputExistsError",
     "SubsampleWarning",
     "TooFewRowsError",
+    "TooLargeError",
     "UnknownKeyError",
     "UsageError",
 ]
