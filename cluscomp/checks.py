@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.vocabulary import METRIC_SYNONYMS, METRICS, Metric
 
@@ -135,7 +133,8 @@ def json_object(name: str, value: Any) -> dict[str, Any] | None:
 
 def _as_float(value: Any) -> float:
     """The number, or NaN for what is none."""
-    if isinstance(value, (bool, np.bool_, str, bytes, bytearray)) or getattr(value, "ndim", 0):
+    is_bool = isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
+    if is_bool or isinstance(value, (str, bytes, bytearray)) or getattr(value, "ndim", 0):
         return math.nan
     try:
         return float(value)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cluscomp.encoders.cache import cache_dir
 from cluscomp.errors import MissingInputError, require
+from cluscomp.folders import new_folder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -54,14 +54,9 @@ def download_beir(hub_id: str, target: str | Path) -> Path:
     OptionalDependencyError.
     """
     target = Path(target)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "qrels").mkdir(parents=True)
-    try:
-        _copy(hub_id, partial)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(target) as draft:
+        (draft / "qrels").mkdir()
+        _copy(hub_id, draft)
     return target
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from cluscomp.errors import DiskFullError, DuplicateIdError, InputError, MalformedFileError, MissingInputError
+from cluscomp.errors import DuplicateIdError, InputError, MalformedFileError
 from cluscomp.eval.ranking import rank_documents
+from cluscomp.files import atomic_file
 from cluscomp.inputs.files import iter_raw_lines, refuse_foreign, require_file
 
 _BLANK = re.compile(r"[ \t\n\r\x0b\x0c]")  # what C's isspace, and so trec_eval, splits at
@@ -58,7 +58,7 @@ def write_run(
     """
     path = Path(path)
     tag = _token(tag, "tag", "")
-    with _replacing(path) as handle:
+    with atomic_file(path) as raw, _compressed(raw) if path.suffix == ".gz" else nullcontext(raw) as handle:
         for query_id, scores in run.items() if isinstance(run, Mapping) else run:
             handle.write(_format(query_id, scores, tag))
 
@@ -112,35 +112,7 @@ def _parse(cells: list[bytes], path: Path, number: int) -> tuple[str, str, float
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A sibling file that replaces `path` when the block ends well, and vanishes when it does not."""
-    if not path.parent.is_dir():
-        raise MissingInputError(
-            f"the folder {path.parent} does not exist; make it before writing {path.name}"
-        )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as raw:
-            with _compressed(raw) if path.suffix == ".gz" else _plain(raw) as handle:
-                yield handle
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(partial, path)
-    except OSError as exc:
-        if exc.errno in _ENOSPC:
-            raise DiskFullError(exc.errno, f"no room to write {path}; free some space and run again") from exc
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
 def _compressed(raw: BinaryIO) -> Iterator[BinaryIO]:
     # no name and no time in the header: equal runs make equal files
     with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as handle:
         yield cast(BinaryIO, handle)
-
-
-@contextmanager
-def _plain(raw: BinaryIO) -> Iterator[BinaryIO]:
-    yield raw

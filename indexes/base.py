@@ -11,6 +11,7 @@ import numpy as np
 
 from cluscomp.checks import integer, json_object
 from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.files import real_path
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
@@ -177,7 +178,7 @@ class StoredIndex(Generic[Segment]):
             extra = write_extra(writer, self._origin, share=is_origin)
             manifest = self.manifest(writer.entries, extra)
             writer.publish(manifest)
-        if self._origin is not None and self._origin.folder == target.absolute():
+        if self._origin is not None and self._origin.folder == real_path(target):
             self._origin = Origin(target, manifest, source_files(target, extra))
 
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest:
@@ -226,9 +227,9 @@ class StoredIndex(Generic[Segment]):
 
     def nbytes(self) -> dict[str, int]:
         """Bytes of the saved folder by part: codes, ids, ...; "total" is their sum (describe.py)."""
-        from cluscomp.indexes.describe import folder_bytes
+        from cluscomp.indexes.describe import bytes_by_part
 
-        return folder_bytes(self)
+        return bytes_by_part(self)
 
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """What `describe` adds for the rows of this kind. sizes: bytes by part."""

@@ -77,7 +77,7 @@ class Described(Protocol):
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest: ...
 
 
-def folder_bytes(index: Described) -> dict[str, int]:
+def bytes_by_part(index: Described) -> dict[str, int]:
     """Bytes of the folder that `index.save` writes, by part; "total" is their sum, and the size of the
     folder.
 
@@ -104,7 +104,7 @@ def other_files(index: Described) -> dict[str, int]:
 
 def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
     """All facts about an index as JSON values. nprobe: for the rows that a query reads (`list_balance`)."""
-    sizes = folder_bytes(index)
+    sizes = bytes_by_part(index)
     n_live = len(index)
     refine = index.pipeline.refine
     return {

@@ -7,8 +7,8 @@ slow: many rows, a few hundred dimensions, clusters of very unequal size.
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from cluscomp.encoders.cache import cache_dir
 from cluscomp.errors import InputError, require
+from cluscomp.files import atomic_file
 from cluscomp.inputs.corpus import corpus_fingerprint, iter_corpus
 
 DIM = 384
@@ -51,16 +52,13 @@ def encode(collection: Path, n: int, progress: Callable[[int, int], None]) -> np
     """
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{_stem(collection)}.{os.getpid()}.partial"
     wanted = max(n, ROWS)
-    try:
-        filled = _fill(partial, collection, wanted, progress)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        draft = Path(scratch) / "rows.npy"
+        filled = _fill(draft, collection, wanted, progress)
         path = folder / f"{_stem(collection)}-{filled}.npy"
-        if filled < wanted:
-            _shorten(partial, filled)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        with atomic_file(path) as file:
+            np.save(file, np.load(draft, mmap_mode="r", allow_pickle=False)[:filled])
     if filled < n:
         raise InputError(f"{collection} has {filled} tokens, but {n} rows are needed; lower --n")
     return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -79,17 +77,6 @@ def _fill(path: Path, collection: Path, wanted: int, progress: Callable[[int, in
             break
     out.flush()
     return filled
-
-
-def _shorten(path: Path, rows: int) -> None:
-    whole = np.load(path, mmap_mode="r", allow_pickle=False)
-    short = path.with_suffix(".short")
-    try:
-        with short.open("wb") as file:
-            np.save(file, whole[:rows])
-        os.replace(short, path)
-    finally:
-        short.unlink(missing_ok=True)
 
 
 def _token_rows(collection: Path) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from cluscomp import errors
+from cluscomp import errors, files
 from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
@@ -161,16 +161,11 @@ def _report_missing(missing: set[str], judged: int, source: str) -> None:
     )
 
 
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files of an index folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
 def _show(
     report: EvalReport, index: AnyIndex, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
     as_json: bool,
 ) -> None:  # fmt: skip
-    total = folder_bytes(folder)
+    total = files.folder_bytes(folder)
     facts = {
         "index": str(folder),
         "key": str(index.key),

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 from cluscomp import checks
 from cluscomp.demo.stdlib_source import Entry, stdlib_entries
 from cluscomp.errors import OutputExistsError
+from cluscomp.folders import new_folder
 
 FORMAT = "cluscomp stdlib collection 1"
 DESCRIPTION = "collection.json"
@@ -164,23 +164,14 @@ def _publish(
     target: Path, documents: Sequence[_Document], queries: Sequence[_Document], description: Mapping[str, Any]
 ) -> None:
     """Write the collection beside `target`, then put it in its place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sibling = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    former = target.with_name(f".{target.name}.{os.getpid()}.former")
-    try:
-        _write(sibling, documents, queries, description)
-        if target.exists():
-            os.replace(target, former)
-        os.replace(sibling, target)
-    finally:
-        shutil.rmtree(sibling, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
+    with new_folder(target) as draft:
+        _write(draft, documents, queries, description)
 
 
 def _write(
     folder: Path, documents: Sequence[_Document], queries: Sequence[_Document], description: Mapping[str, Any]
 ) -> None:
-    (folder / "qrels").mkdir(parents=True)
+    (folder / "qrels").mkdir()
     _write_lines(
         folder / "corpus.jsonl",
         (json.dumps({"_id": d.name, "title": d.name, "text": d.text}) for d in documents),

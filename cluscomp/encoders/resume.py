@@ -22,12 +22,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from cluscomp.encoders.files import disk_full_named, flush, open_locked, sync_folder, write_json
+from cluscomp.files import atomic_json, flush, full_disk, open_locked, sync_folder
+from cluscomp.resume import Record
 
 log = logging.getLogger(__name__)
 
 RECORD_VERSION = 1
 READ_BYTES = 1 << 24
+FINISHED_ARE_KEPT = "make room and run the same command again: finished blocks are kept"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class BlockFile:
         self.path = path
         self.dim = dim
         self.finished: list[Block] = []
-        self._head = {"version": RECORD_VERSION, "dim": dim, **owner}
+        self._record = Record(_record_path(path), {"version": RECORD_VERSION, "dim": dim, **owner})
         self._file = file
         self._header = len(npy_header(0, dim))
         self._recover()
@@ -59,52 +61,45 @@ class BlockFile:
     def truncate(self, blocks: int) -> None:
         """Keep the first `blocks` finished blocks and drop the rest."""
         del self.finished[blocks:]
-        lines = [self._head, *map(asdict, self.finished)]
-        sibling = _record_path(self.path).with_suffix(".new")
-        with open(sibling, "w", encoding="utf-8") as record:
-            record.writelines(json.dumps(line) + "\n" for line in lines)
-            flush(record)
-        os.replace(sibling, _record_path(self.path))
+        self._record.forget(self._record.finished[blocks:])
         self._file.truncate(self._end())
 
     def append(self, rows: np.ndarray, texts: str) -> None:
         """Write one block of (n, dim) float32 rows and record it. Raises DiskFullError."""
         data = np.ascontiguousarray(rows, np.float32)
-        with disk_full_named(self.path.parent, data.nbytes):
+        with full_disk(self.path, data.nbytes, FINISHED_ARE_KEPT):
             self._file.seek(self._end())
             self._file.write(data.data)
             flush(self._file)
             block = Block(len(data), texts, zlib.crc32(data))
-            with open(_record_path(self.path), "a", encoding="utf-8") as record:
-                record.write(json.dumps(asdict(block)) + "\n")
-                flush(record)
+            self._record.finish(str(len(self.finished)), asdict(block))
         self.finished.append(block)
 
     def finish(self, seal: Path | None = None) -> None:
         """Write header and seal (shape and checksum, see `matches_seal`); move the array to its place."""
-        with disk_full_named(self.path.parent, self._header):
+        with full_disk(self.path, self._header, FINISHED_ARE_KEPT):
             self._file.seek(0)
             self._file.write(npy_header(self.rows, self.dim))
             self._file.truncate(self._end())
             flush(self._file)
             if seal is not None:
                 crc = _crc_of(self._file, self.rows * self.dim * 4)
-                write_json(seal, {"rows": self.rows, "dim": self.dim, "crc": crc})
+                atomic_json(seal, {"rows": self.rows, "dim": self.dim, "crc": crc})
         os.replace(_partial_path(self.path), self.path)
-        _record_path(self.path).unlink(missing_ok=True)
+        self._record.remove()
         sync_folder(self.path.parent)
 
     def discard(self) -> None:
         """Remove the unfinished file and its record."""
         _partial_path(self.path).unlink(missing_ok=True)
-        _record_path(self.path).unlink(missing_ok=True)
+        self._record.remove()
 
     def _end(self) -> int:
         return self._header + self.rows * self.dim * 4
 
     def _recover(self) -> None:
         """Take over the blocks of an earlier run of the same owner, as far as record and bytes agree."""
-        recorded = _read_record(_record_path(self.path), self._head)
+        recorded = _blocks(self._record)
         self._file.seek(self._header)
         for block in recorded:
             if _crc_of(self._file, block.rows * self.dim * 4) != block.crc:
@@ -160,22 +155,17 @@ def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial.jsonl")
 
 
-def _read_record(path: Path, head: dict[str, Any]) -> list[Block]:
-    """Blocks of a record that starts with `head`; a last line cut off by a crash is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return []
+def _blocks(record: Record) -> list[Block]:
+    """Blocks of a record of the same owner; one of another is begun anew."""
+    if not record.matches():
+        record.start()
     blocks: list[Block] = []
-    for number, line in enumerate(lines):
+    for number in record.finished:
+        facts = record.done(number) or {}
         try:
-            value = json.loads(line)
-            if number == 0 and value != head:
-                return []
-            if number:
-                blocks.append(Block(int(value["rows"]), str(value["texts"]), int(value["crc"])))
-        except (ValueError, KeyError, TypeError):
-            return blocks
+            blocks.append(Block(int(facts["rows"]), str(facts["texts"]), int(facts["crc"])))
+        except (KeyError, TypeError, ValueError):
+            break
     return blocks
 
 

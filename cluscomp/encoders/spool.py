@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from cluscomp.encoders.files import disk_full_named
+from cluscomp.files import full_disk
 
 LENGTH_BYTES = 8
 
@@ -21,10 +21,10 @@ class TextSpool:
         try:
             for text in texts:
                 data = text.encode("utf-8")
-                with disk_full_named(folder, len(data)):
+                with full_disk(folder, len(data)):
                     self._file.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
                 self._n += 1
-            with disk_full_named(folder, 0):
+            with full_disk(folder):
                 self._file.flush()
         except BaseException:
             self._file.close()

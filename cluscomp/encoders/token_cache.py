@@ -8,7 +8,6 @@ its texts, so that an interrupted encoding goes on behind its last block.
 from __future__ import annotations
 
 import logging
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 
 from cluscomp.encoders.base import Progress, check_texts, encode_side
 from cluscomp.encoders.cache import cache_dir, texts_hash
-from cluscomp.encoders.files import disk_full_named
+from cluscomp.encoders.resume import FINISHED_ARE_KEPT
+from cluscomp.files import atomic_file, full_disk
 from cluscomp.vocabulary import Side
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,8 @@ def encode_tokens_cached(
 def _encode(encoder: Any, texts: list[str], side: Side, file: Path) -> np.ndarray:
     rows, lengths = encode_side(encoder, texts, side)
     half = rows.astype(np.float16)
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    try:
-        with disk_full_named(file.parent, half.nbytes), partial.open("wb") as out:
-            np.savez(out, rows=half, lengths=lengths)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with full_disk(file, half.nbytes, FINISHED_ARE_KEPT), atomic_file(file) as out:
+        np.savez(out, rows=half, lengths=lengths)
     return lengths
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import DimensionError, InputError, OutputExistsError, UsageError
-from cluscomp.folders import check_target, new_file, new_folder, write_json
+from cluscomp.files import atomic_json, new_file
+from cluscomp.folders import check_target, new_folder
 from cluscomp.lora.adapter import DTYPES, PREFIX, WEIGHTS_NAME, Adapter, Module, open_adapter
 from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
 from cluscomp.lora.rebuild import Method, rebuild
@@ -100,8 +101,8 @@ def merge_adapters(
                     progress(len(reports), len(plan))
             writer.finish()
         report = MergeReport(settings, tuple(reports))
-        write_json(folder / CONFIG_NAME, {**config, **_rank_fields(reports)})
-        write_json(folder / REPORT_NAME, report.to_json())
+        atomic_json(folder / CONFIG_NAME, {**config, **_rank_fields(reports)})
+        atomic_json(folder / REPORT_NAME, report.to_json())
     return report
 
 

@@ -28,7 +28,8 @@ from cluscomp.errors import (
     DimensionError,
     UsageError,
 )
-from cluscomp.folders import new_file, new_folder, write_json
+from cluscomp.files import atomic_json, new_file
+from cluscomp.folders import new_folder
 from cluscomp.quantization.codes import CODE_BITS, code_size
 from cluscomp.quantization.learned_folder import (
     ADAPTER,
@@ -187,7 +188,7 @@ class LearnedCodec:
 
         with new_file(folder / ARRAYS_NAME) as file:
             file.write(save(self.arrays()))
-        write_json(folder / SETTINGS_NAME, self.settings())
+        atomic_json(folder / SETTINGS_NAME, self.settings())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> LearnedCodec:

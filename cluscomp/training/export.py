@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluscomp.folders import new_folder, write_json
+from cluscomp.files import atomic_json
+from cluscomp.folders import new_folder
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.training.checkpoint import REPORT_NAME
 
@@ -37,4 +38,4 @@ def export(output: Path, model: Any, codec: LearnedCodec, facts: dict[str, Any])
             model.save(str(draft / ENCODER))
         (draft / CODEC).mkdir()
         codec.write_into(draft / CODEC)
-        write_json(draft / REPORT_NAME, facts)
+        atomic_json(draft / REPORT_NAME, facts)

@@ -108,7 +108,7 @@ def _resume(stage: Stage, state: RunState) -> tuple[int, list[Metrics]]:
     kept = state.load(stage.name)
     if kept is None:
         return 0, []
-    arrays = {name: torch.from_numpy(value) for name, value in kept[0].items()}
+    arrays = kept[0]
     with torch.no_grad():
         for name, parameter in stage.optimizer.named.items():
             parameter.copy_(arrays[name])

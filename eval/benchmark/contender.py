@@ -116,11 +116,6 @@ def library_errors(library: str, key: str) -> Iterator[None]:
         raise InputError(f"{library} cannot do '{key}': {first}") from exc
 
 
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files of a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
 def folder_digest(folder: Path) -> str:
     """Hash of the names and bytes of all files of a folder; of nothing where there is none."""
     digest = hashlib.blake2b(digest_size=16)

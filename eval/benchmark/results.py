@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import MalformedFileError, require
+from cluscomp.files import atomic_path, flush
 
 Row = dict[str, Any]
 FORMAT = 2
@@ -41,8 +41,7 @@ class ResultsFile:
         line = json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n"
         with self.path.open("ab") as handle:
             handle.write(line.encode("utf-8"))
-            handle.flush()
-            os.fsync(handle.fileno())
+            flush(handle)
         self.rows[row["identity"]] = row
 
     def done(self, name: str) -> bool:
@@ -75,9 +74,8 @@ def write_parquet(rows: Sequence[Row], path: Path) -> None:
     parquet = require("pyarrow.parquet", extra="parquet", why="results as Parquet")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = pyarrow.table({name: [plain(row.get(name)) for row in rows] for name in columns})
-    partial = path.with_name(f".{path.name}.partial")
-    parquet.write_table(table, partial)
-    partial.replace(path)
+    with atomic_path(path) as draft:
+        parquet.write_table(table, draft)
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from cluscomp.eval.benchmark.collection import Collection
-from cluscomp.eval.benchmark.contender import Contender, folder_bytes
+from cluscomp.eval.benchmark.contender import Contender
+from cluscomp.files import atomic_json, folder_bytes
+from cluscomp.folders import new_folder, remove_stale
 
 _FILES, _BUILT = "files", "built.json"
 
@@ -35,20 +37,13 @@ class IndexStore:
 
     def close(self) -> None:
         """Remove what is left of unfinished builds, and the root where nothing is kept."""
-        for partial in self.root.glob("*.partial"):
-            shutil.rmtree(partial, ignore_errors=True)
+        remove_stale(self.root)
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
 
     def _build(self, folder: Path, contender: Contender, collection: Collection, seed: int) -> None:
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / _FILES).mkdir(parents=True)
-        try:
+        with new_folder(folder) as draft:
+            (draft / _FILES).mkdir()
             start = time.perf_counter()
-            contender.build(collection.documents, collection.metric, seed, partial / _FILES)
-            seconds = time.perf_counter() - start
-            (partial / _BUILT).write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            contender.build(collection.documents, collection.metric, seed, draft / _FILES)
+            atomic_json(draft / _BUILT, {"seconds": time.perf_counter() - start})

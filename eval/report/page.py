@@ -12,6 +12,7 @@ from typing import Any
 from cluscomp.errors import EmptyInputError, require
 from cluscomp.eval.report.figures import FIGURES
 from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings
+from cluscomp.files import atomic_file
 
 EXPLANATIONS = {
     "quality": "Each key at the setting that finds most; the dotted line joins keys that no other beats in "
@@ -36,9 +37,8 @@ def write_report(
     """
     text = render_report(rows, title=title, notes=notes)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))
     return path
 
 

@@ -4,16 +4,16 @@ block.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
 import numpy as np
 
-from cluscomp.indexes.build.work import write_json
+from cluscomp.files import flush
 from cluscomp.multivector import Ragged
+from cluscomp.resume import Record
 
-_STATE, _ROWS, _LENGTHS = "pooled.json", "pooled.f32", "pooled.lengths"
+_RECORD, _ROWS, _LENGTHS = "pooled.jsonl", "pooled.f32", "pooled.lengths"
+_BLOCKS = "blocks"
 
 
 class PooledSpool:
@@ -21,7 +21,9 @@ class PooledSpool:
 
     def __init__(self, folder: Path, dim: int) -> None:
         self._folder, self._dim = folder, dim
-        self.documents, self.vectors = self._committed()
+        self._record = Record(folder / _RECORD, {"dim": dim})
+        written = (self._record.done(_BLOCKS) if self._record.matches() else None) or {}
+        self.documents, self.vectors = written.get("documents", 0), written.get("vectors", 0)
 
     def append(self, block: Ragged) -> None:
         """Write a block behind the others; after a kill it is there as a whole, or not."""
@@ -29,7 +31,7 @@ class PooledSpool:
         self._write(_LENGTHS, self.documents * 8, block.lengths.astype("<i8"))
         self.documents += len(block)
         self.vectors += int(block.offsets[-1])
-        write_json(self._folder / _STATE, {"documents": self.documents, "vectors": self.vectors})
+        self._record.finish(_BLOCKS, {"documents": self.documents, "vectors": self.vectors})
 
     def open(self) -> Ragged:
         """All documents, memory-mapped."""
@@ -37,18 +39,10 @@ class PooledSpool:
         rows = np.memmap(self._folder / _ROWS, "<f4", "r", shape=(self.vectors, self._dim))
         return Ragged(rows.view(np.ndarray), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
-    def _committed(self) -> tuple[int, int]:
-        try:
-            state = json.loads((self._folder / _STATE).read_text())
-            return int(state["documents"]), int(state["vectors"])
-        except (OSError, ValueError, KeyError):
-            return 0, 0
-
     def _write(self, name: str, place: int, values: np.ndarray) -> None:
         path = self._folder / name
         with path.open("r+b" if path.exists() else "w+b") as file:
             file.truncate(place)  # what a killed build wrote behind the last whole block
             file.seek(place)
             file.write(memoryview(values.reshape(-1).view(np.uint8)))
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)

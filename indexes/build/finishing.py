@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
+from cluscomp.files import flush
 from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.prescreen import (
@@ -41,8 +41,7 @@ def arrange_file(
             native.interleave_codes(codes, cuts - cuts[0])
             file.seek(place)
             file.write(memoryview(codes.reshape(-1)))
-        file.flush()
-        os.fsync(file.fileno())
+        flush(file)
 
 
 def _pieces(offsets: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:

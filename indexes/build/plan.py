@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
-from cluscomp.folders import require_free
+from cluscomp.files import require_free
 from cluscomp.indexes.build.costs import Shape, StageCost, index_bytes, stage_costs
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
 from cluscomp.indexes.build.rates import Rates, measure_rates

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import checks, errors
+from cluscomp.files import folder_bytes, real_path
 from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.source import TextInput, VectorInput, open_document_input, open_input
@@ -34,11 +35,12 @@ from cluscomp.indexes.build.stages import (
     Request,
     plan_for,
 )
-from cluscomp.indexes.build.work import WorkFolder, first_difference, work_path
+from cluscomp.indexes.build.work import WorkFolder, work_path
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.storage.folder import check_index_target
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
+from cluscomp.resume import first_difference
 from cluscomp.vocabulary import IF_EXISTS, IfExists
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def build_index(
     checks.one_of("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
-    target = Path(output).absolute()
+    target = real_path(output)
     if if_exists == "fail":
         check_index_target(target, "fail")
     opened = _open(request, source, encoder, lengths, ids, empty_documents)
@@ -253,7 +255,7 @@ def _finished_report(target: Path, start: float) -> BuildReport:
         index_key=index.key,
         n=len(index),
         dim=index.dim,
-        index_bytes=_folder_bytes(target),
+        index_bytes=folder_bytes(target),
         code_bytes_per_document=index.code_size,
         seconds=time.monotonic() - start,
         planned_peak=measured["planned_peak"],
@@ -269,7 +271,7 @@ def _report(builder: Builder, plan: BuildPlan, target: Path, start: float) -> Bu
         index_key=plan.index_key,
         n=plan.n,
         dim=plan.dim,
-        index_bytes=_folder_bytes(target),
+        index_bytes=folder_bytes(target),
         code_bytes_per_document=plan.code_bytes_per_document,
         seconds=time.monotonic() - start,
         planned_peak=plan.peak_memory,
@@ -277,10 +279,6 @@ def _report(builder: Builder, plan: BuildPlan, target: Path, start: float) -> Bu
         stages=tuple(builder.ran),
         resumed=tuple(builder.resumed),
     )
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _silent(stage: str, done: int, total: int) -> None:

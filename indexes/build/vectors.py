@@ -11,6 +11,7 @@ import numpy as np
 
 from cluscomp import errors
 from cluscomp.arrays import require_finite
+from cluscomp.files import flush
 from cluscomp.indexes.storage.texts import DocumentStore
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def write_sample(vectors: VectorSource, size: int, seed: int, target: Path) -> N
     rows = vectors.take(sample_rows(vectors.n, size, seed))
     with target.open("wb") as file:
         np.lib.format.write_array(file, rows, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+        flush(file)
 
 
 def blocks_with_ids(

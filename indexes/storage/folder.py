@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,21 +20,15 @@ from typing import BinaryIO
 import numpy as np
 
 from cluscomp.errors import CluscompError, IndexFolderError, UsageError
-from cluscomp.folders import (
-    check_target,
-    disk_full,
-    lock_folder,
-    put_in_place,
-    remove_stale,
-    require_free,
-)
+from cluscomp.files import disk_full, flush, new_file, real_path
+from cluscomp.folders import check_target, draft_folder, put_in_place
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
 FLUSH_BYTES = 64 << 20
-REMEDY = "free some space, write elsewhere, or use a key with smaller codes"
+REMEDY = "nothing was changed; free some space, write elsewhere, or use a key with smaller codes"
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
@@ -59,19 +52,13 @@ class FolderWriter:
     """
 
     def __init__(self, target: Path, *, if_exists: str = "fail", needed_bytes: int = 0) -> None:
-        self.target = target.absolute()
+        self.target = real_path(target)
         self.if_exists = if_exists
         self.needed_bytes = needed_bytes
         self.entries: dict[str, FileEntry] = {}
         check_index_target(self.target, if_exists)
         with self.disk_errors():
-            self.target.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{self.target.name}.cluscomp-partial-"
-            remove_stale(self.target.parent, prefix)
-            require_free(self.target.parent, needed_bytes, self.target, REMEDY)
-            self.folder = self.target.parent / (prefix + secrets.token_hex(8))
-            self.folder.mkdir()
-        self._lock = lock_folder(self.folder)
+            self.folder, self._lock = draft_folder(self.target, needed_bytes, remedy=REMEDY)
 
     def __enter__(self) -> FolderWriter:
         return self
@@ -115,17 +102,15 @@ class FolderWriter:
         """Entry of a file that somebody else wrote into the folder."""
         entry = self._digest(name)
         with (self.folder / name).open("rb") as file:
-            os.fsync(file.fileno())
+            flush(file)
         return entry
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
         """Open a new file of the folder for writing; it is flushed to disk when left without an error."""
         check_file_name(name)
-        with self.disk_errors(), (self.folder / name).open("xb") as file:
+        with self.disk_errors(), new_file(self.folder / name) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
 
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
@@ -137,7 +122,9 @@ class FolderWriter:
         except OSError as exc:
             full = disk_full(exc, self.target, self.needed_bytes, REMEDY)
             raise full or IndexFolderError(
-                exc.errno, f"cannot write the index {self.target}: {exc.strerror or exc}; nothing was changed"
+                exc.errno,
+                f"cannot write the index {self.target}: {exc.strerror or exc}; nothing was changed; name "
+                "another place, or make this one writable",
             ) from exc
 
     def publish(self, manifest: Manifest) -> None:
@@ -178,8 +165,7 @@ class SteadyFile:
         self._file.write(data)
         self._waiting += len(data)
         if self._waiting >= FLUSH_BYTES:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            flush(self._file)
             self._waiting = 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
+from cluscomp.files import real_path
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
 from cluscomp.indexes.storage.saving import SourceFile, file_identity, link_unchanged
@@ -17,7 +18,7 @@ class Origin:
     """
 
     def __init__(self, folder: Path, manifest: Manifest, extra_files: dict[str, SourceFile]) -> None:
-        self.folder, self.manifest, self.extra_files = folder.absolute(), manifest, extra_files
+        self.folder, self.manifest, self.extra_files = real_path(folder), manifest, extra_files
         self._identity = file_identity(folder / MANIFEST_NAME)
 
     def is_at(self, target: Path) -> bool:
@@ -25,7 +26,7 @@ class Origin:
 
         Raises OutputExistsError where somebody did: saving would undo that change.
         """
-        if self.folder != target.absolute() or not (target / MANIFEST_NAME).is_file():
+        if self.folder != real_path(target) or not (target / MANIFEST_NAME).is_file():
             return False
         if file_identity(target / MANIFEST_NAME) == self._identity:
             return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from cluscomp.errors import DTypeError
+from cluscomp.files import flush
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.folder import HEADER_BYTES, SteadyFile, npy_header
 
@@ -51,8 +51,7 @@ class ArrayStream:
         spec = ArraySpec(self.dtype.str, (self.rows, *self.row_shape))
         self._file.seek(0)
         self._file.write(npy_header(spec.dtype, spec.shape))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        flush(self._file)
         self._file.close()
         return spec
 

@@ -93,7 +93,7 @@ def test_interrupt_leaves_a_build_that_resumes(tmp_path):
     command = [sys.executable, "-m", "cluscomp", "build-index", "--embeddings", str(tmp_path / "x.npy"), "--index-key",
                "OPQ16,PQ16", "--output", str(tmp_path / "i")]  # fmt: skip
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    record = tmp_path / ".i.partial" / "stages.json"
+    record = tmp_path / ".i.partial" / "stages.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (record.exists() and '"sample"' in record.read_text()):
         time.sleep(0.02)
@@ -102,7 +102,7 @@ def test_interrupt_leaves_a_build_that_resumes(tmp_path):
     assert running.returncode == 130, stderr
     assert "--if-exists resume" in stderr and "Traceback" not in stderr
     assert stdout == "" and not (tmp_path / "i").exists()
-    assert "train" not in json.loads(record.read_text())["stages"]
+    assert '"train"' not in record.read_text()
 
 
 def test_bars_on_a_terminal(vectors, tmp_path):

@@ -145,7 +145,7 @@ def test_first_sentence_shared_by_two_is_no_query(library, tmp_path):
 def test_limits(library, tmp_path):
     info = build_stdlib_collection(tmp_path / "out", max_documents=3, max_queries=2)
     assert (info.n_documents, info.n_queries) == (3, 2)
-    with pytest.raises(errors.UsageError, match="max_queries is 0"):
+    with pytest.raises(errors.UsageError, match="max_queries must be .* but is 0"):
         build_stdlib_collection(tmp_path / "out", max_queries=0)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluscomp import errors
-from cluscomp.eval import evaluate_per_query, read_run, runs, write_run
+from cluscomp.eval import evaluate_per_query, read_run, write_run
 from cluscomp.eval.ranking import rank_documents
 
 IDS = st.text(
@@ -167,8 +167,8 @@ def test_full_disk(tmp_path, monkeypatch):
     def fsync(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "fsync", fsync)
-    with pytest.raises(errors.DiskFullError, match="no room"):
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(errors.DiskFullError, match="is full"):
         write_run({"q": {"d": 1.0}}, tmp_path / "r")
     assert os.listdir(tmp_path) == []
 

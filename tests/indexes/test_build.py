@@ -11,9 +11,9 @@ from cluscomp import errors
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build import build_index
 from cluscomp.indexes.build.vectors import sample_rows
-from cluscomp.indexes.build.work import first_difference
 from cluscomp.indexes.storage.texts import DocumentStore, scan_documents, write_documents
 from cluscomp.inputs.corpus import Document
+from cluscomp.resume import first_difference
 
 
 @pytest.fixture()

@@ -159,7 +159,7 @@ def test_existing_targets(make_index, rows, tmp_path) -> None:
     index.add(rows[:1])
     index.save(tmp_path / "index", if_exists="replace")
     assert len(open_index(tmp_path / "index")) == 601
-    with pytest.raises(UsageError, match="'fail' and 'replace'"):
+    with pytest.raises(UsageError, match="known are: fail, replace"):
         index.save(tmp_path / "other", if_exists="overwrite")
 
 

@@ -96,7 +96,7 @@ def test_a_failed_save_leaves_nothing(codec: LearnedCodec, tmp_path, monkeypatch
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cluscomp.quantization.learned.write_json", full)
+    monkeypatch.setattr("cluscomp.quantization.learned.atomic_json", full)
     with pytest.raises(errors.DiskFullError, match="nothing was changed"):
         codec.save(tmp_path / "codec")
     assert not list(tmp_path.iterdir())

@@ -151,7 +151,7 @@ def test_resuming_with_other_settings_is_refused(tmp_path, model, collection):
 
     with pytest.raises(KeyboardInterrupt):
         train_crisp(collection, str(model), tmp_path / "out", SETTINGS, save_every=1, progress=stop)
-    with pytest.raises(UsageError, match="seed 0 there, 1 here"):
+    with pytest.raises(UsageError, match="seed was 0 and is now 1"):
         changed = CrispSettings(documents=PoolingRule(vectors=2), batch_size=4, learning_rate=1e-3, seed=1)
         train_crisp(collection, str(model), tmp_path / "out", changed, if_exists="resume")
 

@@ -113,7 +113,7 @@ train_repconc({str(collection)!r}, encoder={str(tiny_model)!r}, output=output, i
         assert state_folder(tmp_path / "killed").is_dir() and not (tmp_path / "killed").exists()
     with pytest.raises(OutputExistsError, match="unfinished"):
         train("killed")
-    with pytest.raises(UsageError, match="jpq_lr was 5e-05 and is 0.5"):
+    with pytest.raises(UsageError, match="jpq_lr was 5e-05 and is now 0.5"):
         train("killed", if_exists="resume", jpq_lr=0.5)
     run("killed", "resume", "no stage", 0)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,21 +13,24 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import OutputExistsError, require
-from cluscomp.folders import new_folder, write_json
-from cluscomp.training.checkpoint import REPORT_NAME
-from cluscomp.training.crisp.checkpoint import Checkpoint
+from cluscomp.files import atomic_json
+from cluscomp.folders import new_folder
+from cluscomp.resume import first_difference
+from cluscomp.training.checkpoint import REPORT_NAME, RunState, check_output, prepare
 from cluscomp.training.crisp.model import embed, maxsim_scores, set_max_length
 from cluscomp.training.crisp.pairs import Pairs, batches
 from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
 from cluscomp.training.losses import contrastive_loss
 from cluscomp.training.training_set import load_training_set
-from cluscomp.vocabulary import IF_EXISTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 StepProgress = Callable[[int, int, float], None]
 """Called as progress(steps done, steps in all, loss of the step)."""
+
+
+_STEPS = "steps"  # name of the checkpoint
 
 
 @dataclass(frozen=True)
@@ -116,42 +118,34 @@ def train_crisp(
     finished = _finished(output, if_exists, identity)
     if finished is not None:
         return finished
+    check_output(output, if_exists)
     pairs = Pairs.of(load_training_set(corpus, split=split, pseudo_queries="none"))
     plan = batches(len(pairs), settings.batch_size, settings.epochs, settings.seed)
     if dry_run:
         return CrispReport(identity, len(pairs), len(plan), [])
-    checkpoint = Checkpoint(output, identity)
-    if if_exists != "resume":
-        checkpoint.remove()
+    prepare(output, if_exists)
+    state = RunState(output, identity)
     model = load_token_model(encoder, device=device)
-    losses = _fit(model, pairs, plan, settings, checkpoint, save_every, progress)
+    losses = _fit(model, pairs, plan, settings, state, save_every, progress)
     report = CrispReport(identity, len(pairs), len(plan), losses)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     with new_folder(output, 2 * weights) as folder:
         model.save(str(folder))
-        write_json(folder / REPORT_NAME, report.to_json())
-    checkpoint.remove()
+        atomic_json(folder / REPORT_NAME, report.to_json())
+    state.remove()
     return report
 
 
 def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispReport | None:
     """The finished training that `resume` finds; None when there is work to do."""
-    checks.one_of("if_exists", if_exists, IF_EXISTS)
-    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
-        return None
     report = output / REPORT_NAME
-    if not report.is_file():
-        raise OutputExistsError(f"{output} was not made by training and is not replaced; choose another path")
-    if if_exists == "fail":
-        raise OutputExistsError(
-            f"{output} exists already; choose another path, or replace it with if_exists='replace'"
-        )
-    if if_exists == "replace":
+    if if_exists != "resume" or not report.is_file():
         return None
     found = json.loads(report.read_text(encoding="utf-8"))
-    if found.get("settings") != identity:
+    difference = first_difference(found.get("settings"), json.loads(json.dumps(identity)))
+    if difference is not None:
         raise OutputExistsError(
-            f"{output} was trained with other settings; choose another path or replace it"
+            f"{output} was trained with other settings ({difference}); choose another path or replace it"
         )
     return CrispReport(**found)
 
@@ -161,7 +155,7 @@ def _fit(
     pairs: Pairs,
     plan: list[np.ndarray],
     settings: CrispSettings,
-    checkpoint: Checkpoint,
+    state: RunState,
     save_every: int,
     progress: StepProgress | None,
 ) -> list[float]:
@@ -170,7 +164,7 @@ def _fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    done, losses = checkpoint.load(model, optimizer)
+    done, losses = _restore(state, model, optimizer)
     model.train()
     for step in range(done, len(plan)):
         _seed_everything(settings.seed, step)  # so that a resumed step drops the same units
@@ -183,12 +177,36 @@ def _fit(
         optimizer.step()
         losses.append(float(loss.detach()))
         if (step + 1) % save_every == 0 and step + 1 < len(plan):
-            checkpoint.save(step + 1, losses, model, optimizer)
+            _keep(state, step + 1, losses, model, optimizer)
         if progress is not None:
             progress(step + 1, len(plan), losses[-1])
     model.eval()
     model.max_seq_length = limit
     return losses
+
+
+def _keep(state: RunState, steps: int, losses: list[float], model: Any, optimizer: Any) -> None:
+    """Write the weights and the optimizer's moments after some steps."""
+    arrays = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        arrays |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+    state.save(_STEPS, arrays, {"steps": steps, "losses": losses})
+
+
+def _restore(state: RunState, model: Any, optimizer: Any) -> tuple[int, list[float]]:
+    """Put what `_keep` wrote into model and optimizer: the steps and their losses, (0, []) without."""
+    kept = state.load(_STEPS)
+    if kept is None:
+        return 0, []
+    moments: dict[int, dict[str, Any]] = {}
+    for key, value in kept[0].items():
+        if key.startswith("optimizer."):
+            number, _, name = key.removeprefix("optimizer.").partition(".")
+            moments.setdefault(int(number), {})[name] = value
+    weights = {k.removeprefix("model."): v for k, v in kept[0].items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(kept[1]["steps"]), list(kept[1]["losses"])
 
 
 def batch_loss(model: Any, pairs: Pairs, chosen: np.ndarray, settings: CrispSettings) -> Tensor:
