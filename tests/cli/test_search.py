@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import threading
 
 import numpy as np
 import pytest
@@ -95,3 +98,31 @@ def test_query_files(invoke, text_index, tmp_path, name):
     result = invoke("search", text_index, "--queries", tmp_path / name, "-k", "1")
     assert result.exit_code == 0, result.output
     assert result.stdout.split()[2] == "cat"
+
+
+def test_a_run_goes_through_a_pipe(invoke, text_index, beir, tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    result = invoke("search", text_index, "--queries", beir, "--output", pipe)
+    reader.join(timeout=60)
+    assert result.exit_code == 0, result.output
+    assert len(read[0].splitlines()) == 3 * 4
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_run_behind_a_link_replaces_what_the_link_points_to(invoke, text_index, beir, tmp_path):
+    (tmp_path / "r.trec").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "r.trec")
+    for command in (("search", text_index, "--queries", beir), ("eval", text_index, "--dataset", beir)):
+        (tmp_path / "r.trec").write_text("old")
+        result = invoke(*command, "--output", tmp_path / "link")
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "link").is_symlink()
+        assert "Q0" in (tmp_path / "r.trec").read_text()
+
+
+def test_a_run_to_a_device_leaves_the_device(invoke, text_index, beir):
+    assert invoke("search", text_index, "--queries", beir, "--output", "/dev/null").exit_code == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)

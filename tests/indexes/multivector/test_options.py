@@ -107,11 +107,11 @@ def test_wrong_calls(make_documents, questions):
     with pytest.raises(UnknownKeyError, match="known are: lists, fde"):
         index.search(q, 3, lengths=lengths, candidates_by="magic")
     for wrong in (0, -1.0, float("nan"), "x", True):
-        with pytest.raises(UsageError, match="softmax must be a number above 0"):
+        with pytest.raises(UsageError, match="softmax must be a finite number above 0"):
             index.search(q, 3, lengths=lengths, softmax=wrong)
     with pytest.raises(UsageError, match="come together"):
         index.search(q, 3, lengths=lengths, keep=0.5)
-    with pytest.raises(UsageError, match="keep is 0"):
+    with pytest.raises(UsageError, match="keep must be .* but is 0"):
         index.search(q, 3, lengths=lengths, keep=0, salience=np.ones(49))
     with pytest.raises(DimensionError, match="49 query vectors"):
         index.search(q, 3, lengths=lengths, keep=0.5, salience=np.ones(5))
