@@ -44,15 +44,6 @@ class LinearTransform:
         """Map rows y (n, d_out) back to (n, d_in) float32: exact for a rotation, the projection otherwise."""
         return multiply_rows(as_rows(y, name="y", dim=self.d_out, min_rows=0), self._matrix64)
 
-    def to_state(self) -> dict[str, Any]:
-        """Settings (JSON values) and arrays that `from_state` rebuilds the transform from."""
-        return {"settings": {}, "arrays": {"matrix": self.matrix}}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> LinearTransform:
-        """Rebuild a transform from `to_state()`."""
-        return cls(state["arrays"]["matrix"])
-
 
 def multiply_rows(x: np.ndarray, matrix: np.ndarray, ticker: Ticker | None = None) -> np.ndarray:
     """x @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.

@@ -166,42 +166,6 @@ class ProductQuantizer:
         quantizer._centroids = np.array(checked).reshape(m, k, width)
         return quantizer
 
-    def to_state(self) -> dict[str, Any]:
-        """Settings (JSON values) and arrays that `from_state` rebuilds the trained quantizer from."""
-        given = isinstance(self.rotation, LinearTransform)
-        settings = {
-            "dim": self.dim,
-            "m": self.m,
-            "nbits": self.nbits,
-            "rotation": "given" if given else self.rotation,
-            "balance": self.balance,
-            "n_iter": self.n_iter,
-            "seed": self.seed,
-        }
-        arrays = {"centroids": self.centroids}
-        if self.rotation_ is not None:
-            arrays["rotation"] = self.rotation_.matrix
-        return {"settings": settings, "arrays": arrays}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> ProductQuantizer:
-        """Rebuild a trained quantizer from `to_state()`; raises what `from_centroids` does."""
-        settings, arrays = dict(state["settings"]), state["arrays"]
-        matrix = arrays.get("rotation")
-        rotation = None if matrix is None else LinearTransform(matrix)
-        quantizer = cls.from_centroids(arrays["centroids"], rotation=rotation)
-        for name in ("dim", "m", "nbits"):
-            if settings[name] != getattr(quantizer, name):
-                raise DimensionError(
-                    f"settings say {name}={settings[name]}, but the arrays have "
-                    f"{name}={getattr(quantizer, name)}"
-                )
-        if settings["rotation"] != "given":
-            quantizer.rotation = settings["rotation"]
-        quantizer.balance, quantizer.n_iter = settings["balance"], settings["n_iter"]
-        quantizer.seed = settings["seed"]
-        return quantizer
-
 
 def _check_settings(dim: int, rotation: Any, balance: str, n_iter: int) -> None:
     if isinstance(rotation, LinearTransform):

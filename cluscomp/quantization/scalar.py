@@ -88,22 +88,19 @@ class ScalarQuantizer8:
             ticker.advance(middles.shape[0])
         return decoded
 
-    def to_state(self) -> dict[str, Any]:
-        """Settings (JSON values) and arrays that `from_state` rebuilds the quantizer from."""
-        vmin, vdiff = self._trained()
-        return {"settings": {"dim": self.dim}, "arrays": {"vmin": vmin, "vdiff": vdiff}}
-
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> ScalarQuantizer8:
-        """Rebuild a trained quantizer from `to_state()`; DimensionError where arrays and dim disagree."""
-        quantizer = cls(int(state["settings"]["dim"]))
-        arrays = state["arrays"]
-        vmin, vdiff = (np.ascontiguousarray(arrays[name], dtype=np.float32) for name in ("vmin", "vdiff"))
-        if vmin.shape != (quantizer.dim,) or vdiff.shape != (quantizer.dim,):
+    def from_ranges(cls, vmin: Any, vdiff: Any) -> ScalarQuantizer8:
+        """A trained quantizer with copies of the given smallest values and ranges (d,) of each component.
+
+        Raises DimensionError where they are no two vectors of one length.
+        """
+        low, ranges = (np.array(values, dtype=np.float32) for values in (vmin, vdiff))
+        if low.ndim != 1 or low.shape != ranges.shape:
             raise DimensionError(
-                f"ranges have shapes {vmin.shape} and {vdiff.shape}, but dim is {quantizer.dim}"
+                f"ranges have shapes {low.shape} and {ranges.shape}; two vectors of one length are needed"
             )
-        quantizer._range = (vmin, vdiff)
+        quantizer = cls(low.shape[0])
+        quantizer._range = (low, ranges)
         return quantizer
 
     def _trained(self) -> tuple[np.ndarray, np.ndarray]:

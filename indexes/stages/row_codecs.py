@@ -225,8 +225,7 @@ class ScalarCodec(Refiner):
         )
 
     def load(self, parameters: Parameters) -> None:
-        state = {"settings": {"dim": self.dim}, "arrays": parameters}
-        self.quantizer = type(self.quantizer).from_state(state)
+        self.quantizer = type(self.quantizer).from_ranges(parameters["vmin"], parameters["vdiff"])
 
 
 def _scalar_lists(faiss: ModuleType, size: tuple[Any, int, int], kind: Any, metric: str) -> Any:

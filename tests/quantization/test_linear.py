@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -44,12 +42,6 @@ def test_a_row_alone_equals_the_row_in_a_block(rng: np.random.Generator) -> None
 def test_half_precision_rows_are_read(rng: np.random.Generator) -> None:
     rotation, x = random_rotation(6, 6, seed=0), rng.normal(size=(9, 6)).astype(np.float16)
     np.testing.assert_array_equal(rotation.apply(x), rotation.apply(x.astype("f")))
-
-
-def test_state_survives_json(rng: np.random.Generator) -> None:
-    state = random_rotation(6, 4, seed=0).to_state()
-    state["settings"] = json.loads(json.dumps(state["settings"]))
-    np.testing.assert_array_equal(LinearTransform.from_state(state).matrix, state["arrays"]["matrix"])
 
 
 def test_pca_equals_sklearn(rng: np.random.Generator) -> None:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import native_reference as reference
 import numpy as np
 import pytest
 
-from cluscomp import native
-from cluscomp.quantization.score_aware import WEIGHT, WIDEST_GROUP, encode_score_aware, refine_score_aware
+from cluscomp import errors, native
+from cluscomp.quantization import ProductQuantizer
+from cluscomp.quantization.score_aware import (
+    ETA,
+    WIDEST_GROUP,
+    encode_score_aware,
+    eta_for,
+    move_centroids,
+    refine_score_aware,
+)
 
 
 def decode(books: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.concatenate([books[j][codes[:, j]] for j in range(len(books))], axis=1)
 
 
-def losses(x: np.ndarray, whole: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """|e|^2 + WEIGHT <e, u>^2 of each row, in float64."""
+def losses(x: np.ndarray, whole: np.ndarray, decoded: np.ndarray, eta: float = ETA) -> np.ndarray:
+    """|e|^2 + (eta - 1) <e, u>^2 of each row, in float64."""
     e = x.astype(np.float64) - decoded
     u = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-300)
-    return (e**2).sum(1) + WEIGHT * (e * u).sum(1) ** 2
+    return (e**2).sum(1) + (eta - 1) * (e * u).sum(1) ** 2
 
 
 def by_descent(x: np.ndarray, whole: np.ndarray, books: np.ndarray, passes: int) -> np.ndarray:
@@ -112,7 +122,7 @@ def test_one_group_with_all_rows_on_one_centroid_is_solved_exactly(rng) -> None:
     books[0, 2] = 0
     c = refine_score_aware(x, x, books)[0, 2].astype(np.float64)
     u = x / np.linalg.norm(x, axis=1, keepdims=True)
-    gradient = (c - x).sum(0) + WEIGHT * (u * ((c - x) * u).sum(1, keepdims=True)).sum(0)
+    gradient = (c - x).sum(0) + (ETA - 1) * (u * ((c - x) * u).sum(1, keepdims=True)).sum(0)
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
 
 
@@ -124,3 +134,56 @@ def test_centroids_without_rows_and_wide_groups_stay(rng) -> None:
     wide = rng.standard_normal((1, 16, WIDEST_GROUP + 1), dtype=np.float32)
     rows = rng.standard_normal((20, WIDEST_GROUP + 1), dtype=np.float32)
     assert refine_score_aware(rows, rows, wide) is wide
+
+
+@pytest.fixture()
+def coded(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, the numbers of their nearest centroids, and the centroids."""
+    x = (rng.standard_normal((500, 12)) + 0.5).astype(np.float32)
+    quantizer = ProductQuantizer(12, 3, 6, n_iter=5).train(x)
+    numbers = reference.unpack_codes(quantizer.encode(x), 3, 6)
+    return x, numbers, quantizer.centroids
+
+
+def test_eta_of_scann() -> None:
+    assert eta_for(100) == pytest.approx(4.125)
+    assert eta_for(2) == 1
+    for threshold in (0, 1, -0.2):
+        with pytest.raises(errors.UsageError, match="between 0 and 1"):
+            eta_for(100, threshold)
+
+
+def test_eta_one_gives_the_means_of_the_cells(coded) -> None:
+    x, numbers, books = coded
+    moved = move_centroids(x, numbers, books, eta=1.0, sweeps=1)
+    for j in range(3):
+        for number in np.unique(numbers[:, j]):
+            mean = x[numbers[:, j] == number, 4 * j : 4 * j + 4].mean(axis=0)
+            np.testing.assert_allclose(moved[j, number], mean, atol=1e-5)
+
+
+def test_moving_ends_where_no_centroid_can_be_moved_better(coded, rng) -> None:
+    x, numbers, books = coded
+    found = [losses(x, x, decode(books, numbers), 6.0).sum()]
+    for _ in range(40):
+        books = move_centroids(x, numbers, books, eta=6.0, sweeps=1)
+        found.append(losses(x, x, decode(books, numbers), 6.0).sum())
+    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(found))
+    assert found[-1] < 0.9 * found[0]
+    for _ in range(10):
+        tried = books + 0.02 * rng.standard_normal(books.shape)
+        assert losses(x, x, decode(tried, numbers), 6.0).sum() > found[-1]
+
+
+def test_unused_centroids_stay_and_zero_rows_are_allowed(coded) -> None:
+    x, numbers, books = coded
+    x[:3] = 0
+    numbers[numbers == 5] = 4
+    moved = move_centroids(x, numbers, books, eta=3.0)
+    np.testing.assert_array_equal(moved[:, 5], books[:, 5])
+    assert np.isfinite(moved).all()
+
+
+def test_eta_below_one(coded) -> None:
+    with pytest.raises(errors.UsageError, match="at least 1"):
+        move_centroids(*coded, eta=0.5)

@@ -20,12 +20,12 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, normalize_rows, to_float32
 from cluscomp.errors import DimensionError, UsageError
-from cluscomp.quantization.anisotropic import THRESHOLD, anisotropic_centroids, eta_for
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
 from cluscomp.quantization.codes import unpack_codes
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.rotation import train_opq
+from cluscomp.quantization.score_aware import THRESHOLD, eta_for, move_centroids
 from cluscomp.training.frozen.data import Task, make_pairs, split_pairs
 from cluscomp.training.frozen.loop import Epoch, FrozenSettings, Progress, initial, learn
 from cluscomp.training.frozen.model import Parameters, Scorer
@@ -112,15 +112,16 @@ def train_anisotropic(
 ) -> LearnedCodec:
     """OPQ with centroids for the scores by ScaNN's anisotropic loss: what to compare `train_frozen` with.
 
-    x: documents (n, d). threshold: see anisotropic.py. No queries, no adapter; kind "anisotropic".
+    x: documents (n, d). threshold: see quantization/score_aware.py. No queries, no adapter; its kind is
+    "anisotropic".
     Raises what `train_frozen` does.
     """
     rows, _ = _checked(x, m, nbits, None, None, metric, FrozenSettings())
     rotation, centroids = train_opq(rows, m, nbits, n_iter=OPQ_ITERATIONS, seed=seed)
     first = LearnedCodec(rotation.matrix, centroids, metric=metric)
     numbers = unpack_codes(first.encode(rows), m, nbits)
-    eta = max(1.0, eta_for(rows.shape[1], threshold))
-    scoring = anisotropic_centroids(rotation.apply_rows(rows), numbers, centroids, eta=eta)
+    eta = eta_for(rows.shape[1], threshold)
+    scoring = move_centroids(rotation.apply_rows(rows), numbers, centroids, eta=eta)
     provenance = {"trainer": "train_anisotropic", "seed": seed, "threshold": threshold, "eta": eta}
     return LearnedCodec(
         rotation.matrix, centroids, scoring, metric=metric, kind="anisotropic", provenance=provenance
