@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from cluscomp.arrays import require_finite
 from cluscomp.checks import integer, json_object
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.files import real_path
@@ -18,6 +19,7 @@ from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, 
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.ivf import default_nprobe
+from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
@@ -134,6 +136,22 @@ class StoredIndex(Generic[Segment]):
     @refine_factor.setter
     def refine_factor(self, value: int) -> None:
         self.settings["refine_factor"] = integer("refine_factor", value, 1)
+
+    # ---- train ----
+
+    @property
+    def training_limit(self) -> int:
+        """Most vectors that training looks at: 256 a list, at least 65536."""
+        return training_rows(self.spec)
+
+    def train_vectors(self, rows: np.ndarray, progress: StageProgress | None = None) -> None:
+        """Learn all stages from vectors (n, dim) of kernel dtype, or from as many of them, drawn at random,
+        as training looks at. Raises NonFiniteError, TooFewRowsError.
+        """
+        sample = sample_rows(rows, self.training_limit, self.seed)
+        require_finite(sample, largest=self.pipeline.largest)
+        self.pipeline.train(sample, progress)
+        self.settings["training_rows"] = int(sample.shape[0])
 
     # ---- delete ----
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluscomp.arrays import require_finite
 from cluscomp.checks import integer
 from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
@@ -20,7 +19,7 @@ from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import search_segments, take_ids
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
-from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
+from cluscomp.indexes.stages.pipeline import StageProgress
 from cluscomp.indexes.storage.opening import open_folder
 
 if TYPE_CHECKING:
@@ -59,16 +58,13 @@ class Index(StoredIndex[Segment]):
                 "train a new index and add the rows to it"
             )
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
-        sample = sample_rows(rows, training_rows(self.spec), self.seed)
-        require_finite(sample, largest=self.pipeline.largest)
-        if self.pipeline.needs_training and sample.shape[0] < rows.shape[0]:
+        if self.pipeline.needs_training and self.training_limit < rows.shape[0]:
             warnings.warn(
-                f"the index trains on {sample.shape[0]} of {rows.shape[0]} rows, drawn at random",
+                f"the index trains on {self.training_limit} of {rows.shape[0]} rows, drawn at random",
                 SubsampleWarning,
                 stacklevel=2,
             )
-        self.pipeline.train(sample, progress)
-        self.settings["training_rows"] = int(sample.shape[0])
+        self.train_vectors(rows, progress)
         return self
 
     def add(self, x: Any, ids: Any = None, *, progress: Progress | None = None) -> Index:

@@ -17,9 +17,9 @@ def _vectors() -> Kind:
 
 
 def _vector_recipe() -> object:
-    from cluscomp.indexes.build.stages import Builder
+    from cluscomp.indexes.build.vectors import RECIPE
 
-    return Builder
+    return RECIPE
 
 
 def _documents() -> Kind:
@@ -30,9 +30,9 @@ def _documents() -> Kind:
 
 
 def _document_recipe() -> object:
-    from cluscomp.indexes.build.documents_builder import DocumentBuilder
+    from cluscomp.indexes.build.documents import RECIPE
 
-    return DocumentBuilder
+    return RECIPE
 
 
 register("vectors", _vectors)

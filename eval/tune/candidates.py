@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from cluscomp.indexes.keys.grammar import parse_key
-from cluscomp.indexes.segments.segment import segment_arrays
+from cluscomp.indexes.segments.segment import Segment, segment_arrays
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 
@@ -45,5 +45,5 @@ def _lists(n: int) -> int:
 def bytes_per_document(key: str, n: int, dim: int, metric: str, id_bytes: float) -> float:
     """Bytes of the arrays of an index of n documents over n; id_bytes: of one stored id."""
     pipeline = Pipeline(parse_key(key), dim, metric, 0)
-    parts = part_bytes(segment_arrays(pipeline, n), n, id_bytes=id_bytes)
+    parts = part_bytes(Segment, segment_arrays(pipeline, n), n, id_bytes=id_bytes)
     return (sum(parts.values()) + sum(trained_bytes(pipeline).values())) / n

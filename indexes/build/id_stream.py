@@ -23,14 +23,14 @@ MIN_MEMORY = 1 << 20
 
 
 class IdStream:
-    """Ids of all blocks, one kind for all.
+    """Ids of all blocks of segment `number`, one kind for all.
 
     Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a
     text id (its hash); integers are their own key.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder, self._number = folder, number
         self._kind: str | None = None
         self._numbered = False
         self._n = 0
@@ -87,7 +87,7 @@ class IdStream:
     def _open(self, kind: str) -> None:
         self._kind = kind
         names = {"ids": "<i8"} if kind == INT else {"ids_text": "|u1", "ids_offsets": "<i8"}
-        paths = {name: self._folder / segment_file(0, name) for name in names}
+        paths = {name: self._folder / segment_file(self._number, name) for name in names}
         self._streams = {name: ArrayStream(paths[name], dtype, ()) for name, dtype in names.items()}
         if kind == TEXT:
             self._streams[HASHES] = ArrayStream(self._folder / ".hashes", "<i8", ())

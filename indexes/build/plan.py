@@ -7,43 +7,31 @@ the few constants were measured and are named below. A test compares plan and me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cluscomp import errors
 from cluscomp.files import require_free
-from cluscomp.indexes.build.costs import Shape, StageCost, index_bytes, stage_costs
+from cluscomp.indexes.build.costs import Shape, StageCost
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
-from cluscomp.indexes.build.rates import Rates, measure_rates
-from cluscomp.indexes.build.texts import text_costs
-from cluscomp.indexes.keys.specs import IndexSpec
-from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
-from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
 from cluscomp.indexes.storage.folder import REMEDY
-
-if TYPE_CHECKING:
-    from cluscomp.encoders import Encoder
-    from cluscomp.indexes.storage.texts import CorpusFacts
-    from cluscomp.inputs.sources import VectorSource
 
 # Share of free memory that a build may use when no limit is given.
 DEFAULT_SHARE = 0.8
 # Allocator slack and interpreter objects that no count of arrays sees: a share of the arrays, and a constant.
 SLACK_SHARE, SLACK_BYTES = 0.10, 24_000_000
-# Rows of one block: fewer would cost time a call, more would not make it faster.
-MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 16_384
-# Rows to train on that every key asks for.
-LEAST_TRAIN_ROWS = 1024
 SMALLER_KEY = "choose an index key with fewer lists or dimensions"
-BLOCK_STAGES, TRAIN_STAGES = ("read", "add", "write"), ("sample", "train")
+BLOCK_STAGES, TRAIN_STAGES = ("read", "pool", "add", "write"), ("sample", "train")
 
 
 @dataclass(frozen=True)
 class BuildPlan:
     """What a build will need. Bytes; seconds. stages: in order, memory without the baseline.
 
+    train_rows: vectors to train on, as far as is known; train_limit: how many it will be at most. block_rows:
+    vectors that are read and encoded at a time. group_bytes: codes that the last passes over the files hold.
     max_memory: the limit, given or taken from the free memory. peak_disk: everything that is on disk at once,
     the index included. index_bytes: the finished folder.
     """
@@ -54,6 +42,7 @@ class BuildPlan:
     dim: int
     source_dtype: str
     train_rows: int
+    train_limit: int
     block_rows: int
     group_bytes: int
     max_memory: int
@@ -97,10 +86,14 @@ class BuildPlan:
             f"or {smaller}"
         )
 
-    def check(self) -> None:
-        """Raise InfeasibleError, with both numbers and the remedy, if the plan does not fit the limit."""
-        if not self.feasible:
-            raise errors.InfeasibleError(f"this build does not fit the memory limit: {self.remedy()}")
+    def check(self, finished: Collection[str] = ()) -> None:
+        """Raise InfeasibleError, with both numbers and the remedy, if the plan does not fit the limit.
+
+        finished: stages that are done and need nothing any more.
+        """
+        left = replace(self, stages=tuple(stage for stage in self.stages if stage.name not in finished))
+        if not left.feasible:
+            raise errors.InfeasibleError(f"this build does not fit the memory limit: {left.remedy()}")
 
     def check_disk(self, output: Path) -> None:
         """Raise DiskFullError, with both numbers, if the device of `output` has too little room."""
@@ -118,35 +111,6 @@ class BuildPlan:
         return {**asdict(self), **totals}
 
 
-def vector_shape(spec: IndexSpec, metric: str, vectors: VectorSource) -> Shape:
-    """What the plan has to know about a build from vectors."""
-    pipeline = Pipeline(spec, vectors.dim, metric, 0)
-    return Shape(
-        pipeline,
-        n=vectors.n,
-        itemsize=vectors.dtype.itemsize,
-        source_dtype=str(vectors.dtype),
-        id_bytes=_stored_id_bytes(vectors.ids),
-        rates=pipeline_rates(pipeline),
-    )
-
-
-def text_shape(
-    spec: IndexSpec, metric: str, facts: CorpusFacts, encoder: Encoder, store: bool, *, timed: bool
-) -> Shape:
-    """What the plan has to know about a build from texts; timed: see `text_costs`."""
-    pipeline = Pipeline(spec, encoder.info.dim, metric, 0)
-    return Shape(
-        pipeline,
-        n=facts.n,
-        itemsize=4,
-        source_dtype="text",
-        id_bytes=facts.id_bytes + 8 * (facts.n + 1),
-        rates=pipeline_rates(pipeline),
-        texts=text_costs(facts, encoder, store, timed=timed),
-    )
-
-
 def make_plan(
     shape: Shape, *, max_memory: int | None, train_rows: int | None, block_rows: int | None = None
 ) -> BuildPlan:
@@ -158,58 +122,49 @@ def make_plan(
     """
     baseline = resident_bytes()
     limit = max_memory if max_memory is not None else _default_limit(baseline)
-    room = limit - baseline
-
-    def widest(names: tuple[str, ...], sized: Shape) -> int:
-        costs = stage_costs(sized)
-        return max((_with_slack(cost.memory_bytes) for cost in costs if cost.name in names), default=0)
-
     if block_rows is None:
-        most = min(MAX_BLOCK_ROWS, max(shape.n, MIN_BLOCK_ROWS))
-        block_rows = _largest_fit(
-            MIN_BLOCK_ROWS, most, room, lambda n: widest(BLOCK_STAGES, replace(shape, block_rows=n))
-        )
-    pipeline = shape.pipeline
-    if not pipeline.needs_training:
+        block_rows = _fitting_block(shape, limit - baseline)
+    if not shape.wanted_train_rows:
         train_rows = 0
     elif train_rows is None:
-        most = min(shape.n, training_rows(pipeline.spec))
-        least = min(most, max(LEAST_TRAIN_ROWS, shape.cost.least_rows))
-        train_rows = _largest_fit(
-            least, most, room, lambda n: widest(TRAIN_STAGES, replace(shape, train_rows=n))
-        )
-    shape = replace(shape, block_rows=block_rows, train_rows=min(train_rows, shape.n))
+        train_rows = _fitting_sample(shape, limit - baseline)
+    shape = replace(shape, block_rows=block_rows, train_rows=min(train_rows, shape.n_vectors))
     return BuildPlan(
-        index_key=str(pipeline.spec),
-        metric=pipeline.metric,
+        index_key=str(shape.pipeline.spec),
+        metric=shape.pipeline.metric,
         n=shape.n,
-        dim=pipeline.dim,
+        dim=shape.pipeline.dim,
         source_dtype=shape.source_dtype,
         train_rows=shape.train_rows,
-        block_rows=shape.block_rows,
+        train_limit=train_rows,
+        block_rows=block_rows,
         group_bytes=shape.group_bytes,
         max_memory=limit,
         baseline_bytes=baseline,
-        stages=tuple(
-            replace(cost, memory_bytes=_with_slack(cost.memory_bytes)) for cost in stage_costs(shape)
-        ),
-        index_bytes=index_bytes(shape),
-        code_bytes_per_document=pipeline.codec.row_bytes,
+        stages=tuple(replace(cost, memory_bytes=_with_slack(cost.memory_bytes)) for cost in shape.stages),
+        index_bytes=shape.index_bytes,
+        code_bytes_per_document=shape.code_bytes_per_document,
     )
 
 
-def pipeline_rates(pipeline: Pipeline) -> Rates:
-    """Speed of this machine at the kernels that the stages use."""
-    codewords = pipeline_cost(pipeline, 0, 4).codewords
-    return measure_rates(pipeline.dim, *(codewords or (pipeline.dim, 256)))
+def _fitting_block(shape: Shape, room: int) -> int:
+    """Vectors of a block that fit the room."""
+    least, most = shape.block_limits
+    return _largest_fit(least, most, room, lambda n: _widest(BLOCK_STAGES, replace(shape, block_rows=n)))
 
 
-def _stored_id_bytes(ids: Any) -> int:
-    if ids is None:
-        return 0
-    if isinstance(ids, list):
-        return sum(len(name.encode("utf-8", "surrogatepass")) for name in ids) + 8 * (len(ids) + 1)
-    return 8 * len(ids)
+def _fitting_sample(shape: Shape, room: int) -> int:
+    """Most vectors to train on: what the key wants, or fewer, which fit the room."""
+    most = min(shape.n_vectors, shape.wanted_train_rows)
+    least = min(most, shape.least_train_rows)
+    chosen = _largest_fit(least, most, room, lambda n: _widest(TRAIN_STAGES, replace(shape, train_rows=n)))
+    # How many vectors documents leave is only estimated: with room for all, all that the key wants may come.
+    return shape.wanted_train_rows if chosen == most else chosen
+
+
+def _widest(names: tuple[str, ...], shape: Shape) -> int:
+    """Memory of the widest of some stages."""
+    return max((_with_slack(cost.memory_bytes) for cost in shape.stages if cost.name in names), default=0)
 
 
 def _default_limit(baseline: int) -> int:

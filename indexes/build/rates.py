@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.indexes.stages.cost import Work
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
 
 DISK_BYTES_PER_SECOND = 300e6  # a plain SSD; only the order of magnitude matters beside the arithmetic
 _ROWS, _CENTROIDS = 2048, 256
@@ -26,6 +28,12 @@ class Rates:
     def seconds(self, work: Work) -> float:
         """Time that the work takes."""
         return work.assign / self.assign + work.codebook / self.codebook + work.matmul / self.matmul
+
+
+def pipeline_rates(pipeline: Pipeline) -> Rates:
+    """Speed of this machine at the kernels that the stages use."""
+    codewords = pipeline_cost(pipeline, 0, 4).codewords
+    return measure_rates(pipeline.dim, *(codewords or (pipeline.dim, 256)))
 
 
 def measure_rates(dim: int, subvector_dim: int, codewords: int) -> Rates:

@@ -1,4 +1,4 @@
-"""What a build reads: vectors from a file or array, or texts with the encoder that makes them vectors."""
+"""What a build reads: vectors or token vectors from a file or array, or texts with the encoder of them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,52 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from cluscomp import errors
+from cluscomp.inputs.sources import check_ids
+from cluscomp.multivector import Ragged
+from cluscomp.multivector.ragged import document_blocks, offsets_of
 
 if TYPE_CHECKING:
-    from cluscomp.encoders import Encoder
-    from cluscomp.indexes.build.documents_source import RaggedInput
+    from cluscomp.indexes.keys.specs import IndexSpec
     from cluscomp.inputs.corpus import Document
     from cluscomp.inputs.sources import VectorSource
 
 _HASH_ROWS = 16_384
 
 
+class Source(Protocol):
+    """What a build reads.
+
+    identity: JSON value that must be equal for a build to go on. dim: of the vectors. info: description of
+    the model that made or makes them (EncoderInfo as JSON), None where it is not known.
+    """
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def info(self) -> dict[str, Any] | None: ...
+
+
 @dataclass(frozen=True)
 class VectorInput:
-    """Vectors that are there already. encoder: what made them, if known."""
+    """Vectors that are there already."""
 
     vectors: VectorSource
     identity: dict[str, Any]
-    encoder: dict[str, Any] | None
+    info: dict[str, Any] | None
+
+    @property
+    def dim(self) -> int:
+        """Of the vectors."""
+        return self.vectors.dim
 
 
 @dataclass(frozen=True)
@@ -36,18 +60,78 @@ class TextInput:
 
     documents: Callable[[], Iterator[Document]]
     identity: dict[str, Any]
-    encoder: Encoder
+    encoder: Any
+
+    @property
+    def dim(self) -> int:
+        """Of the vectors that the encoder makes."""
+        return int(self.encoder.info.dim)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The encoder."""
+        described: dict[str, Any] = self.encoder.info.to_json()
+        return described
 
 
-def open_input(
-    source: Any, encoder: Encoder | None, ids: Any, empty_documents: str
-) -> VectorInput | TextInput:
-    """Recognise a source.
+@dataclass(frozen=True)
+class RaggedInput:
+    """Token vectors of documents that are there already.
 
-    source: path of a corpus (with an encoder) or of vectors (without), VectorSource, array (n, d), or
+    vectors: (N, dim) of all documents below each other. offsets: (n + 1,) int64. ids: of the documents, or
+    None.
+    """
+
+    vectors: VectorSource
+    offsets: np.ndarray
+    ids: Any
+    identity: dict[str, Any]
+    info: dict[str, Any] | None
+
+    @property
+    def dim(self) -> int:
+        """Of the token vectors."""
+        return self.vectors.dim
+
+    @property
+    def n(self) -> int:
+        """Documents."""
+        return self.offsets.shape[0] - 1
+
+    def blocks(self, documents: slice, max_vectors: int) -> Iterator[tuple[slice, Ragged]]:
+        """The documents of a slice in order, in blocks of at most max_vectors vectors, or single ones."""
+        bounds = self.offsets[documents.start : documents.stop + 1]
+        for block in document_blocks(np.diff(bounds), max_vectors):
+            offsets = bounds[block.start : block.stop + 1]
+            rows = self.vectors.read(int(offsets[0]), int(offsets[-1]))
+            part = slice(block.start + documents.start, block.stop + documents.start)
+            yield part, Ragged(rows, offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller gives a build to read, as the arguments of `build_index`."""
+
+    source: Any
+    encoder: Any
+    ids: Any
+    lengths: Any
+    empty_documents: str
+
+
+def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
+    """The source of an index of single vectors.
+
+    given.source: path of a corpus (with an encoder) or of vectors (without), VectorSource, array (n, d), or
     iterable of Documents (with an encoder). Raises UsageError for combinations that make no sense, and what
     opening raises.
     """
+    source, encoder, ids = given.source, given.encoder, given.ids
+    if given.lengths is not None:
+        raise errors.UsageError(
+            f"lengths belong to token vectors, but the rows of {str(spec)!r} are single vectors; "
+            "use a key that begins with a pool, such as Pool16,IVF1024,PQ96"
+        )
     if encoder is not None and encoder.info.kind != "dense":
         raise errors.UsageError(
             f"encoder {encoder.info.name!r} gives several vectors a text (kind {encoder.info.kind!r}); use a "
@@ -56,7 +140,7 @@ def open_input(
     if encoder is not None and not _is_vectors(source):
         if ids is not None:
             raise errors.UsageError("ids belong to vectors; documents have their own ids")
-        return _text_input(source, encoder, empty_documents)
+        return _text_input(source, encoder, given.empty_documents)
     vectors = _open_vectors(source, ids)
     info = None if encoder is None else encoder.info.to_json()
     if encoder is not None and encoder.info.dim != vectors.dim:
@@ -67,15 +151,12 @@ def open_input(
     return VectorInput(vectors, _vector_identity(source, vectors), info)
 
 
-def open_document_input(
-    source: Any, encoder: Encoder | None, lengths: Any, ids: Any, empty_documents: str
-) -> TextInput | RaggedInput:
-    """Recognise the source of a multi-vector index: texts, or token vectors (N, dim) with lengths.
+def open_documents(spec: IndexSpec, given: Given) -> TextInput | RaggedInput:
+    """The source of a multi-vector index: texts, or token vectors (N, dim) with lengths.
 
     Raises UsageError (an encoder of one vector a text, no lengths), and what opening raises.
     """
-    from cluscomp.indexes.build.documents_source import ragged_input
-
+    source, encoder, ids, lengths = given.source, given.encoder, given.ids, given.lengths
     if encoder is not None and encoder.info.kind == "dense":
         raise errors.UsageError(
             f"the key begins with a pool of token vectors, but encoder {encoder.info.name!r} gives one "
@@ -84,18 +165,26 @@ def open_document_input(
     if encoder is not None and not _is_vectors(source):
         if ids is not None or lengths is not None:
             raise errors.UsageError("ids and lengths belong to vectors; documents have their own")
-        return _text_input(source, encoder, empty_documents)
+        return _text_input(source, encoder, given.empty_documents)
+    if lengths is None:
+        raise errors.UsageError(
+            "the key begins with a pool, so the vectors are those of documents: say how many each document "
+            "has, by lengths= or an array 'lengths' in the .npz file"
+        )
     vectors = _open_vectors(source, None)
-    info = None if encoder is None else encoder.info.to_json()
+    offsets = offsets_of(lengths, vectors.n)
+    names = None if ids is None else check_ids(ids, offsets.shape[0] - 1, "ids")
     identity = _vector_identity(source, vectors) | {"ids": None if ids is None else _ids_digest(ids)}
-    return ragged_input(vectors, lengths, ids, identity, info)
+    identity["lengths"] = hashlib.blake2b(offsets.tobytes(), digest_size=16).hexdigest()
+    info = None if encoder is None else encoder.info.to_json()
+    return RaggedInput(vectors, offsets, names, identity, info)
 
 
 def _is_vectors(source: Any) -> bool:
     return hasattr(source, "shape") or hasattr(source, "blocks")
 
 
-def _text_input(source: Any, encoder: Encoder, empty_documents: str) -> TextInput:
+def _text_input(source: Any, encoder: Any, empty_documents: str) -> TextInput:
     if isinstance(source, str | Path):
         from cluscomp.inputs.corpus import corpus_file, iter_corpus
 
@@ -129,7 +218,7 @@ def _check_documents(documents: Iterable[Any], empty_documents: str) -> Iterator
 
 def _open_vectors(source: Any, ids: Any) -> VectorSource:
     from cluscomp.inputs.embeddings import open_embeddings
-    from cluscomp.inputs.sources import ArraySource, check_ids
+    from cluscomp.inputs.sources import ArraySource
 
     if isinstance(source, str | Path):
         vectors = open_embeddings(source, ids if isinstance(ids, str | Path) else None)
@@ -154,6 +243,15 @@ def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:
     for block in vectors.blocks(_HASH_ROWS):
         digest.update(np.ascontiguousarray(block).view(np.uint8))
     return {"kind": "array", **shape, "digest": digest.hexdigest()}
+
+
+def stored_id_bytes(ids: Any) -> int:
+    """Bytes that ids take in the folder; nothing where rows are numbered."""
+    if ids is None:
+        return 0
+    if isinstance(ids, list):
+        return sum(len(name.encode("utf-8", "surrogatepass")) for name in ids) + 8 * (len(ids) + 1)
+    return 8 * len(ids)
 
 
 def _ids_digest(ids: Any) -> str | None:

@@ -1,71 +1,68 @@
-"""Stages that leave vectors in the work folder: encoding, and drawing the training sample."""
+"""Builds of single vectors: a file or array of them, which is checked first, or texts, which are encoded."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cluscomp import errors
 from cluscomp.arrays import require_finite
-from cluscomp.files import flush
-from cluscomp.indexes.storage.texts import DocumentStore
+from cluscomp.indexes.build.costs import Shape
+from cluscomp.indexes.build.rates import pipeline_rates
+from cluscomp.indexes.build.recipe import Recipe
+from cluscomp.indexes.build.request import Request, Shard
+from cluscomp.indexes.build.source import TextInput, VectorInput, open_vectors, stored_id_bytes
+from cluscomp.indexes.build.stage import Facts, Stage, Work
+from cluscomp.indexes.build.stages import PLAN, READ_TEXTS
+from cluscomp.indexes.build.texts import text_costs
+from cluscomp.indexes.build.vector_writer import VectorWriter
+from cluscomp.indexes.storage.texts import FILE_NAME, CorpusFacts, DocumentStore
+from cluscomp.inputs.embeddings import open_embeddings
+from cluscomp.inputs.sources import VectorSource
 
-if TYPE_CHECKING:
-    from cluscomp.encoders import Encoder
-    from cluscomp.inputs.sources import VectorSource
-
-Tick = Callable[[int, int], None]
-
+VECTORS = "vectors.npy"
 _SAMPLE_STRATUM = 1 << 20
 
 
-def check_vectors(vectors: VectorSource, block_rows: int, tick: Tick, *, largest: float) -> None:
-    """Read all rows once and raise NonFiniteError or TooLargeError naming the id of the first that holds NaN,
-    infinity or a magnitude above `largest`.
+class VectorRows:
+    """Single vectors with their ids: those of a store of texts, those of the vectors, or numbers from 0."""
 
-    Takes the time of one pass over the file, so that a fault at its end does not show after hours of
-    training.
-    """
-    done = 0
-    for block in vectors.blocks(block_rows):
-        names = None if vectors.ids is None else vectors.ids[done : done + len(block)]
-        require_finite(block, name="embeddings", ids=names, first_row=done, largest=largest)
-        done += len(block)
-        tick(done, vectors.n)
+    def __init__(self, vectors: VectorSource, store: DocumentStore | None) -> None:
+        self.n, self._vectors, self._store = vectors.n, vectors, store
 
+    def n_vectors(self, rows: slice) -> int:
+        return int(rows.stop - rows.start)
 
-def encode_documents(
-    store: DocumentStore, n: int, encoder: Encoder, target: Path, *, cache: bool, tick: Tick
-) -> VectorSource:
-    """Vectors (n, dim) float32 of the texts of a store, in a file of the cache of encodings, or in `target`.
+    def sample(self, size: int, seed: int) -> np.ndarray:
+        return self._vectors.take(sample_rows(self.n, min(size, self.n), seed))
 
-    Both ways go on with the finished blocks of an interrupted encoding.
-    """
-    from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
-    from cluscomp.inputs.embeddings import open_embeddings
+    def blocks(self, rows: slice, vectors: int) -> Iterator[tuple[np.ndarray, Any]]:
+        for part, block in in_blocks(self._vectors, rows, vectors):
+            yield block, self._ids(part)
 
-    if cache and _is_writable(cache_dir()):
-        found = encode_cached(encoder, store.iter_contents(n), side="document", progress=tick)
-        target = Path(getattr(found, "filename", None) or target)
-    else:
-        encode_to_file(encoder, store.iter_contents(n), target, n=n, progress=tick)
-    vectors = open_embeddings(target)
-    if (vectors.n, vectors.dim) != (n, encoder.info.dim):
-        raise errors.DimensionError(
-            f"the encoder {encoder.info.name!r} made {vectors.n} vectors of dim {vectors.dim} of {n} texts, "
-            f"{n} of dim {encoder.info.dim} are needed: one vector a text can be indexed"
-        )
-    return vectors
+    def _ids(self, part: slice) -> Any:
+        if self._store is not None:
+            return self._store.ids(part.start, part.stop)
+        ids = self._vectors.ids
+        return np.arange(part.start, part.stop) if ids is None else ids[part]
 
 
-def _is_writable(folder: Path) -> bool:
-    """Whether files can be made in the folder, or the folder itself."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+def in_blocks(vectors: VectorSource, rows: slice, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Numbers and values of the rows of a slice in order, `size` at a time."""
+    if rows == slice(0, vectors.n):  # read in one go
+        done = 0
+        for block in vectors.blocks(size):
+            yield slice(done, done + len(block)), block
+            done += len(block)
+        return
+    for start in range(rows.start, rows.stop, size):
+        part = slice(start, min(start + size, rows.stop))
+        yield part, vectors.read(part.start, part.stop)
 
 
 def sample_rows(n: int, size: int, seed: int) -> np.ndarray:
@@ -86,24 +83,114 @@ def sample_rows(n: int, size: int, seed: int) -> np.ndarray:
     return np.concatenate(picked).astype(np.int64)
 
 
-def write_sample(vectors: VectorSource, size: int, seed: int, target: Path) -> None:
-    """Write a random sample of the rows to a .npy file, in the dtype of the source."""
-    rows = vectors.take(sample_rows(vectors.n, size, seed))
-    with target.open("wb") as file:
-        np.lib.format.write_array(file, rows, allow_pickle=False)
-        flush(file)
+# ---- the stages ----
 
 
-def blocks_with_ids(
-    vectors: VectorSource, store: DocumentStore | None, rows: int
-) -> Iterator[tuple[np.ndarray, Any]]:
-    """Blocks of rows with their ids: those of the documents, those of the vectors, or None."""
-    done = 0
-    for block in vectors.blocks(rows):
-        stop = done + len(block)
-        if store is not None:
-            ids: Any = store.ids(done, stop)
+def _check(work: Work, request: Request, shard: Shard) -> Facts:
+    """Read all rows once and raise NonFiniteError or TooLargeError naming the id of the first that holds NaN,
+    infinity or a magnitude that the index cannot compare.
+
+    Takes the time of one pass over the file, so that a fault at its end does not show after hours of
+    training.
+    """
+    vectors, largest = _given(request), request.new_index().pipeline.largest
+    rows, done = shard.part(vectors.n), 0
+    n = rows.stop - rows.start
+    for part, block in in_blocks(vectors, rows, work.plan.block_rows):
+        names = None if vectors.ids is None else vectors.ids[part]
+        require_finite(block, name="embeddings", ids=names, first_row=part.start, largest=largest)
+        done += len(block)
+        work.progress("read", done, n)
+    return {"rows": n}
+
+
+def _encode(work: Work, request: Request, shard: Shard) -> Facts:
+    """Leave vectors (n, dim) float32 of the texts, in a file of the cache of encodings or in the work folder.
+
+    Both ways go on with the finished blocks of an interrupted encoding.
+    """
+    from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
+
+    source, target = request.source, work.path(VECTORS)
+    assert isinstance(source, TextInput)
+    n, tick = work.facts("read")["rows"], work.tick("encode")
+    with DocumentStore(work.path(FILE_NAME)) as store:
+        texts = store.iter_contents(n)
+        if request.cache and _is_writable(cache_dir()):
+            found = encode_cached(source.encoder, texts, side="document", progress=tick)
+            target = Path(getattr(found, "filename", None) or target)
         else:
-            ids = None if vectors.ids is None else vectors.ids[done:stop]
-        yield block, ids
-        done = stop
+            encode_to_file(source.encoder, texts, target, n=n, progress=tick)
+    vectors = open_embeddings(target)
+    if (vectors.n, vectors.dim) != (n, source.dim):
+        raise errors.DimensionError(
+            f"the encoder {source.encoder.info.name!r} made {vectors.n} vectors of dim {vectors.dim} of {n} "
+            f"texts, {n} of dim {source.dim} are needed: one vector a text can be indexed"
+        )
+    return {"rows": n, "file": str(target)}
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in the folder, or the folder itself."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+
+
+def _is_encoded(work: Work, request: Request, facts: Facts) -> bool:
+    """The cache knows what it holds; a file of our own is known by the record."""
+    return work.path(VECTORS).is_file()
+
+
+CHECK = Stage("read", ("plan",), _check)
+ENCODE = Stage("encode", ("read",), _encode, holds=_is_encoded)
+
+
+# ---- the recipe ----
+
+
+def _prepare(request: Request) -> tuple[Stage, ...]:
+    return (READ_TEXTS, PLAN, ENCODE) if isinstance(request.source, TextInput) else (PLAN, CHECK)
+
+
+@contextmanager
+def _rows(work: Work, request: Request) -> Iterator[VectorRows]:
+    with ExitStack() as stack:
+        if isinstance(request.source, TextInput):
+            store = stack.enter_context(DocumentStore(work.path(FILE_NAME)))
+            yield VectorRows(open_embeddings(work.facts("encode")["file"]), store)
+        else:
+            yield VectorRows(_given(request), None)
+
+
+def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> Shape:
+    pipeline, source = request.new_index().pipeline, request.source
+    if isinstance(source, TextInput):
+        assert corpus is not None
+        return Shape(
+            pipeline,
+            VectorWriter,
+            n=corpus.n,
+            itemsize=4,
+            source_dtype="text",
+            id_bytes=corpus.id_bytes + 8 * (corpus.n + 1),
+            rates=pipeline_rates(pipeline),
+            texts=text_costs(corpus, source.encoder, request.store_texts, timed=timed),
+        )
+    vectors = _given(request)
+    return Shape(
+        pipeline,
+        VectorWriter,
+        n=vectors.n,
+        itemsize=vectors.dtype.itemsize,
+        source_dtype=str(vectors.dtype),
+        id_bytes=stored_id_bytes(vectors.ids),
+        rates=pipeline_rates(pipeline),
+    )
+
+
+def _given(request: Request) -> VectorSource:
+    assert isinstance(request.source, VectorInput)
+    return request.source.vectors
+
+
+RECIPE = Recipe(open_vectors, _shape, _prepare, _rows, VectorWriter)

@@ -7,7 +7,7 @@ any moment loses at most the stage it was in.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,9 @@ class WorkFolder:
         """Record a stage as finished, with its facts (JSON values)."""
         return self._record.finish(stage, facts)
 
-    def forget_from(self, stage: str, order: tuple[str, ...]) -> None:
-        """Take `stage` and all later ones for unfinished again."""
-        self._record.forget(order[order.index(stage) :])
+    def forget(self, stages: Iterable[str]) -> None:
+        """Take stages for unfinished again."""
+        self._record.forget(stages)
 
     def remove(self) -> None:
         """Delete the folder with all it holds."""

@@ -26,7 +26,7 @@ from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_f
 from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
-from cluscomp.indexes.stages.pipeline import StageProgress, part_progress, sample_rows, training_rows
+from cluscomp.indexes.stages.pipeline import StageProgress, part_progress
 from cluscomp.multivector import Ragged
 from cluscomp.vocabulary import CANDIDATES_BY
 
@@ -129,14 +129,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
                 stacklevel=2,
             )
         require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
-        return self.train_pooled(self.pool_documents(sample, part_progress(progress, self.pool)), progress)
-
-    def train_pooled(self, documents: Ragged, progress: StageProgress | None = None) -> MultiVectorIndex:
-        """`train` with vectors that `pool_documents` returned."""
-        self._require_empty()
-        rows = sample_rows(documents.rows, training_rows(self.spec), self.seed)
-        self.pipeline.train(rows, progress)
-        self.settings["training_rows"] = int(rows.shape[0])
+        kept = self.pool_documents(sample, part_progress(progress, self.pool))
+        self.train_vectors(kept.rows, progress)
         return self
 
     def pool_documents(self, documents: Ragged, progress: Progress | None = None) -> Ragged:
@@ -261,7 +255,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
 
     def _sample(self, documents: Ragged) -> Ragged:
         """Documents, drawn at random, that leave about as many vectors as training looks at."""
-        limit = training_rows(self.spec)
+        limit = self.training_limit
         kept = documents.lengths if self.pool.f is None else documents.lengths // max(1, int(self.pool.f))
         if self.pool.n is not None:
             kept = np.minimum(kept, self.pool.n)

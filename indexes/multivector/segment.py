@@ -65,7 +65,11 @@ class DocumentSegment(StoredSegment):
         return {name: array for name, array in named if array is not None}
 
     @classmethod
-    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+    def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
+        return document_arrays(pipeline, n_rows, n_vectors)
+
+    @classmethod
+    def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
         """`document_arrays`; the listing says how many vectors the documents have together."""
         codes = listed.get("codes")
         return document_arrays(pipeline, n_rows, codes[0] if codes else 0)

@@ -74,7 +74,11 @@ class Segment(StoredSegment):
         return {name: array for name, array in arrays.items() if array is not None}
 
     @classmethod
-    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+    def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
+        return segment_arrays(pipeline, n_rows)
+
+    @classmethod
+    def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
         """`segment_arrays`; older folders list no prescreen."""
         specs = segment_arrays(pipeline, n_rows)
         lacks = not any(name in listed for name in PRESCREEN_ARRAYS)

@@ -78,8 +78,13 @@ class StoredSegment:
         raise NotImplementedError
 
     @classmethod
-    def arrays_of(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
-        """dtype and shape of `arrays()` for n_rows rows. listed: for lengths that only the manifest knows."""
+    def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
+        """dtype and shape of `arrays()` for n_rows rows of n_vectors vectors together."""
+        raise NotImplementedError
+
+    @classmethod
+    def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
+        """dtype and shape that `arrays()` must have in a folder. listed: for lengths that only it knows."""
         raise NotImplementedError
 
     @classmethod

@@ -155,7 +155,7 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
         expected |= {f"{stage_name}.{name}.npy": spec for name, spec in stage.parameter_specs.items()}
     for number, segment in enumerate(manifest.segments):
         listed = _of_segment(number, {name: entry.shape or () for name, entry in manifest.files.items()})
-        arrays: dict[str, ArraySpec | None] = dict(kind.segment.arrays_of(pipeline, segment.rows, listed))
+        arrays: dict[str, ArraySpec | None] = dict(kind.segment.listed_arrays(pipeline, segment.rows, listed))
         if segment.ids == INT:
             arrays["ids"] = ArraySpec("<i8", (segment.rows,))
         if segment.ids == TEXT:

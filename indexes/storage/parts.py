@@ -7,26 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES
 
-SEGMENT_PARTS = {
-    "codes": "codes",
-    "offsets": "list_offsets",
-    "positions": "positions",
-    "doc_offsets": "doc_offsets",
-    "lists": "list_numbers",
-    "refine": "refine",
-    "shadow_values": "shadow",
-    "shadow_terms": "shadow",
-    "shadow_frame": "shadow",
-    "ids": "ids",
-    "ids_text": "ids",
-    "ids_offsets": "ids",
-    "deleted": "tombstones",
-}
-"""Array of a segment -> part of the folder that it is counted under."""
+COMMON_PARTS = {"ids": "ids", "ids_text": "ids", "ids_offsets": "ids", "deleted": "tombstones"}
+"""Array that segments of every kind may have -> part; `StoredSegment.parts` says it of the others."""
 
 
 def parameter_part(stage: str, parameter: str) -> str:
@@ -36,23 +23,28 @@ def parameter_part(stage: str, parameter: str) -> str:
     return {"partition": "centroids", "refine": "refine"}.get(stage, "codebooks")
 
 
-def file_part(name: str) -> str:
-    """Part of the folder that an array file is counted under, from its name."""
+def file_part(name: str, parts: Mapping[str, str]) -> str:
+    """Part of the folder that an array file is counted under, from its name. parts: of the segment class."""
     stage, array = name.split(".")[:2]
-    return SEGMENT_PARTS[array] if stage.startswith("segment") else parameter_part(stage, array)
+    return {**COMMON_PARTS, **parts}[array] if stage.startswith("segment") else parameter_part(stage, array)
 
 
 def part_bytes(
-    arrays: Mapping[str, ArraySpec], n_rows: int, *, id_bytes: float = 0.0, deleted: int = 0
+    segment: type[StoredSegment],
+    arrays: Mapping[str, ArraySpec],
+    n_rows: int,
+    *,
+    id_bytes: float = 0.0,
+    deleted: int = 0,
 ) -> dict[str, int]:
     """Bytes on disk, by part as in `Index.nbytes()`, of one segment of n_rows rows with these arrays.
 
-    id_bytes: mean bytes of an id: 0 for consecutive integers (nothing stored), 8 for other integers, and the
-    mean UTF-8 length + 8 for texts.
+    segment: class of the segment. id_bytes: mean bytes of an id: 0 for consecutive integers (nothing stored),
+    8 for other integers, and the mean UTF-8 length + 8 for texts.
     """
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
-        part = SEGMENT_PARTS[name]
+        part = segment.parts[name]
         sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
     if id_bytes:
         sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)

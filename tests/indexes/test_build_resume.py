@@ -218,11 +218,11 @@ def test_two_builds_of_one_output(rows, tmp_path):
 
 def test_block_and_thread_numbers_do_not_change_the_bits(rows, tmp_path, monkeypatch):
     from cluscomp import native
-    from cluscomp.indexes.build import plan
+    from cluscomp.indexes.build import costs
 
     build_index(rows, index_key=KEY, output=tmp_path / "a")
-    monkeypatch.setattr(plan, "MAX_BLOCK_ROWS", 37)
-    monkeypatch.setattr(plan, "MIN_BLOCK_ROWS", 37)
+    monkeypatch.setattr(costs, "MAX_BLOCK_ROWS", 37)
+    monkeypatch.setattr(costs, "MIN_BLOCK_ROWS", 37)
     threads = native.get_num_threads()
     native.set_num_threads(1)
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cluscomp.indexes import parse_key
-from cluscomp.indexes.build.costs import finishing_bytes, temporary_bytes
+from cluscomp.indexes.build.vector_writer import VectorWriter
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
@@ -85,8 +85,10 @@ def test_a_rotation_learned_with_the_codebooks_is_counted_once():
 
 def test_passes_that_finish_a_build():
     lists, plain = (Pipeline(parse_key(key), 384, "ip", 0) for key in ("OPQ48,IVF1024,PQ48", "PQ48"))
-    assert temporary_bytes(lists, 1000) == 52_000
-    assert temporary_bytes(plain, 1000) == 0
-    assert finishing_bytes(plain, 10**9, 1 << 20) <= 1 << 20
-    assert 1 << 20 < finishing_bytes(lists, 10**9, 1 << 20) < 4 << 20
-    assert finishing_bytes(lists, 100, 1 << 20) < 100 * (2 * 48 + 64) + 1024 * 64  # few rows take little
+    assert VectorWriter.temporary_bytes(lists, 1000) == 52_000
+    assert VectorWriter.temporary_bytes(plain, 1000) == 0
+    assert VectorWriter.finishing_bytes(plain, 10**9, 1 << 20) <= 1 << 20
+    assert 1 << 20 < VectorWriter.finishing_bytes(lists, 10**9, 1 << 20) < 4 << 20
+    assert (
+        VectorWriter.finishing_bytes(lists, 100, 1 << 20) < 100 * (2 * 48 + 64) + 1024 * 64
+    )  # few rows take little

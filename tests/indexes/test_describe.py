@@ -12,7 +12,7 @@ from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.describe import list_balance
-from cluscomp.indexes.segments.segment import segment_arrays
+from cluscomp.indexes.segments.segment import Segment, segment_arrays
 from cluscomp.indexes.stages.pipeline import Pipeline, training_rows
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 
@@ -110,7 +110,7 @@ def test_sizes_known_beforehand_are_exact(make_index, any_key: str, tmp_path) ->
     pipeline = Pipeline(index.spec, 16, "ip", 0)
     parts = index.nbytes()
     predicted: dict[str, int] = {}
-    for sizes in (part_bytes(segment_arrays(pipeline, 600), 600), trained_bytes(pipeline)):
+    for sizes in (part_bytes(Segment, segment_arrays(pipeline, 600), 600), trained_bytes(pipeline)):
         for part, size in sizes.items():
             predicted[part] = predicted.get(part, 0) + size
     assert predicted == {part: parts[part] for part in predicted}
@@ -121,7 +121,7 @@ def test_id_and_tombstone_bytes(make_index) -> None:
     names = [f"d{i:04}" for i in range(600)]
     index = make_index("SQ8", ids=names)
     index.delete(names[:3])
-    sizes = part_bytes({}, 600, id_bytes=5 + 8, deleted=3)
+    sizes = part_bytes(Segment, {}, 600, id_bytes=5 + 8, deleted=3)
     assert sizes["ids"] == index.nbytes()["ids"]
     assert sizes["tombstones"] == index.nbytes()["tombstones"]
 

@@ -39,7 +39,7 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys", "checks"), ("stages",), ("segments",), ("kind",), ("storage",), ("describe",), ("base",),
+        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("describe",), ("base",),
         ("multivector", "faiss_bridge"), ("index",), ("factory",), ("build",), ("kinds",), ("__init__",),
     ),
     "clustering": (

@@ -12,7 +12,8 @@ from cluscomp.encoders.base import EncoderInfo
 from cluscomp.errors import DimensionError, InfeasibleError, InputError, NonFiniteError, UsageError
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build import build_index, plan_build
-from cluscomp.indexes.build import documents_builder as build_module
+from cluscomp.indexes.build import document_shape as build_module
+from cluscomp.indexes.build import plan as plan_module
 from cluscomp.inputs.corpus import Document
 
 DIM = 24
@@ -121,6 +122,56 @@ def test_a_killed_build_goes_on(texts, tmp_path, small_blocks, monkeypatch):
     assert_same_folders(tmp_path / "a", whole)
 
 
+def test_documents_that_changed_are_pooled_again(texts, tmp_path, small_blocks):
+    def interrupted(stage: str, done: int, total: int) -> None:
+        if stage == "train":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(texts, index_key=KEY, output=tmp_path / "a", encoder=WordEncoder(), progress=interrupted)
+    changed = [*texts[:-1], Document("d139", "", "other words")]
+    report = build_index(
+        changed, index_key=KEY, output=tmp_path / "a", encoder=WordEncoder(), if_exists="resume"
+    )
+    assert report.resumed == ()
+    build_index(changed, index_key=KEY, output=tmp_path / "b", encoder=WordEncoder())
+    assert_same_folders(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_resumed_build_keeps_its_plan_when_less_memory_is_free(tmp_path, monkeypatch):
+    """Sample and blocks stay as they were, or the codes would be those of another training."""
+    x, lengths = np.random.default_rng(0).standard_normal((60_000, 64), dtype=np.float32), np.full(6000, 10)
+
+    def build(free: int, until: str = "never") -> Any:
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage == until and done == total:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(plan_module, "available_bytes", lambda: free)
+        return build_index(
+            x, index_key="Pool(f=1),IVF4,PQ4x4", lengths=lengths, output=tmp_path / "out", seed=3,
+            progress=progress, if_exists="resume",
+        )  # fmt: skip
+
+    much, little = 4_000_000_000, 130_000_000
+    build(much)
+    (tmp_path / "out").rename(tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        build(much, until="train")
+    assert build(little).resumed == ("pool", "sample", "train")
+    plans = [plan_of(tmp_path / name) for name in ("straight", "out")]
+    assert plans[0]["train_rows"] == plans[1]["train_rows"] == 60_000
+    assert plans[0]["block_rows"] == plans[1]["block_rows"]
+    assert_same_folders(tmp_path / "out", tmp_path / "straight")
+    (tmp_path / "out").rename(tmp_path / "resumed")
+    build(little)  # begun with little memory, it takes a smaller sample
+    assert plan_of(tmp_path / "out")["train_rows"] < 60_000
+
+
+def plan_of(folder) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text())["plan"]
+
+
 def test_wrong_input(documents, texts, tmp_path):
     x, lengths = documents
     with pytest.raises(UsageError, match="how many each document"):
@@ -148,6 +199,6 @@ def test_plan(documents, texts):
     x, lengths = documents
     plan = plan_build(x, index_key="Pool(bytes=48),IVF8,PQ12", lengths=lengths)
     assert plan.index_key == KEY and plan.n == 150 and plan.feasible
-    assert [stage.name for stage in plan.stages] == ["pool", "train", "add"]
+    assert [stage.name for stage in plan.stages] == ["pool", "sample", "train", "add", "write"]
     plan = plan_build(texts, index_key=KEY, encoder=WordEncoder())
     assert plan.n == 140 and plan.seconds > 0 and plan.source_dtype == "text"

@@ -1,5 +1,5 @@
 """Pooled documents on disk: appended block by block, so that a killed build goes on behind the last whole
-block.
+block, and read in pieces.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import numpy as np
 
 from cluscomp.files import flush
 from cluscomp.multivector import Ragged
+from cluscomp.multivector.ragged import offsets_of
 from cluscomp.resume import Record
 
 _RECORD, _ROWS, _LENGTHS = "pooled.jsonl", "pooled.f32", "pooled.lengths"
@@ -17,11 +18,14 @@ _BLOCKS = "blocks"
 
 
 class PooledSpool:
-    """Pooled vectors float32 and the lengths of the documents in a folder."""
+    """Pooled vectors float32 and the lengths of the documents in a folder.
 
-    def __init__(self, folder: Path, dim: int) -> None:
+    source: what the documents are known by; what was left of others is not continued.
+    """
+
+    def __init__(self, folder: Path, dim: int, source: str) -> None:
         self._folder, self._dim = folder, dim
-        self._record = Record(folder / _RECORD, {"dim": dim})
+        self._record = Record(folder / _RECORD, {"dim": dim, "source": source})
         written = (self._record.done(_BLOCKS) if self._record.matches() else None) or {}
         self.documents, self.vectors = written.get("documents", 0), written.get("vectors", 0)
 
@@ -33,11 +37,16 @@ class PooledSpool:
         self.vectors += int(block.offsets[-1])
         self._record.finish(_BLOCKS, {"documents": self.documents, "vectors": self.vectors})
 
-    def open(self) -> Ragged:
-        """All documents, memory-mapped."""
+    def offsets(self) -> np.ndarray:
+        """Offsets (documents + 1,) int64 of all documents."""
         lengths = np.fromfile(self._folder / _LENGTHS, dtype="<i8", count=self.documents)
-        rows = np.memmap(self._folder / _ROWS, "<f4", "r", shape=(self.vectors, self._dim))
-        return Ragged(rows.view(np.ndarray), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return offsets_of(lengths, self.vectors)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Vectors (stop - start, dim) float32, as a new array."""
+        offset, count = start * self._dim * 4, (stop - start) * self._dim
+        flat = np.fromfile(self._folder / _ROWS, dtype="<f4", count=count, offset=offset)
+        return flat.reshape(-1, self._dim)
 
     def _write(self, name: str, place: int, values: np.ndarray) -> None:
         path = self._folder / name

@@ -1,0 +1,65 @@
+"""What a kind of index brings to its builds: its source, the stages up to its vectors, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cluscomp.indexes.build.costs import Shape
+from cluscomp.indexes.build.request import Request
+from cluscomp.indexes.build.segment_writer import SegmentWriter
+from cluscomp.indexes.build.source import Given, Source
+from cluscomp.indexes.build.stage import Stage, Work
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.storage.texts import CorpusFacts
+
+
+class Rows(Protocol):
+    """The rows of an index before they are encoded, as the stages before have left them.
+
+    n: rows that have an id.
+    """
+
+    n: int
+
+    def n_vectors(self, rows: slice) -> int:
+        """Vectors of some rows together."""
+        ...
+
+    def sample(self, size: int, seed: int) -> np.ndarray:
+        """About `size` vectors (size, dim) drawn at random, in their order; all of them where there are
+        fewer.
+        """
+        ...
+
+    def blocks(self, rows: slice, vectors: int) -> Iterator[tuple[Any, Any]]:
+        """Blocks of about `vectors` vectors with their ids, in order, as `IndexWriter.add` takes them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How indexes of one kind are built.
+
+    open: the source, of what the caller gave. shape: what the plan has to know, with the facts of the corpus
+    where texts are read; the flag says whether to measure encoding, else it counts as 0 seconds. prepare: the
+    stages before training, the stage "plan" (stages.PLAN) among them. rows: what these have left. writer: of
+    the segment.
+    """
+
+    open: Callable[[IndexSpec, Given], Source]
+    shape: Callable[[Request, CorpusFacts | None, bool], Shape]
+    prepare: Callable[[Request], tuple[Stage, ...]]
+    rows: Callable[[Work, Request], AbstractContextManager[Rows]]
+    writer: type[SegmentWriter]
+
+
+def recipe_of(spec: IndexSpec) -> Recipe:
+    """The recipe of the kind of index that a key makes."""
+    recipe: Recipe = kind_of(spec).recipe()
+    return recipe

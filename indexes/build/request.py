@@ -1,0 +1,61 @@
+"""What a caller asks of a build, and the part of its rows that one run of the stages handles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.build.source import Source
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.kind import kind_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller asked for; all but max_memory and cache decides the bits of the index."""
+
+    spec: IndexSpec
+    metric: str
+    seed: int
+    train_rows: int | None
+    store_texts: bool
+    max_memory: int | None
+    source: Source
+    cache: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """JSON value that two builds share exactly when they make the same index."""
+        return {
+            "index_key": str(self.spec),
+            "metric": self.metric,
+            "seed": self.seed,
+            "train_rows": self.train_rows,
+            "store_texts": self.store_texts,
+            "source": self.source.identity,
+            "encoder": self.source.info,
+        }
+
+    def new_index(self) -> StoredIndex[Any]:
+        """The index without rows and training; UsageError where the key does not fit the source."""
+        index: StoredIndex[Any] = kind_of(self.spec).index(
+            self.spec, self.source.dim, self.metric, seed=self.seed
+        )
+        return index
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `of` equal parts of the rows, in their order. A shard is built in a work folder of its
+    own.
+    """
+
+    number: int = 0
+    of: int = 1
+
+    def part(self, n: int) -> slice:
+        """Those of n rows that belong to the shard."""
+        return slice(n * self.number // self.of, n * (self.number + 1) // self.of)
+
+
+WHOLE = Shard()

@@ -1,0 +1,111 @@
+"""Writing one segment block by block: a table of streams, which each kind of index fills in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluscomp.indexes.build.id_stream import IdStream
+from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.manifest import SegmentEntry
+from cluscomp.indexes.storage.saving import segment_file
+from cluscomp.indexes.storage.stream import ArrayStream
+
+
+class SegmentWriter:
+    """The files of segment `number` in an unfinished folder. Base class; each kind says what its streams are.
+
+    n_vectors: vectors that will come, if known; balanced lists need to know it. Methods that write raise
+    OSError; the caller turns it into an error that names the index.
+    """
+
+    def __init__(
+        self, folder: FolderWriter, pipeline: Pipeline, *, number: int, n_vectors: int | None
+    ) -> None:
+        self.folder, self.pipeline, self.number = folder, pipeline, number
+        self.rows = 0
+        self.ids = IdStream(folder.folder, number)
+        self.streams: dict[str, ArrayStream] = {}
+        try:
+            self.start(n_vectors)
+            for name, spec in self.table().items():
+                self.streams[name] = ArrayStream(self.path(name), spec.dtype, spec.shape[1:])
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- what each kind says ----
+
+    def start(self, n_vectors: int | None) -> None:
+        """Prepare for the first block."""
+
+    def table(self) -> dict[str, ArraySpec]:
+        """Streams: name -> dtype and shape of a row. Names with a dot in front are temporary."""
+        raise NotImplementedError
+
+    def checked(self, block: Any) -> tuple[Any, int]:
+        """A block as `encode` takes it, and how many rows it has."""
+        raise NotImplementedError
+
+    def encode(self, block: Any, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
+        """What the streams take of a block, piece by piece."""
+        raise NotImplementedError
+
+    def arrange(self, specs: dict[str, ArraySpec], block_bytes: int) -> dict[str, ArraySpec]:
+        """Last passes over the finished streams; returns the arrays that stay, in the order of the manifest.
+
+        block_bytes: codes to hold at a time.
+        """
+        return specs
+
+    @classmethod
+    def temporary_bytes(cls, pipeline: Pipeline, n_vectors: int) -> int:
+        """Bytes on disk that the temporary streams take."""
+        return 0
+
+    @classmethod
+    def finishing_bytes(cls, pipeline: Pipeline, n_vectors: int, block_bytes: int) -> int:
+        """Peak bytes in memory of `arrange`."""
+        return 0
+
+    # ---- the same for all ----
+
+    def ready(self, block: Any, ids: Any) -> tuple[Any, IdColumn]:
+        """A block and its ids, checked, for `add`. ids: as `Index.add` takes them."""
+        block, n = self.checked(block)
+        return block, self.ids.column(ids, n)
+
+    def add(self, block: Any, ids: IdColumn) -> None:
+        """Encode and write a block."""
+        for values in self.encode(block, ids):
+            for name, rows in values.items():
+                self.streams[name].append(rows)
+        self.ids.append(ids)
+        self.rows += len(ids)
+
+    def finish(self, block_bytes: int) -> SegmentEntry:
+        """Compare the ids of all blocks, arrange the files and enter them in the folder.
+
+        Returns the segment's line of the manifest. Raises DuplicateIdError.
+        """
+        arrays, entry = self.ids.finish(block_bytes)
+        arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
+        for name, spec in arrays.items():
+            self.folder.register_array(segment_file(self.number, name), spec)
+        return entry
+
+    def path(self, name: str) -> Path:
+        """File of a stream or array."""
+        return self.folder.folder / (name if name.startswith(".") else segment_file(self.number, name))
+
+    def close(self) -> None:
+        """Close all files; may be called twice."""
+        self.ids.close()
+        for stream in self.streams.values():
+            stream.close()

@@ -1,0 +1,121 @@
+"""Writing a segment of single vectors.
+
+Ids and finer codes are stored in order of adding and streamed at once. Codes of a partitioned index belong
+list by list, and the sizes of the lists are known only at the end: the first pass writes codes and lists in
+order of adding to temporary files; the second reads them back in blocks, sorts each block by list, and writes
+each run where its list continues. Memory is bounded by the block size, whatever the number of rows (costs.py
+counts it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cluscomp.arrays import as_rows, iter_blocks
+from cluscomp.errors import DimensionError
+from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
+from cluscomp.indexes.build.segment_writer import SegmentWriter
+from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype
+from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
+from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, prescreen_block_rows, prescreen_bytes
+from cluscomp.indexes.storage.saving import segment_file
+from cluscomp.indexes.storage.stream import GroupedFile
+
+BY_ADDING, LABELS = ".codes", ".labels"
+# Of a row while its list is sorted: number of the list; order, place and position.
+LABEL_BYTES, ORDER_BYTES = 4, 8
+
+
+class VectorWriter(SegmentWriter):
+    """Codes, grouped by list where there are lists, finer codes, and the prescreen of float rows."""
+
+    def start(self, n_vectors: int | None) -> None:
+        self._counts = np.zeros(self.pipeline.spec.nlist, dtype=np.int64)
+        self._assigner = self.pipeline.list_assigner(self._counts.copy(), n_vectors)
+        self._codes = "codes" if self._assigner is None else BY_ADDING
+
+    def table(self) -> dict[str, ArraySpec]:
+        codec, refine = self.pipeline.codec, self.pipeline.refine
+        streams = {self._codes: ArraySpec(codec.code_dtype, (0, codec.code_width))}
+        if self._assigner is not None:
+            streams[LABELS] = ArraySpec("<i4", (0,))
+        if refine is not None:
+            streams["refine"] = ArraySpec(refine.code_dtype, (0, refine.code_width))
+        return streams
+
+    def checked(self, block: Any) -> tuple[np.ndarray, int]:
+        rows = as_rows(block, check_finite=False)
+        if rows.shape[1] != self.pipeline.dim:
+            raise DimensionError(f"index has dim {self.pipeline.dim}, rows have dim {rows.shape[1]}")
+        return rows, rows.shape[0]
+
+    def encode(self, block: np.ndarray, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
+        for part in iter_blocks(block.shape[0], BLOCK_ROWS):
+            encoded = encode_block(self.pipeline, block[part], ids, part.start, self._assigner)
+            values = {self._codes: encoded.codes}
+            if encoded.refine is not None:
+                values["refine"] = encoded.refine
+            if encoded.labels is not None:
+                values[LABELS] = encoded.labels
+                self._counts += np.bincount(encoded.labels, minlength=self._counts.shape[0])
+            yield values
+
+    def arrange(self, specs: dict[str, ArraySpec], block_bytes: int) -> dict[str, ArraySpec]:
+        codes, offsets = specs[self._codes], np.array([0, self.rows], dtype=np.int64)
+        arrays = {name: specs[name] for name in ("refine",) if name in specs} | {"codes": codes}
+        if self._assigner is not None:
+            arrays["positions"] = self._group_lists(codes, block_bytes)
+            offsets = list_offsets(self._counts)
+            self.folder.write_array(segment_file(self.number, "offsets"), offsets, "<i8")
+        arrange_file(self.pipeline.codec, self.path("codes"), codes, offsets, block_bytes)
+        if self.pipeline.spec.has_prescreen:
+            paths = {name: self.path(name) for name in PRESCREEN_ARRAYS}
+            rows = self.streams[self._codes]
+            arrays |= write_prescreen(rows, paths, self.pipeline.score_metric, block_bytes)
+        return arrays
+
+    @classmethod
+    def temporary_bytes(cls, pipeline: Pipeline, n_vectors: int) -> int:
+        """Codes and lists in order of adding."""
+        return 0 if pipeline.partition is None else n_vectors * (pipeline.codec.row_bytes + LABEL_BYTES)
+
+    @classmethod
+    def finishing_bytes(cls, pipeline: Pipeline, n_vectors: int, block_bytes: int) -> int:
+        """The passes read block_bytes of codes at a time; they group codes by list, bring 4-bit codes into
+        storage order (stages/code_layout.py) and make the prescreen.
+        """
+        width, dim = pipeline.codec.row_bytes, pipeline.codec.dim
+        rows = min(n_vectors, max(1, block_bytes // width))
+        if pipeline.spec.has_prescreen:
+            rows = min(n_vectors, prescreen_block_rows(dim, block_bytes))
+            return rows * width + 2 * prescreen_bytes(rows, dim)  # the last is there until the next is made
+        if pipeline.partition is None:
+            return rows * width
+        return rows * (2 * width + LABEL_BYTES + ORDER_BYTES * 3) + pipeline.spec.nlist * ORDER_BYTES * 4
+
+    def _group_lists(self, codes: ArraySpec, block_bytes: int) -> ArraySpec:
+        """Second pass: codes from order of adding to list order, and the positions that say so."""
+        positions = ArraySpec(position_dtype(self.rows), (self.rows,))
+        width = codes.nbytes // self.rows
+        with (
+            self.folder.create(segment_file(self.number, "codes")) as codes_file,
+            self.folder.create(segment_file(self.number, "positions")) as positions_file,
+        ):
+            grouped = GroupedFile(codes_file, codes), GroupedFile(positions_file, positions)
+            next_row = list_offsets(self._counts)[:-1].copy()
+            for block in iter_blocks(self.rows, max(1, block_bytes // width)):
+                labels, rows = self.streams[LABELS].read(block), self.streams[BY_ADDING].read(block)
+                order = np.argsort(labels, kind="stable")
+                lists, starts = np.unique(labels[order], return_index=True)
+                numbers = (order + block.start).astype(positions.dtype)
+                for file, values in zip(grouped, (rows[order], numbers), strict=True):
+                    file.write_runs(values, starts, next_row[lists])
+                next_row[lists] += np.diff(starts, append=len(order))
+        for name in (BY_ADDING, LABELS):
+            self.streams.pop(name).remove()
+        return positions
