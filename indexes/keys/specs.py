@@ -133,6 +133,11 @@ class IndexSpec:
         """Name of the kind of rows that the index holds (kinds.py)."""
         return self.codec.kind if self.pool is None else self.pool.kind
 
+    @property
+    def sums_tokens(self) -> bool:
+        """Whether a score adds up those of the token vectors of a query."""
+        return self.pool is not None
+
     def stores_unit_vectors(self, normalizes: bool) -> bool:
         """Whether documents are stored as vectors of length one. normalizes: rows are scaled before."""
         return self.pool is not None and (normalizes or not self.pool.keeps_all)

@@ -199,7 +199,7 @@ def largest_value(spec: IndexSpec, metric: str, dim: int) -> float:
     large.
     """
     normalizes = metric == "cosine" or spec.has_leading_norm
-    terms = 4 * dim if spec.pool is None else TOKEN_TERMS
+    terms = TOKEN_TERMS if spec.sums_tokens else 4 * dim
     return largest_safe(dim, "cosine" if normalizes else "l2", terms=terms)
 
 
