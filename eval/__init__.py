@@ -1,8 +1,8 @@
 """Evaluation: test collections, run files, metrics equal to trec_eval, and reports on an index."""
 
 from cluscomp.eval.beir import load_beir
-from cluscomp.eval.compare import Comparison, compare_runs
 from cluscomp.eval.metrics import evaluate, evaluate_per_query
+from cluscomp.eval.paired import Comparison, compare_runs
 from cluscomp.eval.qrels import read_qrels
 from cluscomp.eval.retrieval import EvalReport, evaluate_index
 from cluscomp.eval.runs import read_run, write_run

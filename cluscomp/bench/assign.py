@@ -13,7 +13,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import assign, train_kmeans
 
-RIVALS = ("faiss", "torch")
+BASELINES = ("faiss", "torch")
 SHAPES = (
     (256, 384), (1024, 384), (4096, 384), (256, 768), (4096, 128), (16384, 128), (256, 8), (256, 16), (16, 8),
 )  # fmt: skip

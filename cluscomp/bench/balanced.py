@@ -16,7 +16,7 @@ from cluscomp.clustering import train_kmeans
 from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.clustering.balanced.report import balance_report
 
-RIVALS = ("faiss",)
+BASELINES = ("faiss",)
 PLAIN = "KMeans"
 OWN = (PLAIN,)
 """Contenders of our own beside the one that is measured."""
@@ -44,7 +44,7 @@ def _run(n: int, dim: int, bench: Workbench) -> list[Measured]:
     rows, k = bench.data.vectors(n, dim), _clusters(n)
     x, seed = rows.x, bench.settings.seed
     start = x[np.sort(np.random.default_rng(seed).choice(n, size=k, replace=False))]
-    ours, *rivals = contenders(
+    ours, *baselines = contenders(
         bench.settings,
         lambda: BalancedKMeans(k, n_iter=STEPS, seed=seed).fit(x),
         {"faiss": lambda m: faiss_kmeans(m, x, start)},
@@ -53,7 +53,7 @@ def _run(n: int, dim: int, bench: Workbench) -> list[Measured]:
     case = Case(
         name=_name(n, dim),
         data=rows.name,
-        contenders=(ours, plain, *rivals),
+        contenders=(ours, plain, *baselines),
         check=check_balance,
         notes=("the others are plain k-means: their clusters are not balanced",),
     )

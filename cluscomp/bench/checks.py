@@ -31,7 +31,7 @@ def squared_distances(x: np.ndarray, centroids: np.ndarray, labels: np.ndarray) 
 
 
 def check_labels(x: np.ndarray, centroids: np.ndarray, labels: Mapping[str, np.ndarray]) -> Verdict:
-    """Our labels are the nearest centroids in float64, on a sample of rows and wherever a rival differs."""
+    """Our labels are the nearest centroids in float64, on a sample of rows and where a baseline differs."""
     ours = labels[OURS]
     rows = np.linspace(0, x.shape[0] - 1, min(_SAMPLE, x.shape[0])).astype(np.int64)
     wrong = _farther(x[rows], centroids, ours[rows], nearest(x[rows], centroids))
@@ -102,7 +102,7 @@ def relative_excess(ours: float, theirs: float) -> float:
 
 
 def check_not_above(values: Mapping[str, float], tolerance: float, what: str) -> Verdict:
-    """Our value (a loss) is above that of no rival by more than `tolerance`, relative."""
+    """Our value (a loss) is above that of no baseline by more than `tolerance`, relative."""
     ours = values[OURS]
     excess = {name: relative_excess(ours, value) for name, value in values.items() if name != OURS}
     passed = np.isfinite(ours) and all(share <= tolerance for share in excess.values())

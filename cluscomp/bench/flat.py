@@ -15,7 +15,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.indexes.factory import index_factory
 
-RIVALS = ("faiss", "torch")
+BASELINES = ("faiss", "torch")
 K = 10
 N_QUERIES = 100
 BATCHES = (1, 100)

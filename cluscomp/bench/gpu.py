@@ -14,21 +14,21 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from cluscomp import native
+from cluscomp.baselines import installed, library
 from cluscomp.bench.assign import faiss_assign, torch_assign
 from cluscomp.bench.checks import check_labels
 from cluscomp.bench.harness import OURS, Case, Contender, Measured, Verdict, Work, host_array
 from cluscomp.bench.kmeans import STEPS, check_objectives, faiss_kmeans, torch_kmeans
-from cluscomp.bench.machine import best_seconds
 from cluscomp.bench.pq_encode import NBITS, M, check_codes, torch_encode
-from cluscomp.bench.rivals import installed, rival
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.sinkhorn import check_plans
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import assign, train_kmeans
 from cluscomp.clustering.transport.sinkhorn import sinkhorn
+from cluscomp.machine import best_seconds
 from cluscomp.quantization import ProductQuantizer
 
-RIVALS = ("faiss", "torch")
+BASELINES = ("faiss", "torch")
 SHAPES = ((1024, 384), (4096, 384), (16384, 384), (65536, 128))
 ITERATIONS, EPSILON = 100, 0.003
 DEVICE = "cuda"  # tests that emulate the kernels let it be "cpu"
@@ -103,7 +103,9 @@ def _measure(
 ) -> list[Measured]:  # fmt: skip
     peak = _peak(256 if bench.settings.quick else 8192)
     notes = [f"peak: {peak:.0f} GFLOP/s, bfloat16"]
-    if "faiss" in theirs and not ("faiss" in installed() and hasattr(rival("faiss"), "StandardGpuResources")):
+    if "faiss" in theirs and not (
+        "faiss" in installed() and hasattr(library("faiss"), "StandardGpuResources")
+    ):
         theirs = {other: make for other, make in theirs.items() if other != "faiss"}
         notes.append("no faiss with GPU indexes here")
     waiting = [Contender(c.name, _waiting(c.run)) for c in contenders(bench.settings, ours, theirs)]
@@ -111,21 +113,21 @@ def _measure(
 
 
 def _place(x: Any) -> Any:
-    return rival("torch").as_tensor(x, device=DEVICE)
+    return library("torch").as_tensor(x, device=DEVICE)
 
 
 def _waiting(run: Callable[[], Any]) -> Callable[[], Any]:
     def finished() -> Any:
         found = run()
         if DEVICE == "cuda":
-            rival("torch").cuda.synchronize()
+            library("torch").cuda.synchronize()
         return found
 
     return finished
 
 
 def _peak(side: int) -> float:
-    a = _place(rival("torch").ones(side, side)).bfloat16()
+    a = _place(library("torch").ones(side, side)).bfloat16()
     return 2 * side**3 / best_seconds(_waiting(lambda: a @ a)) / 1e9
 
 

@@ -16,7 +16,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import assign, train_kmeans
 
-RIVALS = ("faiss", "torch")
+BASELINES = ("faiss", "torch")
 STEPS = 10
 
 

@@ -22,7 +22,7 @@ from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.segments.segment import list_sizes
 
-RIVALS: tuple[str, ...] = ()
+BASELINES: tuple[str, ...] = ()
 PLAIN = "IVF"
 OWN = (PLAIN,)
 """Contenders of our own beside the one that is measured."""

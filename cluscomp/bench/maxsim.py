@@ -14,7 +14,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.multivector.maxsim import maxsim
 
-RIVALS = ("torch", "numpy")
+BASELINES = ("torch", "numpy")
 TOKENS = (240, 16)  # of a document: as encoded, and pooled
 QUERY_TOKENS = 32
 TORCH_BLOCK = 4096  # token vectors whose products with all query vectors are held at once
@@ -73,7 +73,7 @@ def numpy_maxsim(queries: np.ndarray, x: np.ndarray, tokens: int) -> np.ndarray:
 
 
 def check_scores(queries: np.ndarray, x: np.ndarray, tokens: int, found: Mapping[str, Any]) -> Verdict:
-    """Scores equal those of float64 on 64 documents, and those of every rival."""
+    """Scores equal those of float64 on 64 documents, and those of every baseline."""
     ours = found[OURS]
     want = numpy_maxsim(queries.astype(np.float64), x[: 64 * tokens].astype(np.float64), tokens)
     apart = {"float64": float(np.abs(ours[:, : want.shape[1]] - want).max())}

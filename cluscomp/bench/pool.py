@@ -16,7 +16,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering.ward import ward_merges
 
-RIVALS = ("scipy", "numpy")
+BASELINES = ("scipy", "numpy")
 TOKENS = 240  # of a document: the average of SciFact, cut off at 256
 KEPT = 16
 LOSS_TIE = 1e-6
@@ -64,7 +64,7 @@ def scipy_labels(_: ModuleType, x: np.ndarray, starts: np.ndarray) -> Callable[[
 
 
 def check_groups(documents: np.ndarray, found: Mapping[str, Any]) -> Verdict:
-    """Groups are those of each rival; where they are not, they have the same sum of squares."""
+    """Groups are those of each baseline; where they are not, they have the same sum of squares."""
     ours = found[OURS]
     parts, wrong = [f"at most {int(ours.max()) + 1} groups"], int(ours.max() >= KEPT)
     for name, theirs in found.items():

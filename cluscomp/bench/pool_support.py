@@ -86,7 +86,7 @@ def _fit(x: np.ndarray, start: np.ndarray, sample: np.ndarray) -> np.ndarray:
 
 
 def check_errors(x: np.ndarray, lengths: np.ndarray, sample: np.ndarray, found: Mapping[str, Any]) -> Verdict:
-    """The mean error over some documents is below that of Ward's means and not above that of any rival."""
+    """The mean error over some documents is below that of Ward's means and not above that of any baseline."""
     some = lengths[:CHECKED]
     tokens = x[: int(some.sum())]
 

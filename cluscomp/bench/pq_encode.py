@@ -16,7 +16,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.quantization import ProductQuantizer
 
-RIVALS = ("faiss", "torch")
+BASELINES = ("faiss", "torch")
 M, NBITS = 48, 8
 NEAR_TIE = 1e-6
 """Two codewords whose squared distances to a part of a unit vector differ by less count as equally near."""
@@ -60,7 +60,7 @@ def _run(n: int, bench: Workbench) -> list[Measured]:
 
 
 def check_codes(x: np.ndarray, codebooks: np.ndarray, codes: Mapping[str, np.ndarray]) -> Verdict:
-    """Our codewords are the nearest in float64, on a sample of rows and wherever a rival chose another."""
+    """Our codewords are the nearest in float64, on a sample of rows and wherever a baseline chose another."""
     ours = codes[OURS]
     sample = np.linspace(0, x.shape[0] - 1, min(_SAMPLE, x.shape[0])).astype(np.int64)
     parts = np.split(x[sample], codebooks.shape[0], axis=1)

@@ -22,7 +22,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.quantization import ProductQuantizer, train_opq
 
-RIVALS = ("faiss",)
+BASELINES = ("faiss",)
 NBITS = 8
 FAISS_INNER_STEPS = 4
 

@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 from cluscomp.bench.harness import OURS, Measured, Verdict
-from cluscomp.bench.machine import Peak
+from cluscomp.machine import Peak
 
 COLUMNS = (
-    "benchmark", "case", "data", "contender", "median", "min..max", "rival / ours", "GFLOP/s", "of peak",
+    "benchmark", "case", "data", "contender", "median", "min..max", "baseline / ours", "GFLOP/s", "of peak",
     "GB/s", "of memory", "queries/s",
 )  # fmt: skip
 
@@ -21,7 +21,7 @@ class Row:
     """One contender in one case.
 
     seconds: median over the rounds; seconds_min, seconds_max: its spread; None where there is no time, and
-    `note` says why. ratio: rival's seconds over ours, median over the rounds (above 1: we are faster).
+    `note` says why. ratio: baseline's seconds over ours, median over the rounds (above 1: we are faster).
     gflops: operations of the plain method over seconds; peak_share: of the measured float32 peak (gpu:
     bfloat16, of the device). Likewise
     gbytes_per_s and memory_share for the bytes that the plain method reads, where memory is its limit.
@@ -52,7 +52,7 @@ class Report:
     """All that a run found. peaks: limits of the machine by number of threads."""
 
     machine: dict[str, Any]
-    rivals: dict[str, str]
+    baselines: dict[str, str]
     data: dict[str, str]
     quick: bool
     seed: int
@@ -72,11 +72,11 @@ class Report:
     def head(self) -> list[str]:
         """What the figures were taken with, a fact a line."""
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        rivals = ", ".join(f"{name} {version}" for name, version in self.rivals.items()) or "none"
+        baselines = ", ".join(f"{name} {version}" for name, version in self.baselines.items()) or "none"
         return [
             *(["quick run: small shapes, its times mean nothing"] if self.quick else []),
             f"machine: {machine}",
-            f"rivals: {rivals}; seed {self.seed}",
+            f"baselines: {baselines}; seed {self.seed}",
             *(f"peak with {peak.text()}" for peak in self.peaks.values()),
             *(f"data {name}: {text}" for name, text in self.data.items()),
             *self.skipped,
@@ -131,7 +131,7 @@ def _rate(amount: float | None, seconds: float | None, unit: float) -> float | N
 
 
 def _ratio(measured: Measured, name: str) -> float | None:
-    """Median over the rounds of the rival's time over ours."""
+    """Median over the rounds of the baseline's time over ours."""
     ours, theirs = measured.seconds.get(OURS), measured.seconds.get(name)
     if name == OURS or not ours or not theirs:
         return None

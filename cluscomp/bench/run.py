@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from cluscomp import native
+from cluscomp import baselines, native
 from cluscomp.bench import (
     assign,
     balanced,
@@ -18,19 +18,17 @@ from cluscomp.bench import (
     pool,
     pq_encode,
     pq_train,
-    rivals,
     scan,
     sinkhorn,
 )
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
-from cluscomp.bench.machine import Peak, best_of, measure_peak
 from cluscomp.bench.report import Report, rows_of
 from cluscomp.bench.settings import Settings, StageProgress, silent
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.checks import one_of
 from cluscomp.errors import UsageError
-from cluscomp.eval.machine import describe_machine
+from cluscomp.machine import Peak, best_of, describe_machine, measure_peak
 
 BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,
@@ -46,7 +44,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "scan": scan,
     "sinkhorn": sinkhorn,
 }
-"""Each has RIVALS, `plans(settings)`, THREADS where it does not use all, OWN for other contenders of ours."""
+"""Each has BASELINES, `plans(settings)`, THREADS where it does not use all, OWN for further ones of ours."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,22 @@ def run_benchmarks(
 
     simd: level forced on the native core and, where it can be chosen, on faiss. progress(stage, done, total).
     Thread budgets and levels are restored afterwards.
-    Raises UsageError (unknown name, level or case), OptionalDependencyError (rival not installed),
+    Raises UsageError (unknown name, level or case), OptionalDependencyError (baseline not installed),
     MissingInputError (no collection in the folder given).
     """
     jobs = _jobs(names, settings)
-    for name in settings.rivals:
-        rivals.rival(name)
+    for name in settings.baselines:
+        baselines.library(name)
     data = DataSource(settings, progress)
-    with rivals.instruction_set(simd, settings.rivals) as faiss_level:
-        versions = rivals.versions(settings.rivals)
+    with baselines.instruction_set(simd, settings.baselines) as faiss_level:
+        versions = {name: baselines.version(name) for name in settings.baselines}
         if faiss_level:
             versions["faiss"] += f" ({faiss_level})"
         report = Report(describe_machine(), versions, data.descriptions, settings.quick, settings.seed)
         report.skipped = _without_counterpart(names, settings)
         measured = []
         for job in jobs:
-            with rivals.thread_budget(job.threads, settings.rivals):
+            with baselines.thread_budget(job.threads, settings.baselines):
                 _note_peak(job.threads, settings, report.peaks)
                 measured += [(job, outcome) for outcome in _run(job, settings, data, progress)]
                 _note_peak(job.threads, settings, report.peaks)
@@ -90,7 +88,7 @@ def run_benchmarks(
 
 def _jobs(names: Sequence[str], settings: Settings) -> list[_Job]:
     for name in names:
-        one_of("benchmark", name, (*BENCHMARKS, "all"))
+        one_of("benchmark", name, BENCHMARKS)
     jobs = []
     for name in names:
         module = BENCHMARKS[name]
@@ -106,10 +104,10 @@ def _jobs(names: Sequence[str], settings: Settings) -> list[_Job]:
 
 def _without_counterpart(names: Sequence[str], settings: Settings) -> list[str]:
     return [
-        f"{rival} has nothing to compare with {name}"
+        f"{baseline} has nothing to compare with {name}"
         for name in names
-        for rival in settings.rivals
-        if rival not in BENCHMARKS[name].RIVALS
+        for baseline in settings.baselines
+        if baseline not in BENCHMARKS[name].BASELINES
     ]
 
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.baselines import library
 from cluscomp.bench.checks import SCORE_TIE
 from cluscomp.bench.curves import Point, kth_best_scores, recall_of, seconds_at
 from cluscomp.bench.harness import OURS, Measured, Verdict, Work
-from cluscomp.bench.rivals import rival
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.indexes.factory import index_factory
 
-RIVALS = ("faiss", "scann")
+BASELINES = ("faiss", "scann")
 THREADS = 1
 K = 10
 TARGETS = (0.95, 0.99)
@@ -119,10 +119,10 @@ def _at_recall(
 
 def _searches(settings: Settings, size: Size, x: np.ndarray, queries: np.ndarray) -> dict[str, Search]:
     searches = {OURS: _ours(size, x, queries, settings.seed)}
-    if "faiss" in settings.rivals:
-        searches["faiss"] = _faiss(rival("faiss"), size, x, queries)
-    if "scann" in settings.rivals:
-        searches["scann"] = _scann(rival("scann"), size, x, queries)
+    if "faiss" in settings.baselines:
+        searches["faiss"] = _faiss(library("faiss"), size, x, queries)
+    if "scann" in settings.baselines:
+        searches["scann"] = _scann(library("scann"), size, x, queries)
     return searches
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluscomp.baselines import installed, library
+from cluscomp.checks import one_of
+
 StageProgress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
 
@@ -14,18 +17,38 @@ def silent(stage: str, done: int, total: int) -> None:
     """Progress for nobody."""
 
 
+KNOWN = ("faiss", "torch", "scann", "pot", "scipy", "numpy")
+"""Libraries that a case may have a counterpart in."""
+
+# torch has no index and no quantizer; it stands for plain matrix products, and only where asked for.
+USUAL = ("faiss", "scann")
+
+
+def choose(names: str | None) -> tuple[str, ...]:
+    """Libraries of a comma-separated list; None = the usual ones that are installed.
+
+    Raises UnknownKeyError, OptionalDependencyError for one that is not installed.
+    """
+    if names is None:
+        return tuple(name for name in USUAL if name in installed())
+    wanted = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    for name in wanted:
+        library(one_of("library", name, KNOWN))
+    return wanted
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one run.
 
-    rivals: names out of `rivals.RIVALS`, installed. threads: of every contender; None = all that the native
+    baselines: libraries out of KNOWN, installed. threads: of every contender; None = all that the native
     core uses (scan: 1). repeat: rounds; None = 5, quick 2. quick: small shapes that prove the harness, not
     the speed. n: rows of each case instead of its own number. seed: of data, starts and training.
     data: folder of text collections for real token vectors; None looks where data.py says. only: run the
     cases whose name contains this text.
     """
 
-    rivals: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     threads: int | None = None
     repeat: int | None = None
     quick: bool = False

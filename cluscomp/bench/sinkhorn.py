@@ -16,7 +16,7 @@ from cluscomp.bench.workbench import Plan, Workbench, contenders
 from cluscomp.clustering import train_kmeans
 from cluscomp.clustering.transport.sinkhorn import sinkhorn
 
-RIVALS = ("pot",)
+BASELINES = ("pot",)
 N_CLUSTERS = 256
 SOLVERS = (("log", 0.003), ("plain", 0.05))
 """POT's solver and epsilon; the plain one underflows at small epsilon."""
@@ -75,7 +75,7 @@ def pot_plan(
 
 
 def check_plans(n: int, found: Mapping[str, Any]) -> Verdict:
-    """Our plan, made from the potentials, equals the rival's."""
+    """Our plan, made from the potentials, equals the baseline's."""
     ours = found[OURS].plan()
     differences = {name: float(np.abs(ours - plan).max() * n) for name, plan in found.items() if name != OURS}
     passed = all(difference <= PLAN_TOLERANCE for difference in differences.values())

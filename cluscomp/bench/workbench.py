@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from cluscomp.baselines import library
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import OURS, Case, Contender, Measured, Stopwatch, measure
-from cluscomp.bench.rivals import rival
 from cluscomp.bench.settings import Settings
 
 
@@ -37,8 +37,10 @@ class Plan:
 def contenders(
     settings: Settings,
     ours: Callable[[], Any],
-    rivals: Mapping[str, Callable[[ModuleType], Callable[[], Any]]],
+    baselines: Mapping[str, Callable[[ModuleType], Callable[[], Any]]],
 ) -> tuple[Contender, ...]:
-    """Ours, then those of `rivals` that the settings ask for; each is made with the module of its library."""
-    chosen = [Contender(name, make(rival(name))) for name, make in rivals.items() if name in settings.rivals]
+    """Ours, then those of `baselines` that the settings ask for, each made with the module of its library."""
+    chosen = [
+        Contender(name, make(library(name))) for name, make in baselines.items() if name in settings.baselines
+    ]
     return (Contender(OURS, ours), *chosen)

@@ -35,7 +35,7 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Rivals: faiss, torch, scann, pot (without it: faiss and scann where installed).",
+            help="Other libraries: faiss, torch, scann, pot (without it: faiss and scann where installed).",
             env=False,
             metavar="A,B",
         ),
@@ -80,8 +80,6 @@ def bench(
 ) -> None:
     """Compare the speed of our kernels with that of other libraries on this machine.
 
-    (Quality, size and speed of whole indexes on judged collections: `cluscomp benchmark`.)
-
     All contenders run in this process, in turns, after a warm-up and a check that their results are equal.
     The exit code is 1 when a check fails.
     """
@@ -89,10 +87,17 @@ def bench(
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
     from cluscomp import native
     from cluscomp.bench import BENCHMARKS, Settings, run_benchmarks
-    from cluscomp.bench.rivals import choose
+    from cluscomp.bench.settings import choose
 
     settings = Settings(
-        rivals=choose(vs), threads=threads, repeat=repeat, quick=quick, n=n, seed=seed, data=data, only=only
+        baselines=choose(vs),
+        threads=threads,
+        repeat=repeat,
+        quick=quick,
+        n=n,
+        seed=seed,
+        data=data,
+        only=only,
     )
     every = [known for known in BENCHMARKS if known != "gpu" or native.cuda_available()]
     names = every if name == ALL else [name]

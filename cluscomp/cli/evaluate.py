@@ -13,7 +13,7 @@ from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import QuerySet, encode_queries, search_options
 
 if TYPE_CHECKING:
-    from cluscomp.eval.compare import Comparison
+    from cluscomp.eval.paired import Comparison
     from cluscomp.eval.qrels import Qrels
     from cluscomp.eval.retrieval import EvalReport, SearchableIndex
     from cluscomp.indexes.factory import AnyIndex
@@ -72,8 +72,8 @@ def evaluate(
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
     from cluscomp.eval.beir import split_file
-    from cluscomp.eval.compare import compare_runs
     from cluscomp.eval.hub import dataset_folder
+    from cluscomp.eval.paired import compare_runs
     from cluscomp.eval.qrels import read_qrels
     from cluscomp.eval.runs import read_run, write_run
     from cluscomp.indexes.index import open_index

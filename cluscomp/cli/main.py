@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cluscomp.cli.bench import bench
-from cluscomp.cli.benchmark import benchmark
 from cluscomp.cli.build_index import build_index
+from cluscomp.cli.compare import compare
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
@@ -69,7 +69,8 @@ app.add_typer(train_app)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)
-app.command("benchmark")(benchmark)
+app.command("compare")(compare)
+app.command("benchmark", hidden=True)(compare)  # its name before version 0.2
 app.command("tune")(tune)
 
 build_index_app = typer.Typer(

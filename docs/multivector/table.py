@@ -23,8 +23,8 @@ import cluscomp as cc
 from cluscomp import native
 from cluscomp.errors import CluscompError
 from cluscomp.eval import evaluate
-from cluscomp.eval.benchmark.config import read_config
-from cluscomp.eval.benchmark.loading import load_collection
+from cluscomp.eval.compare.config import read_config
+from cluscomp.eval.compare.loading import load_collection
 from cluscomp.eval.retrieval import run_from_results
 
 KEYS = (

@@ -1,4 +1,4 @@
-"""The report of a benchmark: figures.py draws, page.py writes one HTML file with everything inside."""
+"""The report of a comparison: figures.py draws, page.py writes one HTML file with everything inside."""
 
 from cluscomp.eval.report.page import render_report, write_report
 from cluscomp.eval.report.pareto import pareto_front

@@ -36,7 +36,7 @@ BAR_HEIGHT = 26
 
 def plotly() -> Any:
     """plotly's graph objects."""
-    return require("plotly.graph_objects", extra="report", why="the report of a benchmark")
+    return require("plotly.graph_objects", extra="report", why="the report of a comparison")
 
 
 def quality_against_bytes(rows: Sequence[Row]) -> Any:

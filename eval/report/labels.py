@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS
+from cluscomp.eval.compare.config import SEARCH_PARAMETERS
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""The rows of a benchmark as Markdown tables, one a dataset."""
+"""The rows of a comparison as Markdown tables, one a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a benchmark: one HTML file that needs nothing else, not even a network."""
+"""The report of a comparison: one HTML file that needs nothing else, not even a network."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ EXPLANATIONS = {
 
 
 def write_report(
-    rows: Sequence[Row], path: str | Path, *, title: str = "Benchmark", notes: Sequence[str] = ()
+    rows: Sequence[Row], path: str | Path, *, title: str = "Comparison", notes: Sequence[str] = ()
 ) -> Path:
-    """Write the report of the rows of a benchmark; the file appears complete or not at all.
+    """Write the report of the rows of a comparison; the file appears complete or not at all.
 
-    rows: as `BenchmarkResult.rows`; failed ones are listed with their reasons. notes: further lines, such as
+    rows: as `CompareResult.rows`; failed ones are listed with their reasons. notes: further lines, such as
     libraries that were not installed. Raises EmptyInputError without a measured row, OptionalDependencyError
     without plotly (pip install 'cluscomp[report]').
     """
@@ -42,12 +42,12 @@ def write_report(
     return path
 
 
-def render_report(rows: Sequence[Row], *, title: str = "Benchmark", notes: Sequence[str] = ()) -> str:
+def render_report(rows: Sequence[Row], *, title: str = "Comparison", notes: Sequence[str] = ()) -> str:
     """The HTML text of `write_report`."""
     good = [row for row in rows if row.get("error") is None]
     if not good:
         raise EmptyInputError("there is no measured row to report")
-    offline = require("plotly.offline", extra="report", why="the report of a benchmark")
+    offline = require("plotly.offline", extra="report", why="the report of a comparison")
     names = list(dict.fromkeys(row["dataset"] for row in good))
     sections = [_section(name, [row for row in good if row["dataset"] == name]) for name in names]
     here = files("cluscomp.eval.report")

@@ -14,10 +14,10 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.errors import EmptyInputError, InfeasibleError, UsageError
-from cluscomp.eval.benchmark.collection import Collection, make_collection
-from cluscomp.eval.benchmark.config import BenchmarkConfig, KeySpec
-from cluscomp.eval.benchmark.measure import EXACT_RECALL
-from cluscomp.eval.benchmark.run import run_benchmark
+from cluscomp.eval.compare.collection import Collection, make_collection
+from cluscomp.eval.compare.config import CompareConfig, KeySpec
+from cluscomp.eval.compare.measure import EXACT_RECALL
+from cluscomp.eval.compare.run import compare_indexes
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.tune.candidates import bytes_per_document, candidate_keys
 from cluscomp.eval.tune.choice import Limits, TunePoint, choose, front, nearest
@@ -170,10 +170,10 @@ def _measure(
     progress: Progress | None,
 ) -> list[TunePoint]:  # fmt: skip
     specs = tuple(KeySpec("cluscomp", key, key) for key in keys)
-    config = BenchmarkConfig("Tuning", (), specs, {"refine_factor": (2, 4, 10)}, k=10, seed=seed, repeats=1)
+    config = CompareConfig("Tuning", (), specs, {"refine_factor": (2, 4, 10)}, k=10, seed=seed, repeats=1)
     with ExitStack() as stack:
         folder = results or stack.enter_context(tempfile.TemporaryDirectory(prefix="cluscomp-tune-"))
-        found = run_benchmark(config, folder, collections=[collection], progress=progress)
+        found = compare_indexes(config, folder, collections=[collection], progress=progress)
     return [
         TunePoint(
             key=row["key"],

@@ -1,14 +1,14 @@
-"""Every case runs with the rivals that are installed, and its results are equal. Times are not looked at."""
+"""Every case runs with the baselines that are installed, and its results are equal. Times are not looked at."""
 
 from __future__ import annotations
 
 import pytest
 
-from cluscomp.bench.rivals import installed
+from cluscomp.baselines import installed
 from cluscomp.bench.run import BENCHMARKS, run_benchmarks
 from cluscomp.bench.settings import Settings
 
-RIVALS = tuple(name for name in ("faiss", "torch", "pot") if name in installed())
+BASELINES = tuple(name for name in ("faiss", "torch", "pot") if name in installed())
 
 
 @pytest.fixture(autouse=True)
@@ -18,20 +18,20 @@ def no_tokens(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "gpu"])
 def test_case(name):
-    settings = Settings(rivals=RIVALS, threads=1, repeat=1, quick=True, n=1200)
+    settings = Settings(baselines=BASELINES, threads=1, repeat=1, quick=True, n=1200)
     report = run_benchmarks([name], settings)
     assert report.passed, report.checks()
-    rivals = set(RIVALS) & set(BENCHMARKS[name].RIVALS)
-    wanted = {"cluscomp", *rivals, *getattr(BENCHMARKS[name], "OWN", ())}
+    baselines = set(BASELINES) & set(BENCHMARKS[name].BASELINES)
+    wanted = {"cluscomp", *baselines, *getattr(BENCHMARKS[name], "OWN", ())}
     for case in {row.case for row in report.rows}:
         rows = [row for row in report.rows if row.case == case]
         assert {row.contender for row in rows} == wanted
         assert rows[0].contender == "cluscomp" and all(row.seconds > 0 and row.threads == 1 for row in rows)
         assert all(row.ratio > 0 for row in rows[1:])
     assert all(row.data in report.data for row in report.rows)
-    idle = set(RIVALS) - rivals
+    idle = set(BASELINES) - baselines
     assert report.skipped == [
-        f"{rival} has nothing to compare with {name}" for rival in RIVALS if rival in idle
+        f"{baseline} has nothing to compare with {name}" for baseline in BASELINES if baseline in idle
     ]
 
 

@@ -28,7 +28,7 @@ def test_a_wrong_label_outside_the_sample_is_seen_through_the_rival(rng):
     ours[7] = (ours[7] + 1) % 9
     assert check_labels(x, centroids, {"cluscomp": ours}).passed, "row 7 is not in the sample"
     assert not check_labels(x, centroids, {"cluscomp": ours, "faiss": true}).passed
-    assert check_labels(x, centroids, {"cluscomp": true, "faiss": ours}).passed, "the rival may be wrong"
+    assert check_labels(x, centroids, {"cluscomp": true, "faiss": ours}).passed, "the baseline may be wrong"
 
 
 def test_hits_by_hand():
@@ -41,7 +41,7 @@ def test_hits_by_hand():
     assert check_hits(base, query, {"cluscomp": hits(1, 2), "faiss": hits(2, 1)}).passed
     assert not check_hits(base, query, {"cluscomp": hits(1, 3), "faiss": hits(2, 1)}).passed
     assert not check_hits(base, query, {"cluscomp": hits(1, 3)}).passed, (
-        "row 2 is missing, and no rival says so"
+        "row 2 is missing, and no baseline says so"
     )
     lie = (np.array([[3.0, 3.0]], dtype=np.float32), np.array([[1, 3]]))
     assert not check_hits(base, query, {"cluscomp": lie}).passed, "a score that its row does not have"

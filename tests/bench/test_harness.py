@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cluscomp.bench.harness import Case, Contender, Stopwatch, Verdict, Work, measure
-from cluscomp.bench.machine import Peak
 from cluscomp.bench.report import Report, markdown, rows_of
+from cluscomp.machine import Peak
 
 NO_WORK = Work()
 PEAK = Peak(threads=2, gflops=100.0, library="NumPy", side=8, gbytes_per_s=10.0)

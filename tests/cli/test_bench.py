@@ -20,7 +20,7 @@ def test_json(invoke):
     result = invoke("bench", "assign", "--quick", "--n", "1000", "--vs", "faiss", "--threads", "1", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert report["passed"] is True and report["quick"] is True and report["rivals"]["faiss"]
+    assert report["passed"] is True and report["quick"] is True and report["baselines"]["faiss"]
     assert {row["contender"] for row in report["rows"]} == {"cluscomp", "faiss"}
     row = next(row for row in report["rows"] if row["contender"] == "faiss")
     assert row["case"] == "n=1000 k=250 d=384" and row["data"] == "mixture"
@@ -32,7 +32,7 @@ def test_json(invoke):
 def test_table_and_markdown(invoke):
     table = invoke(*QUICK, "-q")
     assert table.exit_code == 0, table.output
-    assert "rivals: none" in table.stdout and "rival / ours" in table.stdout
+    assert "baselines: none" in table.stdout and "baseline / ours" in table.stdout
     assert "equal: assign n=1000 k=250 d=16: 0 of 256 sampled rows not nearest" in table.stdout
     markdown = invoke(*QUICK, "--markdown").stdout
     assert "| assign | n=1000 k=250 d=16 | noise | cluscomp |" in markdown
@@ -55,7 +55,7 @@ def test_a_failed_check_is_exit_code_1(invoke, monkeypatch):
     ("arguments", "message"),
     [
         (("asign",), "benchmark 'asign' is unknown"),
-        (("assign", "--vs", "nobody"), "rival 'nobody' is unknown"),
+        (("assign", "--vs", "nobody"), "library 'nobody' is unknown"),
         (("assign", "--only", "k=3"), "no case has 'k=3'"),
         (("assign", "--json", "--markdown"), "exclude each other"),
         (("assign", "--quick", "--simd", "mmx"), "SIMD level 'mmx'"),

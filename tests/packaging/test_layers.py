@@ -19,6 +19,8 @@ RANK = {
     "native": 2,
     "array_forms": 2,
     "arrays": 3,
+    "baselines": 3,
+    "machine": 4,
     "clustering": 4,
     "quantization": 5,
     "multivector": 5,

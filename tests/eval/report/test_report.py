@@ -14,7 +14,7 @@ import pytest
 from tiny_benchmark import write_collection, write_config, write_tokens
 
 from cluscomp.errors import EmptyInputError
-from cluscomp.eval.benchmark import read_config, run_benchmark
+from cluscomp.eval.compare import compare_indexes, read_config
 from cluscomp.eval.report import pareto_front, render_report, write_report
 
 pytest.importorskip("plotly")
@@ -28,7 +28,7 @@ def rows(tmp_path_factory):
     keys = '["Flat", { key = "IVF8,PQ8x4,RSQ8", label = "<b>&\\"" }, "PQ4", "IVF512,Flat", "Pool2,IVF8,SQ4"]'
     config = write_config(folder, table, keys)
     config.write_text(config.read_text() + f"tokens = {write_tokens(folder / 'tiny')}\n")
-    return run_benchmark(read_config(config), folder / "out").rows
+    return compare_indexes(read_config(config), folder / "out").rows
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from cluscomp.eval.benchmark import exact
-from cluscomp.eval.benchmark.exact import exact_search
+from cluscomp.eval.compare import exact
+from cluscomp.eval.compare.exact import exact_search
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])

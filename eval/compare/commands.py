@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import shlex
 
-from cluscomp.eval.benchmark.collection import Collection
-from cluscomp.eval.benchmark.config import BenchmarkConfig
-from cluscomp.eval.benchmark.contender import Contender
-from cluscomp.eval.benchmark.loading import shown_path
+from cluscomp.eval.compare.adapter import Adapter
+from cluscomp.eval.compare.collection import Collection
+from cluscomp.eval.compare.config import CompareConfig
+from cluscomp.eval.compare.loading import shown_path
 
 
 def rebuild_command(
-    config: BenchmarkConfig, candidate: Contender, collection: Collection, parameters: dict[str, int]
+    config: CompareConfig, candidate: Adapter, collection: Collection, parameters: dict[str, int]
 ) -> str:
-    """Commands that build the index of a row and score it; for other libraries, the benchmark of that row."""
+    """Commands that build the index of a row and score it; for other libraries, a comparison of that row."""
     if candidate.library == "cluscomp":
         return _own_commands(config, candidate, collection, parameters)
     file = "CONFIG.toml" if config.file is None else shlex.quote(shown_path(config.file))
     key = shlex.quote(f"{candidate.library}:{candidate.key}")
-    return f"cluscomp benchmark {file} --only-dataset {shlex.quote(collection.name)} --only-key {key}"
+    return f"cluscomp compare {file} --only-dataset {shlex.quote(collection.name)} --only-key {key}"
 
 
 def _own_commands(
-    config: BenchmarkConfig, candidate: Contender, collection: Collection, parameters: dict[str, int]
+    config: CompareConfig, candidate: Adapter, collection: Collection, parameters: dict[str, int]
 ) -> str:
     folder = shlex.quote(f"{collection.name}-{candidate.key}.index".replace("/", "-"))
     build = (

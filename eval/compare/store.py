@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from cluscomp.eval.benchmark.collection import Collection
-from cluscomp.eval.benchmark.contender import Contender
+from cluscomp.eval.compare.adapter import Adapter
+from cluscomp.eval.compare.collection import Collection
 from cluscomp.files import atomic_json, folder_bytes
 from cluscomp.folders import new_folder, remove_stale
 
@@ -22,12 +22,12 @@ class IndexStore:
         self.root = root
 
     def built(
-        self, name: str, contender: Contender, collection: Collection, seed: int
+        self, name: str, adapter: Adapter, collection: Collection, seed: int
     ) -> tuple[Path, int, float]:
         """Folder, bytes and seconds of the build of an index, which is built if it is not there."""
         folder = self.root / name
         if not (folder / _BUILT).is_file():
-            self._build(folder, contender, collection, seed)
+            self._build(folder, adapter, collection, seed)
         seconds = json.loads((folder / _BUILT).read_text(encoding="utf-8"))["seconds"]
         return folder / _FILES, folder_bytes(folder / _FILES), seconds
 
@@ -41,9 +41,9 @@ class IndexStore:
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
 
-    def _build(self, folder: Path, contender: Contender, collection: Collection, seed: int) -> None:
+    def _build(self, folder: Path, adapter: Adapter, collection: Collection, seed: int) -> None:
         with new_folder(folder) as draft:
             (draft / _FILES).mkdir()
             start = time.perf_counter()
-            contender.build(collection.documents, collection.metric, seed, draft / _FILES)
+            adapter.build(collection.documents, collection.metric, seed, draft / _FILES)
             atomic_json(draft / _BUILT, {"seconds": time.perf_counter() - start})

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluscomp.eval.benchmark.collection import Collection
-from cluscomp.eval.benchmark.contender import Opened
-from cluscomp.eval.benchmark.exact import exact_search
-from cluscomp.eval.benchmark.losses import LossSplit, Measure, minus
+from cluscomp.eval.compare.adapter import Opened
+from cluscomp.eval.compare.collection import Collection
+from cluscomp.eval.compare.exact import exact_search
+from cluscomp.eval.compare.losses import LossSplit, Measure, minus
 from cluscomp.multivector import Ragged
 
 

@@ -23,27 +23,12 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import normalize_rows, to_float32
+from cluscomp.baselines import library
 from cluscomp.errors import OptionalDependencyError, UsageError
-from cluscomp.eval.benchmark.contender import Grid, combinations, library_errors, options
+from cluscomp.eval.compare.adapter import Grid, combinations, library_errors, options
 from cluscomp.multivector import Ragged
 
 NAME = "index"
-INSTALL = {
-    "fast_plaid": "pip install fast-plaid, in an environment of its own, since it pins a torch",
-    "pylate": "pip install --no-deps pylate ujson, since PyLate pins an older sentence-transformers",
-    "scann": "pip install scann",
-}
-
-
-def _needed(module: str) -> Any:
-    """Import a part of a library, or say how it is installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as exc:
-        raise OptionalDependencyError(
-            f"rows of late interaction need {module}, which cannot be imported ({exc}); install it with: "
-            f"{INSTALL[module.split('.')[0]]}"
-        ) from exc
 
 
 def _matrices(rows: np.ndarray, offsets: np.ndarray, metric: str) -> list[np.ndarray]:
@@ -85,10 +70,10 @@ def _torch_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _LateRival:
+class _LateAdapter:
     """What these libraries have in common."""
 
-    library = package = ""
+    library = ""
     seeded, multi, content = False, True, None
     _DEFAULTS: ClassVar[dict[str, Any]] = {}
 
@@ -97,15 +82,15 @@ class _LateRival:
         self.options = options(self.library, key, self._DEFAULTS)
 
 
-class FastPlaid(_LateRival):
+class FastPlaid(_LateAdapter):
     """fast-plaid: centroids of token vectors, residuals of `nbits` bits a dimension."""
 
-    library, package = "fastplaid", "fast-plaid"
+    library = "fastplaid"
     seeded = True
     _DEFAULTS: ClassVar[dict[str, Any]] = {"nbits": 4, "n_full_scores": 4096}
 
     def check(self, dim: int, metric: str) -> None:
-        _needed("fast_plaid")
+        library("fastplaid")
         _require_its_torch("fast-plaid")
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
@@ -124,7 +109,7 @@ class FastPlaid(_LateRival):
 
 
 def _plaid(folder: Path) -> Any:
-    search = _needed("fast_plaid.search")
+    search = library("fastplaid", "search")
     return search.FastPlaid(index=str(folder / NAME), device="cpu")
 
 
@@ -151,7 +136,7 @@ class OpenedFastPlaid:
         self._plaid, self._metric, self._n_full_scores = plaid, metric, n_full_scores
 
     def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`. In this process, as the other rows are."""
+        """See `adapter.Opened`. In this process, as the other rows are."""
         with _torch_threads():
             found = self._plaid.search(
                 queries_embeddings=_tensors(_asked(queries, parameters["lengths"], self._metric)),
@@ -164,10 +149,10 @@ class OpenedFastPlaid:
         return _table(found, k)
 
 
-class PyLate(_LateRival):
+class PyLate(_LateAdapter):
     """PyLate's retriever over its index of single token vectors."""
 
-    library = package = "pylate"
+    library = "pylate"
     _DEFAULTS: ClassVar[dict[str, Any]] = {"index": "scann", "k_token": 100}
 
     def __init__(self, key: str) -> None:
@@ -179,8 +164,8 @@ class PyLate(_LateRival):
             )
 
     def check(self, dim: int, metric: str) -> None:
-        _needed("pylate")
-        _needed("scann")
+        library("pylate")
+        library("scann")
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         return [{}]
@@ -195,7 +180,7 @@ class PyLate(_LateRival):
         (folder / "dim").write_text(str(documents.dim), encoding="utf-8")
 
     def open(self, folder: Path, metric: str) -> OpenedPyLate:
-        retrieve = _needed("pylate.retrieve")
+        retrieve = library("pylate", "retrieve")
         _point_at(folder / NAME)
         index = self._index(folder, int((folder / "dim").read_text(encoding="utf-8")), override=False)
         retriever = retrieve.ColBERT(index=index)
@@ -203,7 +188,7 @@ class PyLate(_LateRival):
         return OpenedPyLate(retriever, metric, int(self.options["k_token"]))
 
     def _index(self, folder: Path, dim: int, *, override: bool) -> Any:
-        return _needed("pylate.indexes").ScaNN(
+        return library("pylate", "indexes").ScaNN(
             index_folder=str(folder), index_name=NAME, embedding_size=dim, override=override
         )
 
@@ -226,7 +211,7 @@ class OpenedPyLate:
         self._retriever, self._metric, self._k_token = retriever, metric, k_token
 
     def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`."""
+        """See `adapter.Opened`."""
         with _torch_threads():
             found = self._retriever.retrieve(
                 queries_embeddings=_asked(queries, parameters["lengths"], self._metric),

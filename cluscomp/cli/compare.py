@@ -1,4 +1,4 @@
-"""`cluscomp benchmark`: datasets x keys x search parameters, and a report of what compression costs."""
+"""`cluscomp compare`: datasets x keys x search parameters, and a report of what compression costs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cluscomp.cli.progress import StageProgress
 from cluscomp.vocabulary import IfExists
 
 if TYPE_CHECKING:
-    from cluscomp.eval.benchmark import BenchmarkConfig, BenchmarkResult
+    from cluscomp.eval.compare import CompareConfig, CompareResult
 
 REPORT, PARQUET = "report.html", "results.parquet"
 
 
 @exits_by_contract
-def benchmark(
+def compare(
     file: Annotated[
         Path,
         typer.Argument(
@@ -71,7 +71,6 @@ def benchmark(
     Texts are encoded once. Each row is kept in results.jsonl as soon as it is measured, with versions,
     machine and seed, so that an interrupted run goes on where it stopped. report.html holds the figures in
     one file.
-    (`cluscomp bench` is another thing: the speed of single kernels.)
 
     A config, whose paths are relative to its folder:
 
@@ -83,9 +82,9 @@ def benchmark(
 
     search = { nprobe = [4, 16, 64] }
 
-    Example: cluscomp benchmark benchmark.toml --output results
+    Example: cluscomp compare keys.toml --output results
     """
-    from cluscomp.eval.benchmark import read_config, run_benchmark
+    from cluscomp.eval.compare import compare_indexes, read_config
 
     if report:
         errors.require("plotly", extra="report", why="report.html; --no-report does without it")
@@ -97,7 +96,7 @@ def benchmark(
     )
     folder = output_folder or file.with_suffix(".results")
     with StageProgress(quiet=quiet) as progress:
-        result = run_benchmark(
+        result = compare_indexes(
             config, folder, if_exists=if_exists, keep_indexes=keep_indexes, progress=progress
         )
     written = _write(result, report=report, parquet=parquet)
@@ -107,7 +106,7 @@ def benchmark(
     _show(result, written, as_json)
 
 
-def _chosen(config: BenchmarkConfig, datasets: list[str] | None, keys: list[str] | None) -> BenchmarkConfig:
+def _chosen(config: CompareConfig, datasets: list[str] | None, keys: list[str] | None) -> CompareConfig:
     """The config with the datasets and keys that were asked for."""
     names = [dataset.name for dataset in config.datasets]
     labels = {f"{key.library}:{key.key}": key for key in config.keys}
@@ -128,9 +127,9 @@ def _chosen(config: BenchmarkConfig, datasets: list[str] | None, keys: list[str]
     )
 
 
-def _write(result: BenchmarkResult, *, report: bool, parquet: bool) -> list[Path]:
-    from cluscomp.eval.benchmark.results import write_parquet
-    from cluscomp.eval.benchmark.run import RESULTS
+def _write(result: CompareResult, *, report: bool, parquet: bool) -> list[Path]:
+    from cluscomp.eval.compare.results import write_parquet
+    from cluscomp.eval.compare.run import RESULTS
 
     written = [result.folder / RESULTS]
     if parquet:
@@ -146,24 +145,24 @@ def _write(result: BenchmarkResult, *, report: bool, parquet: bool) -> list[Path
     return written
 
 
-def _write_markdown(result: BenchmarkResult, path: Path, config: Path) -> Path:
+def _write_markdown(result: CompareResult, path: Path, config: Path) -> Path:
     from cluscomp.eval.report.markdown import render_markdown
 
-    command = f"cluscomp benchmark {config} --markdown {path}"
+    command = f"cluscomp compare {config} --markdown {path}"
     notes = [*result.config.notes, *result.skipped.values()]
     text = render_markdown(result.rows, title=result.config.title, command=command, notes=notes)
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def _warn(result: BenchmarkResult) -> None:
+def _warn(result: CompareResult) -> None:
     for name, reason in result.skipped.items():
         output.note(f"warning: no rows of {name}: {reason}")
     for row in result.failed:
         output.note(f"warning: no rows of {row['label']} on {row['dataset']}: {row['error']}")
 
 
-def _show(result: BenchmarkResult, written: list[Path], as_json: bool) -> None:
+def _show(result: CompareResult, written: list[Path], as_json: bool) -> None:
     if as_json:
         output.result_json(
             {

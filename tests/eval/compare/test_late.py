@@ -9,9 +9,9 @@ import pytest
 from tiny_benchmark import DOCUMENTS, QUERIES, arguments, write_collection, write_config, write_tokens
 
 from cluscomp.errors import UsageError
-from cluscomp.eval.benchmark import read_config, run_benchmark
-from cluscomp.eval.benchmark.collection import make_collection
-from cluscomp.eval.benchmark.exact import exact_search
+from cluscomp.eval.compare import compare_indexes, read_config
+from cluscomp.eval.compare.collection import make_collection
+from cluscomp.eval.compare.exact import exact_search
 from cluscomp.eval.report.markdown import render_markdown
 from cluscomp.multivector import as_ragged
 
@@ -30,7 +30,7 @@ def with_tokens(folder, keys=KEYS):
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("late")
-    return run_benchmark(read_config(with_tokens(folder)), folder / "out")
+    return compare_indexes(read_config(with_tokens(folder)), folder / "out")
 
 
 def test_rows_stand_beside_the_dense_ones(result):
@@ -91,11 +91,11 @@ def test_losses_add_up_and_fall_where_they_belong(result, measure):
 
 def test_resumed_without_the_exact_search(tmp_path, monkeypatch):
     config = read_config(with_tokens(tmp_path, '["Flat", "Pool2,SQ8"]'))
-    assert run_benchmark(config, tmp_path / "out").measured == 2
-    import cluscomp.eval.benchmark.run as module
+    assert compare_indexes(config, tmp_path / "out").measured == 2
+    import cluscomp.eval.compare.run as module
 
     monkeypatch.setattr(module, "yardstick", None)  # a call would fail
-    again = run_benchmark(config, tmp_path / "out")
+    again = compare_indexes(config, tmp_path / "out")
     assert (again.measured, again.resumed) == (0, 2)
 
 
@@ -120,14 +120,16 @@ def test_datasets_without_what_a_key_needs(tmp_path):
     path = with_tokens(tmp_path)
     second = "".join(f'{name} = "{value}"\n' for name, value in table.items())
     path.write_text(path.read_text() + f"[[datasets]]\n{second}")
-    result = run_benchmark(read_config(path), tmp_path / "out")
+    result = compare_indexes(read_config(path), tmp_path / "out")
     assert [row["dataset"] for row in result.rows if row["vectors"] == "tokens"] == ["tiny"] * 4
     (reason,) = result.skipped.values()
     assert reason.startswith("plain has no token vectors here: no rows of Pool4,SQfp16, ")
     with pytest.raises(
         UsageError, match="'Pool2,SQ8' is for documents of several vectors, and no dataset has them"
     ):
-        run_benchmark(read_config(write_config(tmp_path, table, '["Flat", "Pool2,SQ8"]')), tmp_path / "other")
+        compare_indexes(
+            read_config(write_config(tmp_path, table, '["Flat", "Pool2,SQ8"]')), tmp_path / "other"
+        )
 
 
 def test_a_key_for_one_dataset_alone(tmp_path):
@@ -138,7 +140,7 @@ def test_a_key_for_one_dataset_alone(tmp_path):
     path.write_text(
         path.read_text() + "[[datasets]]\n" + "".join(f'{k} = "{v}"\n' for k, v in second.items())
     )
-    result = run_benchmark(read_config(path), tmp_path / "out")
+    result = compare_indexes(read_config(path), tmp_path / "out")
     assert [(row["dataset"], row["key"]) for row in result.rows] == [
         ("one", "Flat"),
         ("two", "Flat"),
@@ -200,13 +202,13 @@ def test_texts_become_token_vectors_once(tmp_path, monkeypatch):
         'keys = ["Pool8,SQfp16"]\n[[datasets]]\npath = "texts"\ntokens = { encoder = "letters" }\n'
     )
     for _ in range(2):
-        result = run_benchmark(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
+        result = compare_indexes(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
         assert Letters.calls == 2  # documents and queries, the first time
     assert result.rows[0]["ndcg@10"] == 1.0  # "abc" alone has both letters
     assert "--encoder letters --encoder-kind tokens" in result.rows[0]["command"]
     (damaged,) = (tmp_path / "cache").rglob("document-*.npz")
     damaged.write_bytes(damaged.read_bytes()[:-40])
-    run_benchmark(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
+    compare_indexes(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
     assert Letters.calls == 3
 
 

@@ -9,8 +9,8 @@ import pytest
 from tiny_benchmark import DOCUMENTS, write_collection, write_config, write_tokens
 
 from cluscomp.errors import OptionalDependencyError, UsageError
-from cluscomp.eval.benchmark import read_config, run_benchmark
-from cluscomp.eval.benchmark.late_rivals import FastPlaid, PyLate
+from cluscomp.eval.compare import compare_indexes, read_config
+from cluscomp.eval.compare.late_adapters import FastPlaid, PyLate
 
 
 def rows_of(tmp_path, key):
@@ -18,7 +18,7 @@ def rows_of(tmp_path, key):
     tokens = write_tokens(tmp_path / "tiny")
     path = write_config(tmp_path, table, f'["{key}"]', "k = 10")
     path.write_text(path.read_text() + f"tokens = {tokens}\n")
-    return run_benchmark(read_config(path), tmp_path / "out")
+    return compare_indexes(read_config(path), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_wheel_for_another_torch_is_left_out_with_the_reason(tmp_path, monkeyp
     pytest.importorskip("torch")
     real = importlib.import_module
     monkeypatch.setattr(
-        "cluscomp.eval.benchmark.late_rivals.importlib.import_module",
+        "cluscomp.baselines.importlib.import_module",
         lambda name: object() if name.startswith("fast_plaid") else real(name),
     )
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy>=1", "torch==1.0.1"])
@@ -57,7 +57,7 @@ def test_a_wheel_for_another_torch_is_left_out_with_the_reason(tmp_path, monkeyp
     table = write_collection(tmp_path / "tiny")
     path = write_config(tmp_path, table, '["Flat", "fastplaid:nbits=4"]')
     path.write_text(path.read_text() + f"tokens = {write_tokens(tmp_path / 'tiny')}\n")
-    result = run_benchmark(read_config(path), tmp_path / "out")
+    result = compare_indexes(read_config(path), tmp_path / "out")
     assert [row["library"] for row in result.rows] == ["cluscomp"]
     assert "fast-plaid 9.9.101 is compiled for torch 1.0.1" in result.skipped["fastplaid"]
 

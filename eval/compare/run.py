@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cluscomp import native
+from cluscomp import __version__, baselines, native
 from cluscomp.errors import (
     CluscompError,
     EmptyInputError,
@@ -17,34 +17,34 @@ from cluscomp.errors import (
     OutputExistsError,
     UsageError,
 )
-from cluscomp.eval.benchmark.collection import Collection, Progress
-from cluscomp.eval.benchmark.commands import rebuild_command
-from cluscomp.eval.benchmark.config import SEARCH_PARAMETERS, BenchmarkConfig, DatasetSpec, KeySpec
-from cluscomp.eval.benchmark.contender import Contender
-from cluscomp.eval.benchmark.libraries import contender
-from cluscomp.eval.benchmark.load import LoadMeter
-from cluscomp.eval.benchmark.loading import load_collection
-from cluscomp.eval.benchmark.measure import (
+from cluscomp.eval.compare.adapter import Adapter
+from cluscomp.eval.compare.collection import Collection, Progress
+from cluscomp.eval.compare.commands import rebuild_command
+from cluscomp.eval.compare.config import SEARCH_PARAMETERS, CompareConfig, DatasetSpec, KeySpec
+from cluscomp.eval.compare.libraries import adapter
+from cluscomp.eval.compare.load import LoadMeter
+from cluscomp.eval.compare.loading import load_collection
+from cluscomp.eval.compare.measure import (
     Yardstick,
     measure_row,
     stored_columns,
     used_parameters,
     yardstick,
 )
-from cluscomp.eval.benchmark.results import FORMAT, ResultsFile, Row, identity
-from cluscomp.eval.benchmark.store import IndexStore
-from cluscomp.eval.machine import describe_machine, distribution_version
+from cluscomp.eval.compare.results import FORMAT, ResultsFile, Row, identity
+from cluscomp.eval.compare.store import IndexStore
+from cluscomp.machine import describe_machine
 
 RESULTS, INDEXES = "results.jsonl", "indexes"
 
 
 @dataclass
-class BenchmarkResult:
-    """rows: of this benchmark, in order, failed ones with an "error". measured, resumed: how many were new,
+class CompareResult:
+    """rows: of this comparison, in order, failed ones with an "error". measured, resumed: how many were new,
     and taken from the results file. skipped: library or dataset -> why keys have no rows.
     """
 
-    config: BenchmarkConfig
+    config: CompareConfig
     folder: Path
     rows: list[Row] = field(default_factory=list)
     measured: int = 0
@@ -62,16 +62,16 @@ class BenchmarkResult:
         return [row for row in self.rows if row["error"] is not None]
 
 
-def run_benchmark(
-    config: BenchmarkConfig,
+def compare_indexes(
+    config: CompareConfig,
     output: str | Path,
     *,
     if_exists: str = "resume",
     keep_indexes: bool = False,
     collections: Sequence[Collection] | None = None,
     progress: Progress | None = None,
-) -> BenchmarkResult:
-    """Measure all rows of a benchmark that are not in OUTPUT/results.jsonl yet.
+) -> CompareResult:
+    """Measure all rows of a comparison that are not in OUTPUT/results.jsonl yet.
 
     if_exists: of rows that are there already: "resume" keeps those whose dataset, key, parameters, settings
     and library versions are the same; "replace" measures all again; "fail" raises OutputExistsError.
@@ -86,13 +86,13 @@ def run_benchmark(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     file = _results_file(folder, if_exists)
-    keys = [(spec, contender(spec)) for spec in config.keys]
+    keys = [(spec, adapter(spec)) for spec in config.keys]
     sources = config.datasets if collections is None else collections
     _check_kinds(keys, sources)
     before = native.get_num_threads()
     if config.threads is not None:
         native.set_num_threads(config.threads)
-    result = BenchmarkResult(config, folder, skipped=_without_tokens(keys, sources))
+    result = CompareResult(config, folder, skipped=_without_tokens(keys, sources))
     try:
         bench = _Bench(config, file, IndexStore(folder / INDEXES), keep_indexes, result, progress)
         bench.run(keys, _loaded(config, progress) if collections is None else collections)
@@ -108,22 +108,22 @@ def _results_file(folder: Path, if_exists: str) -> ResultsFile:
     path = folder / RESULTS
     if path.exists() and if_exists == "fail":
         raise OutputExistsError(
-            f"{path} is there already; go on with --if-exists resume, measure again with --if-exists "
-            "replace, or name another --output"
+            f"{path} is there already; go on with if_exists='resume', measure again with "
+            "if_exists='replace', or name another output"
         )
     if if_exists == "replace":
         path.unlink(missing_ok=True)
     return ResultsFile(path)
 
 
-def _loaded(config: BenchmarkConfig, progress: Progress | None) -> Iterator[Collection]:
+def _loaded(config: CompareConfig, progress: Progress | None) -> Iterator[Collection]:
     encoders: dict[tuple[str, str], Any] = {}
     for spec in config.datasets:
         yield load_collection(spec, encoders, progress)
 
 
 def _check_kinds(
-    keys: Sequence[tuple[KeySpec, Contender]], sources: Sequence[DatasetSpec | Collection]
+    keys: Sequence[tuple[KeySpec, Adapter]], sources: Sequence[DatasetSpec | Collection]
 ) -> None:
     """Refuse a key for which there is no dataset of its kind."""
     kinds = {source.multi for source in sources}
@@ -139,7 +139,7 @@ def _check_kinds(
 
 
 def _without_tokens(
-    keys: Sequence[tuple[KeySpec, Contender]], sources: Sequence[DatasetSpec | Collection]
+    keys: Sequence[tuple[KeySpec, Adapter]], sources: Sequence[DatasetSpec | Collection]
 ) -> dict[str, str]:
     """Datasets that lack what some keys need, and what is left out there."""
     found = {}
@@ -151,6 +151,10 @@ def _without_tokens(
             if left and name not in have:
                 found[f"{name}, {what}"] = f"{name} has no {what} here: no rows of {', '.join(left)}"
     return found
+
+
+def _version(library: str) -> str:
+    return __version__ if library == "cluscomp" else baselines.version(library)
 
 
 class _Reference:
@@ -168,15 +172,15 @@ class _Bench:
     """A run in progress."""
 
     def __init__(
-        self, config: BenchmarkConfig, file: ResultsFile, store: IndexStore, keep: bool,
-        result: BenchmarkResult, progress: Progress | None,
+        self, config: CompareConfig, file: ResultsFile, store: IndexStore, keep: bool,
+        result: CompareResult, progress: Progress | None,
     ) -> None:  # fmt: skip
         self.config, self.file, self.store, self.keep = config, file, store, keep
         self.result, self.progress = result, progress
         self.machine = describe_machine()
         self.threads = native.get_num_threads()
 
-    def run(self, keys: list[tuple[KeySpec, Contender]], collections: Iterable[Collection]) -> None:
+    def run(self, keys: list[tuple[KeySpec, Adapter]], collections: Iterable[Collection]) -> None:
         for collection in collections:
             usable = [pair for pair in keys if self._usable(*pair, collection)]
             reference = _Reference(collection, self.config.k)
@@ -186,7 +190,7 @@ class _Bench:
                     self.progress(f"{collection.name}: measure", done + 1, len(usable))
         self.store.close()
 
-    def _usable(self, key: KeySpec, candidate: Contender, collection: Collection) -> bool:
+    def _usable(self, key: KeySpec, candidate: Adapter, collection: Collection) -> bool:
         """Whether the key is for this dataset and its library installed; a key of ours that does not fit the
         vectors is an error at once.
         """
@@ -199,7 +203,7 @@ class _Bench:
             return False
         return True
 
-    def _rows_of_key(self, key: KeySpec, candidate: Contender, reference: _Reference) -> None:
+    def _rows_of_key(self, key: KeySpec, candidate: Adapter, reference: _Reference) -> None:
         facts = self._facts(candidate, reference.collection)
         wanted = list(self._wanted(key, candidate, facts))
         name = identity(facts)
@@ -216,7 +220,7 @@ class _Bench:
             self.store.drop(name)
 
     def _measure(
-        self, wanted: list[tuple[str, dict[str, int]]], head: Row, candidate: Contender, exact: Yardstick,
+        self, wanted: list[tuple[str, dict[str, int]]], head: Row, candidate: Adapter, exact: Yardstick,
         name: str,
     ) -> None:  # fmt: skip
         files, n_bytes, seconds = self.store.built(name, candidate, exact.collection, self.config.seed)
@@ -239,20 +243,20 @@ class _Bench:
         self.file.append(row)
         self.result.rows.append(row)
 
-    def _wanted(self, key: KeySpec, candidate: Contender, facts: Row) -> Iterator[tuple[str, dict[str, int]]]:
+    def _wanted(self, key: KeySpec, candidate: Adapter, facts: Row) -> Iterator[tuple[str, dict[str, int]]]:
         for parameters in candidate.parameters({**self.config.search, **key.search}):
             yield (
                 identity({**facts, "search": parameters, "k": self.config.k, "repeats": self.config.repeats}),
                 parameters,
             )
 
-    def _facts(self, candidate: Contender, collection: Collection) -> Row:
+    def _facts(self, candidate: Adapter, collection: Collection) -> Row:
         """What a built index, and the time of a search, depend on."""
         return {
             "format": FORMAT,
             "data": collection.fingerprint,
             "library": candidate.library,
-            "version": distribution_version(candidate.package),
+            "version": _version(candidate.library),
             "key": candidate.key,
             "content": candidate.content,
             "seed": self.config.seed if candidate.seeded else None,
@@ -260,7 +264,7 @@ class _Bench:
             "machine": self.machine,
         }
 
-    def _head(self, key: KeySpec, candidate: Contender, collection: Collection) -> Row:
+    def _head(self, key: KeySpec, candidate: Adapter, collection: Collection) -> Row:
         return {
             "dataset": collection.name,
             "split": collection.split,
@@ -272,7 +276,7 @@ class _Bench:
             "metric": collection.metric,
             "encoder": collection.encoder,
             "library": candidate.library,
-            "version": distribution_version(candidate.package),
+            "version": _version(candidate.library),
             "key": candidate.key,
             "label": key.label,
             "k": self.config.k,
@@ -284,6 +288,6 @@ class _Bench:
             "threads": self.threads,
             "repeats": self.config.repeats,
             **self.machine,
-            "cluscomp": distribution_version("cluscomp"),
+            "cluscomp": __version__,
             "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }

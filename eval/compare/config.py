@@ -1,4 +1,4 @@
-"""The config file of a benchmark: datasets x keys x search parameters.
+"""The config file of a comparison: datasets x keys x search parameters.
 
     encoder = "minilm"
     keys = ["Flat", "OPQ48,IVF64,PQ48", "faiss:IVF64,PQ48", "hnswlib:M=16"]
@@ -111,8 +111,8 @@ class KeySpec:
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
-    """All that a benchmark depends on. datasets: one with token vectors stands behind the dense one of its
+class CompareConfig:
+    """All that a comparison depends on. datasets: one with token vectors stands behind the dense one of its
     name. search: values by parameter. k: results a query, at least 10. notes: lines for the reports.
     """
 
@@ -128,24 +128,24 @@ class BenchmarkConfig:
     notes: tuple[str, ...] = ()
 
 
-def read_config(path: str | Path) -> BenchmarkConfig:
-    """Read a benchmark's TOML file. Raises MissingInputError, UsageError naming what is wrong."""
+def read_config(path: str | Path) -> CompareConfig:
+    """Read a TOML file. Raises MissingInputError, UsageError naming what is wrong."""
     path = Path(path)
     try:
         with path.open("rb") as handle:
             content = _toml().load(handle)
     except OSError as exc:
-        raise MissingInputError(f"cannot read the benchmark config {path}: {exc.strerror}") from exc
+        raise MissingInputError(f"cannot read the config {path}: {exc.strerror}") from exc
     except ValueError as exc:
-        raise UsageError(f"the benchmark config {path} is not valid TOML: {exc}") from exc
+        raise UsageError(f"the config {path} is not valid TOML: {exc}") from exc
     return parse_config(content, base=path.parent, file=path)
 
 
 def parse_config(
     content: Mapping[str, Any], *, base: str | Path = ".", file: Path | None = None
-) -> BenchmarkConfig:
+) -> CompareConfig:
     """The config of a parsed TOML file, or of a mapping of the same form. base: folder of relative paths."""
-    where = "the benchmark config" if file is None else f"the benchmark config {file}"
+    where = "the config" if file is None else f"the config {file}"
     _check(content, SETTINGS, where)
     for needed in ("datasets", "keys"):
         if not content.get(needed):
@@ -158,8 +158,8 @@ def parse_config(
     numbers = {name: content[name] for name in ("k", "seed", "threads", "repeats") if name in content}
     for name, value in numbers.items():
         checks.integer(f"{where}: {name}", value, {"k": 10, "seed": 0}.get(name, 1))
-    return BenchmarkConfig(
-        title=content.get("title", "Benchmark"),
+    return CompareConfig(
+        title=content.get("title", "Comparison"),
         datasets=tuple(part for parts in entries for part in parts),
         keys=keys,
         search=_search(content.get("search", {}), where),

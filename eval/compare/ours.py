@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
-from cluscomp.eval.benchmark.collection import Vectors, rows_of
-from cluscomp.eval.benchmark.contender import Grid, combinations, folder_digest
+from cluscomp.eval.compare.adapter import Grid, combinations, folder_digest
+from cluscomp.eval.compare.collection import Vectors, rows_of
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import parse_key
@@ -24,7 +24,6 @@ class Ours:
     """An index key of cluscomp, in its canonical spelling."""
 
     library = "cluscomp"
-    package = "cluscomp"
     seeded = True
 
     def __init__(self, key: str) -> None:
@@ -75,7 +74,7 @@ class OpenedIndex:
         self.index: Any = open_index(folder)
 
     def search(self, queries: np.ndarray, k: int, **parameters: Any) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`. Too few hits are counted by the row, so that no warning is needed."""
+        """See `adapter.Opened`. Too few hits are counted by the row, so that no warning is needed."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IncompleteResultsWarning)
             scores, ids = self.index.search(queries, k, **parameters)

@@ -1,18 +1,45 @@
-"""What this machine can do at most, measured in the same run: float32 matrix products and reading memory."""
+"""What a measurement ran on: processor, cores, instruction set, versions, and the limits of the machine.
+
+No names of hosts or users. The limits, float32 matrix products and reading memory, are measured.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cluscomp.bench.rivals import blas_control, installed, rival
+from cluscomp import native
+from cluscomp.baselines import blas_control, installed, library
 
 _TRIES = 5
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, instruction set and versions, as JSON values; no names of hosts or users."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "simd": native.simd_level(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)
@@ -44,7 +71,7 @@ def best_of(a: Peak, b: Peak) -> Peak:
 
 
 def measure_peak(threads: int, *, quick: bool = False) -> Peak:
-    """Measure both limits; thread budgets must have been set (`rivals.thread_budget`).
+    """Measure both limits; thread budgets must have been set (`baselines.thread_budget`).
 
     The limit of a processor is what the best program reaches, so the best try of the best library counts.
     """
@@ -52,8 +79,8 @@ def measure_peak(threads: int, *, quick: bool = False) -> Peak:
     results = {
         name: 2 * side**3 / best_seconds(product) / 1e9 for name, product in _products(side, threads).items()
     }
-    library = max(results, key=lambda name: results[name])
-    return Peak(threads, results[library], library, side, _read_rate(threads, quick=quick))
+    best = max(results, key=lambda name: results[name])
+    return Peak(threads, results[best], best, side, _read_rate(threads, quick=quick))
 
 
 def _products(side: int, threads: int) -> dict[str, Callable[[], Any]]:
@@ -61,7 +88,7 @@ def _products(side: int, threads: int) -> dict[str, Callable[[], Any]]:
     name = "NumPy" if blas_control() is not None else "NumPy, its own number of threads,"
     products: dict[str, Callable[[], Any]] = {name: lambda: a @ a}
     if "torch" in installed():
-        torch = rival("torch")
+        torch = library("torch")
         tensor = torch.from_numpy(a)
 
         def torch_product() -> None:

@@ -1,4 +1,4 @@
-"""Loading a dataset of a benchmark: texts encoded once, or vectors from files."""
+"""Loading a dataset of a comparison: texts encoded once, or vectors from files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from cluscomp.errors import InputError
 from cluscomp.eval.beir import split_file
-from cluscomp.eval.benchmark.collection import Collection, Progress, Vectors, make_collection
-from cluscomp.eval.benchmark.config import DatasetSpec
+from cluscomp.eval.compare.collection import Collection, Progress, Vectors, make_collection
+from cluscomp.eval.compare.config import DatasetSpec
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus

@@ -1,4 +1,4 @@
-"""What a benchmark asks of an index library: build into a folder, open the folder, search.
+"""What a comparison asks of an index library: build into a folder, open the folder, search.
 
 Every library is measured on what it has stored: the bytes of its files, and searches of the index as it was
 loaded from them. Documents are numbered from 0, so that no row pays for names of documents.
@@ -32,13 +32,12 @@ class Opened(Protocol):
         ...
 
 
-class Contender(Protocol):
-    """A key of a library. package: distribution whose version is recorded. seeded: it takes a seed. multi:
+class Adapter(Protocol):
+    """A key of a library. seeded: it takes a seed. multi:
     documents are token vectors. content: of files that the key names, None where it names none.
     """
 
     library: str
-    package: str
     key: str
     seeded: bool
 

@@ -1,4 +1,4 @@
-"""A collection as a benchmark searches it: one vector or several of each text, and judgements."""
+"""A collection as a comparison searches it: one vector or several of each text, and judgements."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from cluscomp.errors import (
     UsageError,
 )
 from cluscomp.eval import evaluate_index
-from cluscomp.eval.benchmark import read_config, run_benchmark
-from cluscomp.eval.benchmark.results import write_parquet
+from cluscomp.eval.compare import compare_indexes, read_config
+from cluscomp.eval.compare.results import write_parquet
 
 KEYS = '["Flat", "IVF8,PQ8x4,RSQ8", "PQ4"]'
 
@@ -41,7 +41,7 @@ def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     table = write_collection(folder / "tiny")
     config = read_config(write_config(folder, table, KEYS, "search = { nprobe = [1, 4, 99] }"))
-    return run_benchmark(config, folder / "out", keep_indexes=True)
+    return compare_indexes(config, folder / "out", keep_indexes=True)
 
 
 def test_every_setting_has_a_row(result):
@@ -131,61 +131,61 @@ def test_commands_make_the_same_figures(result, monkeypatch, tmp_path):
 
 def test_a_second_run_measures_nothing_and_a_changed_one_only_what_is_new(tiny, tmp_path):
     out = tmp_path / "out"
-    first = run_benchmark(tiny('["Flat", "SQ8"]'), out)
+    first = compare_indexes(tiny('["Flat", "SQ8"]'), out)
     assert not (out / "indexes").exists()
     lines = (out / "results.jsonl").read_text().splitlines()
-    again = run_benchmark(tiny('["SQ8", "Flat"]'), out)
+    again = compare_indexes(tiny('["SQ8", "Flat"]'), out)
     assert (again.measured, again.resumed) == (0, 2)
     assert again.rows[0] == json.loads(lines[1])
-    more = run_benchmark(tiny('["Flat", "SQ8", "SQfp16"]'), out)
+    more = compare_indexes(tiny('["Flat", "SQ8", "SQfp16"]'), out)
     assert (more.measured, more.resumed) == (1, 2)
     assert [row["key"] for row in more.rows] == ["Flat", "SQ8", "SQfp16"]
-    other = run_benchmark(dataclasses.replace(tiny('["PQ4"]'), seed=1), out)
+    other = compare_indexes(dataclasses.replace(tiny('["PQ4"]'), seed=1), out)
     assert other.rows[0]["seed"] == 1
     assert len(first.rows) == 2
 
 
 def test_a_line_that_a_kill_left_half_is_measured_again(tiny, tmp_path):
     out = tmp_path / "out"
-    run_benchmark(tiny('["Flat", "SQ8"]'), out)
+    compare_indexes(tiny('["Flat", "SQ8"]'), out)
     file = out / "results.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
-    again = run_benchmark(tiny('["Flat", "SQ8"]'), out)
+    again = compare_indexes(tiny('["Flat", "SQ8"]'), out)
     assert (again.measured, again.resumed) == (1, 1)
     assert len(file.read_text().splitlines()) == 2
 
 
 def test_a_kept_index_is_not_built_again(tiny, tmp_path, monkeypatch):
-    from cluscomp.eval.benchmark.ours import Ours
+    from cluscomp.eval.compare.ours import Ours
 
     out = tmp_path / "out"
-    run_benchmark(tiny('["SQ8"]'), out, keep_indexes=True)
+    compare_indexes(tiny('["SQ8"]'), out, keep_indexes=True)
     (out / "results.jsonl").unlink()
     monkeypatch.setattr(Ours, "build", lambda *_: pytest.fail("built again"))
-    again = run_benchmark(tiny('["SQ8"]'), out)
+    again = compare_indexes(tiny('["SQ8"]'), out)
     assert again.measured == 1
     assert not (out / "indexes").exists()  # not asked to keep it this time
 
 
 def test_existing_results(tiny, tmp_path):
     out = tmp_path / "out"
-    run_benchmark(tiny('["Flat"]'), out)
-    with pytest.raises(OutputExistsError, match="if-exists"):
-        run_benchmark(tiny('["Flat"]'), out, if_exists="fail")
-    assert run_benchmark(tiny('["Flat"]'), out, if_exists="replace").measured == 1
+    compare_indexes(tiny('["Flat"]'), out)
+    with pytest.raises(OutputExistsError, match="if_exists"):
+        compare_indexes(tiny('["Flat"]'), out, if_exists="fail")
+    assert compare_indexes(tiny('["Flat"]'), out, if_exists="replace").measured == 1
     (out / "results.jsonl").write_text("{}\n")
     with pytest.raises(MalformedFileError, match=r"results\.jsonl:1"):
-        run_benchmark(tiny('["Flat"]'), out)
+        compare_indexes(tiny('["Flat"]'), out)
 
 
 def test_a_key_that_does_not_work_here_is_a_row_with_its_reason(tiny, tmp_path):
-    result = run_benchmark(tiny('["IVF512,Flat", "Flat"]'), tmp_path / "out")
+    result = compare_indexes(tiny('["IVF512,Flat", "Flat"]'), tmp_path / "out")
     assert [row["key"] for row in result.good] == ["Flat"]
     assert "512 training rows, but got 400" in result.failed[0]["error"]
-    again = run_benchmark(tiny('["IVF512,Flat", "Flat"]'), tmp_path / "out")
+    again = compare_indexes(tiny('["IVF512,Flat", "Flat"]'), tmp_path / "out")
     assert (again.measured, again.resumed, len(again.failed)) == (0, 1, 1)
     with pytest.raises(EmptyInputError, match="512 training rows"):
-        run_benchmark(tiny('["IVF512,Flat"]'), tmp_path / "out")
+        compare_indexes(tiny('["IVF512,Flat"]'), tmp_path / "out")
 
 
 def test_keys_that_can_never_work_are_errors_before_anything_is_built(tiny, tmp_path):
@@ -198,19 +198,19 @@ def test_keys_that_can_never_work_are_errors_before_anything_is_built(tiny, tmp_
         ('["Flat", "hnswlib:M=x"]', UsageError, "M is 'x'"),
     ):
         with pytest.raises(fault, match=message):
-            run_benchmark(tiny(keys), tmp_path / "out")
+            compare_indexes(tiny(keys), tmp_path / "out")
         assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
 def test_libraries_that_are_not_installed_are_skipped(tiny, tmp_path, monkeypatch):
     from cluscomp import errors
-    from cluscomp.eval.benchmark import rivals
+    from cluscomp.eval.compare import adapters
 
-    def require(module, *, extra, why):
-        raise errors.OptionalDependencyError(f"{module} is missing")
+    def library(name, part=""):
+        raise errors.OptionalDependencyError(f"{name}.{part} is missing")
 
-    monkeypatch.setattr(rivals, "require", require)
-    result = run_benchmark(tiny('["Flat", "usearch:dtype=f32"]'), tmp_path / "out")
+    monkeypatch.setattr(adapters, "library", library)
+    result = compare_indexes(tiny('["Flat", "usearch:dtype=f32"]'), tmp_path / "out")
     assert [row["key"] for row in result.rows] == ["Flat"]
     assert result.skipped == {"usearch": "usearch.index is missing"}
 
@@ -218,7 +218,7 @@ def test_libraries_that_are_not_installed_are_skipped(tiny, tmp_path, monkeypatc
 def test_without_judgements_the_exact_neighbours_are_the_measure(tmp_path):
     table = write_collection(tmp_path / "tiny")
     del table["path"]
-    result = run_benchmark(read_config(write_config(tmp_path, table, '["SQ8"]')), tmp_path / "out")
+    result = compare_indexes(read_config(write_config(tmp_path, table, '["SQ8"]')), tmp_path / "out")
     (row,) = result.rows
     assert row["ndcg@10"] is None
     assert row["p_value"] is None
@@ -254,7 +254,7 @@ def test_texts_are_encoded_once(tmp_path, monkeypatch):
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td19\t1\n")
     (tmp_path / "b.toml").write_text('datasets = ["texts"]\nkeys = ["Flat"]\nencoder = "lengths"\n')
     for _ in range(2):
-        result = run_benchmark(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
+        result = compare_indexes(read_config(tmp_path / "b.toml"), tmp_path / "out", if_exists="replace")
     assert result.rows[0]["ndcg@10"] == 1.0
     assert Lengths.calls == 2  # documents and queries, the first time
     assert "--encoder lengths" in result.rows[0]["command"]
@@ -286,7 +286,7 @@ def test_rivals(tmp_path, metric, module, key, least):
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
     table = write_collection(tmp_path / "tiny") | {"metric": metric}
-    result = run_benchmark(read_config(write_config(tmp_path, table, f'["{key}"]')), tmp_path / "out")
+    result = compare_indexes(read_config(write_config(tmp_path, table, f'["{key}"]')), tmp_path / "out")
     assert not result.failed
     row = max(result.rows, key=lambda row: (row["exact_recall@10"], -row["missing_hits"]))
     assert row["exact_recall@10"] >= least
@@ -311,16 +311,16 @@ def test_a_trained_codec_is_a_row_until_its_folder_changes(tmp_path, key):
 
     save(np.eye(DIM))
     config = read_config(write_config(tmp_path, table, f'["{key}"]'))
-    result = run_benchmark(config, tmp_path / "out")
+    result = compare_indexes(config, tmp_path / "out")
     assert not result.failed
     row = result.rows[-1]
     assert row["label"] == key
     parts = [row[f"{cause}_loss_ndcg@10"] for cause in ("coarse", "quantization", "rerank")]
     assert sum(parts) == pytest.approx(row["loss_ndcg@10"], abs=1e-12)
     assert row["coarse_loss_exact_recall@10"] == 0.0  # all lists, found by queries that passed the adapter
-    assert run_benchmark(config, tmp_path / "out").measured == 0
+    assert compare_indexes(config, tmp_path / "out").measured == 0
     save(-np.eye(DIM))  # every query is turned round
-    again = run_benchmark(config, tmp_path / "out")
+    again = compare_indexes(config, tmp_path / "out")
     assert again.measured == len(result.rows)
     assert again.rows[-1]["exact_recall@10"] < row["exact_recall@10"]
 
@@ -330,7 +330,7 @@ def test_load_is_that_of_the_time_of_the_row():
     import sys
     import time
 
-    from cluscomp.eval.benchmark.load import LoadMeter
+    from cluscomp.eval.compare.load import LoadMeter
 
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

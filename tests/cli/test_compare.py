@@ -1,4 +1,4 @@
-"""benchmark: files, table, choice of rows, wrong input."""
+"""compare: files, table, choice of rows, wrong input."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def config(tmp_path):
 
 
 def test_files_and_table(invoke, config):
-    result = invoke("benchmark", config, "--no-report")
+    result = invoke("compare", config, "--no-report")
     assert result.exit_code == 0, result.output
     assert "IVF4,SQ8" in result.stdout
     assert "nprobe 2" in result.stdout
     rows = (config.with_suffix(".results") / "results.jsonl").read_text().splitlines()
     assert [json.loads(row)["key"] for row in rows] == ["Flat", "IVF4,SQ8"]
-    again = invoke("benchmark", config, "--no-report", "--json")
+    again = invoke("compare", config, "--no-report", "--json")
     facts = json.loads(again.stdout)
     assert (facts["measured"], facts["resumed"]) == (0, 2)
-    assert invoke("benchmark", config, "--no-report", "--if-exists", "fail").exit_code == 2
+    assert invoke("compare", config, "--no-report", "--if-exists", "fail").exit_code == 2
 
 
 def test_report_and_parquet(invoke, config, tmp_path):
     pytest.importorskip("plotly")
     pytest.importorskip("pyarrow")
-    result = invoke("benchmark", config, "--output", tmp_path / "out", "--parquet", "-q")
+    result = invoke("compare", config, "--output", tmp_path / "out", "--parquet", "-q")
     assert result.exit_code == 0, result.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.html",
@@ -41,7 +41,7 @@ def test_report_and_parquet(invoke, config, tmp_path):
 
 
 def test_markdown(invoke, config, tmp_path):
-    result = invoke("benchmark", config, "--no-report", "--markdown", tmp_path / "r.md", "-q")
+    result = invoke("compare", config, "--no-report", "--markdown", tmp_path / "r.md", "-q")
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "r.md").read_text().splitlines()
     assert lines[0] == "# Tiny"
@@ -53,7 +53,7 @@ def test_markdown(invoke, config, tmp_path):
 
 
 def test_only_some_rows(invoke, config, tmp_path):
-    result = invoke("benchmark", config, "--no-report", "--json", "--only-key", "IVF4,SQ8", "--only-dataset", "tiny",
+    result = invoke("compare", config, "--no-report", "--json", "--only-key", "IVF4,SQ8", "--only-dataset", "tiny",
                     "--seed", "5", "-q")  # fmt: skip
     (row,) = json.loads(result.stdout)["rows"]
     assert (row["key"], row["seed"], row["threads"]) == ("IVF4,SQ8", 5, 1)
@@ -68,14 +68,21 @@ def test_only_some_rows(invoke, config, tmp_path):
     ],
 )
 def test_wrong_flags(invoke, config, flags, code, message):
-    result = invoke("benchmark", config, "--no-report", *flags)
+    result = invoke("compare", config, "--no-report", *flags)
     assert result.exit_code == code
     assert message in result.output
 
 
 def test_wrong_config(invoke, tmp_path):
-    assert invoke("benchmark", tmp_path / "no.toml", "--no-report").exit_code == 4
+    assert invoke("compare", tmp_path / "no.toml", "--no-report").exit_code == 4
     (tmp_path / "b.toml").write_text('keys = ["Flat"]\ndatasets = ["nowhere"]\nencoder = "minilm"\n')
-    result = invoke("benchmark", tmp_path / "b.toml", "--no-report")
+    result = invoke("compare", tmp_path / "b.toml", "--no-report")
     assert result.exit_code == 4
     assert "nowhere" in result.output
+
+
+def test_the_former_name_still_works(invoke, config):
+    result = invoke("benchmark", config, "--no-report", "-q")
+    assert result.exit_code == 0, result.output
+    assert "benchmark" not in invoke("--help").stdout
+    assert "compare" in invoke("--help").stdout

@@ -1,7 +1,7 @@
 import pytest
 
 from cluscomp.errors import MissingInputError, UsageError
-from cluscomp.eval.benchmark import parse_config, read_config
+from cluscomp.eval.compare import parse_config, read_config
 
 GOOD = {"datasets": ["data/scifact"], "keys": ["Flat"], "encoder": "minilm"}
 

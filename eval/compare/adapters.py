@@ -25,8 +25,8 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import normalize_rows
-from cluscomp.errors import require
-from cluscomp.eval.benchmark.contender import Grid, combinations, library_errors, options
+from cluscomp.baselines import library
+from cluscomp.eval.compare.adapter import Grid, combinations, library_errors, options
 
 FILE = "index.bin"
 
@@ -37,7 +37,7 @@ def _rows(x: np.ndarray, metric: str) -> np.ndarray:
 
 
 def _in_order(similarity: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and numbers as `contender.Opened` wants them; libraries mark missing hits in different ways."""
+    """Scores and numbers as `adapter.Opened` wants them; libraries mark missing hits in different ways."""
     numbers = numbers.astype(np.int64)
     scores = np.where(numbers < 0, -np.inf, similarity).astype(np.float32)
     return scores, numbers
@@ -57,10 +57,10 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-class _Rival:
+class _Common:
     """What the libraries have in common."""
 
-    library = package = module = ""
+    library = ""
     seeded = multi = False
     content = None
 
@@ -68,20 +68,17 @@ class _Rival:
         self.key = key
 
     def lib(self) -> Any:
-        """The imported package."""
-        return require(self.module, extra="rivals", why=f"rows of {self.library}")
+        """The imported module."""
+        return library(self.library)
 
     def check(self, dim: int, metric: str) -> None:
         self.lib()
 
 
-class Faiss(_Rival):
+class Faiss(_Common):
     """A key of faiss's index_factory. Training uses faiss's own fixed seeds."""
 
-    library, package, module = "faiss", "faiss-cpu", "faiss"
-
-    def lib(self) -> Any:
-        return require("faiss", extra="faiss", why="rows of faiss")
+    library = "faiss"
 
     def check(self, dim: int, metric: str) -> None:
         with library_errors(self.library, self.key):
@@ -130,7 +127,7 @@ class OpenedFaiss:
         self._set: dict[str, int] = {}
 
     def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`."""
+        """See `adapter.Opened`."""
         if parameters != self._set:
             for name, value in parameters.items():
                 self._faiss.ParameterSpace().set_index_parameter(self._index, self._NAMES[name], value)
@@ -139,10 +136,10 @@ class OpenedFaiss:
         return _in_order(-scores if self._metric == "l2" else scores, numbers)
 
 
-class Hnswlib(_Rival):
+class Hnswlib(_Common):
     """A graph of hnswlib over float32 rows."""
 
-    library = package = module = "hnswlib"
+    library = "hnswlib"
     seeded = True
     _DEFAULTS: ClassVar[dict[str, Any]] = {"M": 16, "ef_construction": 200}
 
@@ -179,17 +176,17 @@ class OpenedHnswlib:
         self._index, self._metric = index, metric
 
     def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`. The list of candidates cannot be shorter than k."""
+        """See `adapter.Opened`. The list of candidates cannot be shorter than k."""
         self._index.set_ef(max(k, parameters["ef"]))
         self._index.set_num_threads(native.get_num_threads())
         numbers, distances = self._index.knn_query(_rows(queries, self._metric), k)
         return _in_order(-distances if self._metric == "l2" else 1 - distances, numbers.astype(np.int64))
 
 
-class Usearch(_Rival):
+class Usearch(_Common):
     """A graph of usearch, whose vectors may be kept in fewer bits."""
 
-    library = package = module = "usearch"
+    library = "usearch"
     _DEFAULTS: ClassVar[dict[str, Any]] = {"connectivity": 16, "expansion_add": 128, "dtype": "f32"}
 
     def __init__(self, key: str) -> None:
@@ -197,7 +194,7 @@ class Usearch(_Rival):
         self._options = options(self.library, key, self._DEFAULTS)
 
     def lib(self) -> Any:
-        return require("usearch.index", extra="rivals", why="rows of usearch")
+        return library(self.library, "index")
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         return combinations({"ef": None}, grid)
@@ -223,7 +220,7 @@ class OpenedUsearch:
         self._index, self._metric = index, metric
 
     def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`."""
+        """See `adapter.Opened`."""
         self._index.expansion_search = max(k, parameters["ef"])
         rows = _rows(queries, self._metric)
         found = self._index.search(rows, k, threads=native.get_num_threads())
@@ -235,10 +232,10 @@ class OpenedUsearch:
         return _in_order(-distances if self._metric == "l2" else 1 - distances, numbers)
 
 
-class Scann(_Rival):
+class Scann(_Common):
     """ScaNN: a tree of lists, anisotropic product codes of 4 bits, and a rerank with the rows themselves."""
 
-    library = package = module = "scann"
+    library = "scann"
     _DEFAULTS: ClassVar[dict[str, Any]] = {"leaves": 0, "dims": 2, "reorder": 1, "threshold": 0.2}
 
     def __init__(self, key: str) -> None:
@@ -284,7 +281,7 @@ class OpenedScann:
         self._searcher, self._metric = searcher, metric
 
     def search(self, queries: np.ndarray, k: int, **parameters: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `contender.Opened`. A single query is searched by ScaNN's own call for one."""
+        """See `adapter.Opened`. A single query is searched by ScaNN's own call for one."""
         settings = {}
         if "nprobe" in parameters:
             settings["leaves_to_search"] = parameters["nprobe"]

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.eval.benchmark.collection import Collection, rows_of
-from cluscomp.eval.benchmark.exact import Allowed, exact_search
+from cluscomp.eval.compare.collection import Collection, rows_of
+from cluscomp.eval.compare.exact import Allowed, exact_search
 from cluscomp.indexes.segments.trace import candidates, list_of_rows, probed_lists
 
 Measure = Callable[[np.ndarray, np.ndarray], dict[str, float]]

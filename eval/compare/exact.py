@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
-from cluscomp.eval.benchmark.collection import Vectors
+from cluscomp.eval.compare.collection import Vectors
 from cluscomp.multivector import Ragged, maxsim
 
 _BLOCK_BYTES = 1 << 27

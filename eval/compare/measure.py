@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.eval.benchmark.collection import Collection, rows_of
-from cluscomp.eval.benchmark.contender import Opened
-from cluscomp.eval.benchmark.exact import exact_search
-from cluscomp.eval.benchmark.late_losses import split_late_losses
-from cluscomp.eval.benchmark.losses import LossSplit, split_losses
-from cluscomp.eval.benchmark.results import Row
-from cluscomp.eval.compare import compare_runs
+from cluscomp.eval.compare.adapter import Opened
+from cluscomp.eval.compare.collection import Collection, rows_of
+from cluscomp.eval.compare.exact import exact_search
+from cluscomp.eval.compare.late_losses import split_late_losses
+from cluscomp.eval.compare.losses import LossSplit, split_losses
+from cluscomp.eval.compare.results import Row
 from cluscomp.eval.metrics import Run, evaluate
+from cluscomp.eval.paired import compare_runs
 from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.retrieval import EvalReport, evaluate_index, run_from_results
 from cluscomp.indexes.describe import list_balance
