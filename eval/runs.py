@@ -16,7 +16,6 @@ from cluscomp.files import atomic_file
 from cluscomp.inputs.files import iter_raw_lines, refuse_foreign, require_file
 
 _BLANK = re.compile(r"[ \t\n\r\x0b\x0c]")  # what C's isspace, and so trec_eval, splits at
-_ENOSPC = (28, 122)  # no space left on device, disk quota exceeded
 
 
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:

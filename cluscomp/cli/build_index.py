@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 INPUT, INDEX = "Input", "Index"
-INPUT_FLAGS = ("corpus", "embeddings")
 
 
 @exits_by_contract

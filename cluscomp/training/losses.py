@@ -45,14 +45,6 @@ def list_distillation_loss(scores: Tensor, teacher: Tensor, excluded: Tensor | N
     return -(teacher.softmax(dim=1) * scores.log_softmax(dim=1)).sum(dim=1).mean()
 
 
-def margin_mse_loss(positive: Tensor, negative: Tensor, teacher_margin: Tensor) -> Tensor:
-    """Mean squared difference of the student's and the teacher's margins (Hofstaetter et al., 2020).
-
-    positive, negative, teacher_margin: (n,). Adding a constant to both scores of a pair changes nothing.
-    """
-    return (positive - negative - teacher_margin).square().mean()
-
-
 def rank_weighted_pair_loss(scores: Tensor, positives: Tensor, *, cutoff: int = 200) -> Tensor:
     """JPQ's loss: log(1 + exp(s_n - s_p)) * |1/rank_p - 1/rank_n|, mean over the pairs of each query.
 

@@ -15,8 +15,6 @@ from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES, FolderWriter
 from cluscomp.indexes.storage.manifest import FileEntry, SegmentEntry
 
-ID_DTYPES = {"ids": "<i8", "ids_text": "|u1", "ids_offsets": "<i8"}
-
 
 @dataclass(frozen=True)
 class SourceFile:

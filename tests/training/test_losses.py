@@ -10,7 +10,6 @@ from cluscomp.errors import DimensionError, UsageError
 from cluscomp.training.losses import (
     contrastive_loss,
     list_distillation_loss,
-    margin_mse_loss,
     matryoshka_loss,
     rank_weighted_pair_loss,
 )
@@ -69,13 +68,6 @@ def test_list_distillation_is_least_where_teacher_and_student_agree():
     excluded = torch.tensor([[False, False, True], [False, False, True]])
     assert float(list_distillation_loss(teacher, teacher, excluded)) == pytest.approx(
         float(list_distillation_loss(teacher[:, :2], teacher[:, :2]))
-    )
-
-
-def test_margin_loss_ignores_a_constant():
-    positive, negative, margin = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(
-        margin_mse_loss(positive, negative, margin), margin_mse_loss(positive + 5, negative + 5, margin)
     )
 
 

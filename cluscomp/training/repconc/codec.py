@@ -58,10 +58,6 @@ class TrainableCodec:
         squares = parts.square().sum(2)[:, :, None] + centred.square().sum(2)[:, None, :]
         return squares - 2 * cross
 
-    def nearest_codes(self, rotated: Tensor) -> Tensor:
-        """Nearest centroids (n, m) int64, as searching and evaluation use them."""
-        return self.distances(rotated).argmin(dim=2).T.contiguous()
-
     def balanced_codes(
         self,
         rotated: Tensor,
