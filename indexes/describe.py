@@ -88,11 +88,11 @@ def bytes_by_part(index: Described) -> dict[str, int]:
     learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
     counts with its header of 128 bytes.
     """
-    parts = kind_of(index.spec).segment.parts
-    sizes = dict.fromkeys((*PARTS, *parts.values()), 0)
+    segment = kind_of(index.spec).segment
+    sizes = dict.fromkeys((*PARTS, *segment.parts.values()), 0)
     arrays = stored_arrays(index.pipeline, index.segments)
     for stored in arrays:
-        sizes[file_part(stored.name, parts)] += stored.file_bytes
+        sizes[file_part(stored.name, segment)] += stored.file_bytes
     sizes["other"] = sum(other_files(index).values())
     sizes["manifest"] = _manifest_bytes(index, arrays)
     return sizes | {"total": sum(sizes.values())}

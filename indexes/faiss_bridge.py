@@ -33,7 +33,7 @@ from cluscomp.indexes.segments.id_lookup import live_rows
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.stages.code_layout import plain_codes
-from cluscomp.indexes.stages.codec import Codec
+from cluscomp.indexes.stages.codec import CODES, Codec
 from cluscomp.indexes.stages.faiss_parts import chain
 
 TEXT_IDS = ("fail", "rows")
@@ -92,11 +92,12 @@ def _core(faiss: ModuleType, index: StoredIndex[Any], rows: _LiveRows) -> Any:
     """Partition and codec."""
     pipeline = index.pipeline
     if pipeline.partition is None:
-        plain = rows.by_position(lambda s: plain_codes(pipeline.codec, s.codes, s.offsets))
+        plain = rows.by_position(lambda s: plain_codes(pipeline.codec, s.codes, s.offsets)[CODES])
         return _plain(faiss, pipeline.codec, index.metric, plain)
     core = pipeline.codec.to_faiss_lists(faiss, pipeline.partition, index.metric)
     for segment, number in zip(index.segments, rows.numbers(), strict=True):
-        _add_lists(faiss, core, segment, number, plain_codes(pipeline.codec, segment.codes, segment.offsets))
+        plain = plain_codes(pipeline.codec, segment.codes, segment.offsets)[CODES]
+        _add_lists(faiss, core, segment, number, plain)
     core.ntotal = rows.n
     core.nprobe = index.nprobe
     return core
@@ -131,7 +132,7 @@ def _with_refine(faiss: ModuleType, index: StoredIndex[Any], base: Any, rows: _L
     codec = index.pipeline.refine
     if codec is None:
         return base
-    finer = _plain(faiss, codec, index.metric, rows.by_position(lambda segment: segment.refine))  # type: ignore[arg-type, return-value]
+    finer = _plain(faiss, codec, index.metric, rows.by_position(lambda segment: segment.refine[CODES]))  # type: ignore[arg-type, return-value]
     refined = faiss.IndexRefine(base, finer)
     refined.k_factor = float(index.refine_factor)
     refined.ntotal = rows.n

@@ -10,6 +10,7 @@ counts it).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype
+from cluscomp.indexes.stages.codec import CODES
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, prescreen_block_rows, prescreen_bytes
 from cluscomp.indexes.storage.saving import segment_file
 from cluscomp.indexes.storage.stream import GroupedFile
 
-BY_ADDING, LABELS = ".codes", ".labels"
+LABELS = ".labels"
 # Of a row while its list is sorted: number of the list; order, place and position.
 LABEL_BYTES, ORDER_BYTES = 4, 8
 
@@ -37,16 +39,14 @@ class VectorWriter(SegmentWriter):
     def start(self, n_vectors: int | None) -> None:
         self._counts = np.zeros(self.pipeline.spec.nlist, dtype=np.int64)
         self._assigner = self.pipeline.list_assigner(self._counts.copy(), n_vectors)
-        self._codes = "codes" if self._assigner is None else BY_ADDING
 
     def table(self) -> dict[str, ArraySpec]:
-        codec, refine = self.pipeline.codec, self.pipeline.refine
-        streams = {self._codes: ArraySpec(codec.code_dtype, (0, codec.code_width))}
-        if self._assigner is not None:
-            streams[LABELS] = ArraySpec("<i4", (0,))
-        if refine is not None:
-            streams["refine"] = ArraySpec(refine.code_dtype, (0, refine.code_width))
-        return streams
+        streams = {self._stream(name): array.spec(0) for name, array in self.pipeline.row_arrays().items()}
+        return streams if self._assigner is None else streams | {LABELS: ArraySpec("<i4", (0,))}
+
+    def _stream(self, name: str) -> str:
+        """Stream of an array of codes: a temporary one where they have to be grouped by list."""
+        return f".{name}" if self._assigner is not None and name in self.pipeline.codec.arrays else name
 
     def checked(self, block: Any) -> tuple[np.ndarray, int]:
         rows = as_rows(block, check_finite=False)
@@ -57,26 +57,23 @@ class VectorWriter(SegmentWriter):
     def encode(self, block: np.ndarray, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
         for part in iter_blocks(block.shape[0], BLOCK_ROWS):
             encoded = encode_block(self.pipeline, block[part], ids, part.start, self._assigner)
-            values = {self._codes: encoded.codes}
-            if encoded.refine is not None:
-                values["refine"] = encoded.refine
+            values = {self._stream(name): array for name, array in encoded.arrays().items()}
             if encoded.labels is not None:
                 values[LABELS] = encoded.labels
                 self._counts += np.bincount(encoded.labels, minlength=self._counts.shape[0])
             yield values
 
     def arrange(self, specs: dict[str, ArraySpec], block_bytes: int) -> dict[str, ArraySpec]:
-        codes, offsets = specs[self._codes], np.array([0, self.rows], dtype=np.int64)
-        arrays = {name: specs[name] for name in ("refine",) if name in specs} | {"codes": codes}
+        names, offsets = self.pipeline.row_arrays(), np.array([0, self.rows], dtype=np.int64)
+        arrays = {name: specs[self._stream(name)] for name in names}
         if self._assigner is not None:
-            arrays["positions"] = self._group_lists(codes, block_bytes)
+            arrays["positions"] = self._group_lists(arrays, block_bytes)
             offsets = list_offsets(self._counts)
             self.folder.write_array(segment_file(self.number, "offsets"), offsets, "<i8")
-        arrange_file(self.pipeline.codec, self.path("codes"), codes, offsets, block_bytes)
+        arrange_file(self.pipeline.codec, self.path(CODES), arrays[CODES], offsets, block_bytes)
         if self.pipeline.spec.has_prescreen:
             paths = {name: self.path(name) for name in PRESCREEN_ARRAYS}
-            rows = self.streams[self._codes]
-            arrays |= write_prescreen(rows, paths, self.pipeline.score_metric, block_bytes)
+            arrays |= write_prescreen(self.streams[CODES], paths, self.pipeline.score_metric, block_bytes)
         return arrays
 
     @classmethod
@@ -98,24 +95,30 @@ class VectorWriter(SegmentWriter):
             return rows * width
         return rows * (2 * width + LABEL_BYTES + ORDER_BYTES * 3) + pipeline.spec.nlist * ORDER_BYTES * 4
 
-    def _group_lists(self, codes: ArraySpec, block_bytes: int) -> ArraySpec:
-        """Second pass: codes from order of adding to list order, and the positions that say so."""
+    def _group_lists(self, specs: dict[str, ArraySpec], block_bytes: int) -> ArraySpec:
+        """Second pass: codes from order of adding to list order, and the positions that say so.
+
+        specs: of the arrays of codes, for all rows.
+        """
+        names = list(self.pipeline.codec.arrays)
         positions = ArraySpec(position_dtype(self.rows), (self.rows,))
-        width = codes.nbytes // self.rows
-        with (
-            self.folder.create(segment_file(self.number, "codes")) as codes_file,
-            self.folder.create(segment_file(self.number, "positions")) as positions_file,
-        ):
-            grouped = GroupedFile(codes_file, codes), GroupedFile(positions_file, positions)
+        with ExitStack() as files:
+
+            def create(name: str, spec: ArraySpec) -> GroupedFile:
+                file = files.enter_context(self.folder.create(segment_file(self.number, name)))
+                return GroupedFile(file, spec)
+
+            grouped = {name: create(name, specs[name]) for name in names}
+            numbered = create("positions", positions)
             next_row = list_offsets(self._counts)[:-1].copy()
-            for block in iter_blocks(self.rows, max(1, block_bytes // width)):
-                labels, rows = self.streams[LABELS].read(block), self.streams[BY_ADDING].read(block)
+            for block in iter_blocks(self.rows, max(1, block_bytes // self.pipeline.codec.row_bytes)):
+                labels = self.streams[LABELS].read(block)
                 order = np.argsort(labels, kind="stable")
                 lists, starts = np.unique(labels[order], return_index=True)
-                numbers = (order + block.start).astype(positions.dtype)
-                for file, values in zip(grouped, (rows[order], numbers), strict=True):
-                    file.write_runs(values, starts, next_row[lists])
+                for name, file in grouped.items():
+                    file.write_runs(self.streams[f".{name}"].read(block)[order], starts, next_row[lists])
+                numbered.write_runs((order + block.start).astype(positions.dtype), starts, next_row[lists])
                 next_row[lists] += np.diff(starts, append=len(order))
-        for name in (BY_ADDING, LABELS):
-            self.streams.pop(name).remove()
+        for stream in (LABELS, *(f".{name}" for name in names)):
+            self.streams.pop(stream).remove()
         return positions

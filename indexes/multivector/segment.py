@@ -14,23 +14,23 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
+from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
+from cluscomp.indexes.stages.codec import CODES, Codes
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.multivector import Ragged
 
 UINT16_LISTS = 2**16
-DOCUMENT_ARRAYS = ("codes", "lists", "doc_offsets", "refine")
 
 
 @dataclass(frozen=True)
 class DocumentSegment(StoredSegment):
     """Documents added together; vectors stand document by document, in order of adding.
 
-    codes: (N, width) of all vectors. doc_offsets: (n + 1,) int64; document i has vectors doc_offsets[i] to
+    codes: of all N vectors. doc_offsets: (n + 1,) int64; document i has vectors doc_offsets[i] to
     doc_offsets[i + 1]. lists: (N,) uint16 or int32 list of each vector, None without partition. refine:
-    (N, width) finer codes, or None. kernels: the documents as kernels read them, made when first used;
+    finer codes, or None. kernels: the documents as kernels read them, made when first used;
     segments that differ only in what is deleted share them.
     """
 
@@ -45,10 +45,10 @@ class DocumentSegment(StoredSegment):
         "doc_offsets": "where the vectors of each document begin",
     }
 
-    codes: np.ndarray
+    codes: Codes
     doc_offsets: np.ndarray
     lists: np.ndarray | None
-    refine: np.ndarray | None
+    refine: Codes | None
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class DocumentSegment(StoredSegment):
     @property
     def n_vectors(self) -> int:
         """Vectors stored, those of deleted documents included."""
-        return int(self.codes.shape[0])
+        return int(self.codes[CODES].shape[0])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """codes, doc_offsets, and lists and refine where there are any."""
-        named = ((name, getattr(self, name)) for name in DOCUMENT_ARRAYS)
-        return {name: array for name, array in named if array is not None}
+        lists = {} if self.lists is None else {"lists": self.lists}
+        return {**self.codes, **lists, "doc_offsets": self.doc_offsets, **stored_finer(self.refine)}
 
     @classmethod
     def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
@@ -71,18 +71,18 @@ class DocumentSegment(StoredSegment):
     @classmethod
     def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
         """`document_arrays`; the listing says how many vectors the documents have together."""
-        codes = listed.get("codes")
+        codes = listed.get(CODES)
         return document_arrays(pipeline, n_rows, codes[0] if codes else 0)
 
     @classmethod
     def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> DocumentSegment:
         arrays = rows.arrays
-        offsets = rows.offsets("doc_offsets", arrays["doc_offsets"], arrays["codes"].shape[0])
+        offsets = rows.offsets("doc_offsets", arrays["doc_offsets"], arrays[CODES].shape[0])
         return cls(
-            codes=arrays["codes"],
+            codes={name: arrays[name] for name in pipeline.codec.arrays},
             doc_offsets=offsets,
             lists=arrays.get("lists"),
-            refine=arrays.get("refine"),
+            refine=finer_codes(pipeline, arrays),
             ids=rows.ids,
             deleted=rows.deleted,
             files=rows.files,
@@ -149,15 +149,10 @@ def list_dtype(nlist: int) -> str:
 
 def document_arrays(pipeline: Pipeline, n_documents: int, n_vectors: int) -> dict[str, ArraySpec]:
     """dtype and shape of the arrays of a segment, without ids and deletions."""
-    codec, refine = pipeline.codec, pipeline.refine
-    specs = {
-        "codes": ArraySpec(codec.code_dtype, (n_vectors, codec.code_width)),
-        "doc_offsets": ArraySpec("<i8", (n_documents + 1,)),
-    }
+    specs = {name: array.spec(n_vectors) for name, array in pipeline.row_arrays().items()}
+    specs["doc_offsets"] = ArraySpec("<i8", (n_documents + 1,))
     if pipeline.partition is not None:
         specs["lists"] = ArraySpec(list_dtype(pipeline.partition.nlist), (n_vectors,))
-    if refine is not None:
-        specs["refine"] = ArraySpec(refine.code_dtype, (n_vectors, refine.code_width))
     return specs
 
 
@@ -179,8 +174,9 @@ def encode_documents(
         for name, values in encode_vectors(pipeline, documents.rows[block], list_assigner).items():
             arrays[name][block] = values
         ticker.advance(block.stop - block.start)
+    codes = {name: arrays[name] for name in pipeline.codec.arrays}
     return DocumentSegment(
-        arrays["codes"], arrays["doc_offsets"], arrays.get("lists"), arrays.get("refine"), ids
+        codes, arrays["doc_offsets"], arrays.get("lists"), finer_codes(pipeline, arrays), ids
     )
 
 
@@ -189,11 +185,9 @@ def encode_vectors(
 ) -> dict[str, np.ndarray]:
     """Codes, lists and finer codes, as they are stored, of a block of rows (n, dim) of kernel dtype."""
     encoded = pipeline.encode(rows, assigner)
-    arrays = {"codes": encoded.codes}
+    arrays = encoded.arrays()
     if encoded.labels is not None:
         arrays["lists"] = encoded.labels.astype(list_dtype(pipeline.spec.nlist))
-    if encoded.refine is not None:
-        arrays["refine"] = encoded.refine
     return arrays
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.codec import Codes
 from cluscomp.indexes.stages.ivf import Probes
 from cluscomp.indexes.stages.pipeline import Pipeline
 
@@ -94,7 +96,8 @@ def _scan(
     else:
         probes = pipeline.partition.probe(queries, nprobe)
         coarse = pipeline.partition.centroids if pipeline.uses_residuals else None
-    found = [_scan_segment(pipeline, segment, queries, probes, coarse, k, rough) for segment in segments]
+    prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
+    found = [_scan_segment(pipeline, segment, prepared, probes, coarse, k, rough) for segment in segments]
     return merged_hits(segments, found, k)
 
 
@@ -114,14 +117,14 @@ def merged_hits(segments: Sequence[StoredSegment], found: Sequence[Hits], k: int
 def _scan_segment(
     pipeline: Pipeline,
     segment: Segment,
-    queries: np.ndarray,
+    prepared: Any,
     probes: Probes,
     coarse: np.ndarray | None,
     k: int,
     rough: bool,
 ) -> Hits:
     scores, positions = pipeline.codec.scan(
-        queries, segment.list_view(coarse), probes, k, pipeline.score_metric, rough
+        prepared, segment.list_view(coarse), probes, k, pipeline.score_metric, rough
     )
     segment.check_positions(positions)
     return Hits(scores, positions)
@@ -148,16 +151,16 @@ def _rescore(
 
 
 def rescore_from_disk(
-    pipeline: Pipeline, codes: np.ndarray, queries: np.ndarray, candidates: np.ndarray, k: int
+    pipeline: Pipeline, codes: Codes, queries: np.ndarray, candidates: np.ndarray, k: int
 ) -> Hits:
-    """Best k of the candidates (nq, c), -1 for none, of one segment; its finer codes (n, width) are on disk.
+    """Best k of the candidates (nq, c), -1 for none, of one segment; its finer codes are on disk.
 
     The candidates of some queries at a time are read, each row once and in the order of the file.
     """
     assert pipeline.refine is not None
     scores = np.empty((len(queries), k), dtype=np.float32)
     positions = np.empty((len(queries), k), dtype=np.int64)
-    row_bytes = codes.shape[1] * codes.dtype.itemsize
+    row_bytes = pipeline.refine.row_bytes
     for block in iter_blocks(len(queries), max(1, FETCH_BYTES // (candidates.shape[1] * row_bytes))):
         local = candidates[block]
         wanted = np.unique(local[local >= 0])
@@ -165,8 +168,9 @@ def rescore_from_disk(
             scores[block], positions[block] = -np.inf, -1
             continue
         compact = np.where(local >= 0, np.searchsorted(wanted, local), -1)
+        read = {name: np.ascontiguousarray(array[wanted]) for name, array in codes.items()}
         scores[block], found = pipeline.refine.rescore(
-            queries[block], np.ascontiguousarray(codes[wanted]), compact, k, pipeline.score_metric
+            queries[block], read, compact, k, pipeline.score_metric
         )
         positions[block] = np.where(found >= 0, wanted[found], -1)
     return Hits(scores, positions)

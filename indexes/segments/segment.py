@@ -20,9 +20,16 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import Progress, Ticker, take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
+from cluscomp.indexes.segments.stored import (
+    Shapes,
+    StoredRows,
+    StoredSegment,
+    empty_rows,
+    finer_codes,
+    stored_finer,
+)
 from cluscomp.indexes.stages.code_layout import arrange_codes
-from cluscomp.indexes.stages.codec import ListView
+from cluscomp.indexes.stages.codec import CODES, Codes, ListView, rerank_name
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, EncodedRows, Pipeline
@@ -40,10 +47,9 @@ INT32_ROWS = 2**31 - 1
 class Segment(StoredSegment):
     """Rows added together.
 
-    codes: (n, width) in the order of stages/code_layout.py. offsets: (nlist + 1,) int64 rows of each list.
+    codes: in the order of stages/code_layout.py. offsets: (nlist + 1,) int64 rows of each list.
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
-    refine: (n, width) finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or
-    None.
+    refine: finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or None.
     files: where memory-mapped arrays came from. prescreen: of float rows, or None.
     """
 
@@ -55,10 +61,10 @@ class Segment(StoredSegment):
         **dict.fromkeys(PRESCREEN_ARRAYS, "shadow"),
     }
 
-    codes: np.ndarray
+    codes: Codes
     offsets: np.ndarray
     positions: np.ndarray | None
-    refine: np.ndarray | None
+    refine: Codes | None
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
@@ -66,12 +72,10 @@ class Segment(StoredSegment):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """codes, refine, offsets and positions, prescreen."""
-        arrays = {"codes": self.codes, "refine": self.refine, "positions": self.positions}
+        arrays = {**self.codes, **stored_finer(self.refine)}
         if self.positions is not None:
-            arrays["offsets"] = self.offsets
-        if self.prescreen is not None:
-            arrays |= self.prescreen.arrays()
-        return {name: array for name, array in arrays.items() if array is not None}
+            arrays |= {"positions": self.positions, "offsets": self.offsets}
+        return arrays if self.prescreen is None else arrays | self.prescreen.arrays()
 
     @classmethod
     def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
@@ -88,15 +92,15 @@ class Segment(StoredSegment):
     def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> Segment:
         arrays, prescreen = dict(rows.arrays), None
         if pipeline.spec.on_disk:
-            _split_granularities(arrays)
+            _split_granularities(pipeline, arrays)
         if PRESCREEN_ARRAYS[-1] in arrays:
             require_finite_parameters(rows.file_of(PRESCREEN_ARRAYS[-1]), arrays[PRESCREEN_ARRAYS[-1]])
             prescreen = Prescreen.from_arrays(arrays)
         return cls(
-            codes=arrays["codes"],
+            codes={name: arrays[name] for name in pipeline.codec.arrays},
             offsets=rows.offsets("offsets", arrays.get("offsets", [0, rows.n_rows]), rows.n_rows),
             positions=arrays.get("positions"),
-            refine=arrays.get("refine"),
+            refine=finer_codes(pipeline, arrays),
             ids=rows.ids,
             deleted=rows.deleted,
             files=rows.files,
@@ -109,8 +113,7 @@ class Segment(StoredSegment):
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        lists = native.Lists(self.offsets, self.positions, coarse)
-        return ListView(self.codes, lists, self._skip, self.prescreen)
+        return ListView(self.codes, self.offsets, self.positions, coarse, self._skip, self.prescreen)
 
     def check_positions(self, found: np.ndarray) -> None:
         """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
@@ -128,14 +131,15 @@ class Segment(StoredSegment):
         return self.deleted[self.positions]
 
 
-def _split_granularities(arrays: dict[str, np.ndarray]) -> None:
+def _split_granularities(pipeline: Pipeline, arrays: dict[str, np.ndarray]) -> None:
     """Read what every search scans into memory; of the finer codes, tell the system not to read ahead."""
-    for name in ("codes", "positions"):
+    for name in (*pipeline.codec.arrays, "positions"):
         if name in arrays:
             arrays[name] = np.array(arrays[name])
-    memory_map = getattr(arrays["refine"].base, "_mmap", None)
-    if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
-        memory_map.madvise(mmap.MADV_RANDOM)
+    for name in pipeline.refine.arrays if pipeline.refine is not None else ():
+        memory_map = getattr(arrays[rerank_name(name)].base, "_mmap", None)
+        if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
+            memory_map.madvise(mmap.MADV_RANDOM)
 
 
 def position_dtype(n_rows: int) -> str:
@@ -152,12 +156,10 @@ def list_offsets(counts: np.ndarray) -> np.ndarray:
 
 def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
     """dtype and shape of the arrays of a segment, without ids and deletions."""
-    specs = {"codes": ArraySpec(pipeline.codec.code_dtype, (n_rows, pipeline.codec.code_width))}
+    specs = {name: array.spec(n_rows) for name, array in pipeline.row_arrays().items()}
     if pipeline.partition is not None:
         specs["offsets"] = ArraySpec("<i8", (pipeline.partition.nlist + 1,))
         specs["positions"] = ArraySpec(position_dtype(n_rows), (n_rows,))
-    if pipeline.refine is not None:
-        specs["refine"] = ArraySpec(pipeline.refine.code_dtype, (n_rows, pipeline.refine.code_width))
     return specs | (prescreen_arrays(n_rows, pipeline.codec.dim) if pipeline.spec.has_prescreen else {})
 
 
@@ -183,30 +185,29 @@ def encode_segment(
     Raises NonFiniteError naming the id of the first row with NaN or infinity.
     """
     n = rows.shape[0]
-    specs = segment_arrays(pipeline, n)
-    codes = np.empty(specs["codes"].shape, specs["codes"].dtype)
-    refine = np.empty(specs["refine"].shape, specs["refine"].dtype) if "refine" in specs else None
+    arrays = empty_rows(pipeline, n)
     labels = np.empty(n, dtype=np.int32)
     list_assigner = pipeline.list_assigner(sizes, n)
     ticker = Ticker(progress, n)
     for block in iter_blocks(n, BLOCK_ROWS):
         encoded = encode_block(pipeline, rows[block], ids, block.start, list_assigner)
-        codes[block] = encoded.codes
-        if refine is not None:
-            refine[block] = encoded.refine
+        for name, values in encoded.arrays().items():
+            arrays[name][block] = values
         if encoded.labels is not None:
             labels[block] = encoded.labels
         ticker.advance(block.stop - block.start)
+    codes, finer = {name: arrays[name] for name in pipeline.codec.arrays}, finer_codes(pipeline, arrays)
     if pipeline.partition is None:
         offsets = np.array([0, n], dtype=np.int64)
         arrange_codes(pipeline.codec, codes, offsets)
-        prescreen = build_prescreen(codes, pipeline.score_metric) if pipeline.spec.has_prescreen else None
-        return Segment(codes, offsets, None, refine, ids, prescreen=prescreen)
+        has_prescreen = pipeline.spec.has_prescreen
+        prescreen = build_prescreen(codes[CODES], pipeline.score_metric) if has_prescreen else None
+        return Segment(codes, offsets, None, finer, ids, prescreen=prescreen)
     order = np.argsort(labels, kind="stable")
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
-    codes = take_rows(codes, order)
+    codes = {name: take_rows(array, order) for name, array in codes.items()}
     arrange_codes(pipeline.codec, codes, offsets)
-    return Segment(codes, offsets, order.astype(position_dtype(n)), refine, ids)
+    return Segment(codes, offsets, order.astype(position_dtype(n)), finer, ids)
 
 
 def encode_block(

@@ -10,6 +10,7 @@ import numpy as np
 
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 
@@ -48,8 +49,9 @@ class StoredSegment:
     """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
     ids: of the rows. deleted: (n_rows,) uint8 by position, 1 = deleted, or None. files: name -> SourceFile of
-    arrays that are memory-mapped. parts: array -> part of the folder that its bytes are counted under. notes:
-    part -> what `inspect` says about it, where it is not one of the common parts.
+    arrays that are memory-mapped. parts: array -> part of the folder that its bytes are counted under; other
+    arrays are those of codecs (`part_of`). notes: part -> what `inspect` says about it, where it is not one
+    of the common parts.
     """
 
     parts: ClassVar[Mapping[str, str]]
@@ -57,6 +59,13 @@ class StoredSegment:
     ids: IdColumn
     deleted: np.ndarray | None
     files: Mapping[str, Any]
+
+    @classmethod
+    def part_of(cls, name: str) -> str:
+        """Part of the folder that an array is counted under; what a codec stores besides its codes counts as
+        codes.
+        """
+        return cls.parts.get(name) or ("refine" if name.startswith("refine_") else "codes")
 
     @property
     def n_rows(self) -> int:
@@ -91,3 +100,20 @@ class StoredSegment:
     def from_stored(cls: type[Self], pipeline: Pipeline, rows: StoredRows) -> Self:
         """The segment that a folder holds. Raises CorruptIndexError for values that kernels cannot take."""
         raise NotImplementedError
+
+
+def empty_rows(pipeline: Pipeline, n: int) -> dict[str, np.ndarray]:
+    """Arrays for the codes of n rows, those of the rerank included, by the names of their files."""
+    specs = {name: array.spec(n) for name, array in pipeline.row_arrays().items()}
+    return {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
+
+
+def finer_codes(pipeline: Pipeline, arrays: Mapping[str, np.ndarray]) -> Codes | None:
+    """The codes of the rerank among the arrays of a segment, or None without one."""
+    refine = pipeline.refine
+    return None if refine is None else {name: arrays[rerank_name(name)] for name in refine.arrays}
+
+
+def stored_finer(codes: Codes | None) -> dict[str, np.ndarray]:
+    """Codes of the rerank by the names of their files."""
+    return {} if codes is None else {rerank_name(name): array for name, array in codes.items()}

@@ -11,19 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 from cluscomp import native
-from cluscomp.indexes.stages.codec import Codec
+from cluscomp.indexes.stages.codec import CODES, Codec, Codes
 
 
-def arrange_codes(codec: Codec, codes: np.ndarray, offsets: np.ndarray) -> None:
-    """Bring plain codes (n, width), grouped by list, into storage order, in place."""
+def arrange_codes(codec: Codec, codes: Codes, offsets: np.ndarray) -> None:
+    """Bring plain codes, grouped by list, into storage order, in place."""
     if codec.interleaved:
-        native.interleave_codes(codes, offsets)
+        native.interleave_codes(codes[CODES], offsets)
 
 
-def plain_codes(codec: Codec, codes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Stored codes (n, width) as `Codec.encode` made them; a copy where the layout differs."""
+def plain_codes(codec: Codec, codes: Codes, offsets: np.ndarray) -> Codes:
+    """Stored codes as `Codec.encode` made them; a copy where the layout differs."""
     if not codec.interleaved:
         return codes
-    plain = np.array(codes)
+    plain = np.array(codes[CODES])
     native.interleave_codes(plain, offsets, undo=True)
-    return plain
+    return {**codes, CODES: plain}

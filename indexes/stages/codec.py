@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -14,37 +15,73 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.specs import CodecSpec
 from cluscomp.indexes.stages.ivf import Ivf, Probes
+from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.prescreen import Prescreen
 from cluscomp.indexes.stages.stage import Stage
+
+CODES = "codes"
+"""Name of the array of codes that every codec has."""
+Codes = Mapping[str, np.ndarray]
+"""Codes of n rows: arrays (n, width) by the names of `Codec.arrays`."""
+
+
+@dataclass(frozen=True)
+class RowArray:
+    """One array of codes. dtype: one of `parameters.DTYPES`. width: elements of a row."""
+
+    dtype: str
+    width: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a row."""
+        return self.width * np.dtype(self.dtype).itemsize
+
+    def spec(self, n: int) -> ArraySpec:
+        """dtype and shape for n rows."""
+        return ArraySpec(self.dtype, (n, self.width))
+
+
+def rerank_name(name: str) -> str:
+    """Under which name an array of finer codes is stored beside the others: "refine" for CODES."""
+    return "refine" if name == CODES else f"refine_{name}"
 
 
 @dataclass(frozen=True)
 class ListView:
     """Stored rows of one segment as a scan reads them.
 
-    codes: (n, width) in storage order. lists: which of them each list holds, and their positions. skip: (n,)
-    uint8 by storage order, 1 = deleted, or None. prescreen: of float rows in one list, or None.
+    codes: in storage order. offsets: (nlist + 1,) int64 first stored row of each list. positions: (n,) int32
+    or int64 position of each stored row, None where storage order is position order. coarse: (nlist, d)
+    float32 centroids of residual codes, or None. skip: (n,) uint8 by storage order, 1 = deleted, or None.
+    prescreen: of float rows in one list, or None.
     """
 
-    codes: np.ndarray
-    lists: native.Lists
+    codes: Codes
+    offsets: np.ndarray
+    positions: np.ndarray | None
+    coarse: np.ndarray | None
     skip: np.ndarray | None
     prescreen: Prescreen | None = None
+
+    def lists(self) -> native.Lists:
+        """The lists as kernels read them."""
+        return native.Lists(self.offsets, self.positions, self.coarse)
 
 
 class Codec(Stage):
     """One form of storage for rows of dim `dim`; a subclass is made of (spec, dim).
 
-    code_dtype, code_width: of one code row. by_residual: codes of a partitioned index are residuals.
-    interleaved: codes are stored in the order that code_layout.py describes. layout_version: format of index
-    folders since which codes are stored as they are now. joint_groups: sub-spaces of a product quantizer that
-    takes the codebooks of an OPQ rotation in front (joint_training.py); None for other codecs.
+    arrays: of the codes of a row, CODES and any others, by name; each is a file of a segment. by_residual:
+    codes of a partitioned index are residuals. interleaved: codes are stored in the order that code_layout.py
+    describes. layout_version: format of index folders since which codes are stored as they are now.
+    joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation in front
+    (joint_training.py); None for other codecs.
     """
 
     spec: CodecSpec
     dim: int
-    code_dtype: str
-    code_width: int
+    arrays: Mapping[str, RowArray]
     by_residual = False
     interleaved = False
     layout_version = 1
@@ -52,25 +89,29 @@ class Codec(Stage):
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of the code of one row."""
-        return self.code_width * np.dtype(self.code_dtype).itemsize
+        """Bytes of the codes of one row."""
+        return sum(array.nbytes for array in self.arrays.values())
 
     @abstractmethod
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        """Codes (n, code_width) of float32 rows (n, dim)."""
+    def encode(self, x: np.ndarray) -> Codes:
+        """Codes of float32 rows (n, dim)."""
 
     @abstractmethod
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Rows (n, dim) float32 that plain codes (n, code_width) stand for."""
+    def decode(self, codes: Codes) -> np.ndarray:
+        """Rows (n, dim) float32 that plain codes stand for."""
 
-    def stored(self, codes: np.ndarray) -> native.Codes:
-        """Plain codes (n, code_width) as kernels read them; UsageError for a codec that has no kernels."""
+    def stored(self, codes: Codes) -> native.Codes:
+        """Plain codes as kernels read them; UsageError for a codec that has no kernels."""
         raise UsageError(f"{self.spec} cannot store documents of several vectors; use Flat, SQ8, PQ ...")
+
+    def prepare(self, queries: np.ndarray, metric: str) -> Any:
+        """What `scan` gets of float32 queries (nq, dim); made once for the scans of all segments."""
+        return queries
 
     @abstractmethod
     def scan(
         self,
-        queries: np.ndarray,
+        queries: Any,
         lists: ListView,
         probes: Probes,
         k: int,
@@ -102,7 +143,7 @@ class Refiner(Codec):
 
     @abstractmethod
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+        self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k of candidate rows (nq, c) int64, of which -1 is none, as `scan` returns them."""
 
@@ -115,5 +156,5 @@ class ScoreKeeper(Codec):
         """Change what was trained, so that codes of rows x keep the inner products of the rows `whole`."""
 
     @abstractmethod
-    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """Codes (n, code_width) of rows x that keep the inner products of the rows `whole`."""
+    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> Codes:
+        """Codes of rows x that keep the inner products of the rows `whole`."""

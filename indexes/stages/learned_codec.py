@@ -20,6 +20,7 @@ from cluscomp import native
 from cluscomp.errors import CorruptIndexError, NotTrainedError, UsageError
 from cluscomp.indexes.keys.forms import Form
 from cluscomp.indexes.keys.specs import CodecSpec, IndexSpec
+from cluscomp.indexes.stages.codec import CODES, Codes
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.learned_rotation import LearnedRotation, LearnedShape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
@@ -145,12 +146,12 @@ class LearnedProductCodec(ProductCodec):
         k = 1 << self.nbits
         return Cost(add=Work(codebook=self.dim * k), codewords=(self.dim // self.m, k))
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
+    def encode(self, x: np.ndarray) -> Codes:
         if self._packed_document is None:
             if self._document is None:
                 raise NotTrainedError(f"{self.spec} has not been loaded")
             self._packed_document = native.PqCodebook(self._document, self.nbits)
-        return native.pq_encode(x, self._packed_document, self.nbits)
+        return {CODES: native.pq_encode(x, self._packed_document, self.nbits)}
 
     @property
     def parameter_specs(self) -> dict[str, ArraySpec]:

@@ -21,7 +21,7 @@ from cluscomp.clustering.blocks import Progress, take_rows
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages import registrations  # noqa: F401 - the stages make themselves known
-from cluscomp.indexes.stages.codec import Codec, Refiner, ScoreKeeper
+from cluscomp.indexes.stages.codec import Codec, Codes, Refiner, RowArray, ScoreKeeper, rerank_name
 from cluscomp.indexes.stages.ivf import MAX_POINTS_PER_LIST, ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
@@ -35,13 +35,16 @@ StageProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """labels: (n,) int32 list of each row, None without partition. codes: (n, width). refine: finer codes or
-    None.
-    """
+    """labels: (n,) int32 list of each row, None without partition. finer: codes of the rerank, or None."""
 
     labels: np.ndarray | None
-    codes: np.ndarray
-    refine: np.ndarray | None
+    codes: Codes
+    finer: Codes | None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Codes and finer codes by the names of `Pipeline.row_arrays`."""
+        finer = {} if self.finer is None else self.finer
+        return {**self.codes, **{rerank_name(name): array for name, array in finer.items()}}
 
 
 class Pipeline:
@@ -75,6 +78,11 @@ class Pipeline:
     def largest(self) -> float:
         """Largest magnitude of a component of a row, of a token vector or of a query."""
         return largest_value(self.spec, self.metric, self.dim)
+
+    def row_arrays(self) -> dict[str, RowArray]:
+        """Arrays of the codes of a row, those of the rerank included, by the names of their files."""
+        finer = {} if self.refine is None else self.refine.arrays
+        return {**self.codec.arrays, **{rerank_name(name): array for name, array in finer.items()}}
 
     @property
     def uses_residuals(self) -> bool:
@@ -180,10 +188,10 @@ class Pipeline:
         labels = None if assigner is None else assigner.assign(projected)
         if labels is not None and self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(projected, labels)
-        refine = None if self.refine is None else self.refine.encode(base)
+        finer = None if self.refine is None else self.refine.encode(base)
         scores = self.score_codec
         codes = self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
-        return EncodedRows(labels, codes, refine)
+        return EncodedRows(labels, codes, finer)
 
     def _seeds(self) -> Iterator[int]:
         """One seed a stage, so that adding a stage before another does not make two stages share draws."""

@@ -19,7 +19,7 @@ from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec, check_subspaces
-from cluscomp.indexes.stages.codec import Codec, ListView, ScoreKeeper
+from cluscomp.indexes.stages.codec import CODES, Codec, Codes, ListView, RowArray, ScoreKeeper
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.ivf import Ivf, Probes
@@ -87,13 +87,12 @@ class ProductCodec(Codec):
 
     by_residual = True
     needs_training = True
-    code_dtype = "|u1"
 
     def __init__(self, spec: CodecSpec, dim: int, m: int, nbits: int) -> None:
         self.spec = spec
         self.dim = dim
         self.m, self.nbits = m, nbits
-        self.code_width = code_size(m, nbits)
+        self.arrays = {CODES: RowArray("|u1", code_size(m, nbits))}
         self.interleaved = nbits == 4
         self.layout_version = 2 if self.interleaved else 1
         self._codebooks: np.ndarray | None = None
@@ -106,14 +105,14 @@ class ProductCodec(Codec):
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
         return self._codebooks
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        return native.pq_encode(x, self.packed_codebook(), self.nbits)
+    def encode(self, x: np.ndarray) -> Codes:
+        return {CODES: native.pq_encode(x, self.packed_codebook(), self.nbits)}
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return native.pq_decode(codes, self.packed_codebook(), self.nbits)
+    def decode(self, codes: Codes) -> np.ndarray:
+        return native.pq_decode(codes[CODES], self.packed_codebook(), self.nbits)
 
-    def stored(self, codes: np.ndarray) -> native.Codes:
-        return native.Codes.pq(codes, self.packed_codebook())
+    def stored(self, codes: Codes) -> native.Codes:
+        return native.Codes.pq(codes[CODES], self.packed_codebook())
 
     def scan(
         self,
@@ -124,9 +123,9 @@ class ProductCodec(Codec):
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        codes = native.Codes.pq(lists.codes, self.packed_codebook(), self.interleaved)
+        codes = native.Codes.pq(lists.codes[CODES], self.packed_codebook(), self.interleaved)
         return native.scan(
-            codes, lists.lists, queries, probes.lists, k, metric, lists.skip, rough, probes.products
+            codes, lists.lists(), queries, probes.lists, k, metric, lists.skip, rough, probes.products
         )
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
@@ -208,11 +207,11 @@ class TrainedProductCodec(ProductCodec, ScoreKeeper):
         self.load({"codebooks": refine_score_aware(x, whole, self.codebooks, ticker=ticker)})
         ticker.finish()
 
-    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        """Codes (n, code_width) of rows x under the score-aware loss (quantization/score_aware.py)."""
+    def encode_for_scores(self, x: np.ndarray, whole: np.ndarray) -> Codes:
+        """Codes of rows x under the score-aware loss (quantization/score_aware.py)."""
         from cluscomp.quantization.score_aware import encode_score_aware
 
-        return encode_score_aware(x, whole, self.packed_codebook())
+        return {CODES: encode_score_aware(x, whole, self.packed_codebook())}
 
 
 class FourBitCodec(ProductCodec):

@@ -13,7 +13,7 @@ from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.forms import Form
 from cluscomp.indexes.keys.specs import CodecSpec
-from cluscomp.indexes.stages.codec import ListView, Refiner
+from cluscomp.indexes.stages.codec import CODES, Codes, ListView, Refiner, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.ivf import Ivf, Probes
@@ -94,28 +94,29 @@ class FloatCodec(Refiner):
 
     def __init__(self, spec: Flat | SQfp16, dim: int) -> None:
         self.spec = spec
-        self.dim = self.code_width = dim
+        self.dim = dim
         self.code_dtype = spec.dtype
+        self.arrays = {CODES: RowArray(spec.dtype, dim)}
 
     def cost(self, shape: Shape) -> Cost:
         """Absolute values, to see whether rows fit float16; float32 rows are their own codes."""
         return Cost(add_row_bytes=0 if self.code_dtype == "<f4" else 4 * self.dim)
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
+    def encode(self, x: np.ndarray) -> Codes:
         if self.code_dtype == "<f4":
-            return x
+            return {CODES: x}
         largest = float(np.abs(x).max(initial=0.0))
         if largest > FLOAT16_MAX:
             raise InputError(
                 f"value {largest:g} does not fit float16 (largest 65504); scale the rows, or use Flat or SQ8"
             )
-        return x.astype(np.float16)
+        return {CODES: x.astype(np.float16)}
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return codes.astype(np.float32, copy=False)
+    def decode(self, codes: Codes) -> np.ndarray:
+        return codes[CODES].astype(np.float32, copy=False)
 
-    def stored(self, codes: np.ndarray) -> native.Codes:
-        return native.Codes.floats(codes)
+    def stored(self, codes: Codes) -> native.Codes:
+        return native.Codes.floats(codes[CODES])
 
     def scan(
         self,
@@ -126,11 +127,12 @@ class FloatCodec(Refiner):
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        codes = self.stored(lists.codes) if lists.prescreen is None else lists.prescreen.over(lists.codes)
-        return native.scan(codes, lists.lists, queries, probes.lists, k, metric, lists.skip)
+        rows, prescreen = lists.codes[CODES], lists.prescreen
+        codes = native.Codes.floats(rows) if prescreen is None else prescreen.over(rows)
+        return native.scan(codes, lists.lists(), queries, probes.lists, k, metric, lists.skip)
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+        self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
@@ -156,13 +158,13 @@ class ScalarCodec(Refiner):
     """One byte a value: vmin + (code + 0.5) / 255 * vdiff, per dimension."""
 
     needs_training = True
-    code_dtype = "|u1"
 
     def __init__(self, spec: CodecSpec, dim: int) -> None:
         from cluscomp.quantization.scalar import ScalarQuantizer8
 
         self.spec = spec
-        self.dim = self.code_width = dim
+        self.dim = dim
+        self.arrays = {CODES: RowArray("|u1", dim)}
         self.quantizer = ScalarQuantizer8(dim)
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
@@ -172,14 +174,14 @@ class ScalarCodec(Refiner):
         """Rows scaled to their range; the ranges themselves are read off block by block."""
         return Cost(add_row_bytes=8 * self.dim)
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(self.quantizer.encode(x))
+    def encode(self, x: np.ndarray) -> Codes:
+        return {CODES: self.quantizer.encode(x)}
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return self.quantizer.decode(codes)
+    def decode(self, codes: Codes) -> np.ndarray:
+        return self.quantizer.decode(codes[CODES])
 
-    def stored(self, codes: np.ndarray) -> native.Codes:
-        return native.Codes.sq8(codes, self.quantizer.vmin, self.quantizer.vdiff)
+    def stored(self, codes: Codes) -> native.Codes:
+        return native.Codes.sq8(codes[CODES], self.quantizer.vmin, self.quantizer.vdiff)
 
     def scan(
         self,
@@ -191,11 +193,11 @@ class ScalarCodec(Refiner):
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.scan(
-            self.stored(lists.codes), lists.lists, queries, probes.lists, k, metric, lists.skip
+            self.stored(lists.codes), lists.lists(), queries, probes.lists, k, metric, lists.skip
         )
 
     def rescore(
-        self, queries: np.ndarray, codes: np.ndarray, candidates: np.ndarray, k: int, metric: str
+        self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore(self.stored(codes), queries, candidates, k, metric)
 

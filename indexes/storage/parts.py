@@ -23,10 +23,12 @@ def parameter_part(stage: str, parameter: str) -> str:
     return {"partition": "centroids", "refine": "refine"}.get(stage, "codebooks")
 
 
-def file_part(name: str, parts: Mapping[str, str]) -> str:
-    """Part of the folder that an array file is counted under, from its name. parts: of the segment class."""
+def file_part(name: str, segment: type[StoredSegment]) -> str:
+    """Part of the folder that an array file is counted under, from its name. segment: class of segments."""
     stage, array = name.split(".")[:2]
-    return {**COMMON_PARTS, **parts}[array] if stage.startswith("segment") else parameter_part(stage, array)
+    if not stage.startswith("segment"):
+        return parameter_part(stage, array)
+    return COMMON_PARTS.get(array) or segment.part_of(array)
 
 
 def part_bytes(
@@ -44,7 +46,7 @@ def part_bytes(
     """
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
-        part = segment.parts[name]
+        part = segment.part_of(name)
         sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
     if id_bytes:
         sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)

@@ -38,7 +38,7 @@ def test_queries_follow_the_documents(build, invoke, tmp_path, kind):
     assert json.loads((exact / "manifest.json").read_text())["encoder"]["bf16"] is False
     assert "bfloat16" in invoke("inspect", short).output
     assert "bfloat16" not in invoke("inspect", exact).output
-    ours, theirs = (cc.open_index(folder).segments[0].codes for folder in (short, exact))
+    ours, theirs = (cc.open_index(folder).segments[0].codes["codes"] for folder in (short, exact))
     assert not np.array_equal(ours, theirs)
     np.testing.assert_allclose(ours, theirs, atol=0.03)
     for flags in ((), ("--encoder", tmp_path / "model")):

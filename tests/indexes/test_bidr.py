@@ -48,17 +48,17 @@ def test_hits_are_those_of_the_rerank_bit_for_bit(
 def test_codes_are_in_memory_and_finer_codes_on_disk(make_index, tmp_path) -> None:
     make_index("IVF8,PQ4,BiDR(SQfp16)").save(tmp_path / "index")
     segment = open_index(tmp_path / "index").segments[0]
-    assert not is_mapped(segment.codes)
+    assert not is_mapped(segment.codes["codes"])
     assert not is_mapped(segment.positions)
-    assert is_mapped(segment.refine)
+    assert is_mapped(segment.refine["codes"])
 
 
 def test_each_candidate_is_read_once_and_no_other_row(make_index, queries) -> None:
     index = make_index("PQ4,BiDR(Flat)")
     segment = index.segments[0]
-    counted = segment.refine.view(CountedReads)
+    counted = segment.refine["codes"].view(CountedReads)
     counted.taken = []
-    index._segments = (replace(segment, refine=counted),)
+    index._segments = (replace(segment, refine={"codes": counted}),)
     index.search(queries, 3, refine_factor=5)
     _, candidates = make_index("PQ4").search(queries, 15)
     (rows,) = counted.taken

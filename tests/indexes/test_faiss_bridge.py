@@ -72,7 +72,7 @@ def test_codes_are_ours_bit_for_bit(make_index) -> None:
         copied = index.to_faiss()  # kept alive: its codes are a view
         codes = faiss.vector_to_array(copied.codes)
         segment = index.segments[0]
-        plain = plain_codes(index.pipeline.codec, segment.codes, segment.offsets)
+        plain = plain_codes(index.pipeline.codec, segment.codes, segment.offsets)["codes"]
         np.testing.assert_array_equal(codes, plain.view(np.uint8).reshape(-1))
 
 

@@ -18,18 +18,19 @@ def test_groups_are_transposed_and_so_is_the_rest_of_a_list(rng):
     codec = make_codec(PQ(6, 4), 12)
     codes = rng.integers(0, 256, size=(70, 3)).astype("u1")
     stored = codes.copy()
-    arrange_codes(codec, stored, np.array([0, 35, 35, 70]))
+    arrange_codes(codec, {"codes": stored}, np.array([0, 35, 35, 70]))
     np.testing.assert_array_equal(stored[:32].reshape(3, 32), codes[:32].T)
     np.testing.assert_array_equal(stored[32:35].reshape(3, 3), codes[32:35].T)
     np.testing.assert_array_equal(stored[35:67].reshape(3, 32), codes[35:67].T)
     np.testing.assert_array_equal(stored[67:].reshape(3, 3), codes[67:].T)
-    np.testing.assert_array_equal(plain_codes(codec, stored, np.array([0, 35, 35, 70])), codes)
+    plain = plain_codes(codec, {"codes": stored}, np.array([0, 35, 35, 70]))
+    np.testing.assert_array_equal(plain["codes"], codes)
 
 
 def test_other_codes_stay_as_they_are(rng):
     codes = rng.integers(0, 256, size=(70, 6)).astype("u1")
     stored = codes.copy()
-    arrange_codes(make_codec(PQ(6, 8), 12), stored, np.array([0, 70]))
+    arrange_codes(make_codec(PQ(6, 8), 12), {"codes": stored}, np.array([0, 70]))
     np.testing.assert_array_equal(stored, codes)
 
 
@@ -46,7 +47,7 @@ def test_a_file_is_arranged_in_pieces_as_in_memory(rng, tmp_path, offsets, max_b
     stream.append(codes)
     spec: ArraySpec = stream.finish()
     arrange_file(codec, path, spec, offsets, max_block_bytes)
-    arrange_codes(codec, codes, offsets)
+    arrange_codes(codec, {"codes": codes}, offsets)
     np.testing.assert_array_equal(np.load(path), codes)
 
 
@@ -59,7 +60,7 @@ def test_streamed_equals_added_and_results_have_no_trace_of_it(rng, tmp_path, ke
             writer.add(part)
         writer.finish()
     streamed, added = open_index(tmp_path / "i"), index.add(rows)
-    np.testing.assert_array_equal(streamed.segments[0].codes, added.segments[0].codes)
+    np.testing.assert_array_equal(streamed.segments[0].codes["codes"], added.segments[0].codes["codes"])
     faiss = pytest.importorskip("faiss")
     del faiss
     added.refine_factor = 90  # every row: faiss chooses candidates by exact scores, we by rounded ones

@@ -60,7 +60,7 @@ def test_lists_never_train_the_codebooks_again(codec, folder, rows) -> None:
     np.testing.assert_array_equal(index.pipeline.codec.codebooks, codec.query_centroids)
     assert not index.pipeline.uses_residuals
     segment = index.segments[0]  # codes are those of the rows, whatever their list
-    np.testing.assert_array_equal(segment.codes, codec.encode(rows)[segment.positions])
+    np.testing.assert_array_equal(segment.codes["codes"], codec.encode(rows)[segment.positions])
 
 
 def test_the_folder_may_go(folder, rows, queries, tmp_path) -> None:

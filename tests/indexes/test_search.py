@@ -99,7 +99,9 @@ def test_ivf_pq_scores_come_from_centroid_plus_residual(make_index, queries, row
     segment, partition, codec = index.segments[0], index.pipeline.partition, index.pipeline.codec
     decoded = np.empty_like(rows)
     lists = np.repeat(np.arange(8), np.diff(segment.offsets))
-    residuals = native.pq_decode(plain_codes(codec, segment.codes, segment.offsets), codec.codebooks, 4)
+    residuals = native.pq_decode(
+        plain_codes(codec, segment.codes, segment.offsets)["codes"], codec.codebooks, 4
+    )
     decoded[segment.positions] = partition.centroids[lists] + residuals
     wanted = -((queries[:, None, :].astype(np.float64) - decoded[None]) ** 2).sum(2)
     scores, ids = index.search(queries, 10, nprobe=8)

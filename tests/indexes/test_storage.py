@@ -85,7 +85,7 @@ def test_header_is_what_numpy_reads(tmp_path) -> None:
 def test_opened_arrays_are_memory_maps(make_index, tmp_path) -> None:
     make_index("IVF8,SQ8,RFlat", "ip").save(tmp_path / "index")
     segment = open_index(tmp_path / "index").segments[0]
-    for array in (segment.codes, segment.positions, segment.refine):
+    for array in (segment.codes["codes"], segment.positions, segment.refine["codes"]):
         assert isinstance(array.base, np.memmap)
         assert not array.flags.writeable
 
@@ -95,7 +95,7 @@ def test_add_after_open_makes_a_segment_and_keeps_the_maps(make_index, rows, que
     index = open_index(tmp_path / "index")
     index.add(rows[:50] * 1.5)
     assert len(index.segments) == 2
-    assert isinstance(index.segments[0].codes.base, np.memmap)
+    assert isinstance(index.segments[0].codes["codes"].base, np.memmap)
     assert index.ids.tolist() == list(range(650))
     index.delete([0, 620])
     index.save(tmp_path / "index")

@@ -67,8 +67,10 @@ def test_four_bit_codes_are_brought_into_plain_order_as_the_page_does_it(page, r
     rows = rng.normal(size=(500, 16)).astype("f4")
     index = cc.index_factory(key, 16, "l2").train(rows).add(rows)
     (segment,) = index.segments
-    plain = names["plain_codes"](segment.codes, segment.offsets)
-    np.testing.assert_array_equal(plain, plain_codes(index.pipeline.codec, segment.codes, segment.offsets))
+    plain = names["plain_codes"](segment.codes["codes"], segment.offsets)
+    np.testing.assert_array_equal(
+        plain, plain_codes(index.pipeline.codec, segment.codes, segment.offsets)["codes"]
+    )
 
 
 def test_the_prescreen_stands_for_the_rows_within_its_error_bound(rng, tmp_path):

@@ -134,7 +134,7 @@ def test_folder(key, make_documents, questions, tmp_path):
     sizes = opened.describe()["bytes"]
     assert sizes["total"] == sum(path.stat().st_size for path in (tmp_path / "index").iterdir())
     assert sizes == index.nbytes()
-    assert isinstance(opened.segments[0].codes.base, np.memmap)
+    assert isinstance(opened.segments[0].codes["codes"].base, np.memmap)
     opened.delete(["d8"])
     opened.save(tmp_path / "index")  # home: unchanged files are linked
     assert len(open_index(tmp_path / "index")) == 148
@@ -198,7 +198,7 @@ def test_float16_and_memory_maps(documents, tmp_path):
     index.train(mapped, lengths=lengths).add(mapped, lengths=lengths)
     again = index_factory("Pool4,IVF8,PQ12", x.shape[1])
     again.train(x.astype(np.float16), lengths=lengths).add(np.array(mapped), lengths=lengths)
-    np.testing.assert_array_equal(index.segments[0].codes, again.segments[0].codes)
+    np.testing.assert_array_equal(index.segments[0].codes["codes"], again.segments[0].codes["codes"])
 
 
 def test_cosine_normalises(documents, questions):
