@@ -132,7 +132,7 @@ def _with_refine(faiss: ModuleType, index: StoredIndex[Any], base: Any, rows: _L
     codec = index.pipeline.refine
     if codec is None:
         return base
-    finer = _plain(faiss, codec, index.metric, rows.by_position(lambda segment: segment.refine[CODES]))  # type: ignore[arg-type, return-value]
+    finer = _plain(faiss, codec, index.metric, rows.by_position(lambda segment: segment.refine[CODES]))  # type: ignore[index]
     refined = faiss.IndexRefine(base, finer)
     refined.k_factor = float(index.refine_factor)
     refined.ntotal = rows.n
