@@ -52,7 +52,7 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Shape:
+class BuildShape:
     """All that the cost of a build depends on; of single vectors, and the base of other kinds.
 
     pipeline: the stages of the key, which need not be trained. writer: of the segment. n: rows that have an
@@ -167,12 +167,12 @@ class Shape:
         return sum(sizes.values()) + self.parameter_bytes + texts + JSON_BYTES
 
 
-def _read(shape: Shape) -> StageCost:
+def _read(shape: BuildShape) -> StageCost:
     block = shape.block_rows * shape.row_bytes
     return StageCost("read", shape.n, block, 0, shape.n * shape.row_bytes / DISK_BYTES_PER_SECOND)
 
 
-def read_texts(shape: Shape, texts: TextShape) -> StageCost:
+def read_texts(shape: BuildShape, texts: TextShape) -> StageCost:
     """Reading a corpus into docs.sqlite."""
     from cluscomp.indexes.storage.texts import BATCH
 
@@ -182,28 +182,28 @@ def read_texts(shape: Shape, texts: TextShape) -> StageCost:
     return StageCost("read", shape.n, memory, spool, spool / DISK_BYTES_PER_SECOND + shape.n * 2e-5)
 
 
-def spool_bytes(shape: Shape, texts: TextShape) -> int:
+def spool_bytes(shape: BuildShape, texts: TextShape) -> int:
     """Size of docs.sqlite: the texts, the ids twice (row and index), and pages that are not quite full."""
     return int(1.1 * texts.characters + 2.6 * shape.id_bytes + 24 * shape.n) + 16_384
 
 
-def _encode(shape: Shape, texts: TextShape) -> StageCost:
+def _encode(shape: BuildShape, texts: TextShape) -> StageCost:
     return StageCost("encode", shape.n, texts.encode_bytes, shape.n * shape.pipeline.dim * 4, texts.seconds)
 
 
-def _sample(shape: Shape) -> StageCost:
+def _sample(shape: BuildShape) -> StageCost:
     sample = shape.train_rows * shape.row_bytes
     memory = sample + SAMPLE_READ_BYTES + 24 * shape.train_rows
     return StageCost("sample", shape.train_rows, memory, sample, sample / DISK_BYTES_PER_SECOND)
 
 
-def _train(shape: Shape) -> StageCost:
+def _train(shape: BuildShape) -> StageCost:
     cost, parameters = shape.cost, shape.parameter_bytes
     seconds = shape.rates.seconds(cost.train)
     return StageCost("train", shape.train_rows, cost.train_bytes + parameters, parameters, seconds)
 
 
-def _add(shape: Shape) -> StageCost:
+def _add(shape: BuildShape) -> StageCost:
     """A block is there twice, as it is read and as it is handed on."""
     cost = shape.cost
     memory = shape.block_rows * (2 * shape.row_bytes + _ID_OBJECT_BYTES)
@@ -218,7 +218,7 @@ _ID_OBJECT_BYTES = 150  # of an id of the block as a Python object, by measureme
 _HASH_BYTES = 16  # of one id while its repetition is looked for: hash and place
 
 
-def _write(shape: Shape) -> StageCost:
+def _write(shape: BuildShape) -> StageCost:
     memory = shape.finishing_bytes + 2 * COPY_BYTES + shape.parameter_bytes
     if shape.id_bytes:  # finding ids that occur twice, class by class
         memory += 2 * min(shape.group_bytes, shape.id_bytes + _HASH_BYTES * shape.n)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.indexes.build.costs import Shape, StageCost, TextShape, read_texts
+from cluscomp.indexes.build.costs import BuildShape, StageCost, TextShape, read_texts
 from cluscomp.indexes.build.document_writer import DocumentWriter
 from cluscomp.indexes.build.rates import pipeline_rates
 from cluscomp.indexes.build.request import Request
@@ -34,7 +34,7 @@ def texts_at_a_time(block_vectors: int) -> int:
 
 
 @dataclass(frozen=True)
-class DocumentShape(Shape):
+class DocumentShape(BuildShape):
     """Of documents. pooled_vectors: vectors that the pool leaves of all documents, as estimated. token_bytes:
     most bytes of the token vectors of one text or document. pool_seconds: of encoding and pooling one.
     """

@@ -18,7 +18,7 @@ from cluscomp.indexes.build.pooled import PooledSpool
 from cluscomp.indexes.build.recipe import Recipe
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput, open_documents
-from cluscomp.indexes.build.stage import Facts, Stage, Work
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, corpus_of
 from cluscomp.indexes.multivector.pooling import pool_of, pooled
 from cluscomp.indexes.multivector.segment import require_finite_documents, require_vectors
@@ -69,17 +69,16 @@ def ids_of(source: Any, store: DocumentStore | None, part: slice) -> Any:
     return np.arange(part.start, part.stop) if source.ids is None else source.ids[part]
 
 
-def _pool(work: Work, request: Request, shard: Shard) -> Facts:
+def _pool(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the pooled vectors of all documents in the spool."""
     source: Any = request.source
     spool, pipeline = _spool(work, request), request.new_index().pipeline
     pool = pool_of(pipeline.spec)
     with _store(work, request) as store:
-        part = shard.part(work.facts("read")["rows"] if store is not None else source.n)
-        n = part.stop - part.start
+        n = source.n if store is None else work.facts("read")["rows"]
         if spool.documents:
             work.resumed.append(f"pool from {spool.documents}")
-        left = slice(part.start + spool.documents, part.stop)
+        left = slice(spool.documents, n)
         for tokens, ids in _token_blocks(source, store, left, work.plan.block_rows):
             column = make_ids(ids, len(tokens))
             require_finite_documents(tokens, column, pipeline.largest)
@@ -111,20 +110,20 @@ def _prepare(request: Request) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def _rows(work: Work, request: Request) -> Iterator[DocumentRows]:
+def _rows(work: BuildWork, request: Request) -> Iterator[DocumentRows]:
     with _store(work, request) as store:
         yield DocumentRows(_spool(work, request), request.source, store)
 
 
 @contextmanager
-def _store(work: Work, request: Request) -> Iterator[DocumentStore | None]:
+def _store(work: BuildWork, request: Request) -> Iterator[DocumentStore | None]:
     """The texts, where texts are read."""
     with ExitStack() as stack:
         is_text = isinstance(request.source, TextInput)
         yield stack.enter_context(DocumentStore(work.path(FILE_NAME))) if is_text else None
 
 
-def _spool(work: Work, request: Request) -> PooledSpool:
+def _spool(work: BuildWork, request: Request) -> PooledSpool:
     corpus = corpus_of(work)
     return PooledSpool(work.folder.path, request.source.dim, "" if corpus is None else corpus.digest)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from cluscomp import errors
 from cluscomp.files import require_free
-from cluscomp.indexes.build.costs import Shape, StageCost
+from cluscomp.indexes.build.costs import BuildShape, StageCost
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
 from cluscomp.indexes.storage.folder import REMEDY
 
@@ -112,7 +112,7 @@ class BuildPlan:
 
 
 def make_plan(
-    shape: Shape, *, max_memory: int | None, train_rows: int | None, block_rows: int | None = None
+    shape: BuildShape, *, max_memory: int | None, train_rows: int | None, block_rows: int | None = None
 ) -> BuildPlan:
     """Choose block and sample sizes that fit the limit, and count what the build will need with them.
 
@@ -147,13 +147,13 @@ def make_plan(
     )
 
 
-def _fitting_block(shape: Shape, room: int) -> int:
+def _fitting_block(shape: BuildShape, room: int) -> int:
     """Vectors of a block that fit the room."""
     least, most = shape.block_limits
     return _largest_fit(least, most, room, lambda n: _widest(BLOCK_STAGES, replace(shape, block_rows=n)))
 
 
-def _fitting_sample(shape: Shape, room: int) -> int:
+def _fitting_sample(shape: BuildShape, room: int) -> int:
     """Most vectors to train on: what the key wants, or fewer, which fit the room."""
     most = min(shape.n_vectors, shape.wanted_train_rows)
     least = min(most, shape.least_train_rows)
@@ -162,7 +162,7 @@ def _fitting_sample(shape: Shape, room: int) -> int:
     return shape.wanted_train_rows if chosen == most else chosen
 
 
-def _widest(names: tuple[str, ...], shape: Shape) -> int:
+def _widest(names: tuple[str, ...], shape: BuildShape) -> int:
     """Memory of the widest of some stages."""
     return max((_with_slack(cost.memory_bytes) for cost in shape.stages if cost.name in names), default=0)
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cluscomp.indexes.build.costs import Shape
+from cluscomp.indexes.build.costs import BuildShape
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.build.source import Given, Source
-from cluscomp.indexes.build.stage import Stage, Work
+from cluscomp.indexes.build.stage import BuildWork, Stage
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.storage.texts import CorpusFacts
@@ -53,9 +53,9 @@ class Recipe:
     """
 
     open: Callable[[IndexSpec, Given], Source]
-    shape: Callable[[Request, CorpusFacts | None, bool], Shape]
+    shape: Callable[[Request, CorpusFacts | None, bool], BuildShape]
     prepare: Callable[[Request], tuple[Stage, ...]]
-    rows: Callable[[Work, Request], AbstractContextManager[Rows]]
+    rows: Callable[[BuildWork, Request], AbstractContextManager[Rows]]
     writer: type[SegmentWriter]
 
 

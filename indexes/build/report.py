@@ -13,7 +13,7 @@ from cluscomp.errors import OutputExistsError
 from cluscomp.files import folder_bytes
 from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.request import Request
-from cluscomp.indexes.build.stage import Work
+from cluscomp.indexes.build.stage import BuildWork
 from cluscomp.indexes.build.work import work_path
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
@@ -53,7 +53,7 @@ class BuildReport:
         return {**asdict(self), "bytes_per_document": self.bytes_per_document}
 
 
-def report_of(work: Work, start: float) -> BuildReport:
+def report_of(work: BuildWork, start: float) -> BuildReport:
     """Report of a build that began at `start` of the monotonic clock and has just published its index."""
     plan = work.plan
     return BuildReport(
@@ -110,7 +110,7 @@ def is_finished(target: Path, request: Request) -> bool:
     )
 
 
-def build_files(work: Work, request: Request) -> Mapping[str, Any]:
+def build_files(work: BuildWork, request: Request) -> Mapping[str, Any]:
     """Settings and report of the build, and the texts where they are kept, for `IndexWriter.finish`."""
     settings = {"settings": request.identity(), "config": work.config}
     files: dict[str, Callable[[], Any]] = {
@@ -138,7 +138,7 @@ class LateFiles(Mapping[str, Any]):
         return len(self.files)
 
 
-def _measured(work: Work) -> dict[str, Any]:
+def _measured(work: BuildWork) -> dict[str, Any]:
     """Plan and measurements so far, as JSON values."""
     return {
         "planned_peak": work.plan.peak_memory,

@@ -20,7 +20,7 @@ from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.source import Given
-from cluscomp.indexes.build.stage import Progress, Work, run_stages
+from cluscomp.indexes.build.stage import BuildWork, Progress, run_stages
 from cluscomp.indexes.build.stages import PLAN, plan_for, stages_of
 from cluscomp.indexes.build.work import WorkFolder, work_path
 from cluscomp.indexes.keys.grammar import parse_key
@@ -137,7 +137,7 @@ def _settings(
 
 def _build(
     request: Request, target: Path, if_exists: IfExists, progress: Progress, config: Mapping[str, Any]
-) -> Work:
+) -> BuildWork:
     request.new_index()  # a key that does not fit is an error before anything is written
     folder = WorkFolder(work_path(target), request.identity())
     try:
@@ -147,7 +147,7 @@ def _build(
         raise
     if folder.discarded:
         warnings.warn(f"an unfinished build of other settings was discarded in {folder.path}", stacklevel=3)
-    work = Work(folder, target, progress, replace=if_exists != "fail", config=config)
+    work = BuildWork(folder, target, progress, replace=if_exists != "fail", config=config)
     try:
         run_stages(stages_of(request), work, request)
     except Exception:

@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 Facts = dict[str, Any]
 
 
-class Work:
+class BuildWork:
     """A build under way: the folder that remembers finished stages, and what this process did and measured.
 
     output: where the index shall stand. replace: an old index there may be replaced. config: further settings
@@ -75,15 +75,18 @@ class Stage:
     it uses; when one of them is done again with other facts, this one is, too. run: does the work and returns
     facts (JSON values) to record, "rows" among them where rows were handled; None records nothing, so that
     the step is always done again. holds: whether what it left, and recorded with these facts, can be used.
+
+    Checking rows and writing them is of the shard. What training needs is of all rows, so that all shards
+    train alike: reading texts, encoding or pooling, and the sample.
     """
 
     name: str
     needs: tuple[str, ...]
-    run: Callable[[Work, Request, Shard], Facts | None]
-    holds: Callable[[Work, Request, Facts], bool] = lambda work, request, facts: True
+    run: Callable[[BuildWork, Request, Shard], Facts | None]
+    holds: Callable[[BuildWork, Request, Facts], bool] = lambda work, request, facts: True
 
 
-def run_stages(stages: Sequence[Stage], work: Work, request: Request, shard: Shard = WHOLE) -> None:
+def run_stages(stages: Sequence[Stage], work: BuildWork, request: Request, shard: Shard = WHOLE) -> None:
     """Run the stages in order; finished ones are taken over."""
     for stage in stages:
         known = work.folder.facts(stage.name)
@@ -101,7 +104,7 @@ def run_stages(stages: Sequence[Stage], work: Work, request: Request, shard: Sha
             work.progress(stage.name, facts["rows"], facts["rows"])
 
 
-def _run(stage: Stage, work: Work, request: Request, shard: Shard) -> Facts | None:
+def _run(stage: Stage, work: BuildWork, request: Request, shard: Shard) -> Facts | None:
     start = time.monotonic()
     facts = stage.run(work, request, shard)
     if facts is None:

@@ -24,7 +24,7 @@ from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import build_files
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput
-from cluscomp.indexes.build.stage import Facts, Stage, Work
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.storage.texts import FILE_NAME, CorpusFacts, scan_documents, write_documents
@@ -57,13 +57,13 @@ def plan_for(
     return make_plan(shape, max_memory=request.max_memory, train_rows=train_rows, block_rows=block_rows)
 
 
-def corpus_of(work: Work) -> CorpusFacts | None:
+def corpus_of(work: BuildWork) -> CorpusFacts | None:
     """What the stage "read" found in the texts; None where vectors are read."""
     facts = work.facts("read").get("corpus")
     return None if facts is None else CorpusFacts(**{**facts, "sample": tuple(facts["sample"])})
 
 
-def _read_texts(work: Work, request: Request, shard: Shard) -> Facts:
+def _read_texts(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Spool the corpus. Facts: what was found."""
     source = request.source
     assert isinstance(source, TextInput)
@@ -71,19 +71,19 @@ def _read_texts(work: Work, request: Request, shard: Shard) -> Facts:
     return {"rows": corpus.n, "corpus": asdict(corpus)}
 
 
-def _counted(work: Work, documents: Iterator[Any]) -> Iterator[Any]:
+def _counted(work: BuildWork, documents: Iterator[Any]) -> Iterator[Any]:
     for count, document in enumerate(documents):
         if count % 1000 == 0:
             work.progress("read", count, count + 1)
         yield document
 
 
-def _is_spooled(work: Work, request: Request, facts: Facts) -> bool:
+def _is_spooled(work: BuildWork, request: Request, facts: Facts) -> bool:
     """A file is known by its identity; an iterable is read again and compared."""
     return "bytes" in request.source.identity and work.path(FILE_NAME).is_file()
 
 
-def _plan(work: Work, request: Request, shard: Shard) -> Facts:
+def _plan(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Make the plan, and refuse it here if what is left to do does not fit."""
     work.plan = plan_for(request, corpus_of(work), work.facts("plan"))
     work.plan.check(work.folder.finished)
@@ -91,7 +91,7 @@ def _plan(work: Work, request: Request, shard: Shard) -> Facts:
     return {"train_rows": work.plan.train_limit, "block_rows": work.plan.block_rows}
 
 
-def _sample(work: Work, request: Request, shard: Shard) -> Facts:
+def _sample(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave a random sample of the vectors, in the dtype of the source, where the key learns anything."""
     limit = work.facts("plan")["train_rows"]
     if not limit:
@@ -104,7 +104,7 @@ def _sample(work: Work, request: Request, shard: Shard) -> Facts:
     return {"rows": len(sample)}
 
 
-def _train(work: Work, request: Request, shard: Shard) -> Facts:
+def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the trained index without rows."""
     index, n = request.new_index(), work.facts("sample")["rows"]
     if n:
@@ -122,7 +122,7 @@ def _train(work: Work, request: Request, shard: Shard) -> Facts:
     return {"rows": n}
 
 
-def _write(work: Work, request: Request, shard: Shard) -> None:
+def _write(work: BuildWork, request: Request, shard: Shard) -> None:
     """Write codes, ids and what belongs to them, and publish the index."""
     # Read back, so that an interrupted build and one that ran through go on from the same bits.
     index = open_index(work.path(TRAINED))
@@ -146,7 +146,7 @@ def _write(work: Work, request: Request, shard: Shard) -> None:
             work.progress("write", n, n)
 
 
-def _never(work: Work, request: Request, facts: Facts) -> bool:
+def _never(work: BuildWork, request: Request, facts: Facts) -> bool:
     return False
 
 

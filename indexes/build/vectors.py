@@ -12,12 +12,12 @@ import numpy as np
 
 from cluscomp import errors
 from cluscomp.arrays import require_finite
-from cluscomp.indexes.build.costs import Shape
+from cluscomp.indexes.build.costs import BuildShape
 from cluscomp.indexes.build.rates import pipeline_rates
 from cluscomp.indexes.build.recipe import Recipe
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput, VectorInput, open_vectors, stored_id_bytes
-from cluscomp.indexes.build.stage import Facts, Stage, Work
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS
 from cluscomp.indexes.build.texts import text_costs
 from cluscomp.indexes.build.vector_writer import VectorWriter
@@ -86,7 +86,7 @@ def sample_rows(n: int, size: int, seed: int) -> np.ndarray:
 # ---- the stages ----
 
 
-def _check(work: Work, request: Request, shard: Shard) -> Facts:
+def _check(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Read all rows once and raise NonFiniteError or TooLargeError naming the id of the first that holds NaN,
     infinity or a magnitude that the index cannot compare.
 
@@ -104,7 +104,7 @@ def _check(work: Work, request: Request, shard: Shard) -> Facts:
     return {"rows": n}
 
 
-def _encode(work: Work, request: Request, shard: Shard) -> Facts:
+def _encode(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave vectors (n, dim) float32 of the texts, in a file of the cache of encodings or in the work folder.
 
     Both ways go on with the finished blocks of an interrupted encoding.
@@ -136,7 +136,7 @@ def _is_writable(folder: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
-def _is_encoded(work: Work, request: Request, facts: Facts) -> bool:
+def _is_encoded(work: BuildWork, request: Request, facts: Facts) -> bool:
     """The cache knows what it holds; a file of our own is known by the record."""
     return work.path(VECTORS).is_file()
 
@@ -153,7 +153,7 @@ def _prepare(request: Request) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def _rows(work: Work, request: Request) -> Iterator[VectorRows]:
+def _rows(work: BuildWork, request: Request) -> Iterator[VectorRows]:
     with ExitStack() as stack:
         if isinstance(request.source, TextInput):
             store = stack.enter_context(DocumentStore(work.path(FILE_NAME)))
@@ -162,11 +162,11 @@ def _rows(work: Work, request: Request) -> Iterator[VectorRows]:
             yield VectorRows(_given(request), None)
 
 
-def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> Shape:
+def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> BuildShape:
     pipeline, source = request.new_index().pipeline, request.source
     if isinstance(source, TextInput):
         assert corpus is not None
-        return Shape(
+        return BuildShape(
             pipeline,
             VectorWriter,
             n=corpus.n,
@@ -177,7 +177,7 @@ def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> Shape:
             texts=text_costs(corpus, source.encoder, request.store_texts, timed=timed),
         )
     vectors = _given(request)
-    return Shape(
+    return BuildShape(
         pipeline,
         VectorWriter,
         n=vectors.n,
