@@ -55,6 +55,14 @@ def test_vectors_larger_than_the_limit(tmp_path, key):
     check(report, peak, 182 * MB)
 
 
+def test_documents_larger_than_the_limit(tmp_path):
+    write_vectors(tmp_path / "x.npy", 120_000, 384)
+    np.save(tmp_path / "lengths.npy", np.full(12_000, 10))
+    lengths = ("--lengths", str(tmp_path / "lengths.npy"))
+    report, peak = build(tmp_path, "--index-key", "Pool(f=1),IVF64,SQ8", "--max-memory", "182M", *lengths)
+    check(report, peak, 182 * MB)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["Flat", "SQ8", "IVF256,PQ48x4", "OPQ48_192,IVF64,PQ48x4,RFlat"])
 def test_600_megabytes_under_400(tmp_path, key):
