@@ -11,6 +11,7 @@ from types import ModuleType
 
 __all__ = [
     "CluscompError",
+    "ConvergenceWarning",
     "CorruptIndexError",
     "DTypeError",
     "DimensionError",
@@ -168,6 +169,10 @@ class EncoderMismatchError(CluscompError, ValueError):
 
 
 # ---- warnings --------------------------------------------------------------------------------------
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration ended before its tolerance was met, or left clusters without rows."""
 
 
 class IncompleteResultsWarning(UserWarning):

@@ -39,7 +39,14 @@ def as_rows_anywhere(x: Any) -> Any:
     return as_device_rows(x) if is_cuda_tensor(x) else as_rows(x)
 
 
-def as_device_rows(x: Any, *, name: str = "x", dim: int | None = None, min_rows: int = 1) -> Any:
+def as_device_rows(
+    x: Any,
+    *,
+    name: str = "x",
+    dim: int | None = None,
+    min_rows: int = 1,
+    largest: float | None = None,
+) -> Any:
     """Check a matrix of row vectors in GPU memory, as `arrays.as_rows` does on the host.
 
     x: (n, d) torch CUDA tensor of float32, float16 or bfloat16. Returns it contiguous, without its graph.
@@ -62,7 +69,7 @@ def as_device_rows(x: Any, *, name: str = "x", dim: int | None = None, min_rows:
         raise EmptyInputError(f"{name} has {x.shape[0]} rows, at least {min_rows} needed")
     x = x.detach().contiguous()
     for block in row_blocks(x):
-        _require_finite(name, x[block], block.start, largest_safe(x.shape[1]))
+        _require_finite(name, x[block], block.start, largest or largest_safe(x.shape[1]))
     return x
 
 

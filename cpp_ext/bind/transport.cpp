@@ -23,10 +23,11 @@ Transport::Columns columns_of(const Transport& self, double scale, const Doubles
   return {scale, shift.data(), count};
 }
 
-Transport::RowState state_of(const Transport& self, const State& stable, const State& weight) {
+Transport::RowState state_of(const Transport& self, const State& stable, const State& weight, const Doubles& lift) {
   require_equal(static_cast<int64_t>(stable.shape(0)), self.n(), "length of stable");
   require_equal(static_cast<int64_t>(weight.shape(0)), self.n(), "length of weight");
-  return {stable.data(), weight.data()};
+  require_equal(static_cast<int64_t>(lift.shape(0)), self.n(), "length of lift");
+  return {stable.data(), weight.data(), lift.data()};
 }
 
 }  // namespace
@@ -41,49 +42,52 @@ void bind_transport(nb::module_& m) {
           "cost"_a, nb::keep_alive<1, 2>())
       .def(
           "__init__",
-          [](Transport* self, const Rows& x, In<float, Matrix2> centroids, const std::string& metric) {
+          [](Transport* self, const Rows& x, In<float, Matrix2> points, In<float, Vector1> centre,
+             const std::string& metric) {
             const RowsView view = rows_view(x);
-            require_equal(static_cast<int64_t>(centroids.shape(1)), view.d, "columns of centroids");
-            new (self) Transport(view, centroids.data(), static_cast<int64_t>(centroids.shape(0)), metric_of(metric));
+            require_equal(static_cast<int64_t>(points.shape(1)), view.d, "columns of points");
+            require_equal(static_cast<int64_t>(centre.shape(0)), view.d, "length of centre");
+            const auto k = static_cast<int64_t>(points.shape(0));
+            new (self) Transport(view, points.data(), centre.data(), k, metric_of(metric));
           },
-          "x"_a, "centroids"_a, "metric"_a, nb::keep_alive<1, 2>())
+          "x"_a, "points"_a, "centre"_a, "metric"_a, nb::keep_alive<1, 2>())
       .def(
           "sweep",
           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const Doubles& mass,
-             double power, const State& stable, const State& weight, const State& sums) {
+             double power, const State& stable, const State& weight, const Doubles& lift, const State& sums) {
             check_range(self, begin, end);
             const auto columns = columns_of(self, scale, shift);
-            const auto rows = state_of(self, stable, weight);
+            const auto rows = state_of(self, stable, weight, lift);
             require_equal(static_cast<int64_t>(mass.shape(0)), self.n(), "length of mass");
             require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
             nb::gil_scoped_release release;
             self.sweep(begin, end, columns, mass.data(), power, rows, sums.data());
           },
-          "begin"_a, "end"_a, "scale"_a, "shift"_a, "mass"_a, "power"_a, "stable"_a, "weight"_a, "sums"_a)
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "mass"_a, "power"_a, "stable"_a, "weight"_a, "lift"_a, "sums"_a)
       .def(
           "column_max",
           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
-             const State& weight, const State& most) {
+             const State& weight, const Doubles& lift, const State& most) {
             check_range(self, begin, end);
             const auto columns = columns_of(self, scale, shift);
-            const auto rows = state_of(self, stable, weight);
+            const auto rows = state_of(self, stable, weight, lift);
             require_equal(static_cast<int64_t>(most.shape(0)), columns.count, "length of most");
             nb::gil_scoped_release release;
             self.column_max(begin, end, columns, rows, most.data());
           },
-          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "most"_a)
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "lift"_a, "most"_a)
       .def(
           "column_sums",
           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift, const State& stable,
-             const State& weight, const State& sums) {
+             const State& weight, const Doubles& lift, const State& sums) {
             check_range(self, begin, end);
             const auto columns = columns_of(self, scale, shift);
-            const auto rows = state_of(self, stable, weight);
+            const auto rows = state_of(self, stable, weight, lift);
             require_equal(static_cast<int64_t>(sums.shape(0)), columns.count, "length of sums");
             nb::gil_scoped_release release;
             self.column_sums(begin, end, columns, rows, sums.data());
           },
-          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "sums"_a)
+          "begin"_a, "end"_a, "scale"_a, "shift"_a, "stable"_a, "weight"_a, "lift"_a, "sums"_a)
       .def(
           "labels",
           [](const Transport& self, int64_t begin, int64_t end, double scale, const Doubles& shift) {

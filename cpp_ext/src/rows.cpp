@@ -18,8 +18,8 @@ void load_bf16(const uint16_t* x, float* out, int64_t d) {
   }
 }
 
-// Magnitudes order as their bits without the sign do, NaN and infinity above all numbers. What exceeds `largest` carries
-// into the sign after an addition of `room`. Sums in lanes, so that any compiler makes vector code of them.
+// Magnitudes order as their bits without the sign do, NaN and infinity above all numbers. What exceeds `largest`
+// carries into the sign after an addition of `room`. Sums in lanes, so that any compiler makes vector code of them.
 template <class Word>
 bool row_is_within(const Word* x, int64_t d, Word largest) {
   constexpr int64_t kTogether = 64 / sizeof(Word);

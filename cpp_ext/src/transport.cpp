@@ -52,23 +52,20 @@ struct Transport::Tile {
 
 Transport::Transport(const float* cost, int64_t n, int64_t k) : kern_(kernels()), n_(n), k_(k), cost_(cost) {}
 
-Transport::Transport(const RowsView& x, const float* centroids, int64_t k, Metric metric)
-    : kern_(kernels()), n_(x.n), k_(k), x_(x), metric_(metric), ld_(round_up(x.d, kLanes)) {
-  std::vector<float> points(static_cast<size_t>(k * ld_), 0.0f);
-  std::vector<double> sum(static_cast<size_t>(ld_), 0.0);
-  mean_.assign(static_cast<size_t>(ld_), 0.0f);
-  for (int64_t c = 0; c < k; ++c) {
-    std::copy_n(centroids + c * x.d, x.d, points.data() + c * ld_);
-    kern_.add_f64(sum.data(), points.data() + c * ld_, 1.0, ld_);
-  }
-  for (int64_t j = 0; j < x.d; ++j) mean_[j] = static_cast<float>(sum[j] / static_cast<double>(k));
-  const double mean_sq = kern_.dot_f64(mean_.data(), mean_.data(), ld_);
-  for (int64_t c = 0; c < k; ++c) {
-    const float* point = points.data() + c * ld_;
-    terms_.push_back(metric == Metric::l2 ? -0.5 * kern_.l2_f64(point, mean_.data(), ld_)
-                                          : kern_.dot_f64(point, mean_.data(), ld_) - mean_sq);
-  }
-  panels_ = pack_float(kern_, points.data(), k, x.d, ld_, mean_.data(), terms_.data());
+Transport::Transport(const RowsView& x, const float* points, const float* centre, int64_t k, Metric metric)
+    : kern_(kernels()),
+      n_(x.n),
+      k_(k),
+      x_(x),
+      factor_(metric == Metric::l2 ? -2.0f : -1.0f),
+      ld_(round_up(x.d, kLanes)) {
+  std::vector<float> padded(static_cast<size_t>(k * ld_), 0.0f);
+  for (int64_t c = 0; c < k; ++c) std::copy_n(points + c * x.d, x.d, padded.data() + c * ld_);
+  centre_.assign(static_cast<size_t>(ld_), 0.0f);
+  std::copy_n(centre, x.d, centre_.data());
+  const std::vector<float> origin(static_cast<size_t>(ld_), 0.0f);
+  const std::vector<double> nothing(static_cast<size_t>(k), 0.0);
+  panels_ = pack_float(kern_, padded.data(), k, x.d, ld_, origin.data(), nothing.data());
 }
 
 int64_t Transport::chunk_rows() const {
@@ -85,20 +82,14 @@ Transport::Tile Transport::tile(int64_t row, int64_t rows) const {
   float* cost = grown(s.cost, kMadeRows * ld);
   load_rows(x_, row, row + rows, raw, ld_);
   for (int64_t r = 0; r < rows; ++r) std::fill(raw + r * ld_ + x_.d, raw + (r + 1) * ld_, 0.0f);
-  float row_term[kMadeRows];
   for (int64_t r = 0; r < rows; ++r) {
-    float sum_sq;
-    kern_.centre(raw + r * ld_, mean_.data(), centred + r * ld_, ld_, &sum_sq);
-    row_term[r] = metric_ == Metric::l2 ? sum_sq : static_cast<float>(-kern_.dot_f64(raw + r * ld_, mean_.data(), ld_));
+    float unused;
+    kern_.centre(raw + r * ld_, centre_.data(), centred + r * ld_, ld_, &unused);
   }
   kern_.filter_f32(centred, ld_, count, panels_.values.data(), panels_.bias.data(), static_cast<int>(ld / kLanes), x_.d,
                    cost, ld);
-  const float factor = metric_ == Metric::l2 ? -2.0f : -1.0f, least = metric_ == Metric::l2 ? 0.0f : -INFINITY;
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < k_; ++j) {
-      float& value = cost[r * ld + j];
-      value = std::max(least, factor * value + row_term[r]);
-    }
+    for (int64_t j = 0; j < k_; ++j) cost[r * ld + j] *= factor_;
   return {cost, ld, row, count};
 }
 
@@ -134,6 +125,7 @@ void Transport::sweep(int64_t begin, int64_t end, const Columns& given, const do
   for_tiles(begin, end, given.count, sums, false, [&](const Tile& t, double* partial) {
     float* entry = grown(Scratch::of_thread().entry, kMadeRows * ld);
     double* stable = state.stable + t.first;
+    const double* lift = state.lift + t.first;
     double total[kMadeRows];
     float weight[kMadeRows];
     const auto fill = [&](int r, int rows) {
@@ -141,7 +133,7 @@ void Transport::sweep(int64_t begin, int64_t end, const Columns& given, const do
                     ld, total + r);
       for (int i = r; columns.has_virtual && i < r + rows; ++i) {
         if (ld > real) std::fill_n(entry + i * ld + real, ld - real, 0.0f);
-        entry[i * ld + k_] = static_cast<float>(std::exp2(columns.virtual_shift + stable[i]));
+        entry[i * ld + k_] = static_cast<float>(std::exp2(columns.virtual_shift + lift[i] + stable[i]));
         total[i] += static_cast<double>(entry[i * ld + k_]);
       }
     };
@@ -151,12 +143,12 @@ void Transport::sweep(int64_t begin, int64_t end, const Columns& given, const do
       if (!(total[r] > kSmallest && total[r] < kLargest)) {
         int64_t position;
         const double most = kern.best(t.cost + r * t.ld, k_, columns.shift.data(), given.scale, &position);
-        stable[r] = -std::max(most, columns.virtual_shift);
+        stable[r] = -std::max(most, columns.virtual_shift + lift[r]);
         fill(r, 1);
       }
       double w = mass[row] / total[r];
       if (power != 1.0 && mass[row] > 0)
-        w = std::exp2(power * (std::log2(mass[row] / total[r]) + stable[r]) - stable[r]);
+        w = std::exp2(power * (std::log2(mass[row] / total[r]) + stable[r] + lift[r]) - stable[r] - lift[r]);
       state.weight[row] = w;
       weight[r] = static_cast<float>(w * static_cast<double>(n_));
     }
@@ -179,7 +171,9 @@ void Transport::column_max(int64_t begin, int64_t end, const Columns& given, Row
     row_exponents(state, t.first, t.rows, exponent);
     const double before = given.count > k_ ? partial[k_] : kNothing;
     kern_.transport.raise(t.cost, t.ld, t.rows, k_, exponent, given.scale, partial);
-    if (given.count > k_) partial[k_] = std::max(before, *std::max_element(exponent, exponent + t.rows));
+    if (given.count <= k_) return;
+    partial[k_] = before;
+    for (int r = 0; r < t.rows; ++r) partial[k_] = std::max(partial[k_], exponent[r] + state.lift[t.first + r]);
   });
 }
 
@@ -195,7 +189,7 @@ void Transport::column_sums(int64_t begin, int64_t end, const Columns& given, Ro
     kern_.transport.exp_rows(t.cost, t.ld, t.rows, k_, columns.shift.data(), exponent, given.scale, entry, ld, unused);
     for (int r = 0; columns.has_virtual && r < t.rows; ++r) {
       if (ld > real) std::fill_n(entry + r * ld + real, ld - real, 0.0f);
-      entry[r * ld + k_] = static_cast<float>(std::exp2(columns.virtual_shift + exponent[r]));
+      entry[r * ld + k_] = static_cast<float>(std::exp2(columns.virtual_shift + state.lift[t.first + r] + exponent[r]));
     }
     kern_.transport.add_rows(entry, ld, t.rows, ld, weight, partial);
   });

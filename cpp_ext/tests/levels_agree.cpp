@@ -206,11 +206,12 @@ Results run(int64_t d, int64_t k) {
   compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);
   compare_support({x.data(), RowType::f32, n, d, d}, rows, out);
   for (Metric metric : {Metric::l2, Metric::ip}) {
-    const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), k, metric);
+    const Transport costs({x.data(), RowType::f32, n, d, d}, c.data(), x.data(), k, metric);
     std::vector<double> shift(static_cast<size_t>(k + 1), 0.25), stable(static_cast<size_t>(n), 0.0), weight(stable),
-        mass(static_cast<size_t>(n), 0.01), column(shift.size(), 0.0);
-    costs.sweep(0, n, {1.5, shift.data(), k + 1}, mass.data(), 1.0, {stable.data(), weight.data()}, column.data());
-    costs.column_max(0, n, {1.5, shift.data(), k + 1}, {stable.data(), weight.data()}, shift.data());
+        mass(static_cast<size_t>(n), 0.01), lift(static_cast<size_t>(n), 0.5), column(shift.size(), 0.0);
+    const Transport::RowState state{stable.data(), weight.data(), lift.data()};
+    costs.sweep(0, n, {1.5, shift.data(), k + 1}, mass.data(), 1.0, state, column.data());
+    costs.column_max(0, n, {1.5, shift.data(), k + 1}, state, shift.data());
     for (const auto& part : {stable, weight, column, shift})
       out.doubles.insert(out.doubles.end(), part.begin(), part.end());
   }

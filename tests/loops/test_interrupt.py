@@ -32,8 +32,8 @@ ONE_CALL = {
     "assign": "n = native.Assigner(np.repeat(rows(1, 512), 40000, 0)); x = rows(60000, 512)|n.assign(x)",
     "ward": "from cluscomp.clustering.ward import ward_linkage; x = rows(7000, 512) + rng.random((7000, 512), np.float32)"
     "|ward_linkage(x, linkage_input='cosine_square')",
-    "sinkhorn": "t = native.Transport(rows(300000, 256), rows(60000, 256), 'l2'); s = np.zeros(300000)"
-    "|t.column_max(0, 300000, 1.0, np.zeros(60000), s, s, np.zeros(60000))",
+    "sinkhorn": "t = native.Transport(rows(300000, 256), rows(60000, 256), np.zeros(256, 'f'), 'l2'); s = np.zeros(300000)"
+    "|t.column_max(0, 300000, 1.0, np.zeros(60000), s, s, s, np.zeros(60000))",
     "maxsim": "x = rows(300000, 256); o = np.array([0, 300000])|native.maxsim(x, o, x, o)",
     "support": "x = rows(200000, 256); s = native.SupportSample(rows(60000, 256))|s.values(x, np.array([0, 200000]))",
     "medoids": "x = rows(20000, 4096, np.float16); out = np.empty((20000, 20000), np.float32)"

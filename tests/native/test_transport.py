@@ -10,14 +10,15 @@ from cluscomp import native
 INF = np.inf
 
 
-def swept(costs, scale, shift, mass, power=1.0, stable=None, step=None):
+def swept(costs, scale, shift, mass, power=1.0, stable=None, step=None, lift=None):
     """(stable, weight, sums) after a sweep over all rows, `step` rows a call."""
     n = costs.n
     stable = np.zeros(n) if stable is None else stable.copy()
+    lift = np.zeros(n) if lift is None else lift
     weight, sums = np.ones(n), np.zeros(shift.size)
     step = step or n
     for begin in range(0, n, step):
-        costs.sweep(begin, min(n, begin + step), scale, shift, mass, power, stable, weight, sums)
+        costs.sweep(begin, min(n, begin + step), scale, shift, mass, power, stable, weight, lift, sums)
     return stable, weight, sums
 
 
@@ -31,7 +32,7 @@ def test_power_is_within_its_bound(level):
     exponents = np.concatenate([np.linspace(-126, 126, 50_001), np.linspace(-1, 1, 20_000)]).astype("f")
     costs = native.Transport(-exponents[None])  # one row: the sums of the columns are the powers
     powers = np.zeros(exponents.size)
-    costs.column_sums(0, 1, 1.0, np.zeros(exponents.size), np.zeros(1), np.ones(1), powers)
+    costs.column_sums(0, 1, 1.0, np.zeros(exponents.size), np.zeros(1), np.ones(1), np.zeros(1), powers)
     np.testing.assert_allclose(powers, np.exp2(exponents.astype("d")), rtol=1.2e-7)
 
 
@@ -74,11 +75,11 @@ def test_virtual_column_is_one_more_of_cost_zero(k, level, rng):
     narrow, full = native.Transport(cost), native.Transport(wide)
     stable, weight, most = rng.normal(size=30), rng.random(30), [np.full(k + 1, -INF) for _ in range(2)]
     for costs, out in zip((narrow, full), most, strict=True):
-        costs.column_max(0, 30, 2.0, shift, stable, weight, out)
+        costs.column_max(0, 30, 2.0, shift, stable, weight, np.zeros(30), out)
     np.testing.assert_array_equal(*most)
     sums = [np.zeros(k + 1) for _ in range(2)]
     for costs, out in zip((narrow, full), sums, strict=True):
-        costs.column_sums(0, 30, 2.0, -most[0], stable, weight, out)
+        costs.column_sums(0, 30, 2.0, -most[0], stable, weight, np.zeros(30), out)
     np.testing.assert_allclose(*sums, rtol=5e-7)
 
 
@@ -87,16 +88,17 @@ def everything(cost, x, centroids, rng_seed=5):
     out = []
     for costs in (
         native.Transport(cost),
-        native.Transport(x, centroids, "l2"),
-        native.Transport(x, centroids, "ip"),
+        native.Transport(x, centroids, x[0], "l2"),
+        native.Transport(x, centroids, x[0], "ip"),
     ):
         k, n = costs.k, costs.n
         shift, mass = rng.normal(size=k + 1), rng.random(n)
-        out += list(swept(costs, 1.5, shift, mass, step=2 * costs.chunk_rows))
+        lift = rng.normal(size=n)
+        out += list(swept(costs, 1.5, shift, mass, step=2 * costs.chunk_rows, lift=lift))
         stable, weight = out[-3:-1]
         most, sums = np.full(k + 1, -INF), np.zeros(k + 1)
-        costs.column_max(0, n, 1.5, shift, stable, weight, most)
-        costs.column_sums(0, n, 1.5, -most, stable, weight, sums)
+        costs.column_max(0, n, 1.5, shift, stable, weight, lift, most)
+        costs.column_sums(0, n, 1.5, -most, stable, weight, lift, sums)
         out += [most, sums, costs.labels(0, n, 1.5, shift), costs.costs(0, n)]
     return out
 
@@ -125,11 +127,27 @@ def test_levels_and_threads_agree_bit_for_bit(shape, rng, threads):
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 @pytest.mark.parametrize("dtype", ["f4", "f2"])
 def test_made_costs(metric, dtype, level, rng):
-    x, c = (rng.normal(size=(50, 19)) + 3).astype(dtype), (rng.normal(size=(21, 19)) + 3).astype("f")
-    got = native.Transport(x, c, metric).costs(0, 50)
-    wide = x.astype("d")
-    wanted = ((wide[:, None] - c) ** 2).sum(axis=2) if metric == "l2" else -(wide @ c.T)
-    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=5e-5)
+    x, c = (rng.normal(size=(50, 19)) + 3).astype(dtype), rng.normal(size=(21, 19)).astype("f")
+    centre = np.full(19, 3, "f4")
+    got = native.Transport(x, c, centre, metric).costs(0, 50)
+    wanted = (-2 if metric == "l2" else -1) * ((x.astype("d") - centre) @ c.T)
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=5e-6)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.7])
+def test_lift_raises_the_virtual_column_as_if_costs_were_lower(power, level, rng):
+    cost, taken = rng.normal(size=(30, 9)).astype("f"), rng.integers(-3, 4, size=30).astype("d")
+    shift, mass = rng.normal(size=10), rng.random(30)
+    raised = (cost + taken[:, None]).astype("f")
+    want = swept(native.Transport(raised), 2.0, shift, mass, power)
+    got = swept(native.Transport(cost), 2.0, shift, mass, power, lift=2.0 * taken)
+    np.testing.assert_allclose(got[2], want[2], rtol=2e-6)
+    rows = [stable + np.log2(weight) for stable, weight, _ in (got, want)]
+    np.testing.assert_allclose(rows[0] + 2.0 * taken, rows[1], atol=2e-6)
+    most = [np.full(10, -INF), np.full(10, -INF)]
+    native.Transport(cost).column_max(0, 30, 2.0, shift, got[0], got[1], 2.0 * taken, most[0])
+    native.Transport(raised).column_max(0, 30, 2.0, shift, want[0], want[1], np.zeros(30), most[1])
+    np.testing.assert_allclose(*most, atol=3e-6)
 
 
 def test_labels_take_the_lowest_of_ties(level):
@@ -145,5 +163,7 @@ def test_wrong_calls_are_refused(rng):
         costs.labels(0, 4, 1.0, np.zeros(4))
     with pytest.raises(ValueError, match="column shifts"):
         costs.labels(0, 3, 1.0, np.zeros(6))
-    with pytest.raises(ValueError, match="columns of centroids"):
-        native.Transport(np.zeros((3, 4), "f"), np.zeros((2, 5), "f"), "l2")
+    with pytest.raises(ValueError, match="columns of points"):
+        native.Transport(np.zeros((3, 4), "f"), np.zeros((2, 5), "f"), np.zeros(4, "f"), "l2")
+    with pytest.raises(ValueError, match="length of centre"):
+        native.Transport(np.zeros((3, 4), "f"), np.zeros((2, 4), "f"), np.zeros(5, "f"), "l2")

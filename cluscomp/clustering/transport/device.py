@@ -56,7 +56,7 @@ class DeviceCosts:
 
 @dataclass(frozen=True, eq=False)
 class DeviceProblem(Problem):
-    """costs: DeviceCosts. row_mass and row_offset are given on the host and kept beside the costs."""
+    """costs: DeviceCosts. row_mass and row_offset, which is zero, are kept beside the costs."""
 
     def __post_init__(self) -> None:
         for name in ("row_mass", "row_offset"):
@@ -107,7 +107,7 @@ class _DeviceRows:
 
     def __init__(self, problem: DeviceProblem) -> None:
         self._problem = problem
-        self._exponents = -problem.scale * problem.row_offset
+        self._exponents = -problem.row_offset
 
     def sweep(self, g: np.ndarray) -> np.ndarray:
         self._exponents = self._problem.row_step(g)

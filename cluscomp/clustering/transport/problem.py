@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -28,12 +29,12 @@ def this_process(values: np.ndarray, op: Literal["sum", "max"]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What to solve.
+    """What to solve: costs[i, j] + row_offset[i] + col_offset[j] for real columns, 0 for a virtual one.
 
     costs: native Transport, or DeviceCosts. scale: cost to exponent. lift, col_mass, col_power: (columns,)
     float64; one column more than costs has where there is a virtual one. row_mass: (n,) float64. Powers: 1
-    keeps the mass exactly, gamma / (gamma + epsilon) relaxes it. row_offset: (n,) float64 taken from the
-    costs of a row beforehand.
+    keeps the mass exactly, gamma / (gamma + epsilon) relaxes it. row_offset: (n,) float64. col_offset: (k,)
+    float64; exponents of columns are without it.
     """
 
     costs: Any
@@ -44,7 +45,13 @@ class Problem:
     row_power: float
     col_power: np.ndarray
     row_offset: Any
+    col_offset: np.ndarray
     all_reduce: AllReduce = this_process
+
+    @cached_property
+    def row_lift(self) -> Any:
+        """(n,) float64: how much higher the virtual column stands because of `row_offset`."""
+        return self.scale * self.row_offset
 
     def blocks(self) -> Iterator[slice]:
         """Rows of one native call each; whole chunks, so that sums do not depend on them."""
@@ -75,27 +82,31 @@ class Problem:
 
     def entries(self, g: np.ndarray) -> Any:
         """The plan (n, columns) float64, made anew from column exponents."""
-        k = self.costs.k
         entries = np.empty((self.costs.n, self.lift.size))
-        shift = g + self.lift
         for block in iter_blocks(self.costs.n, max(1, _ENTRIES_PER_STEP // self.lift.size)):
-            rows = entries[block]
-            costs = self.costs.costs(block.start, block.stop)
-            np.multiply(costs, -self.scale, out=rows[:, :k], dtype=np.float64)
-            rows[:, k:] = 0.0
-            rows += shift
-            most = rows.max(axis=1, keepdims=True)
-            np.exp2(rows - most, out=rows)
-            rows *= self._row_factors(block, rows.sum(axis=1), most[:, 0])[:, None]
+            entries[block] = self.entries_of(block, g)
         return entries
+
+    def entries_of(self, block: slice, g: np.ndarray) -> np.ndarray:
+        """Some rows of the plan."""
+        k = self.costs.k
+        rows = np.zeros((block.stop - block.start, self.lift.size))
+        np.multiply(self.costs.costs(block.start, block.stop), -self.scale, out=rows[:, :k], dtype=np.float64)
+        rows[:, k:] = self.row_lift[block, None]
+        rows += g + self.lift
+        most = rows.max(axis=1, keepdims=True)
+        np.exp2(rows - most, out=rows)
+        rows *= self._row_factors(block, rows.sum(axis=1), most[:, 0])[:, None]
+        return rows
 
     def _row_factors(self, block: slice, sums: np.ndarray, most: np.ndarray) -> np.ndarray:
         """What the rows' entries, scaled to a maximum of one, are multiplied with."""
         if self.row_power == 1:
             exact: np.ndarray = self.row_mass[block] / sums
             return exact
+        lift = self.row_lift[block]
         with np.errstate(divide="ignore"):
-            logs = self.row_power * (np.log2(self.row_mass[block] / sums) - most) + most
+            logs = self.row_power * (np.log2(self.row_mass[block] / sums) - most + lift) + most - lift
         return np.exp2(logs)
 
 
@@ -120,35 +131,34 @@ class _HostRows:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._stable = -problem.scale * problem.row_offset
-        self._weight = np.ones_like(self._stable)
+        stable = -problem.row_lift
+        self._state = (stable, np.ones_like(stable), problem.row_lift)
 
     def sweep(self, g: np.ndarray) -> np.ndarray:
         p = self._problem
         sums = np.zeros(g.size)
         shift = g + p.lift
         for block in p.blocks():
-            p.costs.sweep(
-                block.start, block.stop, p.scale, shift, p.row_mass, p.row_power,
-                self._stable, self._weight, sums,
-            )  # fmt: skip
+            rows = (block.start, block.stop)
+            p.costs.sweep(*rows, p.scale, shift, p.row_mass, p.row_power, *self._state, sums)
         return sums
 
     def column_max(self) -> np.ndarray:
         p = self._problem
         most = np.full(p.lift.size, -np.inf)
         for block in p.blocks():
-            p.costs.column_max(block.start, block.stop, p.scale, p.lift, self._stable, self._weight, most)
+            p.costs.column_max(block.start, block.stop, p.scale, p.lift, *self._state, most)
         return most
 
     def column_sums(self, most: np.ndarray) -> np.ndarray:
         p = self._problem
         sums = np.zeros(most.size)
         for block in p.blocks():
-            p.costs.column_sums(block.start, block.stop, p.scale, -most, self._stable, self._weight, sums)
+            p.costs.column_sums(block.start, block.stop, p.scale, -most, *self._state, sums)
         return sums
 
     def exponents(self) -> np.ndarray:
+        stable, weight, _ = self._state
         with np.errstate(divide="ignore"):
-            total: np.ndarray = self._stable + np.log2(self._weight)
+            total: np.ndarray = stable + np.log2(weight)
         return total

@@ -60,8 +60,8 @@ def finish(problem: Problem, solution: Solution, epsilon: float) -> SinkhornResu
     labels, k = problem.labels(solution.g), problem.costs.k
     to_cost = epsilon * _LN2
     return SinkhornResult(
-        row_potential=(solution.row + problem.scale * problem.row_offset) * to_cost,
-        col_potential=problem.place(solution.g[:k] * to_cost),
+        row_potential=(solution.row + problem.row_lift) * to_cost,
+        col_potential=problem.place((solution.g[:k] + problem.scale * problem.col_offset) * to_cost),
         virtual_potential=float(solution.g[k] * to_cost) if solution.g.size > k else None,
         residual=solution.residual,
         n_iter=solution.n_iter,

@@ -8,25 +8,40 @@ P2OT (Zhang, Ren, He, ICLR 2024).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cluscomp import checks, native
-from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp import native
+from cluscomp.arrays import FLOAT32_MAX, as_numbers, as_rows, to_float32
 from cluscomp.clustering.blocks import Progress
 from cluscomp.clustering.device import as_device_rows, is_cuda_tensor, on_host
+from cluscomp.clustering.transport.costs import (
+    EXPONENT_LIMIT,
+    ROUNDING,
+    Costs,
+    largest_of,
+    plain_costs,
+    point_costs,
+    point_extremes,
+    reduced_costs,
+)
 from cluscomp.clustering.transport.device import DeviceCosts, DeviceProblem
+from cluscomp.clustering.transport.matrix import CostMatrix
+from cluscomp.clustering.transport.precision import NEGLIGIBLE, require_precise, rounding_of_entries
 from cluscomp.clustering.transport.problem import AllReduce, Problem, this_process
 from cluscomp.clustering.transport.result import SinkhornResult, finish
+from cluscomp.clustering.transport.settings import ABSOLUTE, Frame, Settings, checked_masses, range_frame
 from cluscomp.clustering.transport.solver import solve
-from cluscomp.errors import DimensionError, DTypeError, InputError, NonFiniteError, UsageError
-from cluscomp.vocabulary import COST_SCALES
-
-_COSTS_PER_BLOCK = 1 << 22  # entries of a stored matrix looked at by one NumPy call
-_RANGE_GUARD = 1e-5  # added to half the range, as RepCONC does, so that equal costs divide by no zero
-_MASS_TOLERANCE = 1e-6  # by which given masses may miss the sum 1
+from cluscomp.errors import (
+    ConvergenceWarning,
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    UsageError,
+)
 
 
 def sinkhorn(
@@ -47,9 +62,9 @@ def sinkhorn(
 ) -> SinkhornResult:
     """Transport plan between the n rows and k columns of a cost matrix.
 
-    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 is rounded to float32
-    after the smallest cost of each row is taken off (not with `transported` < 1 or row_gamma). Costs equal up
-    to a constant a row or a column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is
+    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 and integers are
+    rounded to float32 after the smallest cost of each row and column is taken off. Costs equal up to a
+    constant a row or a column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is
     solved on its GPU, with powers in float64: equal to the CPU's result up to the rounding of float32 powers
     (device.py).
     epsilon: strength of the entropy, in units of the scaled cost, > 0.
@@ -74,16 +89,15 @@ def sinkhorn(
     Raises UsageError (parameters), DimensionError, EmptyInputError, NonFiniteError, DTypeError, InputError
     (masses).
     """
-    settings = _Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
+    settings = Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
     reduce = all_reduce or this_process
+    kind: type[Problem] = Problem
     if is_cuda_tensor(cost):
-        values = as_device_rows(cost, name="cost").float()
-        extremes = (float(values.min()), float(values.max()))
-        costs: Any = DeviceCosts(values)
-        return _run(settings, costs, np.zeros(costs.n), extremes, row_mass, col_mass, start, reduce, progress)
-    checked, offset, low, high = _stored_costs(cost, keep=transported < 1 or row_gamma is not None)
-    costs = native.Transport(checked)
-    return _run(settings, costs, offset, (low, high), row_mass, col_mass, start, reduce, progress)
+        kind, (costs, frame) = DeviceProblem, _device_costs(cost, settings, reduce)
+    else:
+        costs, frame = _stored_costs(CostMatrix(cost), settings, reduce)
+    call = _Call(settings, row_mass, col_mass, start, reduce, progress)
+    return call.solve(costs, frame, kind)
 
 
 def sinkhorn_points(
@@ -106,154 +120,129 @@ def sinkhorn_points(
 ) -> SinkhornResult:
     """`sinkhorn` for the costs between rows x (n, d) and centroids (k, d), without a matrix of size n x k.
 
-    metric: "l2", cost |x - c|^2, or "ip", cost -<x, c>, in float32 after centring on the mean centroid.
+    metric: "l2", cost |x - c|^2, or "ip", cost -<x, c>: products of centred rows and centroids in float32,
+    the rest in float64.
     Costs are made anew in each iteration (2 n k d operations); where n x k floats fit into memory and d is
     large, `sinkhorn` on stored costs is faster. x: float32, float16 or bfloat16 in place, NumPy, torch or
     memory map. The other parameters and errors are those of `sinkhorn`.
     """
-    settings = _Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
+    settings = Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
     if metric not in ("l2", "ip"):
         raise UsageError(
             f"metric {metric!r} has no transport cost; pass 'l2' or 'ip' (normalise the rows for the cosine)"
         )
     points = to_float32(as_rows(centroids, name="centroids"))
-    costs = native.Transport(as_rows(x, dim=points.shape[1]), points, metric)
-    extremes = _made_extremes(costs) if cost_scale == "range" else (0.0, 0.0)
-    offset = np.zeros(costs.n)
-    return _run(
-        settings, costs, offset, extremes, row_mass, col_mass, start, all_reduce or this_process, progress
-    )
-
-
-class _Settings:
-    """Checked numbers of one call."""
-
-    def __init__(
-        self, epsilon: float, n_iter: int, tol: float, cost_scale: str, transported: float,
-        row_gamma: float | None, col_gamma: float | None,
-    ) -> None:  # fmt: skip
-        self.cost_scale = checks.one_of("cost_scale", cost_scale, COST_SCALES)
-        self.epsilon = checks.number("epsilon", epsilon, above=0)
-        self.n_iter = checks.integer("n_iter", n_iter, 1)
-        self.tol = checks.number("tol", tol, low=0)
-        self.transported = checks.number("transported", transported, above=0, high=1)
-        self.row_power = self._power("row_gamma", row_gamma)
-        self.col_power = self._power("col_gamma", col_gamma)
-
-    def _power(self, name: str, gamma: float | None) -> float:
-        if gamma is None:
-            return 1.0
-        gamma = checks.number(name, gamma, above=0)
-        return gamma / (gamma + self.epsilon)
-
-
-def _run(
-    settings: _Settings, costs: Any, offset: np.ndarray, extremes: tuple[float, float],
-    row_mass: Any, col_mass: Any, start: Any, reduce: AllReduce, progress: Progress | None,
-) -> SinkhornResult:  # fmt: skip
-    middle, spread = 0.0, 1.0
+    reduce = all_reduce or this_process
+    costs = point_costs(as_rows(x, dim=points.shape[1]), points, metric, reduce)
+    frame = ABSOLUTE
     if settings.cost_scale == "range":
-        high, minus_low = reduce(np.array([extremes[1], -extremes[0]]), "max")
-        middle = (high - minus_low) / 2
-        spread = high - middle + _RANGE_GUARD
-    scale = float(np.log2(np.e) / (settings.epsilon * spread))
-    k = costs.k
-    n_virtual = int(settings.transported < 1)
-    masses = _masses(col_mass, k, "col_mass", this_process)
-    kind = DeviceProblem if isinstance(costs, DeviceCosts) else Problem
-    problem = kind(
-        costs=costs,
-        scale=scale,
-        lift=np.append(np.full(k, middle * scale), np.zeros(n_virtual)),
-        row_mass=_masses(row_mass, costs.n, "row_mass", reduce),
-        col_mass=np.append(settings.transported * masses, np.full(n_virtual, 1 - settings.transported)),
-        row_power=settings.row_power,
-        col_power=np.append(np.full(k, settings.col_power), np.ones(n_virtual)),
-        row_offset=offset,
-        all_reduce=reduce,
-    )
-    given = _start_exponents(start, k, n_virtual, settings.epsilon)
-    solution = solve(problem, n_iter=settings.n_iter, tol=settings.tol, start=given, progress=progress)
-    return finish(problem, solution, settings.epsilon)
+        frame = range_frame(*point_extremes(costs), reduce)
+    call = _Call(settings, row_mass, col_mass, start, reduce, progress)
+    call.require_precise_rows(costs, frame)
+    return call.solve(costs, frame, Problem)
 
 
-def _stored_costs(cost: Any, *, keep: bool) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Costs (n, k) float32, what was taken off each row (n,) float64, and the smallest and largest cost."""
-    if not keep and str(getattr(cost, "dtype", "")).removeprefix("torch.") == "float64":
-        wide = np.asarray(cost.detach().cpu() if hasattr(cost, "detach") else cost)
-        if wide.ndim == 2 and wide.size:
-            return _narrow_costs(wide)
-    rows = as_rows(cost, name="cost")
-    costs = rows if rows.dtype == np.float32 else np.empty(rows.shape, dtype=np.float32)
-    low, high = np.inf, -np.inf
-    for block in _cost_blocks(rows):
-        if costs is not rows:
-            costs[block] = to_float32(rows[block])
-        low, high = min(low, float(costs[block].min())), max(high, float(costs[block].max()))
-    return costs, np.zeros(rows.shape[0]), low, high
+def _stored_costs(matrix: CostMatrix, settings: Settings, reduce: AllReduce) -> tuple[Costs, Frame]:
+    """Costs of a matrix: in place where float32 holds them and float64 their exponents, else reduced."""
+    is_wide, minus_pivot = reduce(np.array([float(not matrix.is_narrow), -float(matrix.lowest_pivot)]), "max")
+    matrix.move_to(int(-minus_pivot))
+    frame = Frame(-float(matrix.pivot), 1.0)
+    if settings.cost_scale == "range":
+        frame = range_frame(float(matrix.low), float(matrix.high), reduce)
+    limit = EXPONENT_LIMIT / settings.scale(frame)
+    if is_wide or largest_of(matrix, reduce) > limit:
+        return reduced_costs(matrix, limit, reduce), frame
+    return plain_costs(native.Transport(matrix.narrow()), matrix.n, matrix.k), frame
 
 
-def _narrow_costs(wide: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """`_stored_costs` for a float64 matrix that is not empty, whose rows lose their smallest cost first."""
-    narrow, offset, high = np.empty(wide.shape, dtype=np.float32), np.empty(wide.shape[0]), -np.inf
-    for block in _cost_blocks(wide):
-        part = wide[block]
-        if not np.isfinite(part).all():
-            row = block.start + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
-            raise NonFiniteError(f"cost: row {row} holds NaN or infinity; use a large finite cost instead")
-        offset[block] = part.min(axis=1)
-        narrow[block] = part - offset[block, None]
-        high = max(high, float(part.max()))
-    return as_rows(narrow, name="cost"), offset, float(offset.min()), high
+def _device_costs(cost: Any, settings: Settings, reduce: AllReduce) -> tuple[Costs, Frame]:
+    values = as_device_rows(cost, name="cost", largest=FLOAT32_MAX).float()
+    low, high = float(values.min()), float(values.max())
+    frame = ABSOLUTE if settings.cost_scale == "absolute" else range_frame(low, high, reduce)
+    largest = max(abs(low), abs(high))
+    if largest * settings.scale(frame) > EXPONENT_LIMIT:
+        raise InputError(
+            f"cost reaches {largest:.4g}, too far for epsilon {settings.epsilon:g} on a GPU; pass "
+            "cost.cpu(), where rows and columns lose what they have in common, or use smaller constants"
+        )
+    return plain_costs(DeviceCosts(values), values.shape[0], values.shape[1]), frame
 
 
-def _cost_blocks(cost: np.ndarray) -> Iterator[slice]:
-    return iter_blocks(cost.shape[0], max(1, _COSTS_PER_BLOCK // cost.shape[1]))
+@dataclass(frozen=True)
+class _Call:
+    """One call: what is left when its costs are known."""
+
+    settings: Settings
+    row_mass: Any
+    col_mass: Any
+    start: Any
+    reduce: AllReduce
+    progress: Progress | None
+
+    def solve(self, costs: Costs, frame: Frame, kind: type[Problem]) -> SinkhornResult:
+        """Run the loop and take its outcome back to the scaled costs."""
+        problem = self._problem(costs, frame, kind)
+        given = _start_exponents(self.start, problem, self.settings.epsilon)
+        settings = self.settings
+        solution = solve(
+            problem, n_iter=settings.n_iter, tol=settings.tol, start=given, progress=self.progress
+        )
+        if costs.largest * ROUNDING * problem.scale > NEGLIGIBLE:
+            require_precise(rounding_of_entries(problem, solution.g), costs.largest, settings.epsilon)
+        if settings.tol > 0 and not solution.converged:
+            warnings.warn(
+                f"sinkhorn has not converged: after {solution.n_iter} iterations column sums miss their "
+                f"masses by {solution.residual:.3g} in all, tol is {settings.tol:g}; raise n_iter or epsilon",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return finish(problem, solution, settings.epsilon)
+
+    def require_precise_rows(self, costs: Costs, frame: Frame) -> None:
+        """Raise InputError where rows and centroids lie too far apart for epsilon."""
+        assert costs.row_error is not None
+        mass = checked_masses(self.row_mass, costs.values.n, "row_mass", self.reduce)
+        error = float(self.reduce(np.array([mass @ costs.row_error]), "sum")[0])
+        require_precise(error * self.settings.scale(frame), error / ROUNDING, self.settings.epsilon)
+
+    def _problem(self, costs: Costs, frame: Frame, kind: type[Problem]) -> Problem:
+        settings, k = self.settings, costs.values.k
+        scale = settings.scale(frame)
+        columns = costs.columns - frame.middle
+        takes_up = settings.col_power == 1  # potentials of columns take their offsets up
+        n_virtual = int(settings.transported < 1)
+        masses = checked_masses(self.col_mass, k, "col_mass", this_process)
+        settings.require_moderate(scale, costs.rows, columns)
+        return kind(
+            costs=costs.values,
+            scale=scale,
+            lift=np.append(np.zeros(k) if takes_up else -scale * columns, np.zeros(n_virtual)),
+            row_mass=checked_masses(self.row_mass, costs.values.n, "row_mass", self.reduce),
+            col_mass=np.append(settings.transported * masses, np.full(n_virtual, 1 - settings.transported)),
+            row_power=settings.row_power,
+            col_power=np.append(np.full(k, settings.col_power), np.ones(n_virtual)),
+            row_offset=costs.rows,
+            col_offset=columns if takes_up else np.zeros(k),
+            all_reduce=self.reduce,
+        )
 
 
-def _made_extremes(costs: native.Transport) -> tuple[float, float]:
-    low, high = np.inf, -np.inf
-    for start in range(0, costs.n, costs.chunk_rows):
-        block = costs.costs(start, min(start + costs.chunk_rows, costs.n))
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-    return low, high
-
-
-def _masses(given: Any, size: int, name: str, reduce: AllReduce) -> np.ndarray:
-    """Masses (size,) float64 of global sum 1."""
-    if given is None:
-        mass = np.ones(size)
-    else:
-        try:
-            mass = np.array(on_host(given), dtype=np.float64)
-        except (TypeError, ValueError) as exc:
-            raise DTypeError(f"{name} is not an array of numbers: {exc}") from exc
-        if mass.shape != (size,):
-            raise DimensionError(f"{name} has shape {mass.shape}, but ({size},) is needed for these costs")
-        bad = np.flatnonzero(~(np.isfinite(mass) & (mass >= 0)))
-        if bad.size:
-            raise InputError(f"{name}[{bad[0]}] is {mass[bad[0]]}; masses must be finite and not negative")
-    total = float(reduce(np.array([mass.sum()]), "sum")[0])
-    if given is not None and abs(total - 1) > _MASS_TOLERANCE:
-        raise InputError(f"{name} sums to {total:.9g}, but 1 is needed; divide it by its sum")
-    return mass / total
-
-
-def _start_exponents(start: Any, k: int, n_virtual: int, epsilon: float) -> np.ndarray | None:
+def _start_exponents(start: Any, problem: Problem, epsilon: float) -> np.ndarray | None:
     if start is None:
         return None
     if isinstance(start, SinkhornResult):
         extra = [] if start.virtual_potential is None else [start.virtual_potential]
         potentials = np.append(on_host(start.col_potential), extra)
     else:
-        potentials = np.array(on_host(start), dtype=np.float64)
-    if potentials.shape != (k + n_virtual,):
+        potentials = as_numbers(on_host(start), name="start").astype(np.float64)
+    if potentials.shape != problem.lift.shape:
         raise DimensionError(
-            f"start has shape {potentials.shape}, but ({k + n_virtual},) column potentials are needed"
+            f"start has shape {potentials.shape}, but {problem.lift.shape} column potentials are needed"
         )
     if not (potentials < np.inf).all():
         raise NonFiniteError(
             "start holds NaN or +infinity; potentials are finite, or -inf for a mass of zero"
         )
     exponents: np.ndarray = potentials * float(np.log2(np.e) / epsilon)
+    exponents[: problem.costs.k] -= problem.scale * problem.col_offset
     return exponents

@@ -21,8 +21,9 @@ class Transport {
  public:
   // Stored costs (n, k) row-major; the caller keeps them alive.
   Transport(const float* cost, int64_t n, int64_t k);
-  // Costs made from rows when needed: |x - c|^2 (l2) or -<x, c> (ip), in float32 after centring on the mean centroid.
-  Transport(const RowsView& x, const float* centroids, int64_t k, Metric metric);
+  // Costs made from rows when needed, in float32: -2 (l2) or -1 (ip) times <x - centre, point>. What is the same for
+  // all of a row or a column is left out: terms that large would take the digits of the rest.
+  Transport(const RowsView& x, const float* points, const float* centre, int64_t k, Metric metric);
 
   struct Columns {
     double scale;
@@ -30,8 +31,10 @@ class Transport {
     int64_t count;        // k or k + 1
   };
   struct RowState {
-    double* stable;  // (n), NaN where unknown
-    double* weight;  // (n)
+    double* stable;      // (n), NaN where unknown
+    double* weight;      // (n)
+    const double* lift;  // (n): scale * what was taken off the costs of the row; beside them, the virtual column of
+                         // cost zero stands so much higher
   };
 
   // New row weights for the rows [begin, end), and sums (count) += the columns' sums. mass (n) >= 0: what a row gives.
@@ -59,10 +62,9 @@ class Transport {
   int64_t n_, k_;
   const float* cost_ = nullptr;
   RowsView x_{nullptr, RowType::f32, 0, 0, 0};
-  Metric metric_ = Metric::l2;
+  float factor_ = 0;
   int64_t ld_ = 0;  // of centred rows
-  std::vector<float> mean_;
-  std::vector<double> terms_;
+  std::vector<float> centre_;
   FloatPanels panels_;
 
   Tile tile(int64_t row, int64_t rows) const;
