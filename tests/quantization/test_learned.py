@@ -80,7 +80,7 @@ def test_folder_keeps_all_bits(codec: LearnedCodec, tmp_path, rng) -> None:
 
 def test_saving_replaces_codecs_only(codec: LearnedCodec, tmp_path) -> None:
     codec.save(tmp_path / "codec")
-    with pytest.raises(errors.OutputExistsError, match="--if-exists replace"):
+    with pytest.raises(errors.OutputExistsError, match="if_exists='replace'"):
         codec.save(tmp_path / "codec")
     codec.save(tmp_path / "codec", if_exists="replace")
     (tmp_path / "mine").mkdir()
