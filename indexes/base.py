@@ -19,7 +19,7 @@ from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, 
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.ivf import default_nprobe
-from cluscomp.indexes.stages.pipeline import StageProgress, sample_rows, training_rows
+from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
@@ -31,6 +31,7 @@ from cluscomp.indexes.storage.saving import (
     stored_arrays,
     write_stored,
 )
+from cluscomp.progress import Progress
 
 DEFAULT_REFINE_FACTOR = 4
 Segment = TypeVar("Segment", bound=StoredSegment)
@@ -144,7 +145,7 @@ class StoredIndex(Generic[Segment]):
         """Most vectors that training looks at: 256 a list, at least 65536."""
         return training_rows(self.spec)
 
-    def train_vectors(self, rows: np.ndarray, progress: StageProgress | None = None) -> None:
+    def train_vectors(self, rows: np.ndarray, progress: Progress | None = None) -> None:
         """Learn all stages from vectors (n, dim) of kernel dtype, or from as many of them, drawn at random,
         as training looks at. Raises NonFiniteError, TooFewRowsError.
         """

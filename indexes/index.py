@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp.checks import integer
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.kind import kind_of
@@ -19,8 +18,8 @@ from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import search_segments, take_ids
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
-from cluscomp.indexes.stages.pipeline import StageProgress
 from cluscomp.indexes.storage.opening import open_folder
+from cluscomp.progress import Progress
 
 if TYPE_CHECKING:
     import faiss
@@ -42,7 +41,7 @@ class Index(StoredIndex[Segment]):
 
     # ---- train, add ----
 
-    def train(self, x: Any, *, progress: StageProgress | None = None) -> Index:
+    def train(self, x: Any, *, progress: Progress | None = None) -> Index:
         """Learn rotation, lists and codebooks from rows x (n, dim), NumPy, torch or memory map; no row is
         added.
 
@@ -72,7 +71,7 @@ class Index(StoredIndex[Segment]):
 
         ids: n integers (int64, not -1) or n texts, different from each other and from the ids in the index;
         the first add decides the kind. None numbers on from the largest integer id so far, starting at 0.
-        progress(done, total) counts rows.
+        progress(stage, done, total) counts rows.
 
         Raises DimensionError (dim, count of ids), NonFiniteError (naming the id), DuplicateIdError,
         DTypeError, InputError (a value that the codec cannot hold), NotTrainedError.

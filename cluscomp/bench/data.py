@@ -11,8 +11,9 @@ import numpy as np
 import cluscomp
 from cluscomp.arrays import iter_blocks, normalize_rows
 from cluscomp.bench import token_vectors
-from cluscomp.bench.settings import Settings, StageProgress, silent
+from cluscomp.bench.settings import Settings
 from cluscomp.errors import MissingInputError
+from cluscomp.progress import Progress, silent
 
 COLLECTION = "scifact"
 TOKENS, MIXTURE, NOISE = "tokens", "mixture", "noise"
@@ -35,7 +36,7 @@ class Rows:
 class DataSource:
     """Gives the rows of all cases, and keeps what the report must say of each kind of data."""
 
-    def __init__(self, settings: Settings, progress: StageProgress = silent) -> None:
+    def __init__(self, settings: Settings, progress: Progress = silent) -> None:
         self._settings = settings
         self._progress = progress
         self.descriptions: dict[str, str] = {}
@@ -79,7 +80,7 @@ class DataSource:
             lacking = token_vectors.lacking_packages()
             if lacking:
                 return None, f"token vectors need {lacking}: pip install 'cluscomp[demo]'"
-            stored = token_vectors.encode(folder, n, lambda d, t: self._progress("encode tokens", d, t))
+            stored = token_vectors.encode(folder, n, self._progress)
         return _unit_rows(stored[:n]), ""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluscomp.progress import Progress
+
 OURS = "cluscomp"
 
 
@@ -87,7 +89,7 @@ class Stopwatch:
     pause: float = 0.02
     clock: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
-    progress: Callable[[int, int], None] | None = None
+    progress: Progress | None = None
 
     def alternate(self, runs: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
         """Seconds of every round by name; all runs take their turn in every round."""
@@ -108,7 +110,7 @@ class Stopwatch:
 
     def _report(self, done: int, *, finished: bool = False) -> None:
         if self.progress is not None and (finished or done < self.rounds):
-            self.progress(min(done, self.rounds), self.rounds)
+            self.progress("rounds", min(done, self.rounds), self.rounds)
 
 
 def host_array(output: Any) -> Any:

@@ -24,11 +24,12 @@ from cluscomp.bench import (
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
 from cluscomp.bench.report import Report, rows_of
-from cluscomp.bench.settings import Settings, StageProgress, silent
+from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.checks import one_of
 from cluscomp.errors import UsageError
 from cluscomp.machine import Peak, best_of, describe_machine, measure_peak
+from cluscomp.progress import Progress, as_stage, silent
 
 BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,
@@ -55,7 +56,7 @@ class _Job:
 
 
 def run_benchmarks(
-    names: Sequence[str], settings: Settings, *, simd: str | None = None, progress: StageProgress = silent
+    names: Sequence[str], settings: Settings, *, simd: str | None = None, progress: Progress = silent
 ) -> Report:
     """Run benchmarks out of BENCHMARKS and return all figures.
 
@@ -111,12 +112,12 @@ def _without_counterpart(names: Sequence[str], settings: Settings) -> list[str]:
     ]
 
 
-def _run(job: _Job, settings: Settings, data: DataSource, progress: StageProgress) -> list[Measured]:
+def _run(job: _Job, settings: Settings, data: DataSource, progress: Progress) -> list[Measured]:
     stage = f"{job.name} {job.plan.name}"
     stopwatch = Stopwatch(
         rounds=settings.rounds,
         min_seconds=0.0 if settings.quick else 1.0,
-        progress=lambda done, total: progress(stage, done, total),
+        progress=as_stage(progress, stage),
     )
     return job.plan.run(Workbench(settings, data, stopwatch))
 

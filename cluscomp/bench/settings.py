@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluscomp.baselines import installed, library
 from cluscomp.checks import one_of
-
-StageProgress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total)."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Progress for nobody."""
-
 
 KNOWN = ("faiss", "torch", "scann", "pot", "scipy", "numpy")
 """Libraries that a case may have a counterpart in."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cluscomp.encoders.cache import cache_dir
 from cluscomp.errors import InputError, require
 from cluscomp.files import atomic_file
 from cluscomp.inputs.corpus import corpus_fingerprint, iter_corpus
+from cluscomp.progress import Progress
 
 DIM = 384
 ROWS = 520_000
@@ -44,10 +45,11 @@ def cached(collection: Path, n: int) -> np.ndarray | None:
     return None
 
 
-def encode(collection: Path, n: int, progress: Callable[[int, int], None]) -> np.ndarray:
+def encode(collection: Path, n: int, progress: Progress) -> np.ndarray:
     """Encode max(n, ROWS) tokens of the collection, or all where it has fewer, into the cache.
 
-    Returns as `cached` does; progress(done, total) counts vectors. The file appears when it is complete.
+    Returns as `cached` does; progress(stage, done, total) counts vectors. The file appears when
+    it is complete.
     Raises InputError when the collection has fewer than n tokens, OptionalDependencyError.
     """
     folder = _folder()
@@ -64,7 +66,7 @@ def encode(collection: Path, n: int, progress: Callable[[int, int], None]) -> np
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _fill(path: Path, collection: Path, wanted: int, progress: Callable[[int, int], None]) -> int:
+def _fill(path: Path, collection: Path, wanted: int, progress: Progress) -> int:
     """Write up to `wanted` rows into a new .npy file and return how many there were."""
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(wanted, DIM))
     filled = 0
@@ -72,7 +74,7 @@ def _fill(path: Path, collection: Path, wanted: int, progress: Callable[[int, in
         taken = rows[: wanted - filled]
         out[filled : filled + len(taken)] = taken
         filled += len(taken)
-        progress(filled, wanted)
+        progress("encode tokens", filled, wanted)
         if filled == wanted:
             break
     out.flush()

@@ -13,6 +13,7 @@ from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.progress import as_stage
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder
@@ -133,7 +134,7 @@ def _judged_queries(collection: Path, encoder: Encoder, progress: StageProgress)
         encoder,
         list(texts.values()),
         side="query",
-        progress=lambda done, total: progress("queries", done, total),
+        progress=as_stage(progress, "queries"),
     )
     return QuerySet(list(texts), vectors), qrels
 

@@ -99,7 +99,7 @@ def merge_lora(
             rank_pattern=_patterns(rank_pattern or []),
             base_model=base_model,
             if_exists=if_exists,
-            progress=lambda done, total: progress("modules", done, total),
+            progress=progress,
         )
     _show(report, output_folder, as_json)
 

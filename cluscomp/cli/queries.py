@@ -59,12 +59,7 @@ def encode_queries(
     encoder: name that the caller asked for, or None; EncoderMismatchError if it is another than the index's.
     """
     model = _query_encoder(index, encoder)
-
-    def tick(done: int, total: int) -> None:
-        if progress is not None:
-            progress("encode", done, total)
-
-    encoded = model.encode_queries(list(texts), progress=tick)
+    encoded = model.encode_queries(list(texts), progress=progress)
     vectors, lengths = encoded if isinstance(encoded, tuple) else (encoded, None)
     return QuerySet(list(ids), vectors, list(texts), lengths)
 

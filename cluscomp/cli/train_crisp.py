@@ -83,6 +83,7 @@ def train_crisp(
         seed=seed,
     )
     with StageProgress(quiet=quiet) as progress:
+        losses = _Losses(progress, quiet)
         report = train(
             corpus,
             encoder,
@@ -93,7 +94,8 @@ def train_crisp(
             dry_run=dry_run,
             save_every=save_every,
             device=device,
-            progress=_Losses(progress, quiet),
+            progress=losses.progress,
+            report=losses.report,
         )
     _show(report, settings, output_folder, dry_run, as_json)
 
@@ -105,12 +107,14 @@ class _Losses:
         self._progress, self._quiet = progress, quiet
         self._recent: list[float] = []
 
-    def __call__(self, done: int, total: int, loss: float) -> None:
-        self._recent.append(loss)
+    def report(self, stage: str, step: int, metrics: dict[str, float]) -> None:
+        self._recent.append(metrics["loss"])
+
+    def progress(self, stage: str, done: int, total: int) -> None:
         if not self._quiet and (done * LINES // total > (done - 1) * LINES // total):
             output.note(f"step {done} of {total}: loss {sum(self._recent) / len(self._recent):.4f}")
             self._recent.clear()
-        self._progress("training", done, total)
+        self._progress(stage, done, total)
 
 
 def _show(report: CrispReport, settings: CrispSettings, folder: Path, dry_run: bool, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from cluscomp.cli.build_index import INPUT
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.progress import as_stage
 from cluscomp.vocabulary import Metric, Prefer
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _encoded_corpus(corpus: Path, model: Any, progress: StageProgress) -> Inputs
         model,
         [text for _, text in documents],
         side="document",
-        progress=lambda done, total: progress("encode", done, total),
+        progress=progress,
     )
     return Inputs(vectors, [name for name, _ in documents], model)
 
@@ -211,7 +212,7 @@ def _encode_queries(given: Inputs, folder: Path, split: str, progress: StageProg
         given.encoder,
         list(texts.values()),
         side="query",
-        progress=lambda done, total: progress("queries", done, total),
+        progress=as_stage(progress, "queries"),
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows, row_norms
+from cluscomp.clustering.blocks import block_rows, row_norms
 from cluscomp.clustering.device import assign_on_device, is_cuda_tensor
 from cluscomp.clustering.metrics import kernel_metric, unit_rows
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
 
 
@@ -65,7 +66,7 @@ def assign(
     assigned on its GPU, and the results stay there (device.py).
     metric: "l2" (smallest squared distance), "ip" (largest inner product) or "cosine" (largest cosine; a zero
     row has cosine 0 with everything). Ties go to the lowest centroid index.
-    progress: called as progress(rows done, rows in all) after each block.
+    progress: called as progress(stage, done, total) in rows after each block.
 
     Returns labels (n,) int32; with return_scores also scores (n,) float32: squared distance, inner product or
     cosine of each row with its centroid. Labels are those of float64 arithmetic up to exact ties, for any
@@ -79,7 +80,7 @@ def assign(
         return found if return_scores else found[0]
     centroids = to_float32(as_rows(centroids, name="centroids"))
     x = as_rows(x, dim=centroids.shape[1], min_rows=0)
-    ticker = Ticker(progress, x.shape[0])
+    ticker = Ticker(progress, "assign", x.shape[0])
     labels, scores = assign_rows(x, centroids, checked, ticker=ticker, with_scores=return_scores)
     ticker.finish()
     return (labels, scores) if return_scores else labels

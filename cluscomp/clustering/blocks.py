@@ -17,8 +17,6 @@ import numpy as np
 from cluscomp.arrays import iter_blocks, to_float32
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
-"""Called as progress(done, total) from the caller's thread; the unit is rows processed."""
 
 _PRODUCTS_PER_BLOCK = 1 << 33  # multiply-adds of one call: about 0.1-0.3 s on two cores
 _VALUES_PER_BLOCK = 1 << 23  # of rows: 32 MB each time NumPy makes a float32 copy of a block
@@ -29,37 +27,6 @@ def block_rows(dim: int, n_clusters: int) -> int:
     """Rows of one kernel call that compares each row of length `dim` with `n_clusters` centroids."""
     most = min(_MAX_ROWS, _VALUES_PER_BLOCK // dim)
     return max(_MIN_ROWS, min(most, _PRODUCTS_PER_BLOCK // (dim * n_clusters)))
-
-
-class Ticker:
-    """Counts finished rows and passes them on to a progress callback, if there is one."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def advance(self, rows: int) -> None:
-        """Add finished rows."""
-        self._done = min(self._done + rows, self._total)
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-    def as_progress(self) -> Progress:
-        """A callback for a part of the work: passes on how far each call is ahead of the one before."""
-        before = 0
-
-        def progress(done: int, _: int) -> None:
-            nonlocal before
-            self.advance(done - before)
-            before = done
-
-        return progress
-
-    def finish(self) -> None:
-        """Report completion; an early stop leaves rows uncounted."""
-        if self._done < self._total:
-            self.advance(self._total - self._done)
 
 
 def row_norms(x: np.ndarray) -> np.ndarray:

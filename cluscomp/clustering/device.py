@@ -16,8 +16,8 @@ import numpy as np
 from cluscomp import native
 from cluscomp.array_forms import is_tensor
 from cluscomp.arrays import as_rows, iter_blocks, largest_safe, require_finite
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, UsageError
+from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
 
 _SCRATCH_BYTES = 1 << 30  # GPU memory of one block of rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Ticker, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.device import (
     assign_device_rows,
     device_norms,
@@ -24,6 +24,7 @@ from cluscomp.clustering.device import (
     take_device_rows,
 )
 from cluscomp.clustering.lloyd import WeightedRows, relocate_empty
+from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
 
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import cluster_rows
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
 
 
@@ -67,7 +68,7 @@ class HierarchicalKMeans(Estimator):
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> HierarchicalKMeans:
         """Build the levels on the rows of x (n, d) (as `assign` takes them); y is ignored.
 
-        progress(done, total) counts rows assigned, as many as there can be.
+        progress(stage, done, total) counts rows assigned, as many as there can be.
         Raises UsageError (bad parameter, or a level larger than the one below), TooFewRowsError (fewer rows
         than level-1 clusters) and the errors of `assign`.
         """
@@ -83,7 +84,7 @@ class HierarchicalKMeans(Estimator):
         self.centroids_: list[np.ndarray] = []
         self.parents_: list[np.ndarray] = []
         n_rows = rows.shape[0] + sum(sizes[:-1])
-        ticker = Ticker(progress, n_rows * (1 + self.n_resampling) * (1 + self.n_iter))
+        ticker = Ticker(progress, "k-means", n_rows * (1 + self.n_resampling) * (1 + self.n_iter))
         for level, (size, points) in enumerate(zip(sizes, kept, strict=True)):
             centroids, labels = self._level(rows, size, points, metric, (base, level), ticker)
             self.centroids_.append(centroids)

@@ -13,12 +13,13 @@ from cluscomp import checks, native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.balanced.kmeans import BalancedKMeans
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows, take_rows
+from cluscomp.clustering.blocks import block_rows, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers
 from cluscomp.clustering.lloyd import WeightedRows
 from cluscomp.clustering.metrics import unit_rows
 from cluscomp.errors import UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import BALANCES, Metric
 
 
@@ -65,13 +66,13 @@ class KMeansTree(Estimator):
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> KMeansTree:
         """Build the tree on the rows of x (n, d) (as `assign` takes them); y is ignored.
 
-        progress(done, total) counts rows that have reached their leaf.
+        progress(stage, done, total) counts rows that have reached their leaf.
         Raises UsageError (bad parameter) and the errors of `assign`.
         """
         rows = self._check_fit_rows(x)
         metric = self._metric()
         seeds = np.random.default_rng(self.seed)
-        ticker = Ticker(progress, rows.shape[0])
+        ticker = Ticker(progress, "tree", rows.shape[0])
         centers = [_means(rows, np.zeros(rows.shape[0], dtype=np.int32), 1, metric)]
         members = [np.arange(rows.shape[0])]
         first_child, depth, node = [1], [0], 0

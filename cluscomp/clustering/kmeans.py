@@ -12,7 +12,6 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.arrays import Array, as_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.device import (
     as_rows_anywhere,
     assign_device_rows,
@@ -26,6 +25,7 @@ from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
 from cluscomp.clustering.metrics import unit_rows
 from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start, start_bytes
 from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
 
 DEFAULT_TOL = 1e-7
@@ -67,8 +67,8 @@ def train_kmeans(
     """Cluster the rows of x (n, d) and return centroids, as `KMeans` does, with a progress callback.
 
     x is read in blocks, so a memory map may be larger than memory; a torch CUDA tensor is clustered on its
-    GPU, as `KMeans` says. with_labels: also assign every row to the final centroids. progress(done, total)
-    counts rows assigned. seed: as numpy.random.default_rng takes it.
+    GPU, as `KMeans` says. with_labels: also assign every row to the final centroids.
+    progress(stage, done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
     Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
     """
     return cluster_rows(
@@ -117,7 +117,9 @@ def cluster_rows(
     n_runs = 1 if isinstance(start, np.ndarray) else n_redo
     label_all = with_labels and picked is not None
     settle = n_runs > 1 or (with_labels and not label_all)
-    ticker = Ticker(progress, rows.x.shape[0] * (n_iter + settle) * n_runs + x.shape[0] * label_all)
+    ticker = Ticker(
+        progress, "k-means", rows.x.shape[0] * (n_iter + settle) * n_runs + x.shape[0] * label_all
+    )
     best = best_of_runs(
         rows,
         lambda: start_centroids(start, rows, n_clusters, rng),
@@ -290,7 +292,7 @@ class KMeans(Estimator):
         """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored; sample_weight: (n,) or None.
 
         A row of weight 2 counts as two equal rows, a row of weight 0 not at all (it still gets a label).
-        progress(done, total) counts rows assigned.
+        progress(stage, done, total) counts rows assigned.
         Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (bad
         weights) and the errors of `assign`.
         """

@@ -21,8 +21,9 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Ticker, block_rows, row_norms, take_rows
+from cluscomp.clustering.blocks import block_rows, row_norms, take_rows
 from cluscomp.clustering.metrics import unit_rows
+from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
 
 _SUM_ROWS = 1 << 20  # rows of one partial sum of the objective; fixed, so that its rounding is too

@@ -15,10 +15,11 @@ import numpy as np
 from cluscomp import checks, native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Progress, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.dissimilarities import DISSIMILARITIES, checked_matrix, matrix_of_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import METRIC_SYNONYMS, Metric
 
 _VALUES_PER_TAKE = 1 << 24  # entries of a precomputed matrix looked at by one NumPy call
@@ -72,7 +73,7 @@ class KMedoids(Estimator):
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> KMedoids:
         """Find the medoids of the rows of x (n, d), or of a precomputed matrix (n, n); y is ignored.
 
-        progress(done, total) counts candidates scored; `total` is the limit, an early stop jumps to it.
+        progress(stage, done, total) counts candidates scored; an early stop jumps to total.
         Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (a
         precomputed matrix that is not symmetric, negative or not zero on the diagonal) and those of `assign`.
         """
@@ -188,7 +189,7 @@ class KMedoids(Estimator):
                 settled = search.run(min(calls, total - done), max(1, calls // (4 + self.n_clusters)))
                 done = total if settled else search.scored
                 if progress is not None:
-                    progress(run * total + done, n_runs * total)
+                    progress("k-medoids", run * total + done, n_runs * total)
             if best is None or search.loss < best.loss:
                 best = search
         return best

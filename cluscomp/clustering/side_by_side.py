@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Ticker
+from cluscomp.progress import Ticker
 
 _SECONDS = 0.2  # between reports of progress; Ctrl-C is answered as fast
 
@@ -27,7 +27,7 @@ def side_by_side(train: Callable[[int, Ticker], None], count: int, ticker: Ticke
     """
     if native.get_num_threads() == 1 or count == 1:
         for j in range(count):
-            train(j, ticker or Ticker(None, 0))
+            train(j, ticker or Ticker(None, "train", 0))
         return
     counter = _Counter()
     with ThreadPoolExecutor(min(count, native.get_num_threads()), thread_name_prefix="train") as pool:
@@ -43,7 +43,7 @@ class _Counter(Ticker):
     """Rows finished by all trainings, counted under a lock; raises in them once they have to stop."""
 
     def __init__(self) -> None:
-        super().__init__(None, 0)
+        super().__init__(None, "train", 0)
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._rows = 0

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import (
     DEFAULT_TOL,
@@ -28,6 +27,7 @@ from cluscomp.clustering.kmeans import (
 from cluscomp.clustering.metrics import unit_rows
 from cluscomp.clustering.spherical_rows import SparseRows, is_sparse
 from cluscomp.errors import UsageError
+from cluscomp.progress import Progress, Ticker
 
 
 class SphericalKMeans(Estimator):
@@ -72,7 +72,7 @@ class SphericalKMeans(Estimator):
     ) -> SphericalKMeans:
         """Cluster the rows of x (n, d): dense as `assign` takes them, or any scipy.sparse format.
 
-        y is ignored; sample_weight: (n,) or None. progress(done, total) counts rows assigned.
+        y is ignored; sample_weight: (n,) or None. progress(stage, done, total) counts rows assigned.
         Raises TooFewRowsError (fewer rows with a direction than clusters), UsageError (bad parameter),
         InputError (bad weights) and the errors of `assign`.
         """
@@ -134,7 +134,7 @@ def cluster_sparse_rows(
     check_enough_rows(rows, n_clusters)
     rng = np.random.default_rng(seed)
     n_runs = n_redo if isinstance(start, str) else 1
-    ticker = Ticker(progress, rows.n * (n_iter + 1) * n_runs)
+    ticker = Ticker(progress, "k-means", rows.n * (n_iter + 1) * n_runs)
     run = best_of_runs(
         rows,
         lambda: (

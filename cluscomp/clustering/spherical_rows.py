@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.lloyd import WeightedRows, donors
 from cluscomp.clustering.seeding import mix, sample_usable
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
+from cluscomp.progress import Ticker
 
 _PRODUCTS_PER_BLOCK = 1 << 30  # multiply-adds of one native call
 

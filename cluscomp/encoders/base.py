@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Protocol
 
@@ -10,10 +10,8 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import DTypeError, EncoderMismatchError, InputError, MalformedFileError, UsageError
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Side
-
-Progress = Callable[[int, int], None]
-"""Called as progress(done, total) with counts of texts, from the thread that called the encoder."""
 
 SIDES = ("document", "query")
 

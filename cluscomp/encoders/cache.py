@@ -18,17 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.encoders.base import (
-    SIDES,
-    Encoder,
-    Progress,
-    check_texts,
-    encode_side,
-    refuse_single_text,
-)
+from cluscomp.encoders.base import SIDES, Encoder, check_texts, encode_side, refuse_single_text
 from cluscomp.encoders.resume import BlockFile, matches_seal, open_block_file
 from cluscomp.encoders.spool import TextSpool
 from cluscomp.errors import InputError
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Side
 
 log = logging.getLogger(__name__)
@@ -118,7 +112,7 @@ def _encode_cached(
                 _encode_blocks(encoder, texts, out, side, n, BLOCK_TEXTS, progress)
                 out.finish(_seal_path(path))
     if progress is not None:
-        progress(n, n)
+        progress("encode", n, n)
     return _open_array(path)
 
 
@@ -149,7 +143,7 @@ def _encode_blocks(
             out.append(encode_side(encoder, block, side, _offset(progress, done, n)), digest)
         done += len(block)
         if progress is not None:
-            progress(done, done if n is None else n)
+            progress("encode", done, done if n is None else n)
     out.truncate(-(-done // block_texts))
     if n is not None and done != n:
         raise InputError(f"{n} texts were announced, but {done} came; count them again")
@@ -169,7 +163,7 @@ def _offset(progress: Progress | None, done: int, n: int | None) -> Progress | N
     """The progress of one block as part of the whole."""
     if progress is None:
         return None
-    return lambda part, total: progress(done + part, done + total if n is None else n)
+    return lambda stage, part, total: progress(stage, done + part, done + total if n is None else n)
 
 
 def _checked(texts: Iterable[str]) -> Iterator[str]:

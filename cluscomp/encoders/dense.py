@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.encoders.base import EncoderInfo, Progress, check_texts
+from cluscomp.encoders.base import EncoderInfo, check_texts
 from cluscomp.encoders.batching import (
     TOKENS_PER_CPU_BATCH,
     cpu_workers,
@@ -19,6 +19,7 @@ from cluscomp.encoders.batching import (
 )
 from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError, UsageError
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Side
 
 # Names under which models store the prompt of a side, in sentence-transformers' own order.
@@ -111,7 +112,7 @@ class DenseEncoder:
                     yield batch, output
                     done += len(batch)
                     if progress is not None:
-                        progress(done, len(texts))
+                        progress("encode", done, len(texts))
 
     def tokenize(self, texts: list[str], side: Side) -> Any:
         """What the model takes for texts with the prompt of a side."""

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.encoders.base import Progress, check_texts, encode_side
+from cluscomp.encoders.base import check_texts, encode_side
 from cluscomp.encoders.cache import cache_dir, texts_hash
 from cluscomp.encoders.resume import FINISHED_ARE_KEPT
 from cluscomp.files import atomic_file, full_disk
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Side
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def encode_tokens_cached(
         lengths.append(_encode(encoder, block, side, file) if known is None else known)
         done += len(block)
         if progress is not None:
-            progress(done, len(checked))
+            progress("encode", done, len(checked))
     counts = np.concatenate(lengths)
     return _rows(files, int(counts.sum()), encoder.info.dim), counts
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import normalize_rows
-from cluscomp.encoders.base import EncoderInfo, Progress, check_texts
+from cluscomp.encoders.base import EncoderInfo, check_texts
 from cluscomp.encoders.dense import DenseEncoder, forward_passes
 from cluscomp.encoders.fingerprint import settings_fingerprint
 from cluscomp.errors import NonFiniteError
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Side
 
 VectorsAndLengths = tuple[np.ndarray, np.ndarray]
@@ -98,7 +99,7 @@ class MultiVectorTextEncoder:
             with forward_passes(self.model.device, self._bf16):
                 found += _as_arrays(encode(batch, convert_to_numpy=True, show_progress_bar=False))
             if progress is not None:
-                progress(len(found), len(checked))
+                progress("encode", len(found), len(checked))
         return joined(found, self._info.dim)
 
 

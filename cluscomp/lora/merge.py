@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
 from cluscomp.lora.rebuild import Method, rebuild
 from cluscomp.lora.report import MergeReport, ModuleReport, module_report
 from cluscomp.lora.safetensors_file import TensorWriter
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import UNIT_CLUSTERINGS
 
 REPORT_NAME = "cluscomp_merge.json"
-Progress = Callable[[int, int], None]
 
 
 def merge_adapters(
@@ -63,7 +63,7 @@ def merge_adapters(
     clustering: "kmeans", or "balanced" (all clusters of a module have the same number of units, give or take
     one). seed: of the clustering.
     base_model: says that all adapters belong to this model, however their configurations name it.
-    if_exists: "fail" or "replace" (only what a merge made). progress(done, total) counts modules.
+    if_exists: "fail" or "replace" (only what a merge made). progress(stage, done, total) counts modules.
 
     Writes adapter_config.json, adapter_model.safetensors (dtype of the inputs; float32 where they differ) and
     the report as cluscomp_merge.json, all or nothing. Modules left with fewer units than the greatest rank
@@ -98,7 +98,7 @@ def merge_adapters(
             for name in plan:
                 reports.append(_merge_module(adapters, factors, name, plan[name][1], method, writer))
                 if progress is not None:
-                    progress(len(reports), len(plan))
+                    progress("modules", len(reports), len(plan))
             writer.finish()
         report = MergeReport(settings, tuple(reports))
         atomic_json(folder / CONFIG_NAME, {**config, **_rank_fields(reports)})

@@ -13,8 +13,9 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import SIDES, Side
 
 PROJECTIONS = ("dense_sign", "count_sketch")
@@ -61,7 +62,7 @@ def fde_encode(
         for t in range(repetitions)
     ]
     encoded = np.empty((len(ragged), repetitions, (1 << k_sim) * width), dtype=np.float32)
-    ticker = Ticker(progress, len(ragged))
+    ticker = Ticker(progress, "fde", len(ragged))
     for block in _blocks(ragged, k_sim):
         part = _moved(ragged.part(block), centre)
         for t, (planes, matrix) in enumerate(partitions):

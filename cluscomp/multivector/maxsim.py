@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.multivector.ragged import as_ragged, document_blocks
+from cluscomp.progress import Progress, Ticker
 
 _PRODUCTS_PER_BLOCK = 1 << 34  # multiply-adds of one native call: about 0.2-0.4 s on two cores
 
@@ -24,7 +24,7 @@ def maxsim(
 
     queries: (Q, d) and vectors: (N, d), ragged as in `pool_tokens`; float32, float16 or bfloat16, NumPy,
     memory map or torch CPU tensor; documents are read once, in blocks. query_lengths: (n_queries,), lengths:
-    (n_docs,). progress(documents done, documents in all).
+    (n_docs,). progress(stage, done, total) counts documents.
 
     Returns (n_queries, n_docs) float32. A document with 0 vectors scores -inf, a query with 0 vectors 0.
     Scores do not depend on threads, blocks, or what else is in the call.
@@ -33,7 +33,7 @@ def maxsim(
     documents = as_ragged(vectors, lengths)
     asked = as_ragged(queries, query_lengths, name="queries", dim=documents.dim)
     scores = np.empty((len(asked), len(documents)), dtype=np.float32)
-    ticker = Ticker(progress, len(documents))
+    ticker = Ticker(progress, "maxsim", len(documents))
     limit = _PRODUCTS_PER_BLOCK / (documents.dim * max(1, asked.rows.shape[0]))
     for block in document_blocks(documents.lengths, limit):
         part = documents.part(block)

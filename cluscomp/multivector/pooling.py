@@ -12,13 +12,13 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import to_float32
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.ward import LINKAGE_INPUTS, LinkageInput, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
 from cluscomp.multivector.grouping import clustered_groups, sequential_groups
 from cluscomp.multivector.ragged import Ragged, as_ragged, offsets_of
 from cluscomp.multivector.support import SupportFit, fit_support, pack_sample
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import POOL_METHODS, PoolMethod
 
 SUPPORT: Literal["support"] = "support"
@@ -131,7 +131,7 @@ def pool_tokens(
         raise UsageError(f"a budget by height or in total needs method 'ward' or 'support', not {method!r}")
     protected = checks.integer("protected", protected, 0)
     packed = _packed(sample, method, ragged.dim)
-    ticker = Ticker(progress, (2 if packed is None else 3) * len(ragged))
+    ticker = Ticker(progress, "pool", (2 if packed is None else 3) * len(ragged))
     labels, kept = _group(ragged, budget, grouping, linkage, protected, seed, ticker)
     pooled = _means(ragged, labels, kept, renormalize, ticker)
     if packed is not None:

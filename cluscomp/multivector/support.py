@@ -20,9 +20,10 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import as_rows, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import DimensionError, InputError
 from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks
+from cluscomp.progress import Progress, Ticker
 
 SAMPLE_SIZE = 2000
 LONGEST = 1e14
@@ -84,7 +85,7 @@ def support_errors(
         )
     packed = pack_sample(sample, ragged.dim)
     errors = np.empty(len(ragged))
-    ticker = Ticker(progress, len(ragged))
+    ticker = Ticker(progress, "support", len(ragged))
     for block in _blocks(ragged, packed.n):
         wanted = support_values(ragged.part(block), packed, block.start)
         found = support_values(short.part(block), packed, block.start)

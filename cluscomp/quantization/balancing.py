@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
 from cluscomp.clustering.transport.result import SinkhornResult
 from cluscomp.clustering.transport.sinkhorn import sinkhorn_points
+from cluscomp.progress import Ticker
 from cluscomp.quantization.codebooks import group
 
 EPSILON = 0.003

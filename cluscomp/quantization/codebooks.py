@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.kmeans import DEFAULT_TOL, cluster_rows, kmeans_bytes
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import SubsampleWarning, TooFewRowsError, UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.codes import CODE_BITS
 
 MAX_TRAIN_ROWS = 65_536
@@ -72,7 +73,7 @@ def train_codebooks(
         )
         codebooks[j] = result.centroids
 
-    ticker = Ticker(progress, x.shape[0] * n_iter * m)
+    ticker = Ticker(progress, "codebooks", x.shape[0] * n_iter * m)
     side_by_side(train, m, ticker)
     ticker.finish()
     return codebooks

@@ -23,13 +23,14 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, largest_safe, require_finite, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import (
     DimensionError,
     UsageError,
 )
 from cluscomp.files import atomic_json, new_file
 from cluscomp.folders import new_folder
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.codes import CODE_BITS, code_size
 from cluscomp.quantization.learned_folder import (
     ADAPTER,
@@ -133,7 +134,7 @@ class LearnedCodec:
         x = as_rows(x, dim=self.dim, min_rows=0)
         codebook = native.PqCodebook(self.document_centroids, self.nbits)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
-        ticker = Ticker(progress, x.shape[0])
+        ticker = Ticker(progress, "encode", x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
             rotated = multiply_rows(x[block], self.rotation.T)
             codes[block] = native.pq_encode(rotated, codebook, self.nbits)

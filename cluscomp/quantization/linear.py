@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.progress import Progress, Ticker
 
 
 class LinearTransform:
@@ -32,9 +33,9 @@ class LinearTransform:
         _check_orthonormal(self._matrix64)
 
     def apply(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
-        """Map rows x (n, d_in) to (n, d_out) float32. progress(rows done, in all)."""
+        """Map rows x (n, d_in) to (n, d_out) float32. progress(stage, done, total) counts rows."""
         rows = as_rows(x, dim=self.d_in, min_rows=0)
-        return multiply_rows(rows, self._matrix64.T, Ticker(progress, rows.shape[0]))
+        return multiply_rows(rows, self._matrix64.T, Ticker(progress, "rotate", rows.shape[0]))
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray:
         """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""

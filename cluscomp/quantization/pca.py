@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, answering_signals
+from cluscomp.clustering.blocks import answering_signals
 from cluscomp.errors import TooFewRowsError, UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.linear import LinearTransform
 
 SUM_ROWS = 1024
@@ -32,7 +33,7 @@ def train_pca(x: Any, d_out: int, *, progress: Progress | None = None) -> Linear
         )
     if n < d_out:
         raise TooFewRowsError(f"PCA to d_out={d_out} needs at least {d_out} rows, but there are {n}")
-    _, covariance = mean_and_covariance(x, Ticker(progress, 2 * n))
+    _, covariance = mean_and_covariance(x, Ticker(progress, "pca", 2 * n))
     directions, _ = principal_directions(covariance)
     return LinearTransform(directions[:d_out])
 

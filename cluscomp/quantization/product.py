@@ -11,9 +11,10 @@ import numpy as np
 
 from cluscomp import checks, native
 from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.device import encode_on_device, is_cuda_tensor
 from cluscomp.errors import DimensionError, NotTrainedError, UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import check_enough_rows, check_split, train_codebooks, training_sample
 from cluscomp.quantization.codes import CODE_BITS, code_size
@@ -81,7 +82,7 @@ class ProductQuantizer:
     def train(self, x: Any, *, progress: Progress | None = None) -> ProductQuantizer:
         """Learn rotation and codebooks from the rows x (n, dim).
 
-        At most 65536 rows, drawn at random, are used; SubsampleWarning says so. progress(done, total).
+        At most 65536 rows, drawn at random, are used; SubsampleWarning says so. progress(stage, done, total).
         Raises TooFewRowsError (fewer than 2**nbits rows) and the errors of the array gate.
         """
         x = as_rows(x, dim=self.dim)
@@ -122,7 +123,7 @@ class ProductQuantizer:
         codebook = native.PqCodebook(self.centroids, self.nbits)
         x = as_rows(x, dim=self.dim, min_rows=0)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
-        ticker = Ticker(progress, x.shape[0])
+        ticker = Ticker(progress, "encode", x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
             rows = x[block] if self.rotation_ is None else self.rotation_.apply_rows(x[block])
             codes[block] = native.pq_encode(rows, codebook, self.nbits)
@@ -134,7 +135,7 @@ class ProductQuantizer:
         codebook = native.PqCodebook(self.centroids, self.nbits)
         codes = check_codes(codes, self.code_size)
         decoded = np.empty((codes.shape[0], self.dim), dtype=np.float32)
-        ticker = Ticker(progress, codes.shape[0])
+        ticker = Ticker(progress, "decode", codes.shape[0])
         for block in iter_blocks(codes.shape[0], block_rows(self.dim, 1)):
             rows = native.pq_decode(codes[block], codebook, self.nbits)
             decoded[block] = rows if self.rotation_ is None else self.rotation_.inverse(rows)

@@ -13,10 +13,11 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, answering_signals, subtracted
+from cluscomp.clustering.blocks import answering_signals, subtracted
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.side_by_side import side_by_side
 from cluscomp.errors import UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.balancing import balance_codebooks
 from cluscomp.quantization.codebooks import (
     check_enough_rows,
@@ -67,7 +68,7 @@ def train_opq(
 
     x: (n, d); at most 65536 rows, drawn at random, are used (SubsampleWarning says so).
     n_iter: alternations of one k-means step and one rotation step; then at most as many k-means steps finish
-    the codebooks. progress(done, total) counts rows times groups.
+    the codebooks. progress(stage, done, total) counts rows times groups.
     Returns the transform (d_out, d) and codebooks (m, 2**nbits, d_out/m) float32 for transformed rows.
     Raises UsageError (d_out, m, nbits or n_iter cannot work), TooFewRowsError (fewer than 2**nbits rows) and
     the errors of the array gate.
@@ -100,7 +101,7 @@ def learn_opq(
     x = subtracted(x, mean)
     matrix = _allocate_directions(covariance, d_out, m)
     codebooks = train_codebooks(rotate_rows(x, matrix), m, nbits, n_iter=_START_ITERATIONS, seed=seed)
-    ticker = Ticker(progress, x.shape[0] * m * 2 * n_iter)
+    ticker = Ticker(progress, "opq", x.shape[0] * m * 2 * n_iter)
     for _ in range(n_iter):
         matrix, codebooks, _ = opq_step(x, matrix, codebooks, ticker=ticker)
     finish = balance_codebooks if balance == "uniform" else refine_codebooks

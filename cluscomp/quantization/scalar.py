@@ -8,8 +8,9 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import DimensionError, DTypeError, NotTrainedError
+from cluscomp.progress import Progress, Ticker
 
 _LEVELS = 255
 
@@ -45,12 +46,12 @@ class ScalarQuantizer8:
         return self._trained()[1]
 
     def train(self, x: Any, *, progress: Progress | None = None) -> ScalarQuantizer8:
-        """Take each component's range from the rows x (n, d), read in blocks. progress(rows done, in all)."""
+        """Take each component's range from the rows x (n, d), read in blocks."""
         return self.train_rows(as_rows(x, dim=self.dim), progress)
 
     def train_rows(self, x: np.ndarray, progress: Progress | None = None) -> ScalarQuantizer8:
         """`train` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
-        ticker = Ticker(progress, x.shape[0])
+        ticker = Ticker(progress, "train", x.shape[0])
         low = np.full(self.dim, np.inf, dtype=np.float32)
         high = np.full(self.dim, -np.inf, dtype=np.float32)
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1)):
@@ -66,7 +67,7 @@ class ScalarQuantizer8:
         vmin, vdiff = self._trained()
         x = as_rows(x, dim=self.dim, min_rows=0)
         codes = np.empty(x.shape, dtype=np.uint8)
-        ticker = Ticker(progress, x.shape[0])
+        ticker = Ticker(progress, "encode", x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1)):
             share = to_float32(x[block]) - vmin
             np.divide(share, vdiff, out=share, where=vdiff > 0)
@@ -81,7 +82,7 @@ class ScalarQuantizer8:
         vmin, vdiff = self._trained()
         codes = check_codes(codes, self.code_size)
         decoded = np.empty(codes.shape, dtype=np.float32)
-        ticker = Ticker(progress, codes.shape[0])
+        ticker = Ticker(progress, "decode", codes.shape[0])
         for block in iter_blocks(codes.shape[0], block_rows(self.dim, 1)):
             middles = (codes[block].astype(np.float32) + np.float32(0.5)) / np.float32(_LEVELS)
             decoded[block] = vmin + middles * vdiff

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.progress import Progress, Ticker
 
 LEVELS = 16
 _STEPS = 200
@@ -21,7 +21,7 @@ def train_levels(x: np.ndarray, progress: Progress | None = None) -> np.ndarray:
     A component with fewer than 16 values has levels twice.
     """
     levels = np.empty((x.shape[1], LEVELS), dtype=np.float32)
-    ticker = Ticker(progress, x.shape[1])
+    ticker = Ticker(progress, "train", x.shape[1])
     for j in range(x.shape[1]):
         levels[j] = _component_levels(np.sort(x[:, j].astype(np.float64)))
         ticker.advance(1)

@@ -20,8 +20,8 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.errors import UsageError
+from cluscomp.progress import Ticker
 from cluscomp.quantization.codebooks import group
 from cluscomp.quantization.codes import unpack_codes
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cluscomp.progress import Progress
 from cluscomp.training.checkpoint import RunState
 from cluscomp.training.distributed import barrier, rank_and_size
 from cluscomp.training.optimizer import Optimizer
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Metrics = dict[str, float]
-StageProgress = Callable[[str, int, int], None]
 StepReport = Callable[[str, int, Metrics], None]
 Order = Callable[[int], np.ndarray]
 """Positions of all queries in the order of an epoch."""
@@ -76,7 +76,7 @@ def run_stage(
     order: Order,
     state: RunState,
     checkpoint_steps: int,
-    progress: StageProgress | None = None,
+    progress: Progress | None = None,
     report: StepReport | None = None,
 ) -> list[Metrics]:
     """Run the stage to its end, from its last checkpoint if there is one; gives the metrics of each step."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ from cluscomp.errors import DimensionError
 from cluscomp.eval.qrels import Qrels
 from cluscomp.multivector import Ragged
 
-Progress = Callable[[str, int, int], None]
 Vectors = np.ndarray | Ragged
 """(n, d) float32, one vector a text; or token vectors of all texts, float32 or float16."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cluscomp.errors import InputError
 from cluscomp.eval.beir import split_file
-from cluscomp.eval.compare.collection import Collection, Progress, Vectors, make_collection
+from cluscomp.eval.compare.collection import Collection, Vectors, make_collection
 from cluscomp.eval.compare.config import DatasetSpec
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
@@ -20,6 +20,7 @@ from cluscomp.inputs.embeddings import open_embeddings
 from cluscomp.inputs.queries import iter_queries
 from cluscomp.inputs.ragged import open_ragged
 from cluscomp.multivector import Ragged, as_ragged
+from cluscomp.progress import Progress, as_stage
 
 
 def load_collection(
@@ -70,13 +71,11 @@ def _encoded(
     _require_queries(spec, qrels, texts.keys())
 
     def encode(what: list[str], side: Any) -> Vectors:
-        tick = None
-        if progress is not None:
-            tick = lambda done, total: progress(f"{spec.name}: encode {side}", done, total)  # noqa: E731
+        named = as_stage(progress, f"{spec.name}: encode {side}")
         if spec.multi:
-            rows, lengths = encode_tokens_cached(encoders[name, spec.kind], what, side=side, progress=tick)
+            rows, lengths = encode_tokens_cached(encoders[name, spec.kind], what, side=side, progress=named)
             return as_ragged(rows, lengths)
-        return np.asarray(encode_cached(encoders[name, spec.kind], what, side=side, progress=tick))
+        return np.asarray(encode_cached(encoders[name, spec.kind], what, side=side, progress=named))
 
     vectors = encode([text for _, text in documents], "document")
     return _Found([i for i, _ in documents], vectors, list(texts), encode([*texts.values()], "query"))

@@ -18,7 +18,7 @@ from cluscomp.errors import (
     UsageError,
 )
 from cluscomp.eval.compare.adapter import Adapter
-from cluscomp.eval.compare.collection import Collection, Progress
+from cluscomp.eval.compare.collection import Collection
 from cluscomp.eval.compare.commands import rebuild_command
 from cluscomp.eval.compare.config import SEARCH_PARAMETERS, CompareConfig, DatasetSpec, KeySpec
 from cluscomp.eval.compare.libraries import adapter
@@ -34,6 +34,7 @@ from cluscomp.eval.compare.measure import (
 from cluscomp.eval.compare.results import FORMAT, ResultsFile, Row, identity
 from cluscomp.eval.compare.store import IndexStore
 from cluscomp.machine import describe_machine
+from cluscomp.progress import Progress
 
 RESULTS, INDEXES = "results.jsonl", "indexes"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,9 @@ from cluscomp.eval.qrels import Qrels
 from cluscomp.eval.tune.candidates import bytes_per_document, candidate_keys
 from cluscomp.eval.tune.choice import Limits, TunePoint, choose, front, nearest
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import PREFERENCES, Prefer
 
-Progress = Callable[[str, int, int], None]
 MIN_QUERIES = 10
 FALLBACK_KEYS = 3
 

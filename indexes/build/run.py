@@ -20,11 +20,12 @@ from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.source import Given
-from cluscomp.indexes.build.stage import BuildWork, Progress, run_stages
+from cluscomp.indexes.build.stage import BuildWork, run_stages
 from cluscomp.indexes.build.stages import PLAN, plan_for, stages_of
 from cluscomp.indexes.build.work import WorkFolder, work_path
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.storage.folder import check_index_target
+from cluscomp.progress import Progress, silent
 from cluscomp.vocabulary import IF_EXISTS, IfExists
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def build_index(
         stages = tuple(stage.name for stage in stages_of(request) if stage is not PLAN)
         return finished_report(target, stages, start)
     check_index_target(target, "replace")
-    work = _build(request, target, if_exists, progress or _silent, config or {})
+    work = _build(request, target, if_exists, progress or silent, config or {})
     return report_of(work, start)
 
 
@@ -158,7 +159,3 @@ def _build(
         raise
     folder.remove()
     return work
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""

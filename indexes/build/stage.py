@@ -14,8 +14,8 @@ from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.request import WHOLE, Request, Shard
 from cluscomp.indexes.build.work import WorkFolder
+from cluscomp.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Facts = dict[str, Any]
 
 
@@ -50,10 +50,6 @@ class BuildWork:
     def facts(self, stage: str) -> Facts:
         """What a finished stage recorded; empty while it is to do."""
         return self.folder.facts(stage) or {}
-
-    def tick(self, stage: str) -> Callable[[int, int], None]:
-        """progress(done, total) of a stage."""
-        return lambda done, total: self.progress(stage, done, total)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

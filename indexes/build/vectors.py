@@ -24,6 +24,7 @@ from cluscomp.indexes.build.vector_writer import VectorWriter
 from cluscomp.indexes.storage.texts import FILE_NAME, CorpusFacts, DocumentStore
 from cluscomp.inputs.embeddings import open_embeddings
 from cluscomp.inputs.sources import VectorSource
+from cluscomp.progress import as_stage
 
 VECTORS = "vectors.npy"
 _SAMPLE_STRATUM = 1 << 20
@@ -113,14 +114,14 @@ def _encode(work: BuildWork, request: Request, shard: Shard) -> Facts:
 
     source, target = request.source, work.path(VECTORS)
     assert isinstance(source, TextInput)
-    n, tick = work.facts("read")["rows"], work.tick("encode")
+    n, progress = work.facts("read")["rows"], as_stage(work.progress, "encode")
     with DocumentStore(work.path(FILE_NAME)) as store:
         texts = store.iter_contents(n)
         if request.cache and _is_writable(cache_dir()):
-            found = encode_cached(source.encoder, texts, side="document", progress=tick)
+            found = encode_cached(source.encoder, texts, side="document", progress=progress)
             target = Path(getattr(found, "filename", None) or target)
         else:
-            encode_to_file(source.encoder, texts, target, n=n, progress=tick)
+            encode_to_file(source.encoder, texts, target, n=n, progress=progress)
     vectors = open_embeddings(target)
     if (vectors.n, vectors.dim) != (n, source.dim):
         raise errors.DimensionError(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cluscomp.checks import integer, number, one_of
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.keys.specs import IndexSpec
@@ -26,8 +25,8 @@ from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_f
 from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
-from cluscomp.indexes.stages.pipeline import StageProgress, part_progress
 from cluscomp.multivector import Ragged
+from cluscomp.progress import Progress, as_stage
 from cluscomp.vocabulary import CANDIDATES_BY
 
 DEFAULT_CANDIDATES = 384
@@ -110,9 +109,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
 
     # ---- train, add ----
 
-    def train(
-        self, x: Any, *, lengths: Any = None, progress: StageProgress | None = None
-    ) -> MultiVectorIndex:
+    def train(self, x: Any, *, lengths: Any = None, progress: Progress | None = None) -> MultiVectorIndex:
         """Learn rotation, lists and codebooks from the token vectors of documents; none is added.
 
         Documents are pooled first; where more vectors result than training looks at (256 a list, at least
@@ -129,7 +126,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
                 stacklevel=2,
             )
         require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
-        kept = self.pool_documents(sample, part_progress(progress, self.pool))
+        kept = self.pool_documents(sample, as_stage(progress, str(self.pool)))
         self.train_vectors(kept.rows, progress)
         return self
 
@@ -138,7 +135,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return pooled(self.pool, documents, self.seed, progress)
 
     def add(
-        self, x: Any, *, lengths: Any = None, ids: Any = None, progress: StageProgress | None = None
+        self, x: Any, *, lengths: Any = None, ids: Any = None, progress: Progress | None = None
     ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
 
@@ -152,8 +149,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
         require_finite_documents(documents, column, self.pipeline.largest)
         sizes = list_sizes(self._segments, self.spec.nlist)
-        kept = self.pool_documents(documents, part_progress(progress, self.pool))
-        self._append(encode_documents(self.pipeline, kept, column, sizes, part_progress(progress, "codes")))
+        kept = self.pool_documents(documents, as_stage(progress, str(self.pool)))
+        self._append(encode_documents(self.pipeline, kept, column, sizes, progress))
         return self
 
     # ---- search ----

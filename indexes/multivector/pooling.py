@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cluscomp.array_forms import form_of
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool, code_bytes
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages.registry import make_codec
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
+from cluscomp.progress import Progress
 
 
 def pool_of(spec: IndexSpec) -> Pool:

@@ -11,7 +11,6 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
@@ -20,6 +19,7 @@ from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.multivector import Ragged
+from cluscomp.progress import Progress, Ticker
 
 UINT16_LISTS = 2**16
 
@@ -161,7 +161,7 @@ def encode_documents(
 ) -> DocumentSegment:
     """Encode pooled documents, block by block, into a segment in memory. All values are finite.
 
-    sizes: (nlist,) vectors that lie in the lists already. progress(done, total) counts vectors.
+    sizes: (nlist,) vectors that lie in the lists already. progress(stage, done, total) counts vectors.
     Raises InputError naming the id of a document without vectors.
     """
     require_vectors(documents, ids)
@@ -169,7 +169,7 @@ def encode_documents(
     arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
     arrays["doc_offsets"][:] = documents.offsets
     list_assigner = pipeline.list_assigner(sizes, documents.rows.shape[0])
-    ticker = Ticker(progress, documents.rows.shape[0])
+    ticker = Ticker(progress, "codes", documents.rows.shape[0])
     for block in iter_blocks(documents.rows.shape[0], BLOCK_ROWS):
         for name, values in encode_vectors(pipeline, documents.rows[block], list_assigner).items():
             arrays[name][block] = values

@@ -17,7 +17,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
-from cluscomp.clustering.blocks import Progress, Ticker, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import (
@@ -39,6 +39,7 @@ from cluscomp.indexes.stages.prescreen import (
     build_prescreen,
     prescreen_arrays,
 )
+from cluscomp.progress import Progress, Ticker
 
 INT32_ROWS = 2**31 - 1
 
@@ -180,7 +181,7 @@ def encode_segment(
 ) -> Segment:
     """Encode rows (n, dim) of kernel dtype, block by block, into a segment in memory.
 
-    sizes: (nlist,) rows that lie in the lists already. progress(done, total) counts rows.
+    sizes: (nlist,) rows that lie in the lists already. progress(stage, done, total) counts rows.
 
     Raises NonFiniteError naming the id of the first row with NaN or infinity.
     """
@@ -188,7 +189,7 @@ def encode_segment(
     arrays = empty_rows(pipeline, n)
     labels = np.empty(n, dtype=np.int32)
     list_assigner = pipeline.list_assigner(sizes, n)
-    ticker = Ticker(progress, n)
+    ticker = Ticker(progress, "codes", n)
     for block in iter_blocks(n, BLOCK_ROWS):
         encoded = encode_block(pipeline, rows[block], ids, block.start, list_assigner)
         for name, values in encoded.arrays().items():

@@ -26,7 +26,6 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import normalize_rows
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import PartitionSpec
@@ -34,6 +33,7 @@ from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import chain
 from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.progress import Progress, Ticker
 
 DEFAULT_CAP = 1.5
 BALANCE_ITERATIONS = 5
@@ -96,10 +96,11 @@ class BalancedIvf(Ivf):
         from cluscomp.clustering.lloyd import WeightedRows
 
         n, steps = x.shape[0], (BALANCE_ITERATIONS + 1) * x.shape[0]
-        start = self._kmeans(x, seed, None if progress is None else lambda i, of: progress(i, of + steps))
+        before = None if progress is None else lambda stage, i, of: progress(stage, i, of + steps)
+        start = self._kmeans(x, seed, before)
         rows = WeightedRows(x, "l2" if self.metric == "l2" else "cosine")
         bounds = Bounds.of(0, native.list_quota(self.milli, n, self.nlist), n, self.nlist)
-        ticker = Ticker(progress, steps)
+        ticker = Ticker(progress, "train", steps)
         result = balanced_lloyd(rows, start, bounds, n_iter=BALANCE_ITERATIONS, ticker=ticker)
         centroids, prices = np.ascontiguousarray(result.centroids), result.found.prices
         if self.metric == "ip":

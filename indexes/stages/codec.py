@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.specs import CodecSpec
 from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.prescreen import Prescreen
 from cluscomp.indexes.stages.stage import Stage
+from cluscomp.progress import Progress
 
 CODES = "codes"
 """Name of the array of codes that every codec has."""

@@ -19,7 +19,6 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.clustering.assign import run_assigner
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, TooFewRowsError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import PartitionSpec
@@ -28,6 +27,7 @@ from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.prescreen import build_prescreen
 from cluscomp.indexes.stages.stage import Stage
+from cluscomp.progress import Progress
 from cluscomp.vocabulary import Metric
 
 KMEANS_ITERATIONS = 20

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.ivf import Ivf
 from cluscomp.indexes.stages.transform import Transform
+from cluscomp.progress import Progress
 
 
 def is_joint(steps: list[Transform], partition: Ivf | None, codec: Codec) -> bool:

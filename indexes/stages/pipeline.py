@@ -10,14 +10,14 @@ the rerank compares normalised vectors too; it compares them before the transfor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cluscomp import checks
 from cluscomp.arrays import TOKEN_TERMS, iter_blocks, largest_safe, normalize_rows, to_float32
-from cluscomp.clustering.blocks import Progress, take_rows
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages import registrations  # noqa: F401 - the stages make themselves known
@@ -27,10 +27,10 @@ from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
 from cluscomp.indexes.stages.stage import Stage
 from cluscomp.indexes.stages.transform import Transform
+from cluscomp.progress import Progress, as_stage
 
 BLOCK_ROWS = 16384
 MIN_TRAINING_SAMPLE = 65536
-StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Pipeline:
                 f"the index {str(self.spec)!r} has not been trained; call index.train(x) before"
             )
 
-    def train(self, sample: np.ndarray, progress: StageProgress | None = None) -> None:
+    def train(self, sample: np.ndarray, progress: Progress | None = None) -> None:
         """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
 
         A float32 copy is made of all rows where they are normalised or transformed, else of
@@ -140,23 +140,23 @@ class Pipeline:
         joint = is_joint(self.steps, self.partition, self.codec)
         for step in self.steps[:-1] if joint else self.steps:
             few = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
-            step.train(few, next(seeds), part_progress(progress, step.spec))
+            step.train(few, next(seeds), as_stage(progress, str(step.spec)))
             rows = _apply(step, rows)
         if self.partition is not None:
-            self.partition.train(rows, next(seeds), part_progress(progress, self.partition.spec))
+            self.partition.train(rows, next(seeds), as_stage(progress, str(self.partition.spec)))
         rows = whole = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
         if joint:
-            step, ticks = self.steps[-1], part_progress(progress, self.steps[-1].spec)
+            step, ticks = self.steps[-1], as_stage(progress, str(self.steps[-1].spec))
             train_jointly(step, self.partition, self.codec, rows, next(seeds), ticks)
         else:
-            self.codec.train(rows, next(seeds), part_progress(progress, self.codec.spec))
+            self.codec.train(rows, next(seeds), as_stage(progress, str(self.codec.spec)))
         if self.score_codec is not None:
             rows, whole = (_apply(self.steps[-1], r) if joint else r for r in (rows, whole))
-            self.score_codec.refine_for_scores(rows, whole, part_progress(progress, self.codec.spec))
+            self.score_codec.refine_for_scores(rows, whole, as_stage(progress, str(self.codec.spec)))
         if self.refine is not None:
-            self.refine.train(base, next(seeds), part_progress(progress, self.refine.spec))
+            self.refine.train(base, next(seeds), as_stage(progress, str(self.refine.spec)))
 
     def base_rows(self, rows: np.ndarray) -> np.ndarray:
         """float32 rows, normalised where the index normalises."""
@@ -223,11 +223,6 @@ def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
         return rows
     picked = np.random.default_rng(seed).choice(n, size=limit, replace=False, shuffle=False)
     return take_rows(rows, np.sort(picked))
-
-
-def part_progress(progress: StageProgress | None, spec: object) -> Progress | None:
-    """Progress of one stage under the name of its key part."""
-    return None if progress is None else lambda done, total: progress(str(spec), done, total)
 
 
 def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:

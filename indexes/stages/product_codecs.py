@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec, check_subspaces
@@ -24,6 +23,7 @@ from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.codes import CODE_BITS, code_size
 
 PQ_ITERATIONS = 25
@@ -203,7 +203,7 @@ class TrainedProductCodec(ProductCodec, ScoreKeeper):
         """Move the trained codebooks so that coding x keeps the inner products of the rows `whole`."""
         from cluscomp.quantization.score_aware import ITERATIONS, refine_score_aware
 
-        ticker = Ticker(progress, ITERATIONS * x.shape[0] * self.m)
+        ticker = Ticker(progress, "train", ITERATIONS * x.shape[0] * self.m)
         self.load({"codebooks": refine_score_aware(x, whole, self.codebooks, ticker=ticker)})
         ticker.finish()
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec, TransformSpec, check_subspaces, reduced_dim
 from cluscomp.indexes.stages.codec import Codec
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.transform import LinearStep
+from cluscomp.progress import Progress
 
 OPQ_ITERATIONS = 10
 """Alternations; more lower the squared error by less than 1 % (384-d sentence vectors, m=48)."""

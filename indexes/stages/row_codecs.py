@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.forms import Form
 from cluscomp.indexes.keys.specs import CodecSpec
@@ -18,6 +17,7 @@ from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
 from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.progress import Progress
 
 FLOAT16_MAX = 65504.0
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.progress import Progress
 
 
 class Stage(ABC):

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.specs import CodecSpec, TransformSpec
 from cluscomp.indexes.stages.codec import Codec
@@ -16,6 +15,7 @@ from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import linear_link
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.stage import Stage
+from cluscomp.progress import Progress
 
 
 class Transform(Stage):

@@ -88,7 +88,9 @@ def test_short_work_goes_on_until_it_was_timed_for_long_enough():
 
 def test_progress_ends_at_the_total():
     scene, calls = Scene(), []
-    stopwatch = scene.stopwatch(2, min_seconds=5.0, progress=lambda done, total: calls.append((done, total)))
+    stopwatch = scene.stopwatch(
+        2, min_seconds=5.0, progress=lambda _, done, total: calls.append((done, total))
+    )
     stopwatch.alternate({"a": scene.contender("a", [1] * 9).run})
     assert calls == [(1, 2), (2, 2)]
 

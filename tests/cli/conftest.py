@@ -51,7 +51,7 @@ class HashEncoder:
     def encode_documents(self, texts, progress=None):
         rows = np.array([self._row(text) for text in texts], dtype=np.float32).reshape(-1, self.info.dim)
         if progress is not None:
-            progress(len(texts), len(texts))
+            progress("encode", len(texts), len(texts))
         return rows
 
     encode_queries = encode_documents

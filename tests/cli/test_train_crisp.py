@@ -17,7 +17,8 @@ def calls(monkeypatch):
     def train(corpus, encoder, output, settings, **options):
         seen.append((corpus, encoder, settings, options))
         for step in range(20):
-            options["progress"](step + 1, 20, 1.0 - step / 40)
+            options["report"]("train", step + 1, {"loss": 1.0 - step / 40})
+            options["progress"]("train", step + 1, 20)
         return crisp.CrispReport({"method": "crisp"}, 64, 20, [1.0 - step / 40 for step in range(20)])
 
     monkeypatch.setattr(crisp, "train_crisp", train)

@@ -141,10 +141,10 @@ def test_progress_reaches_the_total_and_ctrl_c_leaves(
     monkeypatch.setattr(blocks_module, "_MAX_ROWS", 10)
     x = rng.normal(size=(25, 3)).astype("f")
     seen: list[tuple[int, int]] = []
-    assign(x, x[:2], progress=lambda done, total: seen.append((done, total)))
+    assign(x, x[:2], progress=lambda _, done, total: seen.append((done, total)))
     assert seen == [(10, 25), (20, 25), (25, 25)]
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from cluscomp.clustering.blocks import Ticker, answering_signals, block_rows, subtracted, take_rows
+from cluscomp.clustering.blocks import answering_signals, block_rows, subtracted, take_rows
+from cluscomp.progress import Ticker
 
 
 def test_a_block_is_bounded_by_its_products_and_by_its_values() -> None:
@@ -25,13 +26,13 @@ def test_rows_and_differences_equal_numpy(rng: np.random.Generator) -> None:
 
 
 def test_a_part_of_the_work_tells_the_ticker_of_the_whole() -> None:
-    seen: list[tuple[int, int]] = []
-    ticker = Ticker(lambda done, total: seen.append((done, total)), 10)
+    seen: list[tuple[str, int, int]] = []
+    ticker = Ticker(lambda stage, done, total: seen.append((stage, done, total)), "rows", 10)
     for _ in range(2):
         part = ticker.as_progress()
-        part(1, 4)
-        part(4, 4)
-    assert seen == [(1, 10), (4, 10), (5, 10), (8, 10)]
+        part("inner", 1, 4)
+        part("inner", 4, 4)
+    assert seen == [("rows", 1, 10), ("rows", 4, 10), ("rows", 5, 10), ("rows", 8, 10)]
 
 
 def test_what_runs_beside_hands_over_its_result_or_its_error() -> None:

@@ -77,12 +77,12 @@ def test_weights_and_empty_clusters(put, rng, metric):
 def test_history_and_progress(put, rng):
     x = rng.normal(size=(500, 12)).astype("f4")
     seen: list[tuple[int, int]] = []
-    there = train_kmeans(put(x), 20, n_iter=5, progress=lambda done, total: seen.append((done, total)))
+    there = train_kmeans(put(x), 20, n_iter=5, progress=lambda _, done, total: seen.append((done, total)))
     here = train_kmeans(x, 20, n_iter=5)
     assert there.history == here.history and there.labels is None and there.n_iter == here.n_iter
     assert seen[-1][0] == seen[-1][1] and [d for d, _ in seen] == sorted(d for d, _ in seen)
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

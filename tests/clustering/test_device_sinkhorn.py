@@ -82,7 +82,7 @@ def test_equals_the_cpu(put, rng, settings, masses):
 def test_half_precision_costs_starts_and_progress(put, rng):
     cost = costs(rng).astype("f2")
     seen: list[tuple[int, int]] = []
-    first = cc.sinkhorn(put(cost), epsilon=0.3, progress=lambda done, total: seen.append((done, total)))
+    first = cc.sinkhorn(put(cost), epsilon=0.3, progress=lambda _, done, total: seen.append((done, total)))
     assert first.converged and seen[-1] == (1000, 1000)
     for start in (first, first.col_potential):
         assert cc.sinkhorn(put(cost), epsilon=0.3, start=start).n_iter == 1
@@ -90,7 +90,7 @@ def test_half_precision_costs_starts_and_progress(put, rng):
     same = cc.sinkhorn(put(cost), epsilon=0.3, row_mass=given)
     np.testing.assert_allclose(same.plan().cpu(), first.plan().cpu(), atol=1e-12)
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

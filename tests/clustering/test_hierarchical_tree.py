@@ -104,7 +104,7 @@ def test_few_rows_are_one_leaf():
 def test_progress_ends_at_its_total(rng):
     seen = []
     KMeansTree(4, leaf_size=9).fit(rng.normal(size=(90, 2)), progress=lambda *state: seen.append(state))
-    assert seen[-1] == (90, 90)
+    assert seen[-1] == ("tree", 90, 90)
 
 
 def test_bad_input(rng):

@@ -177,10 +177,10 @@ def test_subsampling_says_so_and_labels_all_rows(rng: np.random.Generator) -> No
 def test_progress_ends_at_its_total_and_ctrl_c_leaves(rng: np.random.Generator) -> None:
     x = rng.normal(size=(300, 4)).astype("f")
     seen: list[tuple[int, int]] = []
-    train_kmeans(x, 5, n_iter=50, tol=0.5, progress=lambda done, total: seen.append((done, total)))
+    train_kmeans(x, 5, n_iter=50, tol=0.5, progress=lambda _, done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1] and [d for d, _ in seen] == sorted(d for d, _ in seen)
 
-    def interrupt(done: int, total: int) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

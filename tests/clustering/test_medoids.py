@@ -163,7 +163,7 @@ def test_half_precision_tensors(rng):
 def test_progress_reaches_its_total(rng):
     seen = []
     KMedoids(3, n_redo=2).fit(
-        rng.normal(size=(50, 2)), progress=lambda done, total: seen.append((done, total))
+        rng.normal(size=(50, 2)), progress=lambda _, done, total: seen.append((done, total))
     )
     assert seen[-1][0] == seen[-1][1] and seen == sorted(seen)
 

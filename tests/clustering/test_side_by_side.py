@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cluscomp import native
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.side_by_side import side_by_side
+from cluscomp.progress import Ticker
 from cluscomp.quantization.codebooks import refine_codebooks, train_codebooks
 from cluscomp.quantization.rotation import opq_step
 
@@ -25,11 +25,11 @@ def test_every_training_runs_once_and_all_rows_are_counted(threads, budget):
             ticker.advance(10)
         seen.append(j)
 
-    def progress(done, total):
+    def progress(_, done, total):
         reports.append((done, total))
         caller.add(threading.get_ident())
 
-    side_by_side(train, 7, Ticker(progress, 210))
+    side_by_side(train, 7, Ticker(progress, "train", 210))
     assert sorted(seen) == list(range(7))
     assert reports[-1] == (210, 210) and reports == sorted(reports)
     assert caller == {threading.get_ident()}
@@ -64,11 +64,11 @@ def test_an_interrupt_in_the_callback_ends_the_trainings(threads):
             ticker.advance(1)
         finished.append(j)
 
-    def progress(done, total):
+    def progress(_, done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(train, 4, Ticker(progress, 40_000))
+        side_by_side(train, 4, Ticker(progress, "train", 40_000))
     assert not finished
 
 

@@ -178,7 +178,7 @@ def test_bad_input(rng):
 
 def test_progress_ends_at_its_total(rng):
     seen = []
-    SphericalKMeans(3).fit(documents(rng, n=50), progress=lambda done, total: seen.append((done, total)))
+    SphericalKMeans(3).fit(documents(rng, n=50), progress=lambda _, done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 

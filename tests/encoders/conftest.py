@@ -45,7 +45,7 @@ class HashEncoder:
             raise KeyboardInterrupt
         self.calls.append(checked)
         if progress is not None:
-            progress(len(checked), len(checked))
+            progress("encode", len(checked), len(checked))
         return (
             np.stack([self.vector(side, text) for text in checked])
             if checked

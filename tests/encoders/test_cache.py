@@ -86,7 +86,7 @@ def test_interrupted_encoding_goes_on(hash_encoder):
     vectors = encode_cached(hash_encoder, TEXTS, side="document", progress=lambda *x: seen.append(x))
     assert [call[0] for call in hash_encoder.calls] == ["text 0", "text 4", "text 8"]
     assert np.array_equal(vectors, hash_encoder.expected(TEXTS))
-    assert seen[0] == (4, 10) and seen[-1] == (10, 10) and seen == sorted(seen)
+    assert seen[0] == ("encode", 4, 10) and seen[-1] == ("encode", 10, 10) and seen == sorted(seen)
 
 
 def truncate(path):
@@ -167,7 +167,7 @@ def test_file_is_a_plain_npy(hash_encoder, tmp_path):
     assert np.array_equal(vectors, hash_encoder.expected(TEXTS))
     assert np.array_equal(np.load(tmp_path / "x.npy"), vectors)
     assert [path.name for path in entries(tmp_path)] == ["x.npy"]
-    assert seen[-1] == (10, 10) and all(total == 10 for _, total in seen)
+    assert seen[-1] == ("encode", 10, 10) and all(call[2] == 10 for call in seen)
 
 
 def test_unfinished_file_is_not_at_its_place(hash_encoder, tmp_path):

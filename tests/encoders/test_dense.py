@@ -140,7 +140,7 @@ def test_wrong_texts(encoder, texts, error, message):
 
 def test_progress_counts_texts_up_to_all(encoder):
     seen = []
-    encoder.encode_documents(TEXTS, progress=lambda done, total: seen.append((done, total)))
+    encoder.encode_documents(TEXTS, progress=lambda _, done, total: seen.append((done, total)))
     assert seen[-1] == (len(TEXTS), len(TEXTS))
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
@@ -151,7 +151,7 @@ def test_interrupt_stops_at_once_and_leaves_the_encoder_usable(encoder):
     before = torch.get_num_threads()
     seen = []
 
-    def stop(done, total):
+    def stop(_, done, total):
         seen.append(done)
         raise KeyboardInterrupt
 

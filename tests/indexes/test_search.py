@@ -383,7 +383,7 @@ def test_long_searches_and_adds_come_up_for_air(monkeypatch, rows) -> None:
     for mine, want in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, want)
 
-    def stop(done: int, total: int) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
         assert total == 600
         if done == 200:
             raise KeyboardInterrupt

@@ -67,8 +67,8 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 def test_ends_at_its_total(name: str) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
 
-    def progress(*state: Any) -> None:
-        seen.setdefault(state[0] if len(state) == 3 else "", []).append(state[-2:])
+    def progress(stage: str, done: int, total: int) -> None:
+        seen.setdefault(stage, []).append((done, total))
 
     OPERATIONS[name](progress)
     assert seen

@@ -135,7 +135,7 @@ def test_blocks_change_nothing_and_seeds_do(tokens, monkeypatch):
     monkeypatch.setattr(fde, "_SUMS_PER_BLOCK", 1)
     seen = []
     got = encode(
-        tokens, LENGTHS, "document", projection_dim=4, progress=lambda done, total: seen.append(done)
+        tokens, LENGTHS, "document", projection_dim=4, progress=lambda _, done, total: seen.append(done)
     )
     np.testing.assert_allclose(got, want, atol=1e-6)
     assert seen == [1, 2, 3, 4, 5]

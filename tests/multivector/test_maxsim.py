@@ -68,7 +68,9 @@ def test_levels_threads_blocks_and_company_change_nothing(rng, threads, monkeypa
     np.testing.assert_array_equal(cc.maxsim(queries[5:35], [30], vectors[73:201], [128])[0], want[1, 2:3])
     monkeypatch.setattr(sys.modules["cluscomp.multivector.maxsim"], "_PRODUCTS_PER_BLOCK", 1)
     seen = []
-    got = cc.maxsim(queries, query_lengths, vectors, lengths, progress=lambda done, total: seen.append(done))
+    got = cc.maxsim(
+        queries, query_lengths, vectors, lengths, progress=lambda _, done, total: seen.append(done)
+    )
     np.testing.assert_array_equal(got, want)
     assert seen == [1, 2, 3, 4]
 

@@ -280,7 +280,7 @@ def test_a_list_of_documents(rng):
 def test_progress_reaches_the_end(rng):
     seen = []
     cc.pool_tokens(
-        documents(rng, LENGTHS), LENGTHS, factor=2, progress=lambda done, total: seen.append((done, total))
+        documents(rng, LENGTHS), LENGTHS, factor=2, progress=lambda _, done, total: seen.append((done, total))
     )
     assert seen[-1] == (12, 12) and seen == sorted(seen)
 

@@ -113,12 +113,12 @@ def test_degenerate_rows_are_harmless(fault: str, rng: np.random.Generator) -> N
 def test_progress_ends_at_its_total(rng: np.random.Generator) -> None:
     seen: list[tuple[int, int]] = []
     train_opq(
-        rng.normal(size=(100, 4)), 2, 4, n_iter=3, progress=lambda done, total: seen.append((done, total))
+        rng.normal(size=(100, 4)), 2, 4, n_iter=3, progress=lambda _, done, total: seen.append((done, total))
     )
     assert seen[-1][0] == seen[-1][1] == 100 * 2 * 2 * 3
     parts: list[float] = []
     ProductQuantizer(4, 2, 4, n_iter=3).train(
-        rng.normal(size=(100, 4)), progress=lambda done, total: parts.append(done / total)
+        rng.normal(size=(100, 4)), progress=lambda _, done, total: parts.append(done / total)
     )
     assert parts[-1] == 1.0 and parts == sorted(parts)
 

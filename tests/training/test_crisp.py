@@ -122,7 +122,7 @@ def test_a_stopped_run_gives_the_bits_of_one_that_was_not(tmp_path, model, colle
     class Stop(Exception):
         pass
 
-    def stop(done, total, loss):
+    def stop(_, done, total):
         if done == 3:
             raise Stop
 
@@ -136,7 +136,7 @@ def test_a_stopped_run_gives_the_bits_of_one_that_was_not(tmp_path, model, colle
         tmp_path / "out",
         SETTINGS,
         if_exists="resume",
-        progress=lambda done, total, loss: seen.append(done),
+        progress=lambda _, done, total: seen.append(done),
     )
     assert seen == [3, 4] and got.losses == want.losses
     for name, value in weights(tmp_path / "whole").items():
@@ -146,7 +146,7 @@ def test_a_stopped_run_gives_the_bits_of_one_that_was_not(tmp_path, model, colle
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path, model, collection):
-    def stop(done, total, loss):
+    def stop(_, done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

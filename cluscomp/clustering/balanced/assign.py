@@ -11,9 +11,10 @@ from cluscomp import checks, native
 from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.balanced.items import Items, find_items
 from cluscomp.clustering.balanced.solver import Solution, solve
-from cluscomp.clustering.blocks import Progress, Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.metrics import kernel_metric, unit_rows
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
 
 
@@ -45,7 +46,7 @@ def balanced_assign(
     bounds = Bounds.of(minimum, capacity, rows.shape[0], points.shape[0])
     if rows.shape[0] == 0:
         return np.empty(0, dtype=np.int32)
-    ticker = Ticker(progress, rows.shape[0])
+    ticker = Ticker(progress, "assign", rows.shape[0])
     found = bounds.solve(find_items(rows, checked, int(bounds.high.min())), points, ticker=ticker)
     ticker.finish()
     return found.labels

@@ -15,11 +15,11 @@ from cluscomp.clustering.balanced.items import find_items
 from cluscomp.clustering.balanced.prices import lists_are_complete, sample_prices
 from cluscomp.clustering.balanced.report import balance_report
 from cluscomp.clustering.balanced.solver import Solution, as_points
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_enough_rows, check_start, cluster_rows, start_centroids
 from cluscomp.clustering.lloyd import WeightedRows, update_centroids
 from cluscomp.errors import TooFewRowsError
+from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import BALANCES, Metric
 
 
@@ -68,7 +68,7 @@ class BalancedKMeans(Estimator):
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> BalancedKMeans:
         """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored.
 
-        progress(done, total) counts rows times steps.
+        progress(stage, done, total) counts rows times steps.
 
         Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter) and the errors of
         `assign`.
@@ -78,7 +78,7 @@ class BalancedKMeans(Estimator):
     def fit_rows(self, rows: np.ndarray, progress: Progress | None = None) -> BalancedKMeans:
         """`fit` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
         metric = self._check_parameters(rows.shape[0])
-        ticker = Ticker(progress, rows.shape[0] * (self.n_iter + 1))
+        ticker = Ticker(progress, "k-means", rows.shape[0] * (self.n_iter + 1))
         if self.balance == "none":
             self._fit_plain(rows, progress)
         else:

@@ -15,8 +15,9 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.clustering.balanced.items import Items
-from cluscomp.clustering.blocks import Ticker, block_rows
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.metrics import kernel_metric
+from cluscomp.progress import Ticker
 
 _LIST_ENTRIES = 1 << 22  # all clusters are listed where they are no more
 _SHORTEST, _LONGEST = 16, 64

@@ -19,8 +19,8 @@ from cluscomp import native
 from cluscomp.clustering.balanced.items import Items
 from cluscomp.clustering.balanced.moves import move_rest, pull
 from cluscomp.clustering.balanced.prices import Problem, list_length, sample_bytes
-from cluscomp.clustering.blocks import Ticker
 from cluscomp.clustering.metrics import unit_rows
+from cluscomp.progress import Ticker
 
 _FLOW_ROUNDS = 2  # between two looks at the keyboard: half a second each at a million rows
 _REST = 0.001  # share of the mass that paths over short lists leave to direct moves

@@ -16,7 +16,6 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import FLOAT32_MAX, as_numbers, as_rows, to_float32
-from cluscomp.clustering.blocks import Progress
 from cluscomp.clustering.device import as_device_rows, is_cuda_tensor, on_host
 from cluscomp.clustering.transport.costs import (
     EXPONENT_LIMIT,
@@ -42,6 +41,7 @@ from cluscomp.errors import (
     NonFiniteError,
     UsageError,
 )
+from cluscomp.progress import Progress
 
 
 def sinkhorn(
@@ -83,7 +83,7 @@ def sinkhorn(
     all_reduce: for rows spread over processes: all_reduce(values, op) returns the elementwise "sum" or
     "max" of `values` float64 over all of them. Each process calls with its rows; row_mass then has global
     sum 1, and 1/n counts the rows of all. Column potentials, residual and counts come out the same in each.
-    progress(done, total) counts iterations.
+    progress(stage, done, total) counts iterations.
 
     Bits depend on no thread count, block size or instruction set.
     Raises UsageError (parameters), DimensionError, EmptyInputError, NonFiniteError, DTypeError, InputError

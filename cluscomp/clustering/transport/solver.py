@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.clustering.blocks import Progress, Ticker
 from cluscomp.clustering.transport.problem import Problem, RowExponents
+from cluscomp.progress import Progress, Ticker
 
 _TOO_SMALL = 1e-25  # a column's sum, relative to 1: what is below may have lost entries to underflow
 
@@ -43,7 +43,7 @@ def solve(
 
     start: column exponents (columns,) that replace the first column step; without it rows start from zero.
     """
-    ticker = Ticker(progress, n_iter)
+    ticker = Ticker(progress, "sinkhorn", n_iter)
     rows = problem.rows()
     g = _column_step(problem, rows) if start is None else start
     for done in range(1, n_iter + 1):

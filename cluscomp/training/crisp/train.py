@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,18 @@ from cluscomp import checks
 from cluscomp.errors import OutputExistsError, require
 from cluscomp.files import atomic_json
 from cluscomp.folders import new_folder
+from cluscomp.progress import Progress
 from cluscomp.resume import first_difference
 from cluscomp.training.checkpoint import REPORT_NAME, RunState, check_output, prepare
 from cluscomp.training.crisp.model import embed, maxsim_scores, set_max_length
 from cluscomp.training.crisp.pairs import Pairs, batches
 from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
 from cluscomp.training.losses import contrastive_loss
+from cluscomp.training.stage import StepReport
 from cluscomp.training.training_set import load_training_set
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-StepProgress = Callable[[int, int, float], None]
-"""Called as progress(steps done, steps in all, loss of the step)."""
 
 
 _STEPS = "steps"  # name of the checkpoint
@@ -96,7 +94,8 @@ def train_crisp(
     dry_run: bool = False,
     save_every: int = 25,
     device: str | None = None,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
+    report: StepReport | None = None,
 ) -> CrispReport:
     """Fine-tune `encoder` on judged pairs and write a folder that MultiVectorEncoder loads.
 
@@ -126,14 +125,14 @@ def train_crisp(
     prepare(output, if_exists)
     state = RunState(output, identity)
     model = load_token_model(encoder, device=device)
-    losses = _fit(model, pairs, plan, settings, state, save_every, progress)
-    report = CrispReport(identity, len(pairs), len(plan), losses)
+    losses = _fit(model, pairs, plan, settings, state, save_every, progress, report)
+    outcome = CrispReport(identity, len(pairs), len(plan), losses)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     with new_folder(output, 2 * weights) as folder:
         model.save(str(folder))
-        atomic_json(folder / REPORT_NAME, report.to_json())
+        atomic_json(folder / REPORT_NAME, outcome.to_json())
     state.remove()
-    return report
+    return outcome
 
 
 def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispReport | None:
@@ -157,7 +156,8 @@ def _fit(
     settings: CrispSettings,
     state: RunState,
     save_every: int,
-    progress: StepProgress | None,
+    progress: Progress | None,
+    report: StepReport | None,
 ) -> list[float]:
     torch = require("torch", extra="train", why="training")
     limit = set_max_length(model, settings.max_length or int(model.max_seq_length))
@@ -178,8 +178,10 @@ def _fit(
         losses.append(float(loss.detach()))
         if (step + 1) % save_every == 0 and step + 1 < len(plan):
             _keep(state, step + 1, losses, model, optimizer)
+        if report is not None:
+            report("train", step + 1, {"loss": losses[-1]})
         if progress is not None:
-            progress(step + 1, len(plan), losses[-1])
+            progress("train", step + 1, len(plan))
     model.eval()
     model.max_seq_length = limit
     return losses

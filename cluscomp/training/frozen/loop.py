@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.progress import Progress
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.training.frozen.data import Pairs, Task
 from cluscomp.training.frozen.model import Adam, Batch, Parameters, Scorer, softmax
 
-Progress = Callable[[str, int, int], None]
 LAST_RATE = 0.1
 """Learning rates fall linearly to this share."""
 DEPTH = 10

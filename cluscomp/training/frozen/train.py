@@ -20,6 +20,7 @@ import numpy as np
 
 from cluscomp.arrays import as_rows, normalize_rows, to_float32
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.progress import Progress
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
 from cluscomp.quantization.codes import unpack_codes
 from cluscomp.quantization.learned import LearnedCodec
@@ -27,7 +28,7 @@ from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.quantization.score_aware import THRESHOLD, eta_for, move_centroids
 from cluscomp.training.frozen.data import Task, make_pairs, split_pairs
-from cluscomp.training.frozen.loop import Epoch, FrozenSettings, Progress, initial, learn
+from cluscomp.training.frozen.loop import Epoch, FrozenSettings, initial, learn
 from cluscomp.training.frozen.model import Parameters, Scorer
 from cluscomp.training.query_metric import score_metric
 
@@ -87,7 +88,7 @@ def train_frozen(
     metric_map, inverse = score_metric(rows[own] if asked is None else asked, settings.query_share)
     rotation, centroids = train_opq(
         multiply_rows(rows, metric_map), m, nbits, n_iter=OPQ_ITERATIONS, seed=seed,
-        progress=None if progress is None else lambda done, total: progress("opq", done, total),
+        progress=progress,
     )  # fmt: skip
     matrix = rotation.matrix.astype(np.float64)
     first = LearnedCodec((matrix @ metric_map).astype(np.float32), centroids, metric=metric)

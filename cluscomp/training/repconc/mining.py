@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
-from cluscomp.clustering.blocks import Progress, Ticker
+from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.rotation import rotate_rows
 from cluscomp.training.repconc.codec import TrainableCodec
 from cluscomp.training.repconc.live_index import LiveIndex
@@ -32,7 +32,7 @@ def hard_negatives(
     index = LiveIndex(rotate_rows(documents, rotation), centroids, nbits)
     found = np.full((len(queries), k), -1, dtype=np.int64)
     most = k + max(map(len, positives), default=0)
-    ticker = Ticker(progress, len(queries))
+    ticker = Ticker(progress, "negatives", len(queries))
     for block in iter_blocks(len(queries), _QUERIES_PER_BLOCK):
         _, hits = index.search(queries[block] @ rotation.T, centroids, most)
         for query, row in zip(range(block.start, block.stop), hits, strict=True):

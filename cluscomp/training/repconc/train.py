@@ -13,6 +13,7 @@ from cluscomp import __version__
 from cluscomp.encoders import encode_cached, encode_to_file, load_encoder
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.errors import require
+from cluscomp.progress import Progress, as_stage
 from cluscomp.quantization.codebooks import check_split
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.product import ProductQuantizer
@@ -30,7 +31,7 @@ from cluscomp.training.repconc.tas_balanced import TopicBatches
 from cluscomp.training.repconc.tower import TextTower
 from cluscomp.training.repconc.two_towers import query_parameters, with_query_tower
 from cluscomp.training.settings import Settings
-from cluscomp.training.stage import Metrics, Order, StageProgress, StepReport, n_steps, run_stage, shuffled
+from cluscomp.training.stage import Metrics, Order, StepReport, n_steps, run_stage, shuffled
 from cluscomp.training.training_set import TrainingSet, load_training_set
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def train_repconc(
     pseudo_queries: str = "auto",
     if_exists: str = "fail",
     device: str | None = None,
-    progress: StageProgress | None = None,
+    progress: Progress | None = None,
     report: StepReport | None = None,
     **settings: Any,
 ) -> TrainingReport:
@@ -93,7 +94,7 @@ class _Run:
     """The stages in order; each takes its result from the state folder where that has it."""
 
     def __init__(
-        self, settings: Settings, output: Path, progress: StageProgress | None, report: StepReport | None
+        self, settings: Settings, output: Path, progress: Progress | None, report: StepReport | None
     ) -> None:
         self.settings, self.output = settings, output
         self.is_first = rank_and_size()[0] == 0
@@ -151,7 +152,7 @@ class _Run:
             ).train(self.documents, progress=self._show("warm-up"))  # fmt: skip
             rotation = quantizer.rotation_
             assert rotation is not None  # "opq" learns one
-            arrays = {"rotation": rotation.matrix, "centroids": quantizer.centroids}
+            arrays: dict[str, Any] = {"rotation": rotation.matrix, "centroids": quantizer.centroids}
             if self.is_first:
                 self.state.save("warm-up", arrays, {})
             barrier()
@@ -250,11 +251,8 @@ class _Run:
             return TopicBatches(self.queries, self.settings.batch_size, seed=self.settings.seed).order
         return shuffled(len(self.data.queries), self.settings.seed)
 
-    def _show(self, stage: str) -> Any:
-        if self.progress is None:
-            return None
-        progress = self.progress
-        return lambda done, total: progress(stage, done, total)
+    def _show(self, stage: str) -> Progress | None:
+        return as_stage(self.progress, stage)
 
 
 def summary(steps: list[Metrics]) -> dict[str, Any]:
