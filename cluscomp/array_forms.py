@@ -17,7 +17,7 @@ BFLOAT16 = np.dtype([("bfloat16_bits", np.uint16)])
 
 
 def as_numpy(x: Any, name: str) -> np.ndarray:
-    """x as a NumPy array of its own dtype, without a copy where there is one already.
+    """X as a NumPy array of its own dtype, without a copy where there is one already.
 
     x: NumPy array, memory map, torch CPU tensor (also one with a graph, a conjugate or negative view, or of a
     subclass), pandas or Arrow column, a list of numbers, or a list or object array of any of these.

@@ -83,7 +83,7 @@ def as_rows(
 
 
 def as_numbers(x: Any, *, name: str, ndim: int | None = None) -> np.ndarray:
-    """x as an array of real numbers in its own dtype; bfloat16 becomes float32.
+    """X as an array of real numbers in its own dtype; bfloat16 becomes float32.
 
     x: any form of `array_forms.as_numpy`. ndim: required number of dimensions.
     Raises DTypeError, DimensionError, InputError. NaN and infinity pass.

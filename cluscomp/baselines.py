@@ -56,7 +56,7 @@ def installed() -> tuple[str, ...]:
 
 
 def library(name: str, part: str = "") -> ModuleType:
-    """The module of a library, or a part of it, such as library("usearch", "index").
+    """The module of a library, or a part of it, such as "index" of "usearch".
 
     Raises UnknownKeyError for a name that is not in BASELINES, OptionalDependencyError.
     """

@@ -90,7 +90,7 @@ def unknown(
 
 
 def did_you_mean(value: Any, valid: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
-    """ "; did you mean 'x'?" for the valid name nearest in letters, or nothing where none is near."""
+    """Text "; did you mean 'x'?" with the valid name nearest in letters; nothing where none is near."""
     names = list(valid)
     if not isinstance(value, str):
         return ""

@@ -92,7 +92,7 @@ class StoredIndex(Generic[Segment]):
 
     @property
     def id_kind(self) -> str | None:
-        """ "int64" or "str", decided by the first add; None before."""
+        """Kind of the ids, "int64" or "str", decided by the first add; None before."""
         return self._id_kind
 
     @property

@@ -25,12 +25,12 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
 
 
-@pytest.fixture()
+@pytest.fixture
 def threads() -> Iterator[None]:
     """Restores the thread budget after a test that changes it."""
     before = native.get_num_threads()

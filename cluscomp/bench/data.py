@@ -42,11 +42,11 @@ class DataSource:
         self.descriptions: dict[str, str] = {}
 
     def vectors(self, n: int, dim: int = token_vectors.DIM) -> Rows:
-        """n rows: token vectors (or the mixture) where dim is theirs, and Gaussian noise elsewhere."""
+        """N rows: token vectors (or the mixture) where dim is theirs, and Gaussian noise elsewhere."""
         return self.embeddings(n) if dim == token_vectors.DIM else self.noise(n, dim)
 
     def embeddings(self, n: int) -> Rows:
-        """n rows of dim 384 and length 1: token vectors where they can be had, else the mixture."""
+        """N rows of dim 384 and length 1: token vectors where they can be had, else the mixture."""
         tokens, reason = self._tokens(n)
         if tokens is not None:
             self.descriptions[TOKENS] = (
@@ -58,13 +58,13 @@ class DataSource:
         return Rows(mixture(n, token_vectors.DIM, self._settings.seed), MIXTURE)
 
     def noise(self, n: int, dim: int) -> Rows:
-        """n rows of standard Gaussian noise."""
+        """N rows of standard Gaussian noise."""
         self.descriptions[NOISE] = "independent standard Gaussian values: no structure, the worst case"
         rng = np.random.default_rng((self._settings.seed, dim))
         return Rows(rng.standard_normal((n, dim), dtype=np.float32), NOISE)
 
     def base_and_queries(self, n: int, n_queries: int) -> tuple[Rows, np.ndarray]:
-        """n rows to search among, and queries (n_queries, 384) spread over ten times as many later rows."""
+        """N rows to search among, and queries (n_queries, 384) spread over ten times as many later rows."""
         rows = self.embeddings(n + 10 * n_queries)
         return Rows(rows.x[:n], rows.name), np.ascontiguousarray(rows.x[n::10])
 
@@ -124,7 +124,7 @@ def mixture_text() -> str:
 
 
 def mixture(n: int, dim: int, seed: int) -> np.ndarray:
-    """n rows (n, dim) float32 of length 1, in random order.
+    """N rows (n, dim) float32 of length 1, in random order.
 
     Centres and rows around them are Gaussian with variance exp(-j / 20) + 0.002 along random direction j, so
     that the participation ratio (sum of variances, squared, over the sum of their squares) is about 40;

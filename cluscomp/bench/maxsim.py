@@ -53,7 +53,7 @@ def _run(documents: int, tokens: int, queries: int, bench: Workbench) -> list[Me
 
 
 def torch_maxsim(torch: ModuleType, queries: np.ndarray, x: np.ndarray, tokens: int) -> Callable[[], Any]:
-    """einsum over blocks of documents, all of one length, so that nothing is padded."""
+    """Einsum over blocks of documents, all of one length, so that nothing is padded."""
     asked, documents = torch.from_numpy(queries), torch.from_numpy(x).view(-1, tokens, x.shape[1])
 
     def run() -> Any:

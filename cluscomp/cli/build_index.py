@@ -126,13 +126,13 @@ def build_index(
     when it is complete; an interrupted build goes on with --if-exists resume.
 
     Examples:
-
     cluscomp build-index --corpus scifact --encoder minilm --index-key OPQ48,IVF64,PQ48 --output scifact.index
 
     cluscomp build-index --embeddings x.npy --ids ids.txt --metric ip --index-key Flat --output x.index
 
     cluscomp build-index --corpus scifact --encoder minilm --encoder-kind tokens --index-key
     Pool16,IVF1024,PQ96 --output late.index
+
     """
     _check_input(corpus, encoder, bf16, embeddings, ids, lengths)
     target = _required(output_folder, "--output", dry_run)

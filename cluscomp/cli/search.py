@@ -67,10 +67,10 @@ def search(
     separated by tabs. --queries and --query-embeddings make a TREC run.
 
     Examples:
-
     cluscomp search scifact.index --query "Do statins lower mortality?" -k 5
 
     cluscomp search scifact.index --queries scifact --output run.trec
+
     """
     from cluscomp.indexes.index import open_index
 

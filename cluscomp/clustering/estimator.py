@@ -91,7 +91,7 @@ class Estimator:
 
 
 def _familiar(x: Any) -> Any:
-    """x for the gate, after what scikit-learn's checks ask of an estimator beyond it, in their wordings."""
+    """X for the gate, after what scikit-learn's checks ask of an estimator beyond it, in their wordings."""
     if hasattr(x, "toarray") and not isinstance(x, np.ndarray):
         raise DTypeError(f"x is a sparse {type(x).__name__}, but dense rows are needed; pass x.toarray()")
     shape = getattr(x, "shape", None)

@@ -91,7 +91,7 @@ def _iter_jsonl(path: Path, fields: Fields) -> Iterator[Record]:
         yield record
 
 
-_JSONL_RULE = "each line must be one object such as {\"_id\": \"d1\", \"text\": \"...\"}"  # fmt: skip
+_JSONL_RULE = 'each line must be one object such as {"_id": "d1", "text": "..."}'  # fmt: skip
 
 
 def _iter_tsv(path: Path, fields: Fields) -> Iterator[Record]:

@@ -147,5 +147,5 @@ def _poor(
 
 
 def _share(part: float, whole: float) -> float:
-    """part / whole; of nothing, nothing is lost."""
+    """Part / whole; of nothing, nothing is lost."""
     return float(part / whole) if whole > 0 else 1.0

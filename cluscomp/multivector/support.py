@@ -105,7 +105,7 @@ def pack_sample(sample: Any, dim: int) -> native.SupportSample:
 
 
 def support_values(documents: Ragged, sample: native.SupportSample, first: int = 0) -> np.ndarray:
-    """h (n_docs, n) float32 of the documents at the sample; 0 for one without vectors.
+    """H (n_docs, n) float32 of the documents at the sample; 0 for one without vectors.
 
     Products are of vectors rounded to 16 bits, about 1e-5 |q| |x| off. first: number of the first document,
     for messages. Raises InputError for a vector longer than `LONGEST`.

@@ -47,7 +47,7 @@ class LinearTransform:
 
 
 def multiply_rows(x: np.ndarray, matrix: np.ndarray, ticker: Ticker | None = None) -> np.ndarray:
-    """x @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.
+    """X @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.
 
     Summed in float64 and rounded once, so that a row's result does not depend on its block.
     """

@@ -180,7 +180,7 @@ def _allocate_directions(covariance: np.ndarray, d_out: int, m: int) -> np.ndarr
 
 
 def rotate_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """x @ matrix.T (n, d_out) of float32 rows x (n, d) in float32; LinearTransform takes float64 products."""
+    """X @ matrix.T (n, d_out) of float32 rows x (n, d) in float32; LinearTransform takes float64 products."""
     rotated = np.empty((x.shape[0], matrix.shape[0]), dtype=np.float32)
     columns = matrix.T.astype(np.float32)
     for block in iter_blocks(x.shape[0], SUM_ROWS):

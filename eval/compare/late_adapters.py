@@ -59,7 +59,7 @@ def _table(found: list[list[tuple[int, float]]], k: int) -> tuple[np.ndarray, np
 
 @contextmanager
 def _torch_threads() -> Iterator[None]:
-    """torch's threads are the native core's, as long as its searches are measured."""
+    """Torch's threads are the native core's, as long as its searches are measured."""
     import torch
 
     before = torch.get_num_threads()

@@ -35,7 +35,7 @@ BAR_HEIGHT = 26
 
 
 def plotly() -> Any:
-    """plotly's graph objects."""
+    """Plotly's graph objects."""
     return require("plotly.graph_objects", extra="report", why="the report of a comparison")
 
 

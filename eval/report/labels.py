@@ -16,7 +16,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon",
 
 
 def settings(row: Row) -> str:
-    """ "nprobe 16, refine_factor 4", or nothing for a key without parameters."""
+    """Text such as "nprobe 16, refine_factor 4"; nothing for a key without parameters."""
     return ", ".join(f"{name} {row[name]}" for name in SEARCH_PARAMETERS if row.get(name) is not None)
 
 

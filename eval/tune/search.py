@@ -85,7 +85,10 @@ def tune(
     n, dim = rows.shape
     id_bytes = _mean_id_bytes(ids)
     sizes = {key: bytes_per_document(key, n, dim, metric, id_bytes) for key in _keys(keys, n, dim)}
-    collection = _collection(rows, ids, queries, query_ids, qrels, metric, max_documents, n_queries, seed)
+    collection = _collection(
+        rows, ids, queries, query_ids, qrels, metric,
+        max_documents=max_documents, n_queries=n_queries, seed=seed,
+    )  # fmt: skip
     points = _measure(collection, _small_enough(sizes, limits), sizes, seed, results, progress)
     chosen = choose(points, limits, wanted)
     if chosen is None:
@@ -135,7 +138,7 @@ def _mean_id_bytes(ids: Any) -> float:
 
 def _collection(
     rows: np.ndarray, ids: Any, queries: Any, query_ids: Any, qrels: Qrels | None, metric: str,
-    max_documents: int, n_queries: int, seed: int,
+    *, max_documents: int, n_queries: int, seed: int,
 ) -> Collection:  # fmt: skip
     """What is measured on: all documents with judgements, else a sample, with queries held out or given."""
     names = np.arange(len(rows)) if ids is None else np.asarray(ids, dtype=object)

@@ -148,7 +148,7 @@ def list_dtype(nlist: int) -> str:
 
 
 def document_arrays(pipeline: Pipeline, n_documents: int, n_vectors: int) -> dict[str, ArraySpec]:
-    """dtype and shape of the arrays of a segment, without ids and deletions."""
+    """Dtype and shape of the arrays of a segment, without ids and deletions."""
     specs = {name: array.spec(n_vectors) for name, array in pipeline.row_arrays().items()}
     specs["doc_offsets"] = ArraySpec("<i8", (n_documents + 1,))
     if pipeline.partition is not None:

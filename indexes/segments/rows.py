@@ -12,7 +12,7 @@ from cluscomp.errors import DimensionError
 
 
 def rows_of_dim(x: Any, dim: int, what: str, *, largest: float | None) -> np.ndarray:
-    """x (n, dim) as rows of kernel dtype. what: "rows" or "queries", for messages. largest: magnitude that no
+    """X (n, dim) as rows of kernel dtype. what: "rows" or "queries", for messages. largest: magnitude that no
     value may exceed; None leaves the values unchecked.
 
     Raises DimensionError naming both dims, DTypeError, EmptyInputError, NonFiniteError, TooLargeError.

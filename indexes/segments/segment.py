@@ -156,7 +156,7 @@ def list_offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def segment_arrays(pipeline: Pipeline, n_rows: int) -> dict[str, ArraySpec]:
-    """dtype and shape of the arrays of a segment, without ids and deletions."""
+    """Dtype and shape of the arrays of a segment, without ids and deletions."""
     specs = {name: array.spec(n_rows) for name, array in pipeline.row_arrays().items()}
     if pipeline.partition is not None:
         specs["offsets"] = ArraySpec("<i8", (pipeline.partition.nlist + 1,))

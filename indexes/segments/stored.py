@@ -88,12 +88,12 @@ class StoredSegment:
 
     @classmethod
     def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
-        """dtype and shape of `arrays()` for n_rows rows of n_vectors vectors together."""
+        """Dtype and shape of `arrays()` for n_rows rows of n_vectors vectors together."""
         raise NotImplementedError
 
     @classmethod
     def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
-        """dtype and shape that `arrays()` must have in a folder. listed: for lengths that only it knows."""
+        """Dtype and shape that `arrays()` must have in a folder. listed: for lengths that only it knows."""
         raise NotImplementedError
 
     @classmethod

@@ -38,7 +38,7 @@ class RowArray:
         return self.width * np.dtype(self.dtype).itemsize
 
     def spec(self, n: int) -> ArraySpec:
-        """dtype and shape for n rows."""
+        """Dtype and shape for n rows."""
         return ArraySpec(self.dtype, (n, self.width))
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 
 def faiss_metric(faiss: ModuleType, metric: str) -> Any:
-    """faiss's name of a metric; cosine is the inner product of rows that were normalised before."""
+    """Faiss's name of a metric; cosine is the inner product of rows that were normalised before."""
     return faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
 
 
 def linear_link(faiss: ModuleType, matrix: np.ndarray, shift: np.ndarray | None = None) -> Any:
-    """x -> matrix x + shift as a link of a chain. matrix: (d_out, d_in) float32 with orthonormal rows."""
+    """X -> matrix x + shift as a link of a chain. matrix: (d_out, d_in) float32 with orthonormal rows."""
     linear = faiss.LinearTransform(matrix.shape[1], matrix.shape[0], shift is not None)
     faiss.copy_array_to_vector(np.ascontiguousarray(matrix).reshape(-1), linear.A)
     if shift is not None:

@@ -134,7 +134,7 @@ class Ivf(Stage):
         return self
 
     def residuals(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """x minus the centroid of each row's list, float32."""
+        """X minus the centroid of each row's list, float32."""
         return x - self.centroids[labels]
 
     def probe(self, queries: np.ndarray, nprobe: int) -> Probes:

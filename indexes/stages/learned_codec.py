@@ -44,7 +44,7 @@ class RepCONC(CodecSpec):
 
     @property
     def source_folder(self) -> str:  # type: ignore[override]
-        """folder."""
+        """Folder."""
         return self.folder
 
     def known(self) -> LearnedShape:

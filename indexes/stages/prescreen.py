@@ -47,7 +47,7 @@ class Prescreen:
 
 
 def prescreen_arrays(n_rows: int, dim: int) -> dict[str, ArraySpec]:
-    """dtype and shape of the arrays of a prescreen; whole panels of 16 rows, whole groups of 4 dimensions."""
+    """Dtype and shape of the arrays of a prescreen; whole panels of 16 rows, whole groups of 4 dimensions."""
     rows = -(-n_rows // _PANEL_ROWS) * _PANEL_ROWS
     shapes = (("|u1", rows * (-(-dim // 4) * 4)), ("<f4", rows * 4), ("<f4", dim + 1))
     return {

@@ -43,12 +43,12 @@ class PQ(CodecSpec):
 
     @property
     def size(self) -> int:  # type: ignore[override]
-        """m."""
+        """M."""
         return self.m
 
     @property
     def rotation_bits(self) -> int:  # type: ignore[override]
-        """nbits."""
+        """Nbits."""
         return self.nbits
 
     def with_size(self, size: int) -> PQ:

@@ -58,7 +58,7 @@ class OPQ(TransformSpec):
 
     @property
     def size(self) -> int:  # type: ignore[override]
-        """m."""
+        """M."""
         return self.m
 
     def with_size(self, size: int) -> OPQ:

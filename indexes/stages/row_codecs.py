@@ -231,5 +231,5 @@ class ScalarCodec(Refiner):
 
 
 def _scalar_lists(faiss: ModuleType, size: tuple[Any, int, int], kind: Any, metric: str) -> Any:
-    """faiss lists of scalar codes of the rows, not of residuals. size: quantizer, dim, nlist."""
+    """Faiss lists of scalar codes of the rows, not of residuals. size: quantizer, dim, nlist."""
     return faiss.IndexIVFScalarQuantizer(*size, kind, faiss_metric(faiss, metric), False)

@@ -157,7 +157,7 @@ class DocumentStore:
         return [row[0] for row in rows]
 
     def lookup(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """id -> (title, text) for the ids that are here."""
+        """Id -> (title, text) for the ids that are here."""
         found = {}
         for name in ids:
             for title, text in self._rows("SELECT title, text FROM documents WHERE id = ?", (str(name),)):

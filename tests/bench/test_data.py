@@ -11,7 +11,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.errors import InputError, MissingInputError
 
 
-@pytest.fixture()
+@pytest.fixture
 def collection(tmp_path, monkeypatch):
     """A collection of one document, and an empty cache."""
     monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 DIM = 16
 
 
-@pytest.fixture()
+@pytest.fixture
 def invoke():
     """invoke("search", ...) runs a command in this process; result has exit_code, stdout, stderr."""
     from cluscomp.cli.main import app
@@ -26,7 +26,7 @@ def invoke():
     return run
 
 
-@pytest.fixture()
+@pytest.fixture
 def program():
     """program("search", ...) runs `python -m cluscomp` and returns the finished process."""
 
@@ -64,7 +64,7 @@ class HashEncoder:
         return row / np.linalg.norm(row)
 
 
-@pytest.fixture()
+@pytest.fixture
 def hash_encoder(monkeypatch, tmp_path):
     """Let `load_encoder(NAME)` give a HashEncoder of that name, and the cache lie in a temporary folder."""
     import cluscomp.encoders
@@ -74,7 +74,7 @@ def hash_encoder(monkeypatch, tmp_path):
     return HashEncoder
 
 
-@pytest.fixture()
+@pytest.fixture
 def vectors(tmp_path) -> Path:
     """300 random vectors of dim 16 in x.npy, with ids row0, row1 ... in x.ids.txt."""
     rows = np.random.default_rng(7).standard_normal((300, DIM)).astype(np.float32)
@@ -83,7 +83,7 @@ def vectors(tmp_path) -> Path:
     return tmp_path / "x.npy"
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(invoke, vectors, tmp_path) -> Path:
     """Flat index over `vectors`."""
     target = tmp_path / "x.index"
@@ -101,7 +101,7 @@ TEXTS = {
 }
 
 
-@pytest.fixture()
+@pytest.fixture
 def beir(tmp_path) -> Path:
     """A collection of four documents and two judged queries in BEIR layout."""
     folder = tmp_path / "animals"
@@ -115,7 +115,7 @@ def beir(tmp_path) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def text_index(invoke, hash_encoder, beir, tmp_path) -> Path:
     """Flat index over `beir` with stored texts."""
     target = tmp_path / "animals.index"

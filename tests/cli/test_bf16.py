@@ -13,7 +13,7 @@ import cluscomp as cc
 pytest.importorskip("sentence_transformers", reason="needs the extra 'encode'")
 
 
-@pytest.fixture()
+@pytest.fixture
 def build(invoke, beir, tmp_path, monkeypatch):
     """build(NAME, *flags) builds an index over `beir` with a tiny model and returns its folder."""
     monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))

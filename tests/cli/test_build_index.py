@@ -76,7 +76,7 @@ def test_underscores_are_dashes(invoke, vectors, tmp_path):
 class TestConfiguration:
     """A flag beats the environment, which beats the file, which beats the default."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def key_of(self, invoke, vectors, tmp_path, monkeypatch):
         def build(file=None, env=None, flag=None):
             args = [

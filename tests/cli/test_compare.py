@@ -8,7 +8,7 @@ import pytest
 from tiny_benchmark import write_collection, write_config
 
 
-@pytest.fixture()
+@pytest.fixture
 def config(tmp_path):
     return write_config(
         tmp_path, write_collection(tmp_path / "tiny"), '["Flat", "IVF4,SQ8"]', "search = {nprobe = 2}"

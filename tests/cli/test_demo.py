@@ -11,7 +11,7 @@ import pytest
 KEYS = ("Flat", "IVF4,PQ4x4")
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_demo(monkeypatch, hash_encoder):
     import cluscomp.demo
     from cluscomp.cli import demo

@@ -21,7 +21,7 @@ def unit_rows(seed: int, n: int) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.fixture()
+@pytest.fixture
 def late_index(invoke, tmp_path):
     """An index of 80 documents of several vectors in lists, d0 to d79."""
     lengths = np.random.default_rng(1).integers(1, 12, size=80)
@@ -35,7 +35,7 @@ def late_index(invoke, tmp_path):
     return target
 
 
-@pytest.fixture()
+@pytest.fixture
 def asked(tmp_path):
     """Flags of three queries of 5, 1 and 8 vectors, q0 to q2."""
     np.save(tmp_path / "q.npy", unit_rows(3, 14))
@@ -45,13 +45,13 @@ def asked(tmp_path):
             "--query-ids", tmp_path / "q.ids.txt")  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def salience(tmp_path):
     np.save(tmp_path / "salience.npy", np.random.default_rng(5).random(14))
     return tmp_path / "salience.npy"
 
 
-@pytest.fixture()
+@pytest.fixture
 def judged(tmp_path):
     """A collection that judges q2, then q0: another order, and fewer queries, than the file has."""
     folder = tmp_path / "judged"

@@ -9,7 +9,7 @@ import pytest
 from lora_adapters import random_modules, updates, write_adapter
 
 
-@pytest.fixture()
+@pytest.fixture
 def adapters(tmp_path, rng):
     return [write_adapter(tmp_path / name, random_modules(rng)) for name in "ab"]
 

@@ -47,7 +47,7 @@ def test_json(invoke, calls, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments,code,text",
+    ("arguments", "code", "text"),
     [
         (("--encoder", "minilm", "-o", "x"), 2, "--corpus is missing"),
         (("--corpus", "c", "--encoder", "minilm"), 2, "--output is missing"),

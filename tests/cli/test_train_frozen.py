@@ -11,7 +11,7 @@ import pytest
 from cluscomp.quantization import LearnedCodec
 
 
-@pytest.fixture()
+@pytest.fixture
 def files(tmp_path: Path, rng) -> Path:
     centres = rng.standard_normal((30, 16))
     x = (centres[rng.integers(30, size=600)] + 0.5 * rng.standard_normal((600, 16))).astype(np.float32)

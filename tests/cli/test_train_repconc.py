@@ -15,7 +15,7 @@ def model(tmp_path_factory):
     return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
-@pytest.fixture()
+@pytest.fixture
 def pairs(tmp_path, monkeypatch):
     """40 pairs of random words."""
     monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))

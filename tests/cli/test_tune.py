@@ -10,7 +10,7 @@ from tiny_benchmark import DOCUMENTS, write_collection
 from cluscomp import open_index
 
 
-@pytest.fixture()
+@pytest.fixture
 def flags(tmp_path):
     at = tmp_path / "tiny"
     write_collection(at)

@@ -47,7 +47,7 @@ def test_without_a_device_the_error_says_why():
 
 
 @pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
-@pytest.mark.parametrize("n,k,d", SHAPES)
+@pytest.mark.parametrize(("n", "k", "d"), SHAPES)
 def test_labels_and_scores_are_the_cpus(put, rng, metric, n, k, d):
     equals_the_cpu(put, rng.normal(size=(n, d)).astype("f4"), rng.normal(size=(k, d)).astype("f4"), metric)
 
@@ -145,7 +145,7 @@ def test_the_filter_leaves_few_pairs_open(emulated, rng):
     assert (bounds[:, 4] < best).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("nbits,m,width", [(8, 6, 8), (4, 5, 4), (6, 5, 3), (6, 4, 17)])
+@pytest.mark.parametrize(("nbits", "m", "width"), [(8, 6, 8), (4, 5, 4), (6, 5, 3), (6, 4, 17)])
 def test_codes_are_the_cpus(put, rng, nbits, m, width):
     x, books = (
         rng.normal(size=(150, m * width)).astype("f4"),
@@ -163,7 +163,7 @@ def test_codes_behind_a_rotation(put, rng):
 
 
 @pytest.mark.parametrize(
-    "x,c,error",
+    ("x", "c", "error"),
     [
         (np.zeros((3, 2), "f4"), np.zeros((1, 3), "f4"), DimensionError),
         (np.zeros((3, 2), "f8"), np.zeros((1, 2), "f4"), DTypeError),

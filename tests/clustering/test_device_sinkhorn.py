@@ -24,7 +24,7 @@ def log2_sum(exponents, axis):
     return np.squeeze(most, axis) + np.log2(np.exp2(exponents - most).sum(axis=axis))
 
 
-@pytest.mark.parametrize("n,k,scale", [(1, 1, 1.0), (50, 7, 10.0), (1030, 300, 500.0)])
+@pytest.mark.parametrize(("n", "k", "scale"), [(1, 1, 1.0), (50, 7, 10.0), (1030, 300, 500.0)])
 def test_log_sums(put, rng, n, k, scale):
     cost = rng.normal(size=(n, k)).astype("f4")
     rows, columns = 30 * rng.normal(size=n), 30 * rng.normal(size=k)

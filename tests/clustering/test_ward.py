@@ -35,7 +35,7 @@ def clumps(rng, n, d, spread=0.3):
 
 
 @pytest.mark.parametrize(
-    "degrees,k,square,condensed,euclidean",
+    ("degrees", "k", "square", "condensed", "euclidean"),
     [
         ((9, 71, 85, 117, 150, 165), 2, [[0, 1, 2], [3, 4, 5]], [[0], [1, 2, 3, 4, 5]], [[0, 1, 2, 3], [4, 5]]),
         ((19, 59, 65, 78, 114, 169), 3, [[0, 1, 2, 3], [4], [5]], [[0], [1, 2, 3, 4], [5]], [[0], [1, 2, 3], [4, 5]]),
@@ -55,7 +55,7 @@ def test_height_of_two_single_rows_is_their_distance():
 
 @pytest.mark.parametrize("linkage_input", LINKAGE_INPUTS)
 @pytest.mark.parametrize(
-    "n,d", [(2, 1), (3, 5), (15, 3), (16, 16), (17, 65), (60, 64), (129, 40), (240, 130)]
+    ("n", "d"), [(2, 1), (3, 5), (15, 3), (16, 16), (17, 65), (60, 64), (129, 40), (240, 130)]
 )
 def test_linkage_is_scipys(level, rng, n, d, linkage_input):
     pytest.importorskip("scipy")
@@ -75,7 +75,7 @@ def decided_otherwise(x):
     return native.ward_merges(x, starts, stops, "euclidean")[2]
 
 
-@pytest.mark.parametrize("apart,expected", [(0.3, 0), (0.02, 0), (1e-6, 1)])
+@pytest.mark.parametrize(("apart", "expected"), [(0.3, 0), (0.02, 0), (1e-6, 1)])
 def test_close_rows_are_compared_in_float64(level, rng, apart, expected):
     """Rounding to 16 bits cannot tell rows apart that differ by 1e-5 of their length."""
     scipy = pytest.importorskip("scipy.cluster.hierarchy")

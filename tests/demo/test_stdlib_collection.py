@@ -104,7 +104,7 @@ class Voice(object):
 '''
 
 
-@pytest.fixture()
+@pytest.fixture
 def library(tmp_path, monkeypatch):
     folder = tmp_path / "library"
     (folder / "tests").mkdir(parents=True)

@@ -60,12 +60,12 @@ class HashEncoder:
         return np.stack([self.vector(side, text) for text in texts])
 
 
-@pytest.fixture()
+@pytest.fixture
 def hash_encoder() -> HashEncoder:
     return HashEncoder()
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_hash_encoder():
     return HashEncoder
 

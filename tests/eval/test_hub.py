@@ -15,7 +15,7 @@ QUERIES = [{"_id": f"q{i}", "text": f"query {i}"} for i in range(3)]
 QRELS = {"train": [("q0", "1", 1)], "test": [("q1", "2", 2), ("q1", "3", 0), ("q2", "0", 1)]}
 
 
-@pytest.fixture()
+@pytest.fixture
 def hub(tmp_path, monkeypatch):
     """Two repositories in the hub's layout, in folders that `datasets` takes for repositories."""
     pytest.importorskip("datasets")

@@ -13,7 +13,7 @@ from cluscomp.eval.beir import available_splits
 PASSAGES = ["Cold water flows deep.", "A cat sleeps by the warm stove.", "Seven\u00a0ships sailed."]
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path):
     (tmp_path / "collection.tsv").write_text("".join(f"{i}\t{t}\n" for i, t in enumerate(PASSAGES)), "utf-8")
     (tmp_path / "queries.dev.small.tsv").write_text("1048585\twarm cat\n2\tdeep water\n9\tnot judged\n")

@@ -6,7 +6,7 @@ from cluscomp import errors
 from cluscomp.eval import read_qrels
 
 
-@pytest.fixture()
+@pytest.fixture
 def write(tmp_path):
     def write(text, name="test.tsv"):
         path = tmp_path / name

@@ -127,7 +127,7 @@ def trained(rows: np.ndarray, with_folders: Callable[[str, str], str]) -> Callab
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_index(trained: Callable[..., Index], rows: np.ndarray) -> Callable[..., Index]:
     """make_index(key, metric, ids=...) -> index that holds `rows`."""
 

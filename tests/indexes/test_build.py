@@ -16,7 +16,7 @@ from cluscomp.inputs.corpus import Document
 from cluscomp.resume import first_difference
 
 
-@pytest.fixture()
+@pytest.fixture
 def rows():
     return np.random.default_rng(2).standard_normal((400, 16)).astype(np.float32)
 

@@ -123,12 +123,12 @@ def interrupt_at(stage):
     return progress
 
 
-@pytest.fixture()
+@pytest.fixture
 def rows():
     return np.random.default_rng(1).standard_normal((500, 16)).astype(np.float32)
 
 
-@pytest.fixture()
+@pytest.fixture
 def interrupted(rows, tmp_path):
     """A build of PQ4x4 at `out`, interrupted when it had been trained."""
     with pytest.raises(KeyboardInterrupt):

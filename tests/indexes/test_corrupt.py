@@ -24,7 +24,7 @@ from cluscomp.indexes import index_factory, open_index
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(make_index, tmp_path) -> Path:
     index = make_index("OPQ4,IVF8,PQ4x4,Refine(SQ8)", "l2", [f"doc{i}" for i in range(600)])
     index.delete(["doc5", "doc9"])

@@ -16,12 +16,12 @@ from cluscomp.quantization import LearnedCodec
 DIM = 16
 
 
-@pytest.fixture()
+@pytest.fixture
 def codec(learned_codec) -> LearnedCodec:
     return learned_codec("ip")
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(codec: LearnedCodec, tmp_path: Path) -> Path:
     codec.save(tmp_path / "codec")
     return tmp_path / "codec"

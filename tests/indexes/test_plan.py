@@ -13,7 +13,7 @@ from cluscomp.indexes.build import build_index, plan_build
 MB = 10**6
 
 
-@pytest.fixture()
+@pytest.fixture
 def rows():
     return np.random.default_rng(3).standard_normal((20_000, 64)).astype(np.float32)
 

@@ -9,7 +9,7 @@ from cluscomp import errors
 from cluscomp.inputs import Document, corpus_fingerprint, corpus_size, count_documents, iter_corpus, unique
 
 
-@pytest.fixture()
+@pytest.fixture
 def write(tmp_path):
     def write(text, name="corpus.jsonl"):
         path = tmp_path / name

@@ -325,7 +325,7 @@ def test_bad_vecs_files(tmp_path, name, data, fault, message):
 # ---- parquet ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture()
+@pytest.fixture
 def parquet(tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")

@@ -113,7 +113,7 @@ def setting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, thr
         monkeypatch.setattr(blocks, "_MIN_ROWS", 1)
         monkeypatch.setattr(blocks, "_MAX_ROWS", rows)
         monkeypatch.setattr(support, "_VALUES_PER_BLOCK", 30 * rows)
-    yield
+    return
 
 
 EXPECTED: dict[str, list[np.ndarray]] = {}

@@ -15,7 +15,7 @@ from cluscomp.multivector.ragged import as_ragged
 LENGTHS = [5, 1, 12, 0, 3]
 
 
-@pytest.fixture()
+@pytest.fixture
 def tokens(rng):
     x = rng.normal(size=(sum(LENGTHS), 6))
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("f4")
@@ -83,7 +83,7 @@ def test_one_bucket_is_sum_times_mean(tokens):
     np.testing.assert_allclose(f_q @ f_d.T, 3 * sums @ means.T, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("k_sim,seed", [(0, 0), (2, 1), (5, 7)])
+@pytest.mark.parametrize(("k_sim", "seed"), [(0, 0), (2, 1), (5, 7)])
 def test_documents_of_one_vector_are_exact(tokens, k_sim, seed):
     one = [1] * len(tokens)
     f_q = encode(tokens, LENGTHS, "query", k_sim, seed=seed)
@@ -162,7 +162,7 @@ def test_it_ranks_as_maxsim_does(rng):
 
 
 @pytest.mark.parametrize(
-    "options,error,text",
+    ("options", "error", "text"),
     [
         ({"side": "both"}, UnknownKeyError, "'both' is unknown; known are: document, query"),
         ({"k_sim": -1}, UsageError, "k_sim must be an integer from 0 to 16, but is -1"),

@@ -292,7 +292,7 @@ def test_nothing_to_pool():
 
 
 @pytest.mark.parametrize(
-    "options,error,text",
+    ("options", "error", "text"),
     [
         ({}, UsageError, "none given"),
         ({"factor": 2, "max_vectors": 3}, UsageError, "factor and max_vectors"),

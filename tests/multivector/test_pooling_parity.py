@@ -54,7 +54,7 @@ def test_pylate(level):
     )
 
 
-@pytest.mark.parametrize("factor,protected", [(2, 1), (3, 0), (1.5, 2), (50, 1)])
+@pytest.mark.parametrize(("factor", "protected"), [(2, 1), (3, 0), (1.5, 2), (50, 1)])
 def test_sentence_transformers(rng, factor, protected):
     torch = pytest.importorskip("torch")
     modules = pytest.importorskip("sentence_transformers.multi_vector_encoder.modules")

@@ -33,7 +33,7 @@ def test_half_precision_and_memory_maps_are_not_copied(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lengths,error,text",
+    ("lengths", "error", "text"),
     [
         ([2, 3], DimensionError, "add up to 5, but vectors has 4 rows"),
         ([5, -1], InputError, r"lengths\[1\] is -1"),

@@ -30,7 +30,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("metric", ["l2", "ip"])
-@pytest.mark.parametrize("n,k,d", SHAPES)
+@pytest.mark.parametrize(("n", "k", "d"), SHAPES)
 def test_labels_are_those_of_float64(level, rng, n, k, d, metric):
     x, c = gaussian(rng, n, k, d)
     labels, scores = native.Assigner(c, metric).assign(x)

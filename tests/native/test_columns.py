@@ -17,7 +17,8 @@ def assigner(c: np.ndarray, metric: str = "l2", bias: np.ndarray | None = None) 
 
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 @pytest.mark.parametrize(
-    "n,k,d", [(1, 5, 1), (15, 6, 3), (17, 255, 8), (256, 256, 8), (259, 257, 7), (40, 1030, 5), (530, 16, 31)]
+    ("n", "k", "d"),
+    [(1, 5, 1), (15, 6, 3), (17, 255, 8), (256, 256, 8), (259, 257, 7), (40, 1030, 5), (530, 16, 31)],
 )
 def test_labels_and_scores_are_those_of_float64(level, rng, n, k, d, metric):
     x, c = rng.normal(size=(n, d)).astype("f4"), rng.normal(size=(k, d)).astype("f4")

@@ -9,7 +9,9 @@ import pytest
 from cluscomp import native
 
 
-@pytest.mark.parametrize("m,dsub,nbits", [(4, 3, 8), (5, 2, 6), (3, 8, 4), (6, 1, 4), (2, 40, 8), (3, 5, 5)])
+@pytest.mark.parametrize(
+    ("m", "dsub", "nbits"), [(4, 3, 8), (5, 2, 6), (3, 8, 4), (6, 1, 4), (2, 40, 8), (3, 5, 5)]
+)
 def test_codes_are_the_nearest_codewords(level, rng, m, dsub, nbits):
     x = rng.normal(size=(200, m * dsub)).astype("f4")
     books = rng.normal(size=(m, 2**nbits, dsub)).astype("f4")

@@ -23,7 +23,8 @@ def both(queries, rows, metric, k, skip=None, mean=None):
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 @pytest.mark.parametrize("dtype", ["f4", "f2"])
 @pytest.mark.parametrize(
-    "n,d,k,nq", [(1, 1, 1, 1), (17, 5, 3, 2), (600, 33, 10, 3), (1500, 64, 40, 70), (520, 384, 5, 9)]
+    ("n", "d", "k", "nq"),
+    [(1, 1, 1, 1), (17, 5, 3, 2), (600, 33, 10, 3), (1500, 64, 40, 70), (520, 384, 5, 9)],
 )
 def test_equals_the_scan(level, rng, metric, dtype, n, d, k, nq):
     rows = rng.normal(size=(n, d)).astype(dtype)

@@ -40,7 +40,7 @@ def check(found, queries, decoded, metric, offsets, positions, probes, k=K, skip
                 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def lists(rng):
     offsets = np.array([0, 40, 40, 150, 300], "i8")
     positions = rng.permutation(300).astype("i8")
@@ -112,7 +112,7 @@ def test_the_integer_filter_of_sq8_loses_no_row(level, rng, threads, case, d):
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("nbits,m", [(4, 5), (4, 6), (6, 5), (8, 6)])
+@pytest.mark.parametrize(("nbits", "m"), [(4, 5), (4, 6), (6, 5), (8, 6)])
 @pytest.mark.parametrize("residual", [False, True])
 def test_pq(level, rng, lists, metric, nbits, m, residual):
     offsets, positions, probes = lists
@@ -248,7 +248,7 @@ def test_rough_scores_fall_back_where_tables_are_not_finite(rng):
         assert np.isinf(scores).all()
 
 
-@pytest.mark.parametrize("n,k", [(1, 1), (10, 10), (700, 300), (3000, 5)])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (10, 10), (700, 300), (3000, 5)])
 def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
     rows = rng.integers(-1, 2, size=(n, 4)).astype("f4")  # many exact ties
     queries = rng.integers(-1, 2, size=(9, 4)).astype("f4")
@@ -299,7 +299,7 @@ def test_levels_agree_bit_for_bit(rng, lists):
 
 
 @pytest.mark.parametrize(
-    "change,message",
+    ("change", "message"),
     [
         ({"offsets": np.array([0, 5, 4, 300], "i8")}, "never fall"),
         ({"offsets": np.array([0, 299], "i8")}, "last offset"),

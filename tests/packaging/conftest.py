@@ -23,7 +23,7 @@ def repository() -> Path:
     return root
 
 
-@pytest.fixture()
+@pytest.fixture
 def run_script():
     """run_script(code, folder) runs Python there, our commands on the path, and returns what it prints.
 

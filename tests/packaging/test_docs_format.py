@@ -24,7 +24,7 @@ def page() -> str:
     return (root / "docs" / "format.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture()
+@pytest.fixture
 def example(page, tmp_path, run_script) -> Path:
     """The folder in which the page's example was made and read; found.npz holds what NumPy alone found."""
     end = '\nnp.savez("found.npz", ids=ids, scores=scores[best])\n'

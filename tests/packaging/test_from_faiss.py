@@ -10,7 +10,7 @@ import pytest
 LINE = re.compile(r"^\| \d+ \| `(.+?)` \| `(.+?)` \|$", re.MULTILINE)
 
 
-@pytest.fixture()
+@pytest.fixture
 def columns(repository) -> list[list[str]]:
     """The lines of faiss and ours."""
     page = (repository / "docs" / "from-faiss.md").read_text(encoding="utf-8")

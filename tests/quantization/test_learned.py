@@ -16,7 +16,7 @@ from cluscomp.quantization import LearnedCodec, ProductQuantizer, random_rotatio
 DIM, M = 12, 3
 
 
-@pytest.fixture()
+@pytest.fixture
 def codec(rng: np.random.Generator) -> LearnedCodec:
     books = rng.standard_normal((M, 16, 3)).astype(np.float32)
     return LearnedCodec(

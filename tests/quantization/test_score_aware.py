@@ -44,7 +44,7 @@ def by_descent(x: np.ndarray, whole: np.ndarray, books: np.ndarray, passes: int)
     return codes
 
 
-@pytest.fixture()
+@pytest.fixture
 def case(rng):
     """Rows that are residuals of others, as behind lists."""
     whole = rng.standard_normal((300, 24), dtype=np.float32) + np.float32(0.5)
@@ -59,7 +59,7 @@ def test_codes_are_those_of_plain_descent(level, case) -> None:
     assert (got != by_descent(x, whole, books, 0)).any()
 
 
-@pytest.mark.parametrize("nbits,m,width", [(8, 3, 5), (6, 5, 1), (4, 7, 2)])
+@pytest.mark.parametrize(("nbits", "m", "width"), [(8, 3, 5), (6, 5, 1), (4, 7, 2)])
 def test_no_row_is_worse_than_with_nearest_codes(level, rng, nbits, m, width) -> None:
     x = rng.standard_normal((500, m * width), dtype=np.float32)
     books = rng.standard_normal((m, 1 << nbits, width), dtype=np.float32)
@@ -136,7 +136,7 @@ def test_centroids_without_rows_and_wide_groups_stay(rng) -> None:
     assert refine_score_aware(rows, rows, wide) is wide
 
 
-@pytest.fixture()
+@pytest.fixture
 def coded(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, the numbers of their nearest centroids, and the centroids."""
     x = (rng.standard_normal((500, 12)) + 0.5).astype(np.float32)

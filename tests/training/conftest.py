@@ -24,7 +24,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture()
+@pytest.fixture
 def collection(tmp_path) -> Path:
     """120 documents of random words and 24 queries cut from some of them, in BEIR layout with a train split."""
     rng = np.random.default_rng(11)

@@ -15,13 +15,13 @@ from cluscomp.training.query_metric import score_metric
 DIM, M = 8, 2
 
 
-@pytest.fixture()
+@pytest.fixture
 def scorer(rng) -> Scorer:
     codes = rng.integers(256, size=(30, M)).astype(np.uint8)
     return Scorer(np.linalg.qr(rng.standard_normal((DIM, DIM)))[0], codes, M, 8, 0.7)
 
 
-@pytest.fixture()
+@pytest.fixture
 def parameters(rng) -> Parameters:
     shapes = ((M, 256, DIM // M), (DIM, DIM), (DIM,))
     return Parameters(*(0.3 * rng.standard_normal(shape).astype(np.float32) for shape in shapes))

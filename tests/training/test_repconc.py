@@ -22,7 +22,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def train(collection, tiny_model, tmp_path):
     from cluscomp.training.repconc.train import train_repconc
 

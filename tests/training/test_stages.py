@@ -48,7 +48,7 @@ def test_batches_cover_an_epoch_and_begin_anew():
     assert np.array_equal(batch_of(4, order, 10, 4), batch_of(4, shuffled(10, seed=3), 10, 4))
 
 
-@pytest.fixture()
+@pytest.fixture
 def jpq(rng):
     torch = pytest.importorskip("torch")
     from cluscomp.training.repconc.codec import TrainableCodec

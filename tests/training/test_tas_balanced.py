@@ -9,7 +9,7 @@ from cluscomp.errors import DimensionError, UsageError
 from cluscomp.training.repconc.tas_balanced import TopicBatches, balanced_pairs
 
 
-@pytest.fixture()
+@pytest.fixture
 def topics(rng):
     """(vectors of 90 queries about 3 well-separated topics, topic of each)."""
     labels = np.repeat([0, 1, 2], [40, 30, 20])

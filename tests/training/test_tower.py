@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 TEXTS = ["a red cat", "the dog sees a blue bird of the cat", "green", "a bird", "red red red dog cat"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def model(tiny_model):
     from sentence_transformers import SentenceTransformer
 

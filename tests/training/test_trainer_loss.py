@@ -8,14 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
-@pytest.fixture()
+@pytest.fixture
 def model(tiny_model):
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(tiny_model), device="cpu")
 
 
-@pytest.fixture()
+@pytest.fixture
 def loss(model, rng):
     from cluscomp.training import RepCONCLoss
 

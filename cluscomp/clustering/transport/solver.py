@@ -22,7 +22,8 @@ _TOO_SMALL = 1e-25  # a column's sum, relative to 1: what is below may have lost
 @dataclass(frozen=True, eq=False)
 class Solution:
     """g: (columns,) float64 exponents. row: (n,) exponents, where the costs are. residual, n_iter, converged:
-    as SinkhornResult."""
+    as SinkhornResult.
+    """
 
     g: np.ndarray
     row: Any
@@ -79,7 +80,8 @@ def _column_step(problem: Problem, rows: RowExponents) -> np.ndarray:
 
 def _wanted(problem: Problem, g: np.ndarray, following: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Column sums (columns,) that the step from g to `following` asks for; the masses where these are
-    exact."""
+    exact.
+    """
     relaxed = (problem.col_power < 1) & (problem.col_mass > 0)
     with np.errstate(over="ignore", invalid="ignore"):
         pulled = sums * np.exp2(following - g)

@@ -148,7 +148,7 @@ def _teacher(scores: np.ndarray, temperature: np.float32, own: np.ndarray | None
 
 
 def held_out_ndcg(scorer: Scorer, parameters: Parameters, task: Task) -> float | None:
-    """nDCG at 10 of the held-out queries over all documents, as the index will rank them.
+    """NDCG at 10 of the held-out queries over all documents, as the index will rank them.
 
     Relevant are the positives; for a query without, the exact 10 nearest. None without held-out queries.
     """

@@ -31,7 +31,7 @@ class Parameters:
         return Parameters(self.centroids.copy(), self.weight.copy(), self.bias.copy())
 
     def adapt(self, queries: np.ndarray) -> np.ndarray:
-        """q + W q + b (B, d)."""
+        """Q + W q + b (B, d)."""
         adapted: np.ndarray = queries + queries @ self.weight.T + self.bias
         return adapted
 
@@ -69,7 +69,7 @@ class Scorer:
         self.temperature = np.float32(temperature)
 
     def map_queries(self, parameters: Parameters, queries: np.ndarray) -> np.ndarray:
-        """z (B, d_out) of queries (B, d)."""
+        """Z (B, d_out) of queries (B, d)."""
         return parameters.adapt(queries) @ self.query_map.T
 
     def search(

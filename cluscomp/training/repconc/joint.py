@@ -64,7 +64,7 @@ class JointStage:
 
     def __init__(
         self, settings: Settings, data: TrainingSet, hard: np.ndarray, memory: Memory, codec: TrainableCodec,
-        queries: TextTower, documents: TextTower, optimizer: Optimizer, *, scale: float, square: float,
+        *, queries: TextTower, documents: TextTower, optimizer: Optimizer, scale: float, square: float,
     ) -> None:  # fmt: skip
         self.settings, self.data, self.hard = settings, data, hard
         self.memory, self.codec, self.optimizer = memory, codec, optimizer

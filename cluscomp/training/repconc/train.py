@@ -168,8 +168,8 @@ class _Run:
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         stage = JointStage(
             s, self.data, hard, Memory(self.documents), codec,
-            self._tower(model, "query"), self._tower(model, "document"),
-            self._optimizer(parameters, codec, s.joint_lr, s.joint_epochs),
+            queries=self._tower(model, "query"), documents=self._tower(model, "document"),
+            optimizer=self._optimizer(parameters, codec, s.joint_lr, s.joint_epochs),
             scale=self.scale, square=float(np.square(self.documents, dtype=np.float64).sum(1).mean()),
         )  # fmt: skip
         model.train()

@@ -25,7 +25,7 @@ from cluscomp.eval.compare.results import write_parquet
 KEYS = '["Flat", "IVF8,PQ8x4,RSQ8", "PQ4"]'
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny(tmp_path):
     """tiny(keys, more) -> config of a small collection."""
     table = write_collection(tmp_path / "tiny")

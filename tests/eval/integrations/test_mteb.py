@@ -11,7 +11,7 @@ from cluscomp.eval.integrations.mteb import CluscompSearchIndex
 DIM = 24
 
 
-@pytest.fixture()
+@pytest.fixture
 def vectors(rng):
     x = rng.standard_normal((60, DIM)).astype(np.float32)
     return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -31,12 +31,12 @@ def matrices(rng, lengths):
     return [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
 
 
-@pytest.fixture()
+@pytest.fixture
 def documents(rng):
     return matrices(rng, rng.integers(1, 9, N))
 
 
-@pytest.fixture()
+@pytest.fixture
 def queries(rng):
     return matrices(rng, [3, 5, 1])
 

@@ -10,12 +10,12 @@ from cluscomp.errors import DimensionError, UsageError
 from cluscomp.eval.integrations.semantic_search import semantic_search
 
 
-@pytest.fixture()
+@pytest.fixture
 def vectors(rng):
     return rng.standard_normal((300, 24)).astype(np.float32), rng.standard_normal((7, 24)).astype(np.float32)
 
 
-@pytest.fixture()
+@pytest.fixture
 def texts(rng):
     corpus = [rng.standard_normal((n, 24)).astype(np.float32) for n in rng.integers(1, 9, 60)]
     return corpus, [rng.standard_normal((n, 24)).astype(np.float32) for n in (3, 1, 6)]

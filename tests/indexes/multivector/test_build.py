@@ -41,7 +41,7 @@ class WordEncoder:
         return x / np.linalg.norm(x)
 
 
-@pytest.fixture()
+@pytest.fixture
 def texts() -> list[Document]:
     rng = np.random.default_rng(3)
     vocabulary = [f"w{i}" for i in range(90)]
@@ -51,7 +51,7 @@ def texts() -> list[Document]:
     ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_blocks(monkeypatch) -> None:
     monkeypatch.setattr(build_module, "BLOCK_TEXTS", 32)
     monkeypatch.setattr(build_module, "BLOCK_VECTORS", 100)
