@@ -128,6 +128,10 @@ def _show(report: MergeReport, folder: Path, as_json: bool) -> None:
         output.result_json({"output": str(folder), **report.to_json()})
         return
     output.result_table(COLUMNS, [_cells(module) for module in (*report.modules, report.total())])
+    if report.wide:
+        output.note(
+            f"{len(report.wide)} tensors are float32, since float16 would lose them; first: {report.wide[0]}"
+        )
     output.result(f"merged adapter: {folder}")
 
 

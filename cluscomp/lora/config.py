@@ -31,7 +31,18 @@ _REFUSED = (
     ("monteclora_config", "MonteCLoRA"),
     ("megatron_config", "Megatron layers"),
 )
+# Fields of PEFT's LoraConfig that leave the update B A as it is, or say how it was trained.
+_PLAIN = frozenset(
+    (
+        *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
+        *("inference_mode", "r", "target_modules", "exclude_modules", "lora_alpha", "lora_dropout"),
+        *("fan_in_fan_out", "use_rslora", "init_lora_weights", "layers_to_transform", "layers_pattern"),
+        *("rank_pattern", "alpha_pattern", "megatron_core", "loftq_config", "eva_config", "corda_config"),
+        *("lora_ga_config", "velora_config", "qalora_group_size", "runtime_config", "ensure_weight_tying"),
+    )
+)
 # Initialisations that also change the base weights, so that B A alone is not the update.
+_DEFAULT_RANK = _DEFAULT_ALPHA = 8  # of PEFT, for files that leave them out
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
@@ -89,8 +100,8 @@ def read_config(folder: Path) -> AdapterConfig:
         _positive(path, "rank_pattern", rank, whole=True)
     return AdapterConfig(
         path=folder,
-        rank=int(_positive(path, "r", raw.get("r"), whole=True)),
-        alpha=_positive(path, "lora_alpha", raw.get("lora_alpha")),
+        rank=int(_positive(path, "r", raw.get("r", _DEFAULT_RANK), whole=True)),
+        alpha=_positive(path, "lora_alpha", raw.get("lora_alpha", _DEFAULT_ALPHA)),
         use_rslora=bool(raw.get("use_rslora")),
         base_model=raw.get("base_model_name_or_path"),
         revision=raw.get("revision"),
@@ -111,6 +122,13 @@ def _refuse_other_kinds(folder: Path, raw: dict[str, Any]) -> None:
             raise InputError(
                 f"{folder} has {field}={value!r} ({what}), which a merge of low-rank factors would lose; "
                 "merge adapters trained without it"
+            )
+    for field in raw.keys() - _PLAIN - {name for name, _ in _REFUSED}:
+        if raw[field] is True or (raw[field] and isinstance(raw[field], (dict, list))):
+            raise InputError(
+                f"{folder} has {field}={raw[field]!r}, which this version does not know: it may be a kind of "
+                "LoRA whose factors do not add up. Set it to false if the update is plain B A, or install a "
+                "newer version"
             )
     start = raw.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGED_BASE):

@@ -18,7 +18,7 @@ from cluscomp.files import atomic_json, new_file
 from cluscomp.folders import check_target, new_folder
 from cluscomp.lora.adapter import DTYPES, PREFIX, WEIGHTS_NAME, Adapter, Module, open_adapter
 from cluscomp.lora.config import CONFIG_NAME, check_regex, match_pattern
-from cluscomp.lora.rebuild import Method, rebuild
+from cluscomp.lora.rebuild import Method, equal_magnitudes, rebuild
 from cluscomp.lora.report import MergeReport, ModuleReport, module_report
 from cluscomp.lora.safetensors_file import TensorWriter
 from cluscomp.progress import Progress
@@ -65,9 +65,10 @@ def merge_adapters(
     base_model: says that all adapters belong to this model, however their configurations name it.
     if_exists: "fail" or "replace" (only what a merge made). progress(stage, done, total) counts modules.
 
-    Writes adapter_config.json, adapter_model.safetensors (dtype of the inputs; float32 where they differ) and
-    the report as cluscomp_merge.json, all or nothing. Modules left with fewer units than the greatest rank
-    stand in rank_pattern. Returns the report.
+    Writes adapter_config.json, adapter_model.safetensors and the report as cluscomp_merge.json, all or
+    nothing. Factors have the dtype of the inputs, float32 where these differ; in float16 the two factors of a
+    unit share its magnitude, and what float16 would still lose is float32 (`MergeReport.wide`). Modules left
+    with fewer units than the greatest rank stand in rank_pattern. Returns the report.
     Raises UsageError, OutputExistsError, DiskFullError, and for inputs MissingInputError, MalformedFileError,
     InputError (DoRA, biases, modules_to_save, other kinds, other base models), DimensionError (shapes),
     EmptyInputError, NonFiniteError.
@@ -100,7 +101,7 @@ def merge_adapters(
                 if progress is not None:
                     progress("modules", len(reports), len(plan))
             writer.finish()
-        report = MergeReport(settings, tuple(reports))
+        report = MergeReport(settings, tuple(reports), tuple(writer.wide))
         atomic_json(folder / CONFIG_NAME, {**config, **_rank_fields(reports)})
         atomic_json(folder / REPORT_NAME, report.to_json())
     return report
@@ -231,8 +232,11 @@ def _merge_module(
     rebuilt = rebuild(units, d_in, rank, sum(ranks) / len(pooled), method)
     made = rebuilt.units if rebuilt.units.shape[0] else np.zeros((1, units.shape[1]), np.float32)
     name_a, name_b = _tensor_names(found)
-    writer.write(name_a, made[:, :d_in])
-    writer.write(name_b, made[:, d_in:].T)
+    a, b = made[:, :d_in], made[:, d_in:]
+    if writer.dtype == "F16":
+        a, b = equal_magnitudes(a, b)
+    writer.write(name_a, a)
+    writer.write(name_b, b.T)
     return module_report(name, tuple(ranks), rebuilt)
 
 

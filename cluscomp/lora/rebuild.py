@@ -95,6 +95,17 @@ def _means(
     return means, mix
 
 
+def equal_magnitudes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factors a (k, d_in), b (k, d_out) of the same update, each unit scaled by a power of two so that its
+    largest values in a and b are about equal: both then fit a narrow range of exponents if any two do.
+    """
+    largest = [np.abs(part).max(axis=1).astype(np.float64) for part in (a, b)]
+    alive = (largest[0] > 0) & (largest[1] > 0)
+    ratio = np.divide(largest[1], largest[0], out=np.ones(len(a)), where=alive)
+    shift = np.rint(np.log2(ratio) / 2).astype(np.int32)[:, None]
+    return np.ldexp(a, shift), np.ldexp(b, -shift)
+
+
 def norms(rows: np.ndarray) -> np.ndarray:
     """Length (n,) float64 of each row."""
     lengths = [np.sqrt(np.square(row, dtype=np.float64).sum()) for row in rows]

@@ -66,10 +66,14 @@ class ModuleReport:
 
 @dataclass(frozen=True)
 class MergeReport:
-    """A whole merge: settings, and one `ModuleReport` a module."""
+    """A whole merge: settings, and one `ModuleReport` a module.
+
+    wide: names of the tensors that are float32 in a file of float16, which would lose them.
+    """
 
     settings: dict[str, Any]
     modules: tuple[ModuleReport, ...]
+    wide: tuple[str, ...] = ()
 
     def total(self) -> ModuleReport:
         """The modules together, as if they were one block-diagonal update."""
@@ -93,7 +97,8 @@ class MergeReport:
         for name in ("module", "cluster_sizes", "poor_units"):
             total.pop(name)
         total["n_poor_units"] = sum(len(m.poor_units) for m in self.modules)
-        return {**self.settings, "total": total, "modules": [m.to_json() for m in self.modules]}
+        modules = [m.to_json() for m in self.modules]
+        return {**self.settings, "total": total, "modules": modules, "float32_tensors": list(self.wide)}
 
 
 def module_report(name: str, ranks: tuple[int, ...], rebuilt: Rebuilt) -> ModuleReport:

@@ -205,11 +205,60 @@ def test_half_precision_stays(tmp_path, rng):
         assert torch.allclose(a, b, atol=tol)
 
 
+def half(folder, modules, **more):
+    """An adapter in float16."""
+    return write_adapter(
+        folder, {k: (a.astype("f2"), b.astype("f2")) for k, (a, b) in modules.items()}, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "weight", "wide"),
+    [(1.0, 1.0, 1.0, 0), (1.0, 1.0, 1e6, 0), (1e4, 1e-3, 1e4, 0), (1e-3, 1e4, 1e4, 0), (1.0, 1.0, 1e-7, 0),
+     (1e4, 1e4, 1e4, 2), (1e-4, 1e-4, 1e-6, 2)],
+)  # fmt: skip
+def test_factors_that_leave_float16_lose_nothing(tmp_path, rng, of_a, of_b, weight, wide):
+    """The last two leave it however A and B share their magnitude."""
+    modules = {"m.q": (of_a * rng.uniform(0.5, 2, (3, 12)), of_b * rng.uniform(0.5, 2, (9, 3)))}
+    one = half(tmp_path / "1", modules)
+    report = cc.merge_adapters([one], rank=3, weights=[weight], output=tmp_path / "out", **PLAIN)
+    want, have = updates(one)["m.q"] * weight, updates(tmp_path / "out")["m.q"]
+    np.testing.assert_allclose(have, want, rtol=4e-3)
+    assert np.linalg.norm(have - want) < 1e-3 * np.linalg.norm(want)
+    assert len(report.wide) == len(report.to_json()["float32_tensors"]) == wide
+    dtypes = {str(t.dtype) for t in load_file(tmp_path / "out" / "adapter_model.safetensors").values()}
+    assert dtypes == {"float32" if wide else "float16"}
+
+
+def test_fields_that_are_left_out_have_the_defaults_of_peft(tmp_path, rng):
+    one = write_adapter(tmp_path / "1", random_modules(rng, rank=8), alpha=8)
+    want = updates(one)
+    config = json.loads((one / "adapter_config.json").read_text())
+    for name in ("lora_alpha", "r"):
+        del config[name]
+    (one / "adapter_config.json").write_text(json.dumps(config))
+    cc.merge_adapters([one], rank=8, output=tmp_path / "out", **PLAIN)
+    close(updates(tmp_path / "out"), want)
+
+
+def test_unknown_fields_that_are_off_are_passed_over(tmp_path, rng):
+    fields = {
+        "use_newlora": False,
+        "newlora_config": None,
+        "newlora_size": 16,
+        "newlora_kind": "plain",
+        "runtime_config": {"x": 1},
+    }
+    one = write_adapter(tmp_path / "1", random_modules(rng), **fields)
+    cc.merge_adapters([one], rank=4, output=tmp_path / "out", **PLAIN)
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [({"use_dora": True}, "DoRA"), ({"bias": "all"}, "bias"), ({"modules_to_save": ["head"]}, "modules_to_save"),
      ({"peft_type": "IA3"}, "IA3"), ({"init_lora_weights": "pissa"}, "pissa"), ({"base_model_name_or_path": "other"}, "different base models"),
-     ({"fan_in_fan_out": True}, "fan_in_fan_out"), ({"r": 7}, "rank 7"), ({"lora_alpha": "x"}, "lora_alpha"), ({"revision": "v2"}, "v2")],
+     ({"fan_in_fan_out": True}, "fan_in_fan_out"), ({"r": 7}, "rank 7"), ({"lora_alpha": "x"}, "lora_alpha"), ({"revision": "v2"}, "v2"),
+     ({"use_newlora": True}, "use_newlora=True"), ({"newlora_config": {"k": 1}}, "newlora_config"), ({"newlora_layers": [3]}, "newlora_layers")],
 )  # fmt: skip
 def test_refused_configurations_write_nothing(tmp_path, rng, fields, word):
     one = write_adapter(tmp_path / "1", random_modules(rng))
