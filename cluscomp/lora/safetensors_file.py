@@ -20,10 +20,10 @@ _FAITHFUL = (
 
 
 class TensorWriter:
-    """Writes matrices one after another. dtype: "F32", "F16" or "BF16". longest: names and greatest shapes of all
-    that will come.
+    """Writes matrices one after another.
 
-    wide: names of the tensors that are float32 in a file of 16 bits, because rounding would lose them.
+    dtype: "F32", "F16" or "BF16". longest: names and greatest shapes of all that will come.
+    wide: names of the tensors that are float32 in a file of float16, because rounding would lose them.
     """
 
     def __init__(self, file: BinaryIO, dtype: str, longest: Iterable[tuple[str, tuple[int, int]]]) -> None:
