@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluscomp import checks
 from cluscomp.errors import InputError, MissingInputError
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
@@ -41,12 +42,12 @@ def load_beir(
 
 def available_splits(folder: str | Path) -> list[str]:
     """Names of the splits with judgements, sorted."""
-    return sorted(_split_files(Path(folder)))
+    return sorted(_split_files(checks.path("folder", folder)))
 
 
 def split_file(folder: str | Path, split: str) -> Path:
     """The file with the judgements of a split. Raises MissingInputError listing the splits that exist."""
-    folder = Path(folder)
+    folder = checks.path("folder", folder)
     if not folder.is_dir():
         raise MissingInputError(
             f"{folder} is not a folder in the layout of BEIR (corpus.jsonl, queries.jsonl, qrels/) "

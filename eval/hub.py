@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.encoders.cache import cache_dir
 from cluscomp.errors import MissingInputError, require
 from cluscomp.folders import new_folder
@@ -33,7 +34,7 @@ def dataset_folder(name: str | Path, *, base: str | Path = ".") -> Path:
     at its first use into the cache folder (`cluscomp.encoders.cache_dir`).
     Raises MissingInputError for a hub id that the hub does not give, or without the package `datasets`.
     """
-    folder = Path(base) / name
+    folder = Path(base) / checks.path("folder", name)
     if folder.exists() or folder.parent.exists() or not is_hub_id(str(name)):
         return folder
     if importlib.util.find_spec("datasets") is None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from cluscomp import checks
 from cluscomp.errors import DuplicateIdError, InputError, MalformedFileError
 from cluscomp.eval.ranking import rank_documents
 from cluscomp.files import atomic_file
@@ -55,7 +56,7 @@ def write_run(
     Raises InputError for an id (or tag) that is empty or holds white space, which the format cannot express;
     NonFiniteError for a NaN score; DTypeError; MissingInputError without the folder of `path`; DiskFullError.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     tag = _token(tag, "tag", "")
     with atomic_file(path) as raw, _compressed(raw) if path.suffix == ".gz" else nullcontext(raw) as handle:
         for query_id, scores in run.items() if isinstance(run, Mapping) else run:

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import require_finite
-from cluscomp.checks import integer, json_object
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.keys.specs import IndexSpec
@@ -107,7 +107,7 @@ class StoredIndex(Generic[Segment]):
 
     @encoder.setter
     def encoder(self, info: Any) -> None:
-        self._encoder = json_object("encoder", info)
+        self._encoder = checks.json_object("encoder", info)
 
     def check_encoder(self, info: Any) -> None:
         """Raise EncoderMismatchError, naming both, unless `info` describes the model that made the vectors.
@@ -136,7 +136,7 @@ class StoredIndex(Generic[Segment]):
 
     @refine_factor.setter
     def refine_factor(self, value: int) -> None:
-        self.settings["refine_factor"] = integer("refine_factor", value, 1)
+        self.settings["refine_factor"] = checks.integer("refine_factor", value, 1)
 
     # ---- train ----
 
@@ -187,7 +187,7 @@ class StoredIndex(Generic[Segment]):
         untouched.
         """
         self.pipeline.require_trained()
-        target = Path(path)
+        target = checks.path("path", path)
         is_origin = self._origin is not None and if_exists == "fail" and self._origin.is_at(target)
         arrays = stored_arrays(self.pipeline, self._segments)
         policy = "replace" if is_origin else if_exists
@@ -292,7 +292,7 @@ class StoredIndex(Generic[Segment]):
         self._segments = (*self._segments, segment)
 
     def _checked_k(self, k: int, segments: tuple[StoredSegment, ...]) -> int:
-        k = integer("k", k, 1)
+        k = checks.integer("k", k, 1)
         n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
         if k > n_live:
             raise UsageError(
@@ -301,7 +301,7 @@ class StoredIndex(Generic[Segment]):
         return k
 
     def _checked_nprobe(self, nprobe: int) -> int:
-        nprobe = integer("nprobe", nprobe, 1)
+        nprobe = checks.integer("nprobe", nprobe, 1)
         if self.spec.partition is not None and nprobe > self.spec.nlist:
             raise UsageError(
                 f"nprobe={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "

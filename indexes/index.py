@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluscomp.checks import integer
+from cluscomp import checks
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.kind import kind_of
@@ -106,7 +105,9 @@ class Index(StoredIndex[Segment]):
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
         k = self._checked_k(k, segments)
         nprobe = self.nprobe if nprobe is None else self._checked_nprobe(nprobe)
-        factor = self.refine_factor if refine_factor is None else integer("refine_factor", refine_factor, 1)
+        factor = (
+            self.refine_factor if refine_factor is None else checks.integer("refine_factor", refine_factor, 1)
+        )
         self.pipeline.require_trained()
         hits = search_segments(self.pipeline, segments, rows, k, nprobe=nprobe, refine_factor=factor)
         self._warn_if_incomplete(hits.positions, k, nprobe)
@@ -150,6 +151,6 @@ def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index |
     Raises IndexMissingError (no index there), ForeignFileError (another tool's file, or a git-LFS pointer),
     NewerFormatError, CorruptIndexError (truncated, altered or inconsistent).
     """
-    opened = open_folder(Path(path), verify=verify)
+    opened = open_folder(checks.path("path", path), verify=verify)
     index: Index | MultiVectorIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
     return index

@@ -66,7 +66,7 @@ def build_stdlib_collection(
     """
     for name, value in (("max_documents", max_documents), ("max_queries", max_queries)):
         checks.integer(name, value, 1)
-    target = Path(folder)
+    target = checks.path("folder", folder)
     wanted = {
         "format": FORMAT,
         "python": platform.python_version(),

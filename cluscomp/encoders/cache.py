@@ -63,7 +63,7 @@ def encode_to_file(
     """
     checks.one_of("side", side, SIDES)
     checks.integer("block_texts", block_texts, 1)
-    target = Path(path)
+    target = checks.path("path", path)
     with _open_for(encoder, target, side, block_texts) as out:
         _encode_blocks(encoder, texts, out, side, n, block_texts, progress)
         out.finish()

@@ -60,7 +60,7 @@ def file_of_folder(path: str | Path, *names: str) -> Path:
 
     Raises MissingInputError listing the folder.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if not path.is_dir():
         return require_file(path)
     for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cluscomp import checks
 from cluscomp.errors import MalformedFileError, MissingInputError, UsageError
 from cluscomp.inputs.files import iter_lines, require_file
 from cluscomp.inputs.npy import load_id_array, open_npy, open_npz
@@ -37,7 +38,7 @@ def open_embeddings(path: str | Path, ids_path: str | Path | None = None) -> Vec
     Raises MissingInputError, MalformedFileError (LFS pointer, truncated, another format), DimensionError,
     DTypeError, EmptyInputError, DuplicateIdError; UsageError for an unknown kind of file.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     source = _open_folder(path) if path.is_dir() else _open_file(path)
     if ids_path is not None:
         source.ids = read_ids(ids_path, source.n)

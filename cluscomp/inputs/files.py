@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from cluscomp import checks
 from cluscomp.errors import InputError, MalformedFileError, MissingInputError
 
 MAX_LINE_BYTES = 1 << 28
@@ -58,7 +59,7 @@ def require_file(path: str | Path) -> Path:
 
     Raises MissingInputError (with the nearest name in the same folder) or MalformedFileError.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if path.is_dir():
         raise MalformedFileError(f"{path} is a folder, a file is needed here")
     if not path.exists():

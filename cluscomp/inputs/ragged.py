@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.errors import DimensionError, DTypeError, MalformedFileError, UsageError
 from cluscomp.inputs.embeddings import open_embeddings, read_ids
 from cluscomp.inputs.files import require_file
@@ -26,7 +27,7 @@ def open_ragged(
     lengths_path: .npy with one integer a document. ids_path: as `read_ids` takes it, one a document.
     Raises UsageError (no lengths), MalformedFileError, DimensionError, DTypeError, DuplicateIdError.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     vectors: VectorSource
     inner: dict[str, np.ndarray] = {}
     if path.suffix.lower() == ".npz" and not path.is_dir():
@@ -56,7 +57,7 @@ def read_numbers(path: str | Path, what: str, wanted: str) -> np.ndarray:
 
     Raises MalformedFileError, DimensionError, DTypeError (no numbers).
     """
-    path = require_file(Path(path))
+    path = require_file(path)
     try:
         numbers: Any = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as exc:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.arrays import require_finite, to_float32
 from cluscomp.errors import DimensionError, EmptyInputError, InputError, MalformedFileError, MissingInputError
 from cluscomp.inputs.files import require_file
@@ -90,7 +91,7 @@ def open_adapter(folder: str | Path) -> Adapter:
     LoRA, pickled weights), DimensionError (factors that do not fit each other or the configuration),
     EmptyInputError (no factors).
     """
-    folder = Path(folder)
+    folder = checks.path("folder", folder)
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is no adapter folder (adapter_config.json, {WEIGHTS_NAME})")
     config = read_config(folder)

@@ -78,7 +78,7 @@ def merge_adapters(
     method = Method(clustering, balance_norms, parameter_reweighting, output_reweighting, seed)
     patterns = dict(rank_pattern or {})
     factors = _check_call(folders, rank, weights, method, patterns)
-    target = Path(output)
+    target = checks.path("output", output)
     _check_output(target, if_exists, folders)
     adapters = [open_adapter(folder) for folder in folders]
     config = _shared_config(adapters, base_model)

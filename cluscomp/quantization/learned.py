@@ -177,7 +177,7 @@ class LearnedCodec:
         if_exists: "fail", or "replace", which replaces a codec folder and nothing else.
         Raises OutputExistsError, DiskFullError, InputError (the place cannot be written to), UsageError.
         """
-        target = Path(folder)
+        target = checks.path("folder", folder)
         check_codec_target(target, if_exists)
         needed = sum(array.nbytes for array in self.arrays().values())
         with new_folder(target, needed) as draft:
@@ -198,7 +198,7 @@ class LearnedCodec:
         Raises MissingInputError (no folder, a file missing), MalformedFileError (truncated, another tool's
         file or git-LFS pointer), NewerFormatError, DimensionError, DTypeError, NonFiniteError.
         """
-        path = Path(folder)
+        path = checks.path("folder", folder)
         settings = read_settings(path)
         arrays = read_arrays(path / ARRAYS_NAME)
         codec = cls(

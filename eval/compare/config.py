@@ -130,7 +130,7 @@ class CompareConfig:
 
 def read_config(path: str | Path) -> CompareConfig:
     """Read a TOML file. Raises MissingInputError, UsageError naming what is wrong."""
-    path = Path(path)
+    path = checks.path("path", path)
     try:
         with path.open("rb") as handle:
             content = _toml().load(handle)

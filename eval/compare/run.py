@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cluscomp import __version__, baselines, native
+from cluscomp import __version__, baselines, checks, native
 from cluscomp.errors import (
     CluscompError,
     EmptyInputError,
@@ -84,7 +84,7 @@ def compare_indexes(
     UsageError (a key that can never work), the errors of
     `load_collection`, and EmptyInputError when nothing at all could be measured.
     """
-    folder = Path(output)
+    folder = checks.path("output", output)
     folder.mkdir(parents=True, exist_ok=True)
     file = _results_file(folder, if_exists)
     keys = [(spec, adapter(spec)) for spec in config.keys]

@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from cluscomp import checks
 from cluscomp.errors import EmptyInputError, require
 from cluscomp.eval.report.figures import FIGURES
 from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings
@@ -36,7 +37,7 @@ def write_report(
     without plotly (pip install 'cluscomp[report]').
     """
     text = render_report(rows, title=title, notes=notes)
-    path = Path(path)
+    path = checks.path("path", path)
     with atomic_file(path) as file:
         file.write(text.encode("utf-8"))
     return path

@@ -80,7 +80,7 @@ def build_index(
     checks.one_of("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
-    target = real_path(output)
+    target = real_path(checks.path("output", output))
     if if_exists == "fail":
         check_index_target(target, "fail")
     given = Given(source, encoder, ids, lengths, empty_documents)

@@ -111,7 +111,7 @@ def train_crisp(
     from cluscomp.encoders.token_model import load_token_model
 
     settings = settings or CrispSettings()
-    output = Path(output)
+    output = checks.path("output", output)
     identity = {"method": "crisp", "encoder": encoder, "corpus": Path(corpus).name, "split": split}
     identity |= asdict(settings)
     finished = _finished(output, if_exists, identity)

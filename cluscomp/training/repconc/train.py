@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cluscomp import __version__
+from cluscomp import __version__, checks
 from cluscomp.encoders import encode_cached, encode_to_file, load_encoder
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.errors import require
@@ -86,7 +86,7 @@ def train_repconc(
     Raises UsageError, OutputExistsError, OptionalDependencyError, and the errors of reading and encoding.
     """
     require("torch", extra="train", why="training")
-    run = _Run(Settings(**settings), Path(output), progress, report)
+    run = _Run(Settings(**settings), checks.path("output", output), progress, report)
     return run(source, encoder, split, pseudo_queries, if_exists, device)
 
 
