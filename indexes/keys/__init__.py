@@ -1,1 +1,5 @@
-"""Index keys: grammar.py reads one, specs.py says what its parts stand for, pool.py has its pool."""
+"""Index keys.
+
+grammar.py  reads a key                    forms.py  how its parts are written; the stages register theirs
+specs.py    what parts and keys stand for  pool.py   the part that pools token vectors
+"""

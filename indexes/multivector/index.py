@@ -25,6 +25,7 @@ from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_f
 from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
 from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
+from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, as_stage
 from cluscomp.vocabulary import CANDIDATES_BY
@@ -51,6 +52,9 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
                 "largest inner products; valid metrics are 'ip' and 'cosine'"
             )
         super().__init__(fitted_spec(spec, dim), dim, metric, seed=seed)
+        for codec in (self.pipeline.codec, self.pipeline.refine):
+            if codec is not None:
+                kernel_codec(codec)
         if self.spec != spec:
             self.settings["asked_key"] = str(spec)
         self.pool = pool_of(self.spec)

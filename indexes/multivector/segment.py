@@ -16,6 +16,7 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
 from cluscomp.indexes.stages.codec import CODES, Codes
 from cluscomp.indexes.stages.ivf import ListAssigner
+from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.multivector import Ragged
@@ -103,7 +104,7 @@ class DocumentSegment(StoredSegment):
             self.check_lists(pipeline.spec.nlist)
             partition = pipeline.partition
             made = native.Documents(
-                pipeline.codec.stored(self.codes),
+                kernel_codec(pipeline.codec).stored(self.codes),
                 self.doc_offsets,
                 lists=self.lists,
                 coarse=None if partition is None else partition.centroids,
@@ -119,7 +120,7 @@ class DocumentSegment(StoredSegment):
         if made is None:
             assert pipeline.refine is not None
             assert self.refine is not None
-            made = native.Documents(pipeline.refine.stored(self.refine), self.doc_offsets)
+            made = native.Documents(kernel_codec(pipeline.refine).stored(self.refine), self.doc_offsets)
             self.kernels["refine"] = made
         return made
 

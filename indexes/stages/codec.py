@@ -100,10 +100,6 @@ class Codec(Stage):
     def decode(self, codes: Codes) -> np.ndarray:
         """Rows (n, dim) float32 that plain codes stand for."""
 
-    def stored(self, codes: Codes) -> native.Codes:
-        """Plain codes as kernels read them; UsageError for a codec that has no kernels."""
-        raise UsageError(f"{self.spec} cannot store documents of several vectors; use Flat, SQ8, PQ ...")
-
     def prepare(self, queries: np.ndarray, metric: str) -> Any:
         """What `scan` gets of float32 queries (nq, dim); made once for the scans of all segments."""
         return queries

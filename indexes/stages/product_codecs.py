@@ -18,10 +18,11 @@ from cluscomp import native
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec, check_subspaces
-from cluscomp.indexes.stages.codec import CODES, Codec, Codes, ListView, RowArray, ScoreKeeper
+from cluscomp.indexes.stages.codec import CODES, Codes, ListView, RowArray, ScoreKeeper
 from cluscomp.indexes.stages.cost import ROWS_PER_CENTROID, Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
-from cluscomp.indexes.stages.ivf import Ivf, Probes
+from cluscomp.indexes.stages.ivf import Ivf
+from cluscomp.indexes.stages.kernel_codec import KernelCodec
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.codes import CODE_BITS, code_size
@@ -82,7 +83,7 @@ PQ_FORMS = (
 SQ4_FORM = Form("codec", r"SQ4", "SQ4", SQ4, "SQ4")
 
 
-class ProductCodec(Codec):
+class ProductCodec(KernelCodec):
     """m sub-vectors, each the number of its nearest centroid, packed in nbits as faiss packs them."""
 
     by_residual = True
@@ -114,19 +115,8 @@ class ProductCodec(Codec):
     def stored(self, codes: Codes) -> native.Codes:
         return native.Codes.pq(codes[CODES], self.packed_codebook())
 
-    def scan(
-        self,
-        queries: np.ndarray,
-        lists: ListView,
-        probes: Probes,
-        k: int,
-        metric: str,
-        rough: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        codes = native.Codes.pq(lists.codes[CODES], self.packed_codebook(), self.interleaved)
-        return native.scan(
-            codes, lists.lists(), queries, probes.lists, k, metric, lists.skip, rough, probes.products
-        )
+    def listed(self, lists: ListView) -> native.Codes:
+        return native.Codes.pq(lists.codes[CODES], self.packed_codebook(), self.interleaved)
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         """Also of 4-bit scalar levels: sub-spaces of one dimension."""

@@ -12,10 +12,11 @@ from cluscomp import native
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.forms import Form
 from cluscomp.indexes.keys.specs import CodecSpec
-from cluscomp.indexes.stages.codec import CODES, Codes, ListView, Refiner, RowArray
+from cluscomp.indexes.stages.codec import CODES, Codes, ListView, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.faiss_parts import faiss_metric
-from cluscomp.indexes.stages.ivf import Ivf, Probes
+from cluscomp.indexes.stages.ivf import Ivf
+from cluscomp.indexes.stages.kernel_codec import KernelRefiner
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.progress import Progress
 
@@ -89,7 +90,7 @@ SQ8_FORMS = (
 )
 
 
-class FloatCodec(Refiner):
+class FloatCodec(KernelRefiner):
     """Values stored as float32 or float16."""
 
     def __init__(self, spec: Flat | SQfp16, dim: int) -> None:
@@ -118,23 +119,9 @@ class FloatCodec(Refiner):
     def stored(self, codes: Codes) -> native.Codes:
         return native.Codes.floats(codes[CODES])
 
-    def scan(
-        self,
-        queries: np.ndarray,
-        lists: ListView,
-        probes: Probes,
-        k: int,
-        metric: str,
-        rough: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def listed(self, lists: ListView) -> native.Codes:
         rows, prescreen = lists.codes[CODES], lists.prescreen
-        codes = native.Codes.floats(rows) if prescreen is None else prescreen.over(rows)
-        return native.scan(codes, lists.lists(), queries, probes.lists, k, metric, lists.skip)
-
-    def rescore(
-        self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return native.rescore(self.stored(codes), queries, candidates, k, metric)
+        return self.stored(lists.codes) if prescreen is None else prescreen.over(rows)
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         if self.code_dtype == "<f4":
@@ -154,7 +141,7 @@ class FloatCodec(Refiner):
         return lists
 
 
-class ScalarCodec(Refiner):
+class ScalarCodec(KernelRefiner):
     """One byte a value: vmin + (code + 0.5) / 255 * vdiff, per dimension."""
 
     needs_training = True
@@ -182,24 +169,6 @@ class ScalarCodec(Refiner):
 
     def stored(self, codes: Codes) -> native.Codes:
         return native.Codes.sq8(codes[CODES], self.quantizer.vmin, self.quantizer.vdiff)
-
-    def scan(
-        self,
-        queries: np.ndarray,
-        lists: ListView,
-        probes: Probes,
-        k: int,
-        metric: str,
-        rough: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return native.scan(
-            self.stored(lists.codes), lists.lists(), queries, probes.lists, k, metric, lists.skip
-        )
-
-    def rescore(
-        self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return native.rescore(self.stored(codes), queries, candidates, k, metric)
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         kind = faiss.ScalarQuantizer.QT_8bit
