@@ -9,12 +9,13 @@ import json
 import math
 import operator
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cluscomp.errors import UnknownKeyError, UsageError
-from cluscomp.vocabulary import METRIC_SYNONYMS, METRICS, Metric
+from cluscomp.vocabulary import METRIC_NAMES, METRIC_SYNONYMS, METRICS, Metric
 
 Name = TypeVar("Name", bound=str)
 
@@ -75,9 +76,11 @@ def one_of(name: str, value: Any, valid: Iterable[Name], synonyms: Mapping[str, 
     raise unknown(name, value, names, synonyms)
 
 
-def metric(value: Any) -> Metric:
-    """`value` if it names a metric: "ip", "l2" or "cosine". Raises UnknownKeyError."""
-    return one_of("metric", value, METRICS, METRIC_SYNONYMS)
+def metric(value: Any, name: str = "metric") -> Metric:
+    """The metric of a name: "ip", "l2" (also written "euclidean") or "cosine". Raises UnknownKeyError."""
+    if isinstance(value, str) and value in METRIC_NAMES:
+        value = METRIC_SYNONYMS.get(value, value)
+    return one_of(name, value, METRICS, METRIC_SYNONYMS)
 
 
 def unknown(
@@ -101,6 +104,27 @@ def did_you_mean(value: Any, valid: Iterable[str], synonyms: Mapping[str, str] |
     folded = {known.lower(): known for known in reversed(names)}
     near = difflib.get_close_matches(lower, list(folded), n=1, cutoff=0.5)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
+_UNITS = ("", "K", "M", "G", "T")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", re.IGNORECASE)
+
+
+def byte_size(name: str, value: Any) -> int:
+    """Bytes of a whole number, or of a text such as "800M", "8G" (powers of 1000) or "8GiB" (of 1024).
+
+    Raises UsageError for anything else, and for less than 1.
+    """
+    if not isinstance(value, str):
+        return integer(name, value, 1)
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise UsageError(f"{name} {value!r} is not a size; write it as 800M, 8G or 8GiB")
+    number_text, unit, binary = match.groups()
+    size = int(float(number_text) * (1024 if binary else 1000) ** _UNITS.index(unit.upper()))
+    if size < 1:
+        raise UsageError(f"{name} is {value}, but must be above 0")
+    return size
 
 
 def path(name: str, value: Any) -> Path:

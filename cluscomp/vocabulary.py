@@ -8,6 +8,10 @@ Metric = Literal["ip", "l2", "cosine"]
 """How two vectors are compared: inner product, squared Euclidean distance, cosine."""
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
+MetricName = Literal["ip", "l2", "cosine", "euclidean"]
+"""What callers may write for a metric: "euclidean" orders vectors as "l2" does, and means it."""
+METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
+
 METRIC_SYNONYMS = {
     "dot": "ip",
     "dot_product": "ip",

@@ -46,7 +46,8 @@ class StoredIndex(Generic[Segment]):
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
         self.pipeline = kind_of(spec).stages(spec, dim, metric, seed)
-        self.spec, self.key, self.dim, self.metric, self.seed = spec, str(spec), dim, metric, seed
+        self.spec, self.key, self.dim, self.seed = spec, str(spec), dim, seed
+        self.metric: str = self.pipeline.metric
         self.settings: dict[str, Any] = {}
         self._segments: tuple[Segment, ...] = ()
         self._id_kind: str | None = None

@@ -128,3 +128,30 @@ def test_each_tuple_has_the_values_of_its_literal():
 def test_synonyms_are_no_metrics_themselves():
     assert not set(vocabulary.METRIC_SYNONYMS) & set(vocabulary.METRICS)
     assert set(vocabulary.METRIC_SYNONYMS.values()) <= set(vocabulary.METRICS)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (7, 7),
+        (np.int64(8), 8),
+        ("800M", 800_000_000),
+        ("8G", 8 * 10**9),
+        ("1.5GB", 1_500_000_000),
+        (" 8 GiB ", 8 << 30),
+        ("12", 12),
+    ],
+)
+def test_sizes_are_numbers_or_texts(value, size):
+    found = checks.byte_size("max_memory", value)
+    assert found == size and type(found) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, None, "lots", "0", "0.1", "8X", "-8G", ""])
+def test_other_sizes_are_refused(value):
+    with pytest.raises(UsageError, match="max_memory"):
+        checks.byte_size("max_memory", value)
+
+
+def test_euclidean_is_l2():
+    assert checks.metric("euclidean") == checks.metric("l2") == "l2"

@@ -12,7 +12,7 @@ from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
 from cluscomp.cli.progress import StageProgress
-from cluscomp.vocabulary import EmptyDocuments, EncoderKind, IfExists, Metric
+from cluscomp.vocabulary import EmptyDocuments, EncoderKind, IfExists, MetricName
 
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
@@ -79,13 +79,18 @@ def build_index(
     ] = True,
     index_key: Annotated[
         str | None,
-        flag("--index-key", help="Kind of index, such as Flat, SQ8, OPQ48,IVF1024,PQ48.", panel=INDEX),
+        flag(
+            "--index-key",
+            "--key",
+            help="Kind of index, such as SQ8 or OPQ48,IVF1024,PQ48; cluscomp keys lists all.",
+            panel=INDEX,
+        ),
     ] = None,
     codec: Annotated[
         Path | None,
         flag("--codec", help="Folder of a trained codec: RepCONC(DIR) in --index-key.", panel=INDEX),
     ] = None,
-    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INDEX)] = "ip",
+    metric: Annotated[MetricName, flag("--metric", help="Similarity to search by.", panel=INDEX)] = "ip",
     output_folder: Annotated[
         Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)
     ] = None,
@@ -95,11 +100,12 @@ def build_index(
             "--store-texts", help="Keep titles and texts in the index, to show them with hits.", panel=INDEX
         ),
     ] = False,
-    train_rows: Annotated[
+    max_train_rows: Annotated[
         int | None,
         flag(
+            "--max-train-rows",
             "--train-rows",
-            help="Vectors to train on. (default: by index key and memory)",
+            help="Most vectors to train on. (default: by index key and memory)",
             panel=INDEX,
             min=1,
         ),
@@ -142,9 +148,9 @@ def build_index(
     settings: dict[str, Any] = {
         "index_key": index_key,
         "metric": metric,
-        "max_memory": common.parse_size(max_memory),
+        "max_memory": max_memory,
         "seed": seed,
-        "train_rows": train_rows,
+        "max_train_rows": max_train_rows,
         "store_texts": store_texts,
         "empty_documents": empty_documents,
     }
@@ -282,7 +288,7 @@ def _show_plan(plan: BuildPlan, as_json: bool) -> None:
         return
     size = output.size_text
     output.result(
-        f"plan: {plan.index_key}, {plan.metric}, {plan.n} rows of dim {plan.dim} ({plan.source_dtype}), "
+        f"plan: {plan.key}, {plan.metric}, {plan.n} rows of dim {plan.dim} ({plan.source_dtype}), "
         f"training on {plan.train_rows}, blocks of {plan.block_rows}"
     )
     rows = [
@@ -310,7 +316,7 @@ def _show_report(report: BuildReport, as_json: bool) -> None:
         return
     what = "built" if report.stages else "was complete already, seen"
     output.result(
-        f"{report.output}: {report.index_key}, {report.n} rows, {output.size_text(report.index_bytes)} "
+        f"{report.output}: {report.key}, {report.n} rows, {output.size_text(report.index_bytes)} "
         f"({report.code_bytes_per_document} code bytes of {report.bytes_per_document:.1f} bytes a "
         f"document), {what} in {output.seconds_text(report.seconds)}, "
         f"peak memory {output.size_text(report.measured_peak)} "

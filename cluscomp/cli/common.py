@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,29 +70,6 @@ Verbose = Annotated[
     ),
 ]
 Json = Annotated[bool, flag("--json", help="Print one JSON document.", env=False, panel=PANEL)]
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", re.IGNORECASE)
-
-
-def parse_size(text: str | None) -> int | None:
-    """Bytes of "800M", "8G", "1.5GB" (powers of 1000) or "8GiB" (powers of 1024); None stays None.
-
-    Raises UsageError for anything else.
-    """
-    if text is None:
-        return None
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise errors.UsageError(f"'{text}' is not a size; write it as 800M, 8G or 8GiB")
-    number, unit, binary = match.groups()
-    factor = _UNITS[unit.upper()]
-    if binary:
-        factor = 1024 ** list(_UNITS).index(unit.upper())
-    size = int(float(number) * factor)
-    if size <= 0:
-        raise errors.UsageError(f"--max-memory is {text}, but must be above 0")
-    return size
 
 
 def check_documents(corpus: Path | None, embeddings: Path | None, encoder: str | None, bf16: bool) -> None:

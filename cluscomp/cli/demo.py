@@ -72,14 +72,14 @@ def demo(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="cluscomp-demo-"))
         )
         progress = stack.enter_context(StageProgress(quiet=quiet))
-        facts = _run(folder, seed, common.parse_size(max_memory), progress)
+        facts = _run(folder, seed, max_memory, progress)
     if as_json:
         output.result_json(facts)
     else:
         _show(facts, output_folder)
 
 
-def _run(folder: Path, seed: int, max_memory: int | None, progress: StageProgress) -> dict[str, Any]:
+def _run(folder: Path, seed: int, max_memory: str | None, progress: StageProgress) -> dict[str, Any]:
     from cluscomp.demo import build_stdlib_collection
     from cluscomp.encoders import load_encoder
     from cluscomp.indexes.build import build_index
@@ -147,7 +147,7 @@ def _evaluated(report: BuildReport, queries: Any, qrels: Any) -> Row:
     found = score(index, queries, qrels, 100, {})
     before = sum(stage["seconds"] for stage in report.stages if stage["name"] in ("read", "encode"))
     return Row(
-        key=report.index_key,
+        key=report.key,
         code_bytes_per_document=index.code_bytes_per_document,
         index_bytes=report.index_bytes,
         ndcg=found.metrics["ndcg@10"],

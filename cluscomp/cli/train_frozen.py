@@ -119,7 +119,7 @@ def _read(flags: FrozenFlags) -> tuple[np.ndarray, np.ndarray | None, list[np.nd
 def _show(report: FrozenReport, code_size: int, flags: FrozenFlags, folder: Path, as_json: bool) -> None:
     key = f"RepCONC({folder})"
     if as_json:
-        output.result_json({"output": str(folder), "index_key": key, **report.to_json()})
+        output.result_json({"output": str(folder), "key": key, **report.to_json()})
         return
     teacher = f"{report.n_positives} positives and exact scores" if report.n_positives else "exact scores"
     asked = f"{report.n_queries} queries" if report.n_queries else "documents in place of queries"

@@ -225,5 +225,5 @@ def next_command(report: TrainingReport, corpus: Path) -> list[str]:
     """The command that builds an index with what was trained; a file of pairs is no corpus to name there."""
     documents = corpus if corpus.is_dir() else "CORPUS"
     words: list[Any] = ["build-index", "--corpus", documents, "--encoder", report.output / "encoder"]
-    words += ["--index-key", report.index_key, "--output", f"{report.output}.index"]
+    words += ["--index-key", report.key, "--output", f"{report.output}.index"]
     return [str(word) for word in words]

@@ -12,7 +12,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 from cluscomp.progress import as_stage
-from cluscomp.vocabulary import Metric, Prefer
+from cluscomp.vocabulary import MetricName, Prefer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def tune(
         Path | None, flag("--embeddings", help="Vectors instead of texts, as in build-index.", panel=INPUT)
     ] = None,
     ids: Annotated[Path | None, flag("--ids", help="Ids of --embeddings, one a line.", panel=INPUT)] = None,
-    metric: Annotated[Metric, flag("--metric", help="Similarity to search by.", panel=INPUT)] = "ip",
+    metric: Annotated[MetricName, flag("--metric", help="Similarity to search by.", panel=INPUT)] = "ip",
     dataset: Annotated[
         Path | None,
         flag("--dataset", help="Judged queries: folder of BEIR or MS MARCO, or hub id.", panel=QUERIES),

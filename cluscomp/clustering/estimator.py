@@ -1,4 +1,4 @@
-"""The scikit-learn estimator protocol without depending on scikit-learn.
+"""The estimator protocol of scikit-learn without depending on it; names of parameters are our own.
 
 `clone`, `Pipeline`, `GridSearchCV` and `check_estimator` only use the methods below (duck typing).
 scikit-learn is touched only by code that it calls itself (`__sklearn_tags__`) or that is already using it.

@@ -28,7 +28,7 @@ from cluscomp.vocabulary import Metric
 
 
 class HierarchicalKMeans(Estimator):
-    """Hierarchical k-means from below, with optional resampling, with the conventions of scikit-learn.
+    """Hierarchical k-means from below, with optional resampling.
 
     n_clusters: centroids of each level from the rows upwards, such as (10_000, 1_000, 100); an int is one
     level.

@@ -242,7 +242,7 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
 
 
 class KMeans(Estimator):
-    """k-means clustering (Lloyd), with the conventions of scikit-learn.
+    """k-means clustering (Lloyd).
 
     n_clusters: k.
     metric: "l2", "ip" (largest inner product, mean centroids) or "cosine" (spherical: all of length one).

@@ -27,7 +27,7 @@ _VALUES_PER_CALL = 1 << 28  # matrix entries read by one native call: some 0.1 s
 
 
 class KMedoids(Estimator):
-    """k-medoids clustering by FasterPAM (eager swaps), with the conventions of scikit-learn.
+    """k-medoids clustering by FasterPAM (eager swaps).
 
     n_clusters: k.
     metric: "euclidean" (distance), "l2" (squared distance), "cosine" (1 - cosine), or "precomputed" (x is the
@@ -36,9 +36,9 @@ class KMedoids(Estimator):
     init: "random" (different rows), or row numbers (k,).
     seed: of all random choices; the same seed gives the same medoids for any thread count.
     n_redo: random starts; the one with the smallest inertia is kept.
-    max_points: with more rows than this, medoids are sought among a random sample of this size
-    (SubsampleWarning says so) and all rows are labelled: the matrix takes 4 * max_points**2 bytes. None: no
-    limit. A precomputed matrix is never sampled.
+    max_train_rows: with more rows than this, medoids are sought among a random sample of this size
+    (SubsampleWarning says so) and all rows are labelled: the matrix takes 4 * max_train_rows**2 bytes. None:
+    no limit. A precomputed matrix is never sampled.
 
     After fit: medoid_indices_ (k,) int64 ascending, cluster_centers_ (k, d) (those rows; None when
     precomputed), labels_ (n,) int32 (nearest medoid; ties: the lowest), inertia_ (sum of the dissimilarities
@@ -55,7 +55,7 @@ class KMedoids(Estimator):
         init: str | np.ndarray = "random",
         seed: int | None = 0,
         n_redo: int = 1,
-        max_points: int | None = 20_000,
+        max_train_rows: int | None = 20_000,
     ) -> None:
         self.n_clusters = n_clusters
         self.metric = metric
@@ -63,7 +63,7 @@ class KMedoids(Estimator):
         self.init = init
         self.seed = seed
         self.n_redo = n_redo
-        self.max_points = max_points
+        self.max_train_rows = max_train_rows
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -129,33 +129,33 @@ class KMedoids(Estimator):
         checks.one_of("metric", self.metric, (*DISSIMILARITIES, "precomputed"), METRIC_SYNONYMS)
         for name in ("n_clusters", "n_iter", "n_redo"):
             checks.integer(name, getattr(self, name), 1)
-        if self.max_points is not None:
-            checks.integer("max_points", self.max_points, 1)
+        if self.max_train_rows is not None:
+            checks.integer("max_train_rows", self.max_train_rows, 1)
         if n < self.n_clusters:
             raise TooFewRowsError(
                 f"n_clusters={self.n_clusters} needs at least {self.n_clusters} rows, but there are {n} "
                 f"(n_samples={n}); pass more rows or a smaller n_clusters"
             )
-        if self.max_points is not None and self.max_points < self.n_clusters:
+        if self.max_train_rows is not None and self.max_train_rows < self.n_clusters:
             raise UsageError(
-                f"max_points={self.max_points} is smaller than n_clusters={self.n_clusters}; "
-                "medoids are taken from a sample of max_points rows"
+                f"max_train_rows={self.max_train_rows} is smaller than n_clusters={self.n_clusters}; "
+                "medoids are taken from a sample of max_train_rows rows"
             )
 
     def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray | None:
         """Ascending rows among which medoids are sought, or None for all; rows given as `init` are kept."""
-        if self.metric == "precomputed" or self.max_points is None or n <= self.max_points:
+        if self.metric == "precomputed" or self.max_train_rows is None or n <= self.max_train_rows:
             return None
         warnings.warn(
-            f"medoids are sought among {self.max_points} of {n} rows (max_points={self.max_points}); "
-            f"max_points=None takes all, with a matrix of {4 * n * n} bytes",
+            f"medoids are sought among {self.max_train_rows} of {n} rows; "
+            f"max_train_rows=None takes all, with a matrix of {4 * n * n} bytes",
             SubsampleWarning,
             stacklevel=3,
         )
         given = np.empty(0, np.int64) if isinstance(self.init, str) else self._given_rows(n)
         others = np.setdiff1d(np.arange(n), given)
         return np.sort(
-            np.concatenate([given, rng.choice(others, self.max_points - given.size, replace=False)])
+            np.concatenate([given, rng.choice(others, self.max_train_rows - given.size, replace=False)])
         )
 
     def _given_rows(self, n: int) -> np.ndarray:

@@ -31,7 +31,7 @@ from cluscomp.progress import Progress, Ticker
 
 
 class SphericalKMeans(Estimator):
-    """Spherical k-means, with the conventions of scikit-learn: rows join the centroid of largest cosine.
+    """Spherical k-means: rows join the centroid of largest cosine.
 
     n_clusters: k.
     n_iter: most updates. init: "random" (different rows), "k-means++" (dense rows only), or centroids (k, d).

@@ -16,7 +16,7 @@ from cluscomp.errors import TooFewRowsError, UsageError
 
 
 class Ward(Estimator):
-    """Agglomerative clustering by Ward's method, with the conventions of scikit-learn.
+    """Agglomerative clustering by Ward's method.
 
     n_clusters: k, or None with a distance_threshold: merges at or above that height are then undone.
     For cosine, pass rows of length one: their squared distance is twice 1 - cosine.

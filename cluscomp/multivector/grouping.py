@@ -65,4 +65,4 @@ def _kmeans(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
 
 
 def _kmedoids(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
-    return KMedoids(k, seed=seed, max_points=None).fit_predict(to_float32(rows))
+    return KMedoids(k, seed=seed, max_train_rows=None).fit_predict(to_float32(rows))

@@ -105,7 +105,7 @@ class LearnedCodec:
         self.nbits = n_centroids.bit_length() - 1
         self.code_size = code_size(self.m, self.nbits)
         self.adapter_weight, self.adapter_bias = _adapter(adapter_weight, adapter_bias, self.dim)
-        self.metric, self.kind = metric, kind
+        self.metric, self.kind = checks.metric(metric), kind
         self.provenance: dict[str, Any] = dict(provenance or {})
         self._check()
 
@@ -224,7 +224,6 @@ class LearnedCodec:
         )
 
     def _check(self) -> None:
-        checks.metric(self.metric)
         if not isinstance(self.kind, str) or not self.kind:
             raise UsageError(f"kind must be a text such as 'repconc' or 'frozen', but is {self.kind!r}")
         if self.query_centroids.shape != self.document_centroids.shape:

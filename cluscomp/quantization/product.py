@@ -37,7 +37,7 @@ class ProductQuantizer:
     "opq" also alternations, see train_opq). seed: of all random choices; equal seeds give equal bits for
     any thread count and block size.
 
-    Attributes: code_size (bytes a row), is_trained; after train: centroids (m, 2**nbits, d/m) float32 and
+    Attributes: code_size (bytes a row), is_trained; after train: codebooks (m, 2**nbits, d/m) float32 and
     rotation_ (LinearTransform or None). Encoding always takes the nearest centroid.
     Raises UsageError with the values that can work.
     """
@@ -74,7 +74,12 @@ class ProductQuantizer:
 
     @property
     def centroids(self) -> np.ndarray:
-        """Codebooks (m, 2**nbits, d/m) float32, in rotated space; NotTrainedError before train."""
+        """The codebooks, under the name that faiss gives them."""
+        return self.codebooks
+
+    @property
+    def codebooks(self) -> np.ndarray:
+        """Centroids (m, 2**nbits, d/m) float32 of the groups, in rotated space. Raises NotTrainedError."""
         if self._centroids is None:
             raise NotTrainedError("this ProductQuantizer is not trained yet; call train(x) first")
         return self._centroids

@@ -25,7 +25,6 @@ from typing import Any
 
 from cluscomp import checks
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
-from cluscomp.vocabulary import METRIC_SYNONYMS, METRICS
 
 SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef")
 TOKEN_KINDS = ("tokens", "multivector")
@@ -182,8 +181,7 @@ def _dataset(entry: Any, common: Mapping[str, Any], base: Path, where: str) -> l
     if not isinstance(table, dict):
         raise UsageError(f"{where}: a dataset is a path or a table, not {entry!r}")
     _check(table, DATASET, f"{where}: a dataset")
-    metric = table.get("metric", common.get("metric", "ip"))
-    checks.one_of(f"{where}: metric", metric, METRICS, METRIC_SYNONYMS)
+    metric = checks.metric(table.get("metric", common.get("metric", "ip")), f"{where}: metric")
     tokens = table.get("tokens", common.get("tokens"))
     first = table.get("path") or table.get("embeddings") or (tokens or {}).get("embeddings") or ""
     spec = DatasetSpec(

@@ -84,6 +84,7 @@ def tune(
     rows = to_float32(as_rows(documents, name="documents"))
     n, dim = rows.shape
     id_bytes = _mean_id_bytes(ids)
+    metric = checks.metric(metric)
     sizes = {key: bytes_per_document(key, n, dim, metric, id_bytes) for key in _keys(keys, n, dim)}
     collection = _collection(
         rows, ids, queries, query_ids, qrels, metric,

@@ -36,7 +36,7 @@ class BuildPlan:
     the index included. index_bytes: the finished folder.
     """
 
-    index_key: str
+    key: str
     metric: str
     n: int
     dim: int
@@ -130,7 +130,7 @@ def make_plan(
         train_rows = _fitting_sample(shape, limit - baseline)
     shape = replace(shape, block_rows=block_rows, train_rows=min(train_rows, shape.n_vectors))
     return BuildPlan(
-        index_key=str(shape.pipeline.spec),
+        key=str(shape.pipeline.spec),
         metric=shape.pipeline.metric,
         n=shape.n,
         dim=shape.pipeline.dim,

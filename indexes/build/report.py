@@ -32,7 +32,7 @@ class BuildReport:
     """
 
     output: str
-    index_key: str
+    key: str
     n: int
     dim: int
     index_bytes: int
@@ -58,7 +58,7 @@ def report_of(work: BuildWork, start: float) -> BuildReport:
     plan = work.plan
     return BuildReport(
         output=str(work.output),
-        index_key=plan.index_key,
+        key=plan.key,
         n=plan.n,
         dim=plan.dim,
         index_bytes=folder_bytes(work.output),
@@ -77,7 +77,7 @@ def finished_report(target: Path, stages: tuple[str, ...], start: float) -> Buil
     measured = json.loads((target / REPORT_NAME).read_text(encoding="utf-8"))
     return BuildReport(
         output=str(target),
-        index_key=index.key,
+        key=index.key,
         n=len(index),
         dim=index.dim,
         index_bytes=folder_bytes(target),

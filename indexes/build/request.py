@@ -18,7 +18,7 @@ class Request:
     spec: IndexSpec
     metric: str
     seed: int
-    train_rows: int | None
+    max_train_rows: int | None
     store_texts: bool
     max_memory: int | None
     source: Source
@@ -30,7 +30,7 @@ class Request:
             "index_key": str(self.spec),
             "metric": self.metric,
             "seed": self.seed,
-            "train_rows": self.train_rows,
+            "max_train_rows": self.max_train_rows,
             "store_texts": self.store_texts,
             "source": self.source.identity,
             "encoder": self.source.info,

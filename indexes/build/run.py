@@ -43,10 +43,10 @@ def build_index(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
     seed: int = 0,
     if_exists: IfExists = "fail",
-    train_rows: int | None = None,
+    max_train_rows: int | None = None,
     store_texts: bool = False,
     empty_documents: str = "fail",
     cache: bool = True,
@@ -61,11 +61,11 @@ def build_index(
     ids: of vectors: n integers or texts, or a path; None numbers them from 0.
     lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each; ids are then those of
     the documents, and an encoder must be of kind "tokens" or "multivector".
-    max_memory: bytes that the whole process may take; None: 80% of what is free now.
+    max_memory: bytes that the whole process may take, or a text such as "8G"; None: 80% of what is free now.
     if_exists: "fail" (OutputExistsError if `output` is taken), "replace" (an old index, which stays until the
     new one is complete), or "resume". An interrupted build with the same settings is continued by "fail" and
     "resume"; one with other settings is discarded by "fail" and refused by "resume".
-    train_rows: rows to train on; None: what the key wants, less if the memory is short.
+    max_train_rows: rows to train on; None: what the key wants, less if the memory is short.
     store_texts: keep titles and texts in docs.sqlite. empty_documents: "fail", "skip" or "keep".
     cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
     progress(stage, done, total); config: further settings to record in build.json.
@@ -76,7 +76,7 @@ def build_index(
     kinds.
     """
     start = time.monotonic()
-    settings = _settings(index_key, metric, seed, train_rows, max_memory)
+    settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
     checks.one_of("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
@@ -102,9 +102,9 @@ def plan_build(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
     seed: int = 0,
-    train_rows: int | None = None,
+    max_train_rows: int | None = None,
     store_texts: bool = False,
     empty_documents: str = "fail",
 ) -> BuildPlan:
@@ -113,26 +113,25 @@ def plan_build(
     Raises what wrong arguments and unreadable input raise; a plan that does not fit is returned with feasible
     False.
     """
-    settings = _settings(index_key, metric, seed, train_rows, max_memory)
+    settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
     given = Given(source, encoder, ids, lengths, empty_documents)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     return plan_for(Request(**settings, store_texts=store_texts, source=opened))
 
 
 def _settings(
-    index_key: str, metric: str, seed: int, train_rows: int | None, max_memory: int | None
+    index_key: str, metric: str, seed: int, max_train_rows: int | None, max_memory: int | str | None
 ) -> dict[str, Any]:
     """Checked arguments, as `Request` takes them."""
     metric = checks.metric(metric)
-    for name, value in (("train_rows", train_rows), ("max_memory", max_memory)):
-        if value is not None:
-            checks.integer(name, value, 1)
+    if max_train_rows is not None:
+        checks.integer("max_train_rows", max_train_rows, 1)
     return {
         "spec": parse_key(index_key).resolved(),
         "metric": metric,
         "seed": checks.integer("seed", seed, 0),
-        "train_rows": train_rows,
-        "max_memory": max_memory,
+        "max_train_rows": max_train_rows,
+        "max_memory": None if max_memory is None else checks.byte_size("max_memory", max_memory),
     }
 
 

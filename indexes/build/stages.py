@@ -50,7 +50,7 @@ def plan_for(
     timed = corpus is None
     if isinstance(request.source, TextInput) and corpus is None:
         corpus = scan_documents(request.source.documents())
-    train_rows, block_rows = request.train_rows, None
+    train_rows, block_rows = request.max_train_rows, None
     if sizes:
         train_rows, block_rows = sizes["train_rows"], sizes["block_rows"]
     shape = recipe_of(request.spec).shape(request, corpus, timed)

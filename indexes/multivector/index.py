@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.checks import integer, number, one_of
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.base import StoredIndex
@@ -46,7 +47,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     """
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
-        if metric == "l2":
+        if checks.metric(metric) == "l2":
             raise UsageError(
                 f"index key {str(spec)!r}: documents of several vectors are compared by MaxSim, the sum of "
                 "largest inner products; valid metrics are 'ip' and 'cosine'"
@@ -139,7 +140,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return pooled(self.pool, documents, self.seed, progress)
 
     def add(
-        self, x: Any, *, lengths: Any = None, ids: Any = None, progress: Progress | None = None
+        self, x: Any, ids: Any = None, *, lengths: Any = None, progress: Progress | None = None
     ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
 

@@ -63,7 +63,14 @@ def test_alias_is_the_same_command(vectors, tmp_path):
         [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["index_key"] == "Flat"
+    assert json.loads(done.stdout)["key"] == "Flat"
+
+
+def test_key_is_short_for_index_key(invoke, vectors, tmp_path):
+    result = invoke("build-index", "--embeddings", vectors, "--key", "SQ8", "--train-rows", 40, "--metric", "euclidean",
+                    "--max-memory", "8G", "--output", tmp_path / "i")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert built_key(tmp_path / "i") == "SQ8"
 
 
 def test_underscores_are_dashes(invoke, vectors, tmp_path):

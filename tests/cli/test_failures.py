@@ -19,8 +19,8 @@ from cluscomp.cli.search import search
         ("say so by lengths= or an array 'lengths'", "say so by --lengths or an array 'lengths'"),
         ("the seed of this", "the seed of this"),
         ("data/max_memory/x.npy is missing", "data/max_memory/x.npy is missing"),
-        ("call index.train_rows(x)", "call index.train_rows(x)"),
-        ("train_rows is 0, but must be at least 1", "--train-rows is 0, but must be at least 1"),
+        ("call index.max_train_rows(x)", "call index.max_train_rows(x)"),
+        ("max_train_rows is 0, but must be at least 1", "--max-train-rows is 0, but must be at least 1"),
         ("unknown_argument='x'", "unknown_argument='x'"),
     ],
 )

@@ -41,7 +41,7 @@ def test_from_vectors_to_an_index(invoke, files: Path) -> None:
     assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["n_documents"], report["n_queries"]) == (600, 100)
-    assert report["index_key"] == f"RepCONC({files / 'codec'})"
+    assert report["key"] == f"RepCONC({files / 'codec'})"
     codec = LearnedCodec.load(files / "codec")
     assert (codec.kind, codec.code_size, codec.has_adapter) == ("frozen", 2, True)
     base = ["build-index", "--embeddings", files / "x.npy", "--codec", files / "codec", "--output"]

@@ -146,11 +146,11 @@ def test_duplicates_and_as_many_medoids_as_rows(rng):
 def test_a_sample_is_announced(rng):
     x = rng.normal(size=(500, 4)).astype("f")
     with pytest.warns(errors.SubsampleWarning, match="100 of 500 rows"):
-        model = KMedoids(4, max_points=100).fit(x)
+        model = KMedoids(4, max_train_rows=100).fit(x)
     assert model.labels_.shape == (500,)
     np.testing.assert_array_equal(model.predict(x), model.labels_)
     with pytest.warns(errors.SubsampleWarning):
-        given = KMedoids(2, max_points=50, init=np.array([3, 499]), n_iter=1).fit(x)
+        given = KMedoids(2, max_train_rows=50, init=np.array([3, 499]), n_iter=1).fit(x)
     assert given.inertia_ > 0
 
 
@@ -179,7 +179,7 @@ def test_bad_input(rng):
         ({"init": np.array([1, 1, 2])}, "different rows"),
         ({"init": np.array([1, 2])}, r"\(2,\)"),
         ({"n_redo": 0}, "n_redo"),
-        ({"max_points": 2}, "max_points=2"),
+        ({"max_train_rows": 2}, "max_train_rows=2"),
     ]:
         with pytest.raises(errors.UsageError, match=text):
             KMedoids(**{"n_clusters": 3, **change}).fit(x)

@@ -105,7 +105,7 @@ def test_wrong_sources(tmp_path, source, options, error):
         {"metric": "dot"},
         {"if_exists": "perhaps"},
         {"seed": -1},
-        {"train_rows": 0},
+        {"max_train_rows": 0},
         {"index_key": "IVF"},
         {"store_texts": True},
     ],

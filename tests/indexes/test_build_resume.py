@@ -143,7 +143,7 @@ def interrupted(rows, tmp_path):
         ({"index_key": "PQ2x4"}, "index_key"),
         ({"seed": 9}, "seed"),
         ({"metric": "l2"}, "metric"),
-        ({"train_rows": 99}, "train_rows"),
+        ({"max_train_rows": 99}, "max_train_rows"),
     ],
 )
 def test_other_settings_are_refused_by_name(rows, interrupted, change, named):

@@ -96,7 +96,7 @@ def test_a_codec_of_one_set_is_stored_once(codec, rows, tmp_path) -> None:
 def test_build_and_plan(folder, rows, queries, tmp_path) -> None:
     key = f"IVF8,RepCONC({folder})"
     plan = plan_build(rows, index_key=key)
-    assert (plan.code_bytes_per_document, plan.index_key) == (4, key)
+    assert (plan.code_bytes_per_document, plan.key) == (4, key)
     report = build_index(rows, index_key=key, output=tmp_path / "built", seed=3)
     assert plan.index_bytes == pytest.approx(report.index_bytes, abs=8000)
     built = open_index(tmp_path / "built")

@@ -50,8 +50,8 @@ def test_the_limit_it_asks_for_suffices(rows):
 
 
 def test_train_rows_are_obeyed(rows):
-    assert plan_build(rows, index_key="IVF64,Flat", train_rows=7000).train_rows == 7000
-    assert plan_build(rows, index_key="Flat", train_rows=7000).train_rows == 0  # learns nothing
+    assert plan_build(rows, index_key="IVF64,Flat", max_train_rows=7000).train_rows == 7000
+    assert plan_build(rows, index_key="Flat", max_train_rows=7000).train_rows == 0  # learns nothing
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,9 @@ def test_a_full_device_is_noticed_before_the_work(rows, tmp_path, monkeypatch):
     with pytest.raises(errors.DiskFullError, match="10000 bytes free"):
         build_index(rows, index_key="Flat", output=tmp_path / "i")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_may_be_written_as_text(rows):
+    assert plan_build(rows, index_key="SQ8", max_memory="8G").max_memory == 8 * 10**9
+    with pytest.raises(errors.UsageError, match="'8X' is not a size"):
+        plan_build(rows, index_key="SQ8", max_memory="8X")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from cluscomp import native
+from cluscomp import errors, native
 from cluscomp.errors import (
     DimensionError,
     DTypeError,
@@ -391,3 +391,12 @@ def test_long_searches_and_adds_come_up_for_air(monkeypatch, rows) -> None:
     with pytest.raises(KeyboardInterrupt):
         whole.add(rows, progress=stop)
     assert len(whole) == 600
+
+
+def test_euclidean_is_another_name_of_l2(rows):
+    named, plain = (index_factory("SQ8", 16, metric).train(rows).add(rows) for metric in ("euclidean", "l2"))
+    assert named.metric == plain.metric == "l2"
+    for found, wanted in zip(named.search(rows[:5], 3), plain.search(rows[:5], 3), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(errors.UsageError, match="MaxSim"):
+        index_factory("Pool4,SQ8", 16, "euclidean")

@@ -62,7 +62,7 @@ def test_output_is_an_encoder_and_a_codec(train, tiny_model, tmp_path):
     assert not np.allclose(documents, encoder.encode_queries(["a red cat"]))
     assert not np.allclose(documents, cc.load_encoder(str(tiny_model)).encode_documents(["a red cat"]))
     facts = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert len(facts["history"]["joint"]) == 3 and facts["index_key"] == report.index_key
+    assert len(facts["history"]["joint"]) == 3 and facts["key"] == report.key
 
 
 def test_the_index_key_scores_with_the_second_centroids(train, collection, tmp_path):
@@ -73,7 +73,7 @@ def test_the_index_key_scores_with_the_second_centroids(train, collection, tmp_p
     report = train()
     encoder = cc.load_encoder(str(tmp_path / "out" / "encoder"))
     codec = LearnedCodec.load(tmp_path / "out" / "codec")
-    build_index(collection, output=tmp_path / "x", encoder=encoder, index_key=report.index_key, metric="ip")
+    build_index(collection, output=tmp_path / "x", encoder=encoder, index_key=report.key, metric="ip")
     index = cc.open_index(tmp_path / "x")
     query = encoder.encode_queries(["a red cat"])
     scores, ids = index.search(query, k=5)

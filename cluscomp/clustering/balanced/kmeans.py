@@ -24,7 +24,7 @@ from cluscomp.vocabulary import BALANCES, Metric
 
 
 class BalancedKMeans(Estimator):
-    """k-means with clusters of bounded size, with the conventions of scikit-learn.
+    """k-means with clusters of bounded size.
 
     balance: "exact": every cluster gets floor(n/k) or ceil(n/k) rows. "cap": at most ceil(max_ratio * n/k).
     "soft": prices as for "exact", but each row goes where distance plus price is smallest, so sizes are only

@@ -45,7 +45,7 @@ class TrainingReport:
     """What `train_repconc` did. data: counts. history: metrics of every step, by stage."""
 
     output: Path
-    index_key: str
+    key: str
     data: dict[str, int]
     history: dict[str, list[Metrics]]
 
@@ -53,7 +53,7 @@ class TrainingReport:
         """JSON values, the history as its first and last tenth."""
         return {
             "output": str(self.output),
-            "index_key": self.index_key,
+            "key": self.key,
             "data": self.data,
             "stages": {name: summary(steps) for name, steps in self.history.items()},
         }

@@ -68,13 +68,13 @@ def assert_same_folders(got, want) -> None:
 def test_a_build_says_what_bytes_chose(texts, tmp_path):
     asked = "Pool(bytes=24),OPQ,IVF8,PQ"
     report = build_index(texts, index_key=asked, output=tmp_path / "a", encoder=WordEncoder())
-    assert report.index_key == "Pool12,OPQ2,IVF8,PQ2"
+    assert report.key == "Pool12,OPQ2,IVF8,PQ2"
     facts = open_index(tmp_path / "a").describe()
-    assert (facts["key"], facts["settings"]["asked_key"]) == (report.index_key, asked)
+    assert (facts["key"], facts["settings"]["asked_key"]) == (report.key, asked)
     again = build_index(
         texts, index_key=asked, output=tmp_path / "a", encoder=WordEncoder(), if_exists="resume"
     )
-    assert again.index_key == report.index_key and again.stages == ()
+    assert again.key == report.key and again.stages == ()
 
 
 def test_texts_make_what_add_makes(texts, tmp_path, small_blocks):
@@ -198,7 +198,7 @@ def test_wrong_input(documents, texts, tmp_path):
 def test_plan(documents, texts):
     x, lengths = documents
     plan = plan_build(x, index_key="Pool(bytes=48),IVF8,PQ12", lengths=lengths)
-    assert plan.index_key == KEY and plan.n == 150 and plan.feasible
+    assert plan.key == KEY and plan.n == 150 and plan.feasible
     assert [stage.name for stage in plan.stages] == ["pool", "sample", "train", "add", "write"]
     plan = plan_build(texts, index_key=KEY, encoder=WordEncoder())
     assert plan.n == 140 and plan.seconds > 0 and plan.source_dtype == "text"
