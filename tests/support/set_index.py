@@ -32,7 +32,7 @@ from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
 from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits, take_ids
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
-from cluscomp.indexes.stages.codec import Codec
+from cluscomp.indexes.stages.codec import CODES, Codec, Codes, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -56,7 +56,7 @@ class Sets(CodecSpec):
 class SetCodec(Codec):
     """Four bytes an integer."""
 
-    code_dtype, code_width = "<i4", 1
+    arrays: ClassVar[dict[str, RowArray]] = {CODES: RowArray("<i4", 1)}
 
     def __init__(self, spec: Sets, dim: int) -> None:
         self.spec, self.dim = spec, dim
@@ -64,11 +64,11 @@ class SetCodec(Codec):
     def cost(self, shape: Shape) -> Cost:
         return Cost()
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        return x
+    def encode(self, x: np.ndarray) -> Codes:
+        return {CODES: x}
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return codes
+    def decode(self, codes: Codes) -> np.ndarray:
+        return codes[CODES]
 
     def scan(self, *args: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
