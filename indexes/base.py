@@ -1,4 +1,4 @@
-"""What every kind of index is: stored rows under permanent ids, settings, a folder on disk."""
+"""Base class of all kinds of indexes: rows under permanent ids, deletion, settings, save."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ class StoredIndex(Generic[Segment]):
             self.settings = dict(settings)
             self.nprobe, self.refine_factor = self.nprobe, self.refine_factor
         except (UsageError, ValueError, TypeError, OverflowError) as exc:
-            raise CorruptIndexError(f"{where}: the settings of the index make no sense ({exc})") from exc
+            raise CorruptIndexError(f"{where}: the settings of the index are inconsistent ({exc})") from exc
         self.settings = dict(settings)
 
     def _append(self, segment: Segment) -> None:

@@ -44,9 +44,9 @@ class Index(StoredIndex[Segment]):
         """Learn rotation, lists and codebooks from rows x (n, dim), NumPy, torch or memory map; no row is
         added.
 
-        Of more rows than 256 a list and 65536, a random sample is used: SubsampleWarning says so, and
-        settings["training_rows"] how many. progress(stage, done, total) is called on the way. Keys that learn
-        nothing (Flat, SQfp16) may skip this.
+        Of more rows than 256 a list and 65536, a random sample is used and a SubsampleWarning is issued; the
+        number used is in settings["training_rows"]. progress(stage, done, total) is called on the way. Keys
+        that learn nothing (Flat, SQfp16) may skip this.
 
         Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
         """

@@ -1,6 +1,6 @@
 """Contenders in turns: one warm-up each, the check of equality, then rounds A B A B ... in one process.
 
-Turns expose all contenders to the same moods of the machine, so the ratio of two of them is taken round by
+Turns expose all contenders to the same drift in machine speed, so the ratio of two of them is taken round by
 round and its median reported. Times are wall-clock times.
 """
 

@@ -152,7 +152,7 @@ def _show_lists(lists: dict[str, Any]) -> None:
     scanned = lists["scanned"]
     output.result(
         f"a query that visits {scanned['nprobe']} lists reads {scanned['mean']:.0f} rows (median "
-        f"{scanned['p50']}, 99th percentile {scanned['p99']}), if queries fall like the rows"
+        f"{scanned['p50']}, 99th percentile {scanned['p99']}), assuming queries are distributed like the rows"
     )
 
 

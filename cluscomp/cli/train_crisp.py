@@ -28,9 +28,10 @@ def train_crisp(
         str | None, flag("--encoder", help="Model to start from: 'minilm', hub name or folder.")
     ] = None,
     budget: Annotated[
-        str, flag("--budget", help="Of a document: vectors as 8, a share as 25%, or none.", env=False)
+        str,
+        flag("--budget", help="Vectors kept per document: 8, a share (25%) or none.", env=False),
     ] = "8",
-    query_budget: Annotated[str, flag("--query-budget", help="Of a query, likewise.", env=False)] = "none",
+    query_budget: Annotated[str, flag("--query-budget", help="Vectors kept per query.", env=False)] = "none",
     output_folder: Annotated[
         Path | None, flag("--output", "-o", help="Folder of the trained model.", env=False)
     ] = None,
@@ -41,8 +42,8 @@ def train_crisp(
     ] = True,
     epochs: Annotated[int, flag("--epochs", help="Passes over all pairs.", min=1)] = 2,
     batch_size: Annotated[int, flag("--batch-size", help="Pairs a step.", min=2)] = 32,
-    learning_rate: Annotated[float, flag("--learning-rate", help="At its highest.")] = 1e-4,
-    scale: Annotated[float, flag("--scale", help="Of scores in the loss.")] = 1.0,
+    learning_rate: Annotated[float, flag("--learning-rate", help="Peak learning rate.")] = 1e-4,
+    scale: Annotated[float, flag("--scale", help="Factor applied to scores in the loss.")] = 1.0,
     max_length: Annotated[
         int | None, flag("--max-length", help="Tokens read while training. (default: the model's)", min=3)
     ] = None,

@@ -65,7 +65,8 @@ def tune(
         Prefer | None,
         flag(
             "--prefer",
-            help="What decides. (default: bytes where a floor is given, else quality)",
+            help="Which measure to optimise among points within the limits. "
+            "(default: bytes where a floor is given, else quality)",
             panel=LIMITS,
         ),
     ] = None,

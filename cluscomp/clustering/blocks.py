@@ -1,8 +1,8 @@
 """Row blocks: how long loops stay interruptible and report progress.
 
-Progress is told between calls of kernels. Kernels answer Ctrl-C themselves, NumPy answers it between calls:
-so both get blocks, sized by work, not by rows. LAPACK answers nothing and runs beside (`answering_signals`).
-Results never depend on blocks: kernels add and compare in row order.
+Progress is reported between calls of kernels. Native kernels check for Ctrl-C. NumPy only does between calls,
+so its work is split into blocks, sized by work, not by rows. LAPACK never does, so it runs in a worker thread
+(`answering_signals`). Results never depend on blocks: kernels add and compare in row order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hierarchical k-means from below, and balanced samples from a hierarchy: automatic curation of data.
 
 Level 1 clusters the rows, level 2 the centroids of level 1, and so on. Plain k-means spends most centroids
-where rows are dense. Resampling undoes that: the few rows nearest to each centroid are clustered anew, so
+where rows are dense. Resampling undoes that: the few rows nearest to each centroid are clustered again, so
 that centroids spread over the support of the data rather than over its density. Drawing the same number of
 rows from every cluster, from the top level down, then gives a sample in which rare concepts have their
 place.
@@ -35,7 +35,7 @@ class HierarchicalKMeans(Estimator):
     metric: "l2" or "cosine". n_iter: of every k-means, as `KMeans` takes it.
     init: "k-means++" or "random". Resampling needs the former: random centroids start, and stay, where rows
     are dense. It takes k passes over up to max(16384, 8 k) rows.
-    n_resampling: how often each level is clustered anew from the rows nearest to its centroids; 0 is plain
+    n_resampling: how often each level is clustered again from the rows nearest to its centroids; 0 is plain
     hierarchical k-means.
     points_per_cluster: how many rows each centroid then keeps, one number or one a level; None takes a
     quarter of the mean cluster size of the level, and at least 2.

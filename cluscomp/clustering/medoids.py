@@ -37,7 +37,7 @@ class KMedoids(Estimator):
     seed: of all random choices; the same seed gives the same medoids for any thread count.
     n_redo: random starts; the one with the smallest inertia is kept.
     max_train_rows: with more rows than this, medoids are sought among a random sample of this size
-    (SubsampleWarning says so) and all rows are labelled: the matrix takes 4 * max_train_rows**2 bytes. None:
+    (with a SubsampleWarning) and all rows are labelled: the matrix takes 4 * max_train_rows**2 bytes. None:
     no limit. A precomputed matrix is never sampled.
 
     After fit: medoid_indices_ (k,) int64 ascending, cluster_centers_ (k, d) (those rows; None when

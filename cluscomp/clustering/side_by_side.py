@@ -1,4 +1,4 @@
-"""Many small trainings, one a thread: kernels of a few milliseconds leave threads idle between them.
+"""Trains many small k-means problems concurrently, one per thread: one is too small to occupy all threads.
 
 Every training keeps its kernels on its own thread (native.one_thread); its result is that of a run by itself.
 """

@@ -156,7 +156,7 @@ def _record_path(path: Path) -> Path:
 
 
 def _blocks(record: Record) -> list[Block]:
-    """Blocks of a record of the same owner; one of another is begun anew."""
+    """Blocks of a record of the same owner; one of another owner starts over."""
     if not record.matches():
         record.start()
     blocks: list[Block] = []

@@ -87,7 +87,8 @@ class ProductQuantizer:
     def train(self, x: Any, *, progress: Progress | None = None) -> ProductQuantizer:
         """Learn rotation and codebooks from the rows x (n, dim).
 
-        At most 65536 rows, drawn at random, are used; SubsampleWarning says so. progress(stage, done, total).
+        At most 65536 rows, drawn at random, are used; then a SubsampleWarning is issued.
+        progress(stage, done, total).
         Raises TooFewRowsError (fewer than 2**nbits rows) and the errors of the array gate.
         """
         x = as_rows(x, dim=self.dim)

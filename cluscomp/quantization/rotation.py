@@ -66,7 +66,7 @@ def train_opq(
 ) -> tuple[LinearTransform, np.ndarray]:
     """Learn a rotation (or projection to d_out dimensions) and codebooks of m groups together.
 
-    x: (n, d); at most 65536 rows, drawn at random, are used (SubsampleWarning says so).
+    x: (n, d); at most 65536 rows, drawn at random, are used (a SubsampleWarning is issued).
     n_iter: alternations of one k-means step and one rotation step; then at most as many k-means steps finish
     the codebooks. progress(stage, done, total) counts rows times groups.
     Returns the transform (d_out, d) and codebooks (m, 2**nbits, d_out/m) float32 for transformed rows.

@@ -25,7 +25,7 @@ class Settings:
     all processes, relative to the mean squared length of the vectors.
 
     Second stage (JPQ: query tower and query centroids, document codes frozen): jpq_epochs (0 leaves it out),
-    jpq_lr, jpq_loss "list" or "pair", live_negatives: of each query, retrieved anew in each step.
+    jpq_lr, jpq_loss "list" or "pair", live_negatives: of each query, retrieved again in each step.
     distill_weight: ListNet towards the scores of uncompressed vectors.
 
     centroid_lr: of both stages, times the root mean square of the centroids. query_tokens read of a query.

@@ -117,7 +117,7 @@ class _Iteration:
         self.row = self.log_row - (self.kernel + self.col[:, None, :]).logsumexp(dim=2)
 
     def absorb(self) -> None:
-        """Make the plan anew from the potentials, with factors of 1."""
+        """Recompute the plan from the potentials, with factors of 1."""
         self.scaled = (self.kernel + self.row[:, :, None] + self.col[:, None, :]).exp()
         self.u = self.kernel.new_ones(self.row.shape)
         self.v = self.kernel.new_ones(self.col.shape)

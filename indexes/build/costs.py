@@ -1,6 +1,6 @@
-"""Counting what the stages of a build hold in memory, write to disk and compute.
+"""Predicts peak memory, disk use and time of each build stage.
 
-What the stages of the key take, they say themselves (stages/cost.py); this adds reading, samples and files.
+The stages of the key state their own costs (stages/cost.py); this adds reading, samples and files.
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
     """The source of an index of single vectors.
 
     given.source: path of a corpus (with an encoder) or of vectors (without), VectorSource, array (n, d), or
-    iterable of Documents (with an encoder). Raises UsageError for combinations that make no sense, and what
-    opening raises.
+    iterable of Documents (with an encoder). Raises UsageError for arguments that contradict each other,
+    and what opening raises.
     """
     source, encoder, ids = given.source, given.encoder, given.ids
     if given.lengths is not None:

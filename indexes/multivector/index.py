@@ -118,7 +118,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         """Learn rotation, lists and codebooks from the token vectors of documents; none is added.
 
         Documents are pooled first; where more vectors result than training looks at (256 a list, at least
-        65536), documents drawn at random are: SubsampleWarning says so. progress(stage, done, total).
+        65536), a random sample of documents is used and a SubsampleWarning is issued.
+        progress(stage, done, total).
         Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
         """
         self._require_empty()

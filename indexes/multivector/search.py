@@ -1,8 +1,8 @@
 """Search over segments of documents: MaxSim between query vectors and decoded codes.
 
 A vector decodes to what its code stands for, plus the centroid of its list where codes are residuals, scaled
-to length one where the pool made unit vectors: codes shrink some vectors more than others, and the scale
-takes that back. Results are ordered by score descending, then by position ascending.
+to length one where the pool made unit vectors: quantisation shortens vectors by different factors, and
+rescaling to unit length undoes that. Results are ordered by score descending, then by position ascending.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class TextIds:
         return int(self.offsets.shape[0]) - 1
 
     def raw(self, row: int) -> bytes:
-        """UTF-8 bytes of one id; raises CorruptIndexError where offsets read from a file make no sense."""
+        """UTF-8 bytes of one id; raises CorruptIndexError where offsets read from a file are inconsistent."""
         start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
         if not 0 <= start <= stop <= self.blob.shape[0]:
             raise CorruptIndexError(

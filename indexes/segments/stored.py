@@ -1,4 +1,4 @@
-"""What every kind of segment is: rows that were added together, each with an id, some marked as deleted."""
+"""Base class of all kinds of segments: rows that were added together, their ids and deletions."""
 
 from __future__ import annotations
 

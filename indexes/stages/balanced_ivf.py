@@ -5,12 +5,12 @@ the n rows stored. Deleted rows count in both numbers, since a scan reads them.
 
 Training ends with one price a list. A row prefers the lists of smallest cost + price, cost being half the
 squared distance (l2) or minus the inner product of the row's direction with the centroid (ip); for rows like
-those of the training the prices alone keep the lists within the bound, or nearly. Rows are placed in their
-order: each gets the first list of its preference that has room. The quota is that of all rows of the call (of
-a streamed build, if it announces them); where rows come unannounced, that of the rows so far, so that the
-bound holds at every moment. No choice depends on blocks: a streamed build makes the lists that one `add`
-makes. Queries visit lists by the same order, cost + price, so that a row that got its first choice is found
-in the first list probed.
+those of the training the prices alone keep the lists within the bound, or nearly. Rows are assigned one
+after the other to their cheapest list that is not full. The quota is that of all rows of the call (of a
+streamed build, if it announces them); where rows come unannounced, that of the rows so far, so that the bound
+holds at every moment. No choice depends on blocks: a streamed build makes the lists that one `add` makes.
+Queries probe lists in the same order of cost + price, so that a row that got its first choice is found in the
+first list probed.
 
 Source of prices: clustering/balanced/solver.py. Rows beyond the quota go to their next choice as in
 Elasticsearch's and Weaviate's capped lists; there the first choice has no price.

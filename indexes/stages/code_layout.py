@@ -1,7 +1,7 @@
 """Storage order of 4-bit codes: within every list, each run of 32 rows, and what is left over at its end, is
 transposed from [rows][bytes] to [bytes][rows], so that byte shuffles look up 32 rows at once.
 
-The layout takes no room and moves no list; a scan gives the same results as over plain rows, sooner.
+Interleaving changes neither size nor list boundaries nor results; it only makes scans faster.
 Source of the idea: Andre, Kermarrec, Le Scouarnec, "Cache locality is not enough: high-performance nearest
 neighbor search with product quantization fast scan", VLDB 2015.
 """

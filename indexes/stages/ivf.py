@@ -4,8 +4,9 @@ Rows are assigned and queries are probed by one rule, so that a row finds itself
 by smallest distance to k-means centroids; ip and cosine by largest inner product with the directions of
 spherical k-means. Those directions are scaled by one common factor, the mean inner product of the training
 rows with theirs. It changes no order, and makes the residuals that a product quantizer encodes nearly as
-small as those to the lists' means: |x - s c|^2 averages |x|^2 - s^2, where unit directions give |x|^2 + 1 - 2
-s.
+small as those to the lists' means:
+
+    E|x - s c|^2 = E|x|^2 - s^2  <=  E|x|^2 + 1 - 2 s, the mean for unit directions
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arrays that trained stages save: their shapes as data, and the check that loaded ones fit."""
+"""Declares the arrays that each trained stage stores (name, dtype, shape) and validates loaded arrays."""
 
 from __future__ import annotations
 

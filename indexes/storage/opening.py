@@ -249,7 +249,7 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Map
         stage.load(loaded)
     except (UsageError, InputError) as exc:
         raise CorruptIndexError(
-            f"{path}: the arrays of {stage_name} make no sense ({exc}); the index is damaged"
+            f"{path}: the arrays of {stage_name} are inconsistent ({exc}); the index is damaged"
         ) from exc
 
 

@@ -1,4 +1,4 @@
-"""The folder that an index was opened from, and whether it is still what was opened."""
+"""Remembers which folder an index was loaded from and detects that another process changed it since."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def write_documents(path: Path, documents: Iterable[Document]) -> CorpusFacts:
     path.unlink(missing_ok=True)
     tally = _Tally()
     with closing(sqlite3.connect(path)) as database:
-        # The file is made anew after any interruption, so that a journal would only cost time.
+        # The file is rewritten after any interruption, so a journal would only cost time.
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute(_TABLE)

@@ -319,7 +319,7 @@ def test_nan_in_trained_arrays(saved: Path, name: str) -> None:
 
 def test_rotation_that_is_none(saved: Path) -> None:
     rewrite(saved, "transform0.matrix", lambda a: a.__setitem__(slice(None), 3))
-    with pytest.raises(CorruptIndexError, match="transform0 make no sense"):
+    with pytest.raises(CorruptIndexError, match="transform0 are inconsistent"):
         open_index(saved)
 
 

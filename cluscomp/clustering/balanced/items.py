@@ -1,6 +1,6 @@
-"""What a capacity-constrained assignment moves: rows, and equal rows as one item with a mass.
+"""The units of a capacity-constrained assignment: distinct rows, each with its multiplicity.
 
-So equal rows may be split among clusters at no cost.
+Equal rows are one item whose mass is their number, so they may be split among clusters at no cost.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from cluscomp.vocabulary import Metric
 
 @dataclass(frozen=True)
 class Items:
-    """Different rows of x with their masses. rows: (m,) first row of each; of: (n,) item of each row.
+    """The distinct rows of x, each with the number of times it occurs (its mass).
 
-    All None (and masses one) where every row is an item of its own.
+    row_of_item: (m,) first row of each item. item_of_row: (n,) item of each row. mass: (m,) multiplicities.
+    All three are None where every row is an item of its own.
     """
 
     x: np.ndarray
     metric: Metric
-    rows: np.ndarray | None = None
-    of: np.ndarray | None = None
+    row_of_item: np.ndarray | None = None
+    item_of_row: np.ndarray | None = None
     mass: np.ndarray | None = None
 
     @property
     def n(self) -> int:
-        return self.x.shape[0] if self.rows is None else self.rows.shape[0]
+        return self.x.shape[0] if self.row_of_item is None else self.row_of_item.shape[0]
 
     def vectors(self, which: slice | np.ndarray) -> np.ndarray:
         """Rows of some items as the kernels read them; unit rows for the metric cosine."""
-        taken = self.x[which if self.rows is None else self.rows[which]]
+        taken = self.x[which if self.row_of_item is None else self.row_of_item[which]]
         return normalize_rows(taken) if self.metric == "cosine" else np.ascontiguousarray(taken)
 
     def labels(self, units: np.ndarray) -> np.ndarray:
         """Label of each row from the cluster of each unit of mass: of equal rows, the first come first."""
-        if self.of is None:
+        if self.item_of_row is None:
             return units
-        labels = np.empty(self.of.shape[0], dtype=np.int32)
-        labels[np.argsort(self.of, kind="stable")] = units
+        labels = np.empty(self.item_of_row.shape[0], dtype=np.int32)
+        labels[np.argsort(self.item_of_row, kind="stable")] = units
         return labels
 
 

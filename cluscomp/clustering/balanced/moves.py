@@ -1,9 +1,9 @@
-"""Moves of single rows to clusters that their lists may lack, with the costs of all clusters that have room.
+"""Fixes what the shortest-path step cannot: moves single rows into clusters missing from their short lists.
 
-`pull` serves the paths: clusters that no list leads to get the rows that lose least by the prices, from
-anywhere; paths fill the holes. `move_rest` ends the search: what is still out of place moves straight to
-clusters with room, cheapest moves first. That is not the least cost there is, since a chain of moves may be
-cheaper; the duality gap tells how much it can matter.
+`pull` feeds clusters that no short list reaches with the rows that lose least under the prices, from any
+cluster; shortest paths then fill the places that these rows leave. `move_rest` ends the search: rows that are
+still misplaced move straight to clusters with room, cheapest moves first. A chain of moves may be cheaper, so
+the cost need not be the least; the duality gap bounds the difference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Prices under which rows that go where cost + price is smallest fill all clusters as wanted.
+"""Finds one price per cluster so that, when each row picks the cluster with the smallest cost + price, every
+cluster gets its target size (the dual of the assignment problem).
 
-Each row keeps the few centroids that are best under the prices so far (native `Candidates`); on these lists
-prices climb the dual by Newton steps (native `Allotment.improve`), each of which costs n L, not n k d. They
-fall no further than the lists can vouch for: then the lists are made anew, under the prices so far.
+Each row keeps a short list of the centroids that are best under the current prices (native `Candidates`). On
+these lists Newton steps raise the dual (native `Allotment.improve`); a step costs n L, not n k d. A row's
+short list is only valid while prices stay above a bound; when a price would drop below it, the short lists
+are recomputed under the current prices.
 """
 
 from __future__ import annotations
@@ -78,8 +80,8 @@ class Problem:
         n = items.n if items.mass is None else items.x.shape[0]
         size = min(n, max(_FEWEST_ROWS, rows_per_cluster * k))
         chosen = np.linspace(0, n - 1, size).astype(np.int64)
-        if items.mass is None and items.rows is not None:
-            chosen = items.rows[chosen]
+        if items.mass is None and items.row_of_item is not None:
+            chosen = items.row_of_item[chosen]
         few = Items(items.x, items.metric, chosen)
         low, high = self.low * size // n, -(-self.high * size // n)
         return Problem(few, self.centroids, low, high, self.length)

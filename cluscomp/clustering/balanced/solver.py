@@ -3,8 +3,8 @@
 1. Each row keeps a list of its best centroids, and prices are found on the lists (prices.py).
 2. What prices leave out of place, ties above all, moves along shortest paths over the clusters
    (`Allotment.settle`). Where the lists hold all clusters, the result is the best there is.
-3. Where they do not, they are made anew under the prices at the end, clusters that no list leads to pull rows
-   from everywhere, and paths end when 0.1 % of the rows is left, which moves directly (moves.py).
+3. Where they do not, they are recomputed under the prices at the end, clusters that no list leads to pull
+   rows from everywhere, and paths end when 0.1 % of the rows is left, which moves directly (moves.py).
 
 Memory beyond the rows: lists of L = 16 to 64 entries of 8 bytes a row (all k where n k is at most 4 million).
 """
@@ -57,7 +57,9 @@ def solve(
     allotment = problem.balanced(prices, ticker=ticker)
     if not hard:
         labels = allotment.labels()
-        return Solution(labels if items.of is None else labels[items.of], allotment.prices, 0)
+        return Solution(
+            labels if items.item_of_row is None else labels[items.item_of_row], allotment.prices, 0
+        )
     units = _settle(problem, allotment)
     return Solution(items.labels(units), allotment.prices, allotment.paths)
 

@@ -95,7 +95,7 @@ class DeviceProblem(Problem):
         return torch.as_tensor(values, device=self.costs.values.device)
 
     def entries(self, g: np.ndarray) -> Any:
-        """The plan (n, columns) float64, made anew from column exponents."""
+        """The plan (n, columns) float64, recomputed from column exponents."""
         shift, k = self.place(g + self.lift), self.costs.k
         entries = self.row_step(g)[:, None] + shift
         entries[:, :k].sub_(self.costs.values, alpha=self.scale)

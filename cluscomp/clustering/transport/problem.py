@@ -81,7 +81,7 @@ class Problem:
         return values
 
     def entries(self, g: np.ndarray) -> Any:
-        """The plan (n, columns) float64, made anew from column exponents."""
+        """The plan (n, columns) float64, recomputed from column exponents."""
         entries = np.empty((self.costs.n, self.lift.size))
         for block in iter_blocks(self.costs.n, max(1, _ENTRIES_PER_STEP // self.lift.size)):
             entries[block] = self.entries_of(block, g)

@@ -43,7 +43,7 @@ class SinkhornResult:
     _solution: Solution = field(repr=False)
 
     def plan(self) -> Any:
-        """The plan (n, k) float64, made anew in float64 from the column potentials.
+        """The plan (n, k) float64, recomputed in float64 from the column potentials.
 
         Each row sums to its mass (rows of the virtual column and relaxed rows: to what is left), so that a
         plan without them sums to 1.

@@ -122,7 +122,7 @@ def sinkhorn_points(
 
     metric: "l2", cost |x - c|^2, or "ip", cost -<x, c>: products of centred rows and centroids in float32,
     the rest in float64.
-    Costs are made anew in each iteration (2 n k d operations); where n x k floats fit into memory and d is
+    Costs are recomputed in each iteration (2 n k d operations); where n x k floats fit into memory and d is
     large, `sinkhorn` on stored costs is faster. x: float32, float16 or bfloat16 in place, NumPy, torch or
     memory map. The other parameters and errors are those of `sinkhorn`.
     """

@@ -33,7 +33,7 @@ _STEPS = "steps"  # name of the checkpoint
 
 @dataclass(frozen=True)
 class CrispSettings:
-    """What decides the result of a training.
+    """The settings on which the result of a training depends.
 
     documents, queries: how each side is pooled. epochs over all pairs; batch_size pairs a step, whose
     documents are each other's negatives. learning_rate: at its highest, after `warmup` (share of all steps),
