@@ -20,6 +20,7 @@ __all__ = [
     "EmptyInputError",
     "EncoderMismatchError",
     "ForeignFileError",
+    "IncompleteInputWarning",
     "IncompleteResultsWarning",
     "IndexFolderError",
     "IndexMissingError",
@@ -173,6 +174,10 @@ class EncoderMismatchError(CluscompError, ValueError):
 
 class ConvergenceWarning(UserWarning):
     """An iteration ended before its tolerance was met, or left clusters without rows."""
+
+
+class IncompleteInputWarning(UserWarning):
+    """Something that other input names is not there, and counts as nothing."""
 
 
 class IncompleteResultsWarning(UserWarning):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluscomp import checks
-from cluscomp.errors import InputError, MissingInputError
+from cluscomp.errors import MissingInputError
+from cluscomp.eval.coverage import report_missing_queries
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus
@@ -28,8 +29,9 @@ def load_beir(
     Returns corpus {doc id: {"title", "text"}} (empty documents included), queries {query id: text} in the
     order of their judgements and restricted to those that have some in the split, and qrels {query id: {doc
     id: level}}. Any of the files may be gzip-compressed with an additional .gz.
-    Raises MissingInputError (for a split: with the splits that exist), InputError when a judged query is
-    missing in queries.jsonl, and the errors of `iter_corpus`, `iter_queries` and `read_qrels`.
+    Judged queries without text are left out of `queries` with an IncompleteInputWarning; `evaluate` counts
+    them 0. Raises MissingInputError (for a split: with the splits that exist), InputError when none has a
+    text, and the errors of `iter_corpus`, `iter_queries` and `read_qrels`.
     """
     folder = dataset_folder(folder)
     qrels = read_qrels(split_file(folder, split))
@@ -70,12 +72,8 @@ def _split_files(folder: Path) -> dict[str, Path]:
 
 
 def _judged_queries(folder: Path, qrels: Qrels, split: str) -> dict[str, str]:
-    """Texts of the judged queries, in the order of their judgements; InputError if one is missing."""
+    """Texts of the judged queries that have one, in the order of their judgements."""
     texts = {query.id: query.text for query in iter_queries(folder, split) if query.id in qrels}
     missing = [query_id for query_id in qrels if query_id not in texts]
-    if missing:
-        raise InputError(
-            f"{folder}: {len(missing)} of {len(qrels)} queries judged in split {split!r} are not among its "
-            f"queries, the first is {missing[0]!r}; do the two files belong together?"
-        )
-    return {query_id: texts[query_id] for query_id in qrels}
+    report_missing_queries(missing, len(qrels), f"the queries of {folder}")
+    return {query_id: texts[query_id] for query_id in qrels if query_id in texts}

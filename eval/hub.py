@@ -16,7 +16,8 @@ from typing import Any
 
 from cluscomp import checks
 from cluscomp.encoders.cache import cache_dir
-from cluscomp.errors import MissingInputError, require
+from cluscomp.errors import InputError, MissingInputError, require
+from cluscomp.eval.qrels import LEVELS, level_of
 from cluscomp.folders import new_folder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -52,7 +53,7 @@ def download_beir(hub_id: str, target: str | Path) -> Path:
     """Copy a collection of the hub into a folder in BEIR's layout, which appears complete or not at all.
 
     hub_id: such as "BeIR/scifact". Raises MissingInputError (not on the hub, or no network),
-    OptionalDependencyError.
+    InputError (a judgement that is no whole number), OptionalDependencyError.
     """
     target = Path(target)
     with new_folder(target) as draft:
@@ -66,16 +67,26 @@ def _copy(hub_id: str, folder: Path) -> None:
     _write_lines(folder / "corpus.jsonl", (_record(row, ("title", "text")) for row in corpus))
     _write_lines(folder / "queries.jsonl", (_record(row, ("text",)) for row in queries))
     for split, rows in _load(f"{hub_id}-qrels").items():
-        lines = [f"{row['query-id']}\t{row['corpus-id']}\t{int(row['score'])}\n" for row in rows]
+        lines = [_judgement(hub_id, split, row) for row in rows]
         text = "query-id\tcorpus-id\tscore\n" + "".join(lines)
         (folder / "qrels" / f"{split}.tsv").write_text(text, encoding="utf-8")
+
+
+def _judgement(hub_id: str, split: str, row: Mapping[str, Any]) -> str:
+    level = level_of(row["score"])
+    if level is None:
+        raise InputError(
+            f"{hub_id}-qrels, split {split}: document {row['corpus-id']!r} is judged {row['score']!r} for "
+            f"query {row['query-id']!r}; {LEVELS}"
+        )
+    return f"{row['query-id']}\t{row['corpus-id']}\t{level}\n"
 
 
 def _load(repository: str, *config: str) -> Mapping[str, Iterable[Mapping[str, Any]]]:
     datasets = require("datasets", extra="eval", why=f"the collection {repository!r} of the hub")
     try:
         found: Mapping[str, Iterable[Mapping[str, Any]]] = datasets.load_dataset(repository, *config)
-    except (OSError, ValueError, RuntimeError) as exc:
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as exc:
         reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         raise MissingInputError(
             f"{repository!r} is neither a folder nor a collection that the hub gives ({reason}); check the "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cluscomp.errors import EmptyInputError, MalformedFileError
 from cluscomp.inputs.files import iter_lines, refuse_foreign, require_file
@@ -11,12 +13,16 @@ from cluscomp.inputs.files import iter_lines, refuse_foreign, require_file
 Qrels = Mapping[str, Mapping[str, int]]
 """{query id: {document id: relevance level}}"""
 
+LEVELS = "levels are whole numbers, so multiply fractions by one number, such as 2 or 10"
+"""What errors about a level say; nDCG does not depend on the factor."""
+
 _QUERY_HEADERS = ("query-id", "query_id", "queryid", "qid", "query")
 
 
 def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
     """Read judgements as {query id: {document id: level}}, in file order.
 
+    Levels are whole numbers, also written as 1.0; a fraction is refused.
     BEIR: query-id<TAB>corpus-id<TAB>score with or without a header line. TREC (and MS MARCO): `qid iteration
     docid level`, separated by tabs or blanks. The first line decides; blank lines are skipped; gzip is read.
     Raises MissingInputError, EmptyInputError, MalformedFileError naming file and line, also for two different
@@ -53,13 +59,13 @@ def _checked_columns(cells: list[str], where: str) -> int:
 
 
 def _is_header(cells: list[str]) -> bool:
-    return cells[0].strip().lower() in _QUERY_HEADERS and _level(cells[-1]) is None
+    return cells[0].strip().lower() in _QUERY_HEADERS and level_of(cells[-1]) is None
 
 
 def _add(qrels: dict[str, dict[str, int]], cells: list[str], where: str) -> None:
-    query_id, doc_id, level = cells[0], cells[-2], _level(cells[-1])
+    query_id, doc_id, level = cells[0], cells[-2], level_of(cells[-1])
     if level is None:
-        raise MalformedFileError(f"{where}: relevance {cells[-1]!r} is not an integer")
+        raise MalformedFileError(f"{where}: relevance {cells[-1]!r} is not an integer; {LEVELS}")
     if not query_id or not doc_id:
         raise MalformedFileError(f"{where}: the {'query' if not query_id else 'document'} id is empty")
     known = qrels.setdefault(query_id, {}).setdefault(doc_id, level)
@@ -71,8 +77,17 @@ def _add(qrels: dict[str, dict[str, int]], cells: list[str], where: str) -> None
         )
 
 
-def _level(cell: str) -> int | None:
+def level_of(value: Any) -> int | None:
+    """A relevance level as it stands in a file or a table of the hub: a whole number, also as 1.0 or "1.0".
+
+    None for anything else. Fractions are no levels: trec_eval, pytrec_eval and BEIR know whole ones only.
+    """
     try:
-        return int(cell)
-    except ValueError:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
         return None
+    return int(number) if number.is_integer() else None

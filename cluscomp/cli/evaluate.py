@@ -72,6 +72,7 @@ def evaluate(
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
     from cluscomp.eval.beir import split_file
+    from cluscomp.eval.coverage import report_missing_documents
     from cluscomp.eval.hub import dataset_folder
     from cluscomp.eval.paired import compare_runs
     from cluscomp.eval.qrels import read_qrels
@@ -95,6 +96,7 @@ def evaluate(
     with StageProgress(quiet=quiet) as progress:
         queries = _judged(opened, dataset, split, qrels, files, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
+    report_missing_documents(opened, qrels)
     if output_file is not None:
         write_run(report.run, output_file)
     comparisons: list[Comparison] = []
@@ -132,33 +134,21 @@ def _judged(
     """Vectors of the judged queries."""
     if files.embeddings is not None:
         return _with_judgements(files.read(index), qrels, files.embeddings)
+    from cluscomp.eval.coverage import report_missing_queries
     from cluscomp.inputs.queries import iter_queries
 
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
-    _report_missing(set(qrels) - texts.keys(), len(qrels), f"the queries of {dataset}")
+    report_missing_queries([q for q in qrels if q not in texts], len(qrels), f"the queries of {dataset}")
     return encode_queries(index, list(texts), list(texts.values()), encoder, progress)
 
 
 def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
+    from cluscomp.eval.coverage import report_missing_queries
+
     kept = [row for row, name in enumerate(queries.ids) if name in qrels]
-    _report_missing(set(qrels) - set(queries.ids), len(qrels), str(source))
+    known = set(queries.ids)
+    report_missing_queries([name for name in qrels if name not in known], len(qrels), str(source))
     return queries.select(kept)
-
-
-def _report_missing(missing: set[str], judged: int, source: str) -> None:
-    """Say that judged queries are not there: all of them is an error, some count as not answered."""
-    if not missing:
-        return
-    example = min(missing)
-    if len(missing) == judged:
-        raise errors.InputError(
-            f"none of the {judged} judged queries is in {source} (such as {example!r}); "
-            "do judgements and queries belong together?"
-        )
-    output.note(
-        f"warning: {len(missing)} of {judged} judged queries are not in {source} and count 0, "
-        f"such as {example!r}"
-    )
 
 
 def _show(

@@ -51,6 +51,29 @@ class TestEval:
         assert json.loads(result.stdout)["metrics"]["mrr@10"] == 0.5
         assert "1 of 2" in result.stderr and "'q1'" in result.stderr
 
+    def test_no_relevant_document_is_in_the_index(self, invoke, hash_encoder, beir, tmp_path):
+        """An index of vectors that was built without --ids numbers its rows."""
+        np.save(tmp_path / "x.npy", hash_encoder().encode_queries(["a", "b", "c"]))
+        vectors, folder = tmp_path / "x.npy", tmp_path / "x"
+        invoke("build-index", "--embeddings", vectors, "--index-key", "Flat", "--output", folder)
+        np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["cold deep water", "warm stove cat"]))
+        (tmp_path / "q.txt").write_text("q2\nq1\n")
+        options = (
+            "--dataset",
+            beir,
+            "--query-embeddings",
+            tmp_path / "q.npy",
+            "--query-ids",
+            tmp_path / "q.txt",
+        )
+        result = invoke("eval", folder, *options)
+        assert result.exit_code == 4 and result.stdout == ""
+        assert "none of the 2 relevant documents is in the index" in result.stderr
+        assert "an id of the index is '0'" in result.stderr
+        (beir / "qrels" / "test.tsv").write_text("q1\tcat\t1\nq2\t2\t1\n")  # '2' is there by number
+        result = invoke("eval", folder, *options)
+        assert result.exit_code == 0 and "1 of 2 relevant documents are not in the index" in result.stderr
+
     def test_queries_of_another_collection(self, invoke, hash_encoder, text_index, beir, tmp_path):
         np.save(tmp_path / "q.npy", hash_encoder().encode_queries(["x"]))
         result = invoke("eval", text_index, "--dataset", beir, "--query-embeddings", tmp_path / "q.npy")

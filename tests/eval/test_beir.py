@@ -77,7 +77,12 @@ def test_missing_file(folder, name):
 
 def test_judged_query_without_text(folder):
     (folder / "queries.jsonl").write_text(lines(QUERIES[:2]), encoding="utf-8")
-    with pytest.raises(errors.InputError, match=r"1 of 2 queries.*'q3'"):
+    with pytest.warns(errors.IncompleteInputWarning, match=r"1 of 2 judged queries .* such as 'q3'"):
+        _, queries, qrels = load_beir(folder)
+    assert queries == {"q1": "one"} and set(qrels) == {"q1", "q3"}
+    assert evaluate({"q1": {"ü": 1.0}}, qrels, ["mrr@10"]) == {"mrr@10": 0.5}
+    (folder / "queries.jsonl").write_text(lines(QUERIES[1:2]), encoding="utf-8")
+    with pytest.raises(errors.InputError, match=r"none of the 2 judged queries is in .*such as 'q3'"):
         load_beir(folder)
 
 

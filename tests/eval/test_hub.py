@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cluscomp.errors import MissingInputError
+from cluscomp.errors import InputError, MissingInputError
 from cluscomp.eval import load_beir
 from cluscomp.eval.hub import dataset_folder, download_beir
 
@@ -45,6 +45,22 @@ def test_a_collection_of_the_hub_becomes_a_beir_folder(hub, tmp_path):
     assert queries == {"q1": "query 1", "q2": "query 2"}
     assert qrels == {"q1": {"2": 2, "3": 0}, "q2": {"0": 1}}
     assert load_beir(folder, "train")[2] == {"q0": {"1": 1}}
+
+
+@pytest.mark.parametrize("levels", [(1.0, 2.0), (0.5, 1.9)])
+def test_grades_follow_the_rule_of_files(hub, tmp_path, levels):
+    """Fractions are refused as in a file, and not cut to 0 and 1."""
+    lines = "".join(f"q1\t{document}\t{level}\n" for document, level in enumerate(levels))
+    for split in QRELS:
+        (tmp_path / "Toy" / "set-qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + lines)
+    if levels == (1.0, 2.0):
+        assert load_beir(download_beir(hub, tmp_path / "copy"))[2] == {"q1": {"0": 1, "1": 2}}
+        return
+    with pytest.raises(
+        InputError, match=r"document .* is judged 0\.5 for query 'q1'; levels are whole numbers"
+    ):
+        download_beir(hub, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_it_equals_beirs_own_loader(hub, tmp_path):

@@ -1,9 +1,11 @@
 import gzip
 
+import numpy as np
 import pytest
 
 from cluscomp import errors
 from cluscomp.eval import read_qrels
+from cluscomp.eval.qrels import level_of
 
 
 @pytest.fixture
@@ -43,6 +45,26 @@ def test_gzip(write):
 def test_ids_with_blanks_and_unicode(write):
     path = write(HEADER + "query_0\tGeneva Durben\t1\nfrage ä\tdoc\u2028文\t-1\n")
     assert read_qrels(path) == {"query_0": {"Geneva Durben": 1}, "frage ä": {"doc\u2028文": -1}}
+
+
+def test_whole_numbers_may_have_a_point(write):
+    text = "q\ta\t1.0\nq\tb\t-2.00\nq\tc\t 0\nq\td\t3e0\n"
+    assert read_qrels(write(text)) == {"q": {"a": 1, "b": -2, "c": 0, "d": 3}}
+
+
+@pytest.mark.parametrize("level", ["0.5", "1.9", "nan", "inf", "1e400", "high", "", "0x1", "one"])
+def test_what_is_no_whole_number_is_refused(write, level):
+    with pytest.raises(errors.MalformedFileError, match="is not an integer; levels are whole numbers"):
+        read_qrels(write(f"q\ta\t1\nq\tb\t{level}\n"))
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(1, 1), (1.0, 1), (np.float32(2), 2), (np.int8(-1), -1), ("2.0", 2), (0.5, None), (1.9, None), (None, None),
+     (float("nan"), None), ([1], None)],
+)  # fmt: skip
+def test_levels_of_tables(value, level):
+    assert level_of(value) == level
 
 
 def test_equal_repetitions_are_accepted(write):
