@@ -35,6 +35,10 @@ EmptyDocuments = Literal["fail", "skip", "keep"]
 """What to do with documents that have no text."""
 EMPTY_DOCUMENTS: tuple[EmptyDocuments, ...] = get_args(EmptyDocuments)
 
+KBeyond = Literal["fail", "clip"]
+"""What a search for more hits than there are rows does: raise an error, or return as many as there are."""
+K_BEYOND: tuple[KBeyond, ...] = get_args(KBeyond)
+
 Side = Literal["document", "query"]
 """Which of the two sides of a search a text or a vector is on."""
 SIDES: tuple[Side, ...] = get_args(Side)

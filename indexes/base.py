@@ -15,8 +15,16 @@ from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.segments.id_lookup import find_all, largest_id, live_ids, require_kind
-from cluscomp.indexes.segments.ids import make_ids
+from cluscomp.indexes.segments.id_lookup import (
+    find_all,
+    largest_id,
+    live_ids,
+    positions_of,
+    require_found,
+    require_kind,
+)
+from cluscomp.indexes.segments.ids import INT, make_ids
+from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
@@ -32,6 +40,7 @@ from cluscomp.indexes.storage.saving import (
     write_stored,
 )
 from cluscomp.progress import Progress
+from cluscomp.vocabulary import K_BEYOND
 
 DEFAULT_REFINE_FACTOR = 4
 Segment = TypeVar("Segment", bound=StoredSegment)
@@ -292,14 +301,33 @@ class StoredIndex(Generic[Segment]):
         self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
         self._segments = (*self._segments, segment)
 
-    def _checked_k(self, k: int, segments: tuple[StoredSegment, ...]) -> int:
+    def _checked_k(self, k: int, segments: tuple[StoredSegment, ...], beyond: str) -> int:
+        """Hits of each query; 0 only from an empty index that may clip."""
         k = checks.integer("k", k, 1)
         n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
+        if checks.one_of("k_beyond", beyond, K_BEYOND) == "clip":
+            return min(k, n_live)
         if k > n_live:
             raise UsageError(
-                f"k={k} hits were asked for, but the index holds {n_live} rows; ask for at most {n_live}"
+                f"k={k} hits were requested, but the index holds {n_live} rows; ask for at most {n_live}, or "
+                "pass k_beyond='clip'"
             )
         return k
+
+    def _no_hits(self, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a search of an empty index returns."""
+        positions = np.empty((n_queries, 0), dtype=np.int64)
+        return positions.astype(np.float32), take_ids((), positions, self._id_kind or INT)
+
+    def _positions(self, segments: tuple[Segment, ...], ids: Any) -> np.ndarray:
+        """Positions (len(ids),) over all segments of rows by id. Raises InputError, DuplicateIdError."""
+        if not len(ids):
+            return np.empty(0, dtype=np.int64)
+        wanted = make_ids(ids, len(ids))
+        require_kind(self._id_kind, wanted)
+        positions = positions_of(segments, wanted)
+        require_found(wanted, positions < 0, "take ids of `index.ids`")
+        return positions
 
     def _checked_nprobe(self, nprobe: int) -> int:
         nprobe = checks.integer("nprobe", nprobe, 1)

@@ -12,6 +12,7 @@ from cluscomp import checks
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
 from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
@@ -19,6 +20,7 @@ from cluscomp.indexes.segments.search import search_segments, take_ids
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.opening import open_folder
 from cluscomp.progress import Progress
+from cluscomp.vocabulary import KBeyond
 
 if TYPE_CHECKING:
     import faiss
@@ -85,7 +87,13 @@ class Index(StoredIndex[Segment]):
     # ---- search ----
 
     def search(
-        self, queries: Any, k: int, *, nprobe: int | None = None, refine_factor: int | None = None
+        self,
+        queries: Any,
+        k: int,
+        *,
+        nprobe: int | None = None,
+        refine_factor: int | None = None,
+        k_beyond: KBeyond = "fail",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best rows for each query.
 
@@ -103,15 +111,44 @@ class Index(StoredIndex[Segment]):
         """
         segments = self._segments
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
-        k = self._checked_k(k, segments)
+        k = self._checked_k(k, segments, k_beyond)
         nprobe = self.nprobe if nprobe is None else self._checked_nprobe(nprobe)
         factor = (
             self.refine_factor if refine_factor is None else checks.integer("refine_factor", refine_factor, 1)
         )
         self.pipeline.require_trained()
+        if k == 0:
+            return self._no_hits(rows.shape[0])
         hits = search_segments(self.pipeline, segments, rows, k, nprobe=nprobe, refine_factor=factor)
         self._warn_if_incomplete(hits.positions, k, nprobe)
         return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
+
+    # ---- single rows ----
+
+    def vectors(self, ids: Any) -> np.ndarray:
+        """Return what the codes of rows stand for: the rows themselves, as exactly as the index keeps them.
+
+        Where the key has a rerank, its finer codes are decoded, and with RFlat the rows come back as they
+        were. With metric "cosine" and behind L2norm, rows have been scaled to length one. Reading takes one
+        pass over the positions of all rows for keys with lists.
+
+        Args:
+            ids: ids that are in the index, different from each other, such as `ids[0]` of a search.
+
+        Returns:
+            Rows (len(ids), dim) float32 in the order of ids. Their inner products with queries are the scores
+            of a search by these codes, up to rounding.
+
+        Raises:
+            InputError: an id is not in the index.
+            DuplicateIdError: an id is given twice.
+            DTypeError: ids are not of the kind that the index has.
+            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank.
+
+        """
+        self.pipeline.require_trained()
+        segments = self._segments
+        return decoded_rows(self.pipeline, segments, self._positions(segments, ids))
 
     # ---- other tools ----
 

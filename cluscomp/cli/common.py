@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluscomp import errors
+from cluscomp import errors, vocabulary
 from cluscomp.cli.config import read_config
 
 PANEL = "Common"
@@ -27,6 +27,10 @@ IndexFolder = Annotated[
 Nprobe = Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)]
 RefineFactor = Annotated[
     int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
+]
+KBeyond = Annotated[
+    vocabulary.KBeyond,
+    flag("--k-beyond", help="When -k is above the number of documents: fail, or clip -k to it."),
 ]
 SameEncoder = Annotated[
     str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")

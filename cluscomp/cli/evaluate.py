@@ -10,7 +10,7 @@ from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
-from cluscomp.cli.queries import QuerySet, encode_queries, search_options
+from cluscomp.cli.queries import QuerySet, check_k, encode_queries, search_options
 
 if TYPE_CHECKING:
     from cluscomp.eval.paired import Comparison
@@ -48,6 +48,7 @@ def evaluate(
         float, flag("--margin", help="Loss against --baseline that is acceptable; 0.01 is one point.", min=0)
     ] = 0.01,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
+    k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
     encoder: common.SameEncoder = None,
@@ -85,6 +86,7 @@ def evaluate(
     common.set_threads(threads)
     opened = open_index(index)
     files.check(opened)
+    check_k(k, DEFAULT_DEPTH, len(opened), k_beyond)
     dataset = dataset_folder(dataset)
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)

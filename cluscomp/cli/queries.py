@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
+from cluscomp.vocabulary import KBeyond
 
 if TYPE_CHECKING:
     from cluscomp.cli.progress import StageProgress
@@ -115,16 +116,17 @@ def search_options(nprobe: int | None, refine_factor: int | None) -> dict[str, A
     return {name: value for name, value in given.items() if value is not None}
 
 
-def check_k(k: int | None, default: int, size: int) -> int:
+def check_k(k: int | None, default: int, size: int, k_beyond: KBeyond = "fail") -> int:
     """Results a query: as asked for, or the default, cut to the index size.
 
-    Raises UsageError when more are asked for than the index holds.
+    Raises UsageError when more are asked for than the index holds and k_beyond is "fail".
     """
-    if k is None:
-        return min(default, size)
-    if k > size:
-        raise errors.UsageError(f"-k is {k}, but the index holds {size} documents; ask for at most {size}")
-    return k
+    if k is not None and k > size and k_beyond == "fail":
+        raise errors.UsageError(
+            f"-k is {k}, but the index holds {size} documents; ask for at most {size}, or pass "
+            "--k-beyond clip"
+        )
+    return min(default if k is None else k, size)
 
 
 def _query_encoder(index: AnyIndex, name: str | None) -> Any:

@@ -46,6 +46,7 @@ def search(
         int | None,
         flag("-k", "--k", help="Hits a query. (default: 10 for --query, 100 for a run)", env=False, min=1),
     ] = None,
+    k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
     refine_factor: common.RefineFactor = None,
     encoder: common.SameEncoder = None,
@@ -85,11 +86,11 @@ def search(
     }
     with StageProgress(quiet=quiet) as progress:
         if query is not None:
-            hits = check_k(k, DEFAULT_HITS, len(opened))
+            hits = check_k(k, DEFAULT_HITS, len(opened), k_beyond)
             found = encode_queries(opened, ["query"], [_text(query)], encoder, None)
             _show_hits(one_query(opened, index, found, hits, options), query, as_json)
             return
-        hits = check_k(k, DEFAULT_RUN_HITS, len(opened))
+        hits = check_k(k, DEFAULT_RUN_HITS, len(opened), k_beyond)
         found = _query_set(opened, queries, files, encoder, progress)
         run = search_in_batches(opened, found, hits, options, progress)
     _give_run(run, output_file, as_json, quiet)

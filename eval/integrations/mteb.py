@@ -126,7 +126,7 @@ class CluscompSearchIndex:
         number_of = {name: number for number, name in enumerate(self._ids)}
         scores: list[list[float]] = []
         numbers: list[list[int]] = []
-        everything = {"nprobe": index.spec.nlist} if index.spec.partition is not None else {}
+        everything: dict[str, Any] = {"nprobe": index.spec.nlist} if index.spec.partition is not None else {}
         for row in range(len(queries)):
             wanted = [number_of[name] for name in top_ranked.get(names[row], ())]
             found, positions = index.search(queries[row : row + 1], len(index), **everything)

@@ -22,14 +22,14 @@ from cluscomp.indexes.multivector.segment import (
     encode_documents,
     require_finite_documents,
 )
-from cluscomp.indexes.segments.id_lookup import new_ids, positions_of, require_found, require_kind
-from cluscomp.indexes.segments.ids import INT, RangeIds, make_ids
+from cluscomp.indexes.segments.id_lookup import new_ids
+from cluscomp.indexes.segments.ids import INT, RangeIds
 from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, as_stage
-from cluscomp.vocabulary import CANDIDATES_BY
+from cluscomp.vocabulary import CANDIDATES_BY, KBeyond
 
 DEFAULT_CANDIDATES = 384
 TRAINED_PARTS = ("centroids", "codebooks", "rotation")
@@ -174,6 +174,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         softmax: float | None = None,
         keep: float | None = None,
         salience: Any = None,
+        k_beyond: KBeyond = "fail",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best documents for each query.
 
@@ -200,7 +201,7 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         asked = pruned(asked, keep, salience)
-        k = self._checked_k(k, segments)
+        k = self._checked_k(k, segments, k_beyond)
         effort = Effort(
             self.candidates if candidates is None else integer("candidates", candidates, 1),
             self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
@@ -209,6 +210,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
             None if softmax is None else number("softmax", softmax, above=0),
         )
         self.pipeline.require_trained()
+        if k == 0:
+            return self._no_hits(len(asked))
         hits = search_documents(self.pipeline, segments, asked, k, effort)
         return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
 
@@ -239,15 +242,6 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return found.rows, found.lengths
 
     # ---- inside ----
-
-    def _positions(self, segments: tuple[Any, ...], ids: Any) -> np.ndarray:
-        if not len(ids):
-            return np.empty(0, dtype=np.int64)
-        wanted = make_ids(ids, len(ids))
-        require_kind(self._id_kind, wanted)
-        positions = positions_of(segments, wanted)
-        require_found(wanted, positions < 0, "take ids of `index.ids`")
-        return positions
 
     def _require_empty(self) -> None:
         if self._segments:

@@ -13,6 +13,9 @@ import numpy as np
 from cluscomp import native
 from cluscomp.indexes.stages.codec import CODES, Codec, Codes
 
+INTERLEAVED_ROWS = 32
+"""Rows of one run."""
+
 
 def arrange_codes(codec: Codec, codes: Codes, offsets: np.ndarray) -> None:
     """Bring plain codes, grouped by list, into storage order, in place."""
@@ -27,3 +30,18 @@ def plain_codes(codec: Codec, codes: Codes, offsets: np.ndarray) -> Codes:
     plain = np.array(codes[CODES])
     native.interleave_codes(plain, offsets, undo=True)
     return {**codes, CODES: plain}
+
+
+def plain_rows(codec: Codec, codes: Codes, offsets: np.ndarray, rows: np.ndarray) -> Codes:
+    """Codes of some stored rows (m,) as `Codec.encode` made them; nothing but these is read."""
+    if not codec.interleaved:
+        return {name: np.ascontiguousarray(array[rows]) for name, array in codes.items()}
+    stored = codes[CODES]
+    lists = np.searchsorted(offsets, rows, side="right") - 1
+    within = rows - offsets[lists]
+    run = within - within % INTERLEAVED_ROWS  # first row of the run in its list
+    length = np.minimum(INTERLEAVED_ROWS, offsets[lists + 1] - offsets[lists] - run)
+    first = (offsets[lists] + run) * stored.shape[1] + within % INTERLEAVED_ROWS
+    places = first[:, None] + np.arange(stored.shape[1]) * length[:, None]
+    picked = {name: np.ascontiguousarray(array[rows]) for name, array in codes.items() if name != CODES}
+    return {**picked, CODES: stored.reshape(-1)[places]}

@@ -39,7 +39,7 @@ class Transform(Stage):
         """
         raise UsageError(
             f"vectors do not come back through {self.spec}, which changes queries by more than a rotation; "
-            "use `score` for scores of single documents"
+            "take a key without it, or one with a rerank such as RFlat"
         )
 
     def trains_with(self, codec: Codec) -> bool:

@@ -157,6 +157,8 @@ class TestSearch:
         result = invoke("search", text_index, "--query", "cat", "-k", "5")
         assert result.exit_code == 2
         assert "5" in result.stderr and "4" in result.stderr
+        clipped = invoke("search", text_index, "--query", "cat", "-k", "5", "--k-beyond", "clip", "--json")
+        assert clipped.exit_code == 0 and len(json.loads(clipped.stdout)["hits"]) == 4
 
     def test_wrong_dim(self, invoke, index, tmp_path):
         result = invoke(
