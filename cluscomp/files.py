@@ -242,6 +242,21 @@ def try_lock(path: Path) -> FolderLock | None:
 
 
 @contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Alone with the folder at `path` if there is one: wait while another writer holds its lock."""
+    lock = None
+    while path.is_dir() and lock is None:
+        lock = try_lock(path)
+        if lock is None:
+            time.sleep(LOCK_POLL_SECONDS / 10)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+@contextmanager
 def open_locked(path: Path) -> Iterator[IO[bytes]]:
     """Open for reading and writing, alone: wait while another process holds it. Closing ends the lock."""
     file = _acquire(path)

@@ -161,6 +161,11 @@ class Assigner:
         self._native.filter = name
 
 
+def is_native(value: object) -> bool:
+    """Whether `value` is an object of the kernels, which only repeats arrays that Python holds."""
+    return type(value).__module__ in (__name__, _core.__name__)
+
+
 # ---- product quantization --------------------------------------------------------------------------
 
 

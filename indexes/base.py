@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.arrays import require_finite
-from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
@@ -30,11 +31,12 @@ from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import Manifest
-from cluscomp.indexes.storage.opening import OpenedFolder
+from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin, write_extra
 from cluscomp.indexes.storage.saving import (
     new_bytes,
     segment_entry,
+    segment_sources,
     source_files,
     stored_arrays,
     write_stored,
@@ -63,6 +65,8 @@ class StoredIndex(Generic[Segment]):
         self._next_id = 0
         self._encoder: dict[str, Any] | None = None
         self._origin: Origin | None = None
+        self._folders: dict[Path, Origin] = {}  # opened or saved to, by path
+        self._at_rest: tuple[Segment, ...] | None = None  # the segments that the origin holds
 
     # ---- what it is ----
 
@@ -190,25 +194,40 @@ class StoredIndex(Generic[Segment]):
         """Write the index into the folder `path`, all or nothing.
 
         if_exists: "fail", or "replace", which replaces an index and nothing else. An index that was opened
-        from `path` may be saved back there without asking, unless somebody changed the folder in between.
-        Files that did not change since the index was opened are linked, not copied.
+        from `path`, or saved there before, may be saved back without asking, unless somebody changed the
+        folder in between. Files that did not change since are linked, not copied.
 
         Raises OutputExistsError, DiskFullError, NotTrainedError, IndexFolderError; the old folder is then
         untouched.
         """
         self.pipeline.require_trained()
         target = checks.path("path", path)
-        is_origin = self._origin is not None and if_exists == "fail" and self._origin.is_at(target)
-        arrays = stored_arrays(self.pipeline, self._segments)
-        policy = "replace" if is_origin else if_exists
+        own = self._folders.get(real_path(target)) if if_exists == "fail" else None
+        if own is not None and not own.is_at(target):
+            own = None
+        segments = self._segments
+        arrays = stored_arrays(self.pipeline, segments)
+        policy = if_exists if own is None else "replace"
         with FolderWriter(target, if_exists=policy, needed_bytes=new_bytes(arrays)) as writer:
             for stored in arrays:
                 write_stored(writer, stored)
-            extra = write_extra(writer, self._origin, share=is_origin)
+            extra = write_extra(writer, self._origin, share=own is not None and own is self._origin)
             manifest = self.manifest(writer.entries, extra)
-            writer.publish(manifest)
-        if self._origin is not None and self._origin.folder == real_path(target):
-            self._origin = Origin(target, manifest, source_files(target, extra))
+            writer.publish(manifest, None if own is None else lambda: own.require_unchanged(target))
+        self._remember(Origin(target, manifest, source_files(target, extra)), segments)
+
+    def _remember(self, saved: Origin, segments: tuple[Segment, ...]) -> None:
+        """Segments that were just written learn their files, so that the next save links them."""
+        self._folders[saved.folder] = saved
+        if self._origin is None or self._origin.folder == saved.folder:
+            self._origin = saved
+        if self._segments is segments:
+            self._segments = tuple(
+                replace(segment, files=segment_sources(saved.folder, saved.manifest, number))
+                for number, segment in enumerate(segments)
+            )
+            if self._origin is saved:
+                self._at_rest = self._segments
 
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest:
         """What manifest.json says about this index when it consists of these files."""
@@ -274,6 +293,16 @@ class StoredIndex(Generic[Segment]):
             f"{type(self).__name__}({self.key!r}, dim={self.dim}, metric={self.metric!r}, rows={len(self)})"
         )
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """An index as it stands in its folder travels as the path; one that was changed, as its arrays.
+
+        No pickle is ever part of an index folder.
+        """
+        origin = self._origin
+        if origin is None or self._segments is not self._at_rest or not origin.is_unchanged():
+            return super().__reduce_ex__(protocol)
+        return reopened, (type(self), origin.folder, origin.digest(), self.settings, self._encoder)
+
     # ---- inside ----
 
     @classmethod
@@ -283,7 +312,8 @@ class StoredIndex(Generic[Segment]):
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline
         index._origin = Origin(opened.path, manifest, opened.extra_files)
-        index._segments = opened.segments
+        index._folders[index._origin.folder] = index._origin
+        index._segments = index._at_rest = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._load_settings(manifest.settings, str(opened.path))
         return index
@@ -337,3 +367,20 @@ class StoredIndex(Generic[Segment]):
                 f"{self.spec.nlist}"
             )
         return nprobe
+
+
+def reopened(
+    kind: type[Self], folder: Path, digest: str, settings: dict[str, Any], encoder: dict[str, Any] | None
+) -> Self:
+    """The index that was pickled as its folder, with the settings that it had.
+
+    Raises IndexMissingError where the folder is not there, OutputExistsError where it holds another state.
+    """
+    index = kind.from_folder(open_folder(folder, verify=False))
+    origin = index.origin
+    if origin is None or origin.digest() != digest:
+        raise OutputExistsError(
+            f"{folder} was changed since the index opened from it was pickled; open it again with open_index"
+        )
+    index.settings, index.encoder = dict(settings), encoder
+    return index

@@ -13,6 +13,7 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import CorruptIndexError, DimensionError, DTypeError, DuplicateIdError, InputError
+from cluscomp.portable import Portable
 
 INT, TEXT = "int64", "str"
 MAX_ID = 2**63 - 1
@@ -64,10 +65,11 @@ class RangeIds:
         return {}
 
 
-class IntIds:
+class IntIds(Portable):
     """An int64 array of ids."""
 
     kind = INT
+    caches = ("_order",)
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -103,10 +105,11 @@ class IntIds:
         return self._order
 
 
-class TextIds:
+class TextIds(Portable):
     """UTF-8 texts: row i is blob[offsets[i]:offsets[i + 1]]. blob: uint8, offsets: (n + 1,) int64."""
 
     kind = TEXT
+    caches = ("_hashes",)
 
     def __init__(self, blob: np.ndarray, offsets: np.ndarray) -> None:
         self.blob, self.offsets = blob, offsets

@@ -13,6 +13,7 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.portable import Portable
 
 Self = TypeVar("Self", bound="StoredSegment")
 Shapes = Mapping[str, tuple[int, ...]]
@@ -45,7 +46,7 @@ class StoredRows:
         return offsets
 
 
-class StoredSegment:
+class StoredSegment(Portable):
     """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
     ids: of the rows. deleted: (n_rows,) uint8 by position, 1 = deleted, or None. files: name -> SourceFile of

@@ -8,15 +8,16 @@ import numpy as np
 
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.portable import Portable
 from cluscomp.progress import Progress
 
 
-class Stage(ABC):
+class Stage(Portable, ABC):
     """One stage of an index. needs_training: it learns from rows. parameter_specs: arrays that it saves."""
 
     needs_training = False
 
-    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:  # noqa: B027
+    def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         """Learn from float32 rows (n, dim)."""
 
     @abstractmethod
@@ -32,5 +33,5 @@ class Stage(ABC):
         """The arrays that were learned or loaded, by the names of `parameter_specs`; none before."""
         return {}
 
-    def load(self, parameters: Parameters) -> None:  # noqa: B027
+    def load(self, parameters: Parameters) -> None:
         """Take over arrays that were saved."""

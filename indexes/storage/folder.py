@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cluscomp.errors import CluscompError, IndexFolderError, UsageError
-from cluscomp.files import disk_full, flush, new_file, real_path
+from cluscomp.files import disk_full, flush, locked_folder, new_file, real_path
 from cluscomp.folders import check_target, draft_folder, put_in_place
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
@@ -127,12 +127,18 @@ class FolderWriter:
                 "another place, or make this one writable",
             ) from exc
 
-    def publish(self, manifest: Manifest) -> None:
-        """Write the manifest and put the folder in its place."""
+    def publish(self, manifest: Manifest, check: Callable[[], None] | None = None) -> None:
+        """Write the manifest and put the folder in its place.
+
+        check: raises where the folder that would be replaced is not the one that this one follows. No other
+        writer replaces it between the check and the exchange.
+        """
         with self.create(MANIFEST_NAME) as file:
             file.write(manifest.to_bytes())
-        with self.disk_errors():
+        with self.disk_errors(), locked_folder(self.target):
             check_index_target(self.target, self.if_exists)
+            if check is not None:
+                check()
             put_in_place(self.folder, self.target)
         self.abort()  # after an exchange, the old index lies under the temporary name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,13 @@ class Origin:
         self.folder, self.manifest, self.extra_files = real_path(folder), manifest, extra_files
         self._identity = file_identity(folder / MANIFEST_NAME)
 
+    def is_unchanged(self) -> bool:
+        """Whether nobody replaced or changed the folder since it was opened or saved."""
+        try:
+            return file_identity(self.folder / MANIFEST_NAME) == self._identity
+        except OSError:
+            return False
+
     def is_at(self, target: Path) -> bool:
         """Whether `target` is this folder and nobody changed it since it was opened.
 
@@ -28,12 +36,20 @@ class Origin:
         """
         if self.folder != real_path(target) or not (target / MANIFEST_NAME).is_file():
             return False
-        if file_identity(target / MANIFEST_NAME) == self._identity:
-            return True
-        raise OutputExistsError(
-            f"{target} was changed since this index was opened from it; open it again, or save with "
-            "if_exists='replace' to overwrite that change"
-        )
+        self.require_unchanged(target)
+        return True
+
+    def require_unchanged(self, target: Path) -> None:
+        """Raise OutputExistsError where somebody changed the folder since: saving would undo that change."""
+        if not self.is_unchanged():
+            raise OutputExistsError(
+                f"{target} was changed since this index was opened from it or saved to it; open it again, or "
+                "save with if_exists='replace' to overwrite that change"
+            )
+
+    def digest(self) -> str:
+        """SHA-256 of the manifest in the folder, which names the checksums of all files."""
+        return hashlib.sha256((self.folder / MANIFEST_NAME).read_bytes()).hexdigest()
 
     def says(self, manifest: Manifest) -> bool:
         """Whether an index with this manifest is what was opened."""

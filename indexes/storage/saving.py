@@ -13,7 +13,7 @@ from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES, FolderWriter
-from cluscomp.indexes.storage.manifest import FileEntry, SegmentEntry
+from cluscomp.indexes.storage.manifest import FileEntry, Manifest, SegmentEntry
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ def source_files(folder: Path, entries: Mapping[str, FileEntry]) -> dict[str, So
         name: SourceFile(folder / name, entry, file_identity(folder / name))
         for name, entry in entries.items()
     }
+
+
+def segment_sources(folder: Path, manifest: Manifest, number: int) -> dict[str, SourceFile]:
+    """Files of the arrays of one segment of a folder that was just written, without its deletions."""
+    prefix = segment_file(number, "")[: -len(".npy")]
+    own = {name: entry for name, entry in manifest.files.items() if name.startswith(prefix)}
+    found = source_files(folder, own)
+    names = {name: name[len(prefix) : -len(".npy")] for name in own}
+    return {names[name]: source for name, source in found.items() if names[name] != "deleted"}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ RANK = {
     "folders": 3,
     "resume": 3,
     "native": 2,
+    "portable": 3,
     "array_forms": 2,
     "arrays": 3,
     "baselines": 3,
