@@ -155,7 +155,7 @@ def test_existing_targets(make_index, rows, tmp_path) -> None:
     index.save(tmp_path / "index")
     for name in ("index", "empty"):
         with pytest.raises(OutputExistsError, match="if_exists='replace'"):
-            index.save(tmp_path / name)
+            make_index("Flat", "ip").save(tmp_path / name)
     index.add(rows[:1])
     index.save(tmp_path / "index", if_exists="replace")
     assert len(open_index(tmp_path / "index")) == 601
