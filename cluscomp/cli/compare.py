@@ -13,6 +13,7 @@ from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
+from cluscomp.files import atomic_file
 from cluscomp.vocabulary import IfExists
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def _write_markdown(result: CompareResult, path: Path, config: Path) -> Path:
     command = f"cluscomp compare {config} --markdown {path}"
     notes = [*result.config.notes, *result.skipped.values()]
     text = render_markdown(result.rows, title=result.config.title, command=command, notes=notes)
-    path.write_text(text, encoding="utf-8")
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))
     return path
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.arrays import as_rows
 from cluscomp.clustering.kmeans import KMeans
-from cluscomp.errors import DimensionError, UsageError
+from cluscomp.errors import DimensionError
 
 
 class TopicBatches:
@@ -77,8 +77,7 @@ def balanced_pairs(margins: Any, n_pairs: int, *, bins: int = 10, rng: np.random
     values = np.asarray(margins, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
         raise DimensionError(f"margins have shape {values.shape}, but (n,) with n of at least 1 is needed")
-    if bins < 1:
-        raise UsageError(f"bins must be at least 1, but is {bins}")
+    checks.integer("bins", bins, 1)
     low, high = values.min(), values.max()
     width = (high - low) / bins
     labels = (
