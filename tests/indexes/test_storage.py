@@ -290,7 +290,7 @@ KILLED_WRITER = """
 import os, sys, numpy as np
 from cluscomp.indexes import index_factory
 from cluscomp.indexes.storage.folder import FolderWriter
-def die(self, manifest):
+def die(self, *arguments):
     os.kill(os.getpid(), 9)
 FolderWriter.publish = die
 index_factory("Flat", 4).add(np.ones((9, 4), np.float32)).save(sys.argv[1], if_exists="replace")
