@@ -122,7 +122,7 @@ class SetIndex(StoredIndex[SetSegment]):
         return self
 
     def search(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-        k = self._checked_k(k, self._segments)
+        k = self._checked_k(k, self._segments, "fail")
         found = []
         for segment in self._segments:
             scores = np.stack([segment.overlaps(set(query)) for query in queries])
