@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,7 @@ def test_streamed_saved_and_opened_is_what_was_added(rows, queries, tmp_path, ke
     for other in (opened, built):
         for got, wanted in zip(other.search(queries, 7), index.search(queries, 7), strict=True):
             np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(built.vectors([5, 3]), deepcopy(index).vectors([5, 3]))
     plan = plan_build(rows, index_key=key)
     assert plan.feasible and plan.code_bytes_per_document == report.code_bytes_per_document == index.code_size
     assert plan.index_bytes == pytest.approx(report.index_bytes, abs=6000)
