@@ -223,7 +223,7 @@ class StoredIndex(Generic[Segment]):
             self._origin = saved
         if self._segments is segments:
             self._segments = tuple(
-                replace(segment, files=segment_sources(saved.folder, saved.manifest, number))
+                replace(segment, files=segment_sources(saved.folder, saved.manifest, number))  # type: ignore[type-var]
                 for number, segment in enumerate(segments)
             )
             if self._origin is saved:
