@@ -31,7 +31,7 @@ _PUBLIC = {
     "balanced_sample": "cluscomp.clustering.hierarchical",
     "ProductQuantizer": "cluscomp.quantization.product",
     "LearnedCodec": "cluscomp.quantization.learned",
-    "AnyIndex": "cluscomp.indexes.factory",
+    "AnyIndex": "cluscomp.indexes.any_index",
     "Index": "cluscomp.indexes.index",
     "MultiVectorIndex": "cluscomp.indexes.multivector.index",
     "index_factory": "cluscomp.indexes.factory",
@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     )
     from cluscomp.clustering.ward_estimator import Ward as Ward
     from cluscomp.encoders import load_encoder as load_encoder
+    from cluscomp.indexes.any_index import AnyIndex as AnyIndex
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.build import plan_build as plan_build
-    from cluscomp.indexes.factory import AnyIndex as AnyIndex
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index

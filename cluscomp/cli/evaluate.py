@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cluscomp.eval.paired import Comparison
     from cluscomp.eval.qrels import Qrels
     from cluscomp.eval.retrieval import EvalReport, SearchableIndex
-    from cluscomp.indexes.factory import AnyIndex
+    from cluscomp.indexes.any_index import AnyIndex
 
 DEFAULT_DEPTH = 100
 

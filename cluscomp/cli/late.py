@@ -12,7 +12,7 @@ from cluscomp.cli.queries import QuerySet, read_query_vectors
 from cluscomp.vocabulary import CandidatesBy
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.factory import AnyIndex
+    from cluscomp.indexes.any_index import AnyIndex
 
 PANEL = "Several vectors a document"
 

@@ -15,6 +15,7 @@ from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
 from cluscomp.cli.inspect import inspect
+from cluscomp.cli.keys import keys
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
@@ -64,6 +65,7 @@ app.command("build-index")(build_index)
 app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
+app.command("keys")(keys)
 app.command("merge-lora")(merge_lora)
 app.add_typer(train_app)
 app.command("doctor")(doctor)

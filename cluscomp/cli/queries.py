@@ -12,7 +12,7 @@ from cluscomp.vocabulary import KBeyond
 
 if TYPE_CHECKING:
     from cluscomp.cli.progress import StageProgress
-    from cluscomp.indexes.factory import AnyIndex
+    from cluscomp.indexes.any_index import AnyIndex
 
 BATCH = 1024
 

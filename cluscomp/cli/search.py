@@ -19,7 +19,7 @@ from cluscomp.cli.queries import (
 )
 
 if TYPE_CHECKING:
-    from cluscomp.indexes.factory import AnyIndex
+    from cluscomp.indexes.any_index import AnyIndex
 
 DEFAULT_HITS, DEFAULT_RUN_HITS = 10, 100
 SNIPPET = 160

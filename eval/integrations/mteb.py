@@ -19,7 +19,8 @@ import numpy as np
 from cluscomp.arrays import as_rows
 from cluscomp.checks import one_of
 from cluscomp.errors import NotTrainedError, UsageError
-from cluscomp.indexes.factory import AnyIndex, index_factory
+from cluscomp.indexes.any_index import AnyIndex
+from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import Index
 
 METRICS = {"cosine": "cosine", "dot": "ip", "euclidean": "l2"}

@@ -26,7 +26,8 @@ class Form:
     stage: one of STAGES. pattern: regular expression of the whole part. example: a part of this form. build:
     makes the spec of the pattern's groups, as numbers, or as they are written where `texts`. shown: how the
     grammar shows the form; "" for another spelling of one that is shown. rerank: a codec of this form may
-    stand in Refine(...) and BiDR(...), if it can score candidates again.
+    stand in Refine(...) and BiDR(...), if it can score candidates again. meaning: what the form stands for,
+    one sentence without a full stop; "" for the first sentence about the class of the part.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class Form:
     shown: str = ""
     texts: bool = False
     rerank: bool = True
+    meaning: str = ""
 
     def match(self, token: str) -> object | None:
         """The spec of a part, or None where it is not of this form; UsageError for impossible numbers."""
@@ -53,8 +55,23 @@ def _number(text: str | None) -> int | float | None:
 
 
 _FORMS: list[Form] = [
-    Form("pool", rf"Pool{NUMBER}", "Pool16", Pool, "Pooln"),
-    Form("pool", r"Pool\((.*)\)", "Pool(f=4)", parse_pool, texts=True),
+    Form(
+        "pool",
+        rf"Pool{NUMBER}",
+        "Pool16",
+        Pool,
+        "Pooln",
+        meaning="token vectors of a document are pooled to n at most; its score is MaxSim",
+    ),
+    Form(
+        "pool",
+        r"Pool\((.*)\)",
+        "Pool(f=4)",
+        parse_pool,
+        "Pool(setting,...)",
+        texts=True,
+        meaning="one of n=vectors, f=tokens a vector, bytes=codes a document; also method=NAME, protected=n",
+    ),
 ]
 
 
@@ -65,18 +82,25 @@ def add_form(form: Form) -> None:
     _FORMS.append(form)
 
 
+def token_form(token: str) -> Form | None:
+    """The form of a part of a key, or None where no form fits."""
+    return next((form for form in _FORMS if re.fullmatch(form.pattern, token)), None)
+
+
 def match_token(token: str) -> tuple[str, object] | None:
     """Stage and spec of a part of a key, or None where no form fits."""
-    for form in _FORMS:
-        spec = form.match(token)
-        if spec is not None:
-            return form.stage, spec
-    return None
+    form = token_form(token)
+    return None if form is None else (form.stage, form.match(token))
 
 
 def is_known(token: str, stage: str | None = None) -> bool:
     """Whether a form, of this stage if one is given, is written so."""
     return any(re.fullmatch(form.pattern, token) for form in _FORMS if stage in (None, form.stage))
+
+
+def shown_forms() -> list[Form]:
+    """The forms that the grammar shows, in the order of their registration."""
+    return [form for form in _FORMS if form.shown]
 
 
 def grammar() -> str:

@@ -105,6 +105,10 @@ class IndexSpec:
     on_disk: bool = False
 
     def __str__(self) -> str:
+        return ",".join(self.tokens())
+
+    def tokens(self) -> list[str]:
+        """The parts of the key in their canonical spelling."""
         stages: list[object] = [] if self.pool is None else [self.pool]
         stages += [transform for transform in self.transforms if not transform.hidden]
         if self.partition is not None:
@@ -112,7 +116,7 @@ class IndexSpec:
         stages.append(self.codec)
         if self.refine is not None:
             stages.append(f"BiDR({self.refine})" if self.on_disk else self.refine.in_rerank())
-        return ",".join(str(stage) for stage in stages)
+        return [str(stage) for stage in stages]
 
     def resolved(self) -> IndexSpec:
         """The key with what its codec refers to; raises what reading that raises."""

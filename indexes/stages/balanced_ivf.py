@@ -47,7 +47,7 @@ _PLAIN_STEPS = 3  # that a step within the bounds takes as long as, about
 
 @dataclass(frozen=True)
 class BIVF(PartitionSpec):
-    """Balanced lists: of n rows, none holds more than ceil(cap * n / nlist)."""
+    """Balanced lists, of which none holds more than cap times the mean number of rows."""
 
     nlist: int
     cap: float = DEFAULT_CAP

@@ -38,7 +38,7 @@ MAX_POINTS_PER_LIST = 256
 
 @dataclass(frozen=True)
 class IVF(PartitionSpec):
-    """Lists around `nlist` k-means centroids."""
+    """Lists around n k-means centroids, of which a search visits nprobe."""
 
     nlist: int
 

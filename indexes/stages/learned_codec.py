@@ -114,7 +114,13 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, lengths: int) -> tu
 
 
 LEARNED_FORM = Form(
-    "codec", r"RepCONC\(([^()]+)\)", "RepCONC(folder)", RepCONC, "RepCONC(folder)", texts=True
+    "codec",
+    r"RepCONC\(([^()]+)\)",
+    "RepCONC(folder)",
+    RepCONC,
+    "RepCONC(folder)",
+    texts=True,
+    meaning="codec trained for ranking (cluscomp train repconc), kept in the index with its query adapter",
 )
 
 

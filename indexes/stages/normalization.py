@@ -28,7 +28,7 @@ class L2Norm(TransformSpec):
 
 @dataclass(frozen=True)
 class MRL(TransformSpec):
-    """The first `dim` components, scaled to length one: for vectors of Matryoshka representation learning."""
+    """The first d components, scaled to length one: for vectors of Matryoshka representation learning."""
 
     dim: int
 

@@ -32,8 +32,9 @@ PQ_ITERATIONS = 25
 
 @dataclass(frozen=True)
 class PQ(CodecSpec):
-    """Product quantizer: m sub-vectors, each replaced by the number of its nearest of 2**nbits centroids. m:
-    0 while a pool still has to choose it.
+    """Product quantizer: each of m parts of a row becomes the number of a centroid, of 8, 4 or 6 bits.
+
+    m: 0 while a pool still has to choose it.
     """
 
     m: int

@@ -19,7 +19,7 @@ OPQ_ITERATIONS = 10
 
 @dataclass(frozen=True)
 class PCA(TransformSpec):
-    """Projection to the first `dim` principal directions."""
+    """Projection to the first d principal directions."""
 
     dim: int
 
@@ -32,7 +32,7 @@ class PCA(TransformSpec):
 
 @dataclass(frozen=True)
 class RandomRotation(TransformSpec):
-    """Random orthonormal rotation, to `dim` dimensions if given."""
+    """Random orthonormal rotation, to d dimensions if given."""
 
     dim: int | None = None
 
@@ -45,7 +45,7 @@ class RandomRotation(TransformSpec):
 
 @dataclass(frozen=True)
 class OPQ(TransformSpec):
-    """Rotation trained for a product quantizer of m sub-spaces, to `dim` dimensions if given. m: 0 while a
+    """Rotation trained for a product quantizer of m groups, to d dimensions if given. m: 0 while a
     pool still has to choose it.
     """
 

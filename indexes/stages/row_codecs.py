@@ -74,13 +74,34 @@ class SQ8(CodecSpec):
 
 FLAT_FORMS = (
     Form("codec", r"Flat", "Flat", Flat, "Flat"),
-    Form("codec", r"Flat\(noshadow\)", "Flat(noshadow)", lambda: Flat(False), "Flat(noshadow)", rerank=False),
-    Form("refine", r"RFlat", "RFlat", Flat, "RFlat"),
+    Form(
+        "codec",
+        r"Flat\(noshadow\)",
+        "Flat(noshadow)",
+        lambda: Flat(False),
+        "Flat(noshadow)",
+        rerank=False,
+        meaning="float32 values without the 8-bit codes that make exact search fast",
+    ),
+    Form(
+        "refine",
+        r"RFlat",
+        "RFlat",
+        Flat,
+        "RFlat",
+        meaning="the best candidates are scored again by their float32 values, as Refine(Flat) does",
+    ),
 )
 HALF_FORMS = (
     Form("codec", r"SQfp16", "SQfp16", SQfp16, "SQfp16"),
     Form(
-        "codec", r"SQfp16\(shadow\)", "SQfp16(shadow)", lambda: SQfp16(True), "SQfp16(shadow)", rerank=False
+        "codec",
+        r"SQfp16\(shadow\)",
+        "SQfp16(shadow)",
+        lambda: SQfp16(True),
+        "SQfp16(shadow)",
+        rerank=False,
+        meaning="float16 values, with 8-bit codes beside them that make exact search fast",
     ),
     Form("refine", r"RSQfp16", "Refine(SQfp16)", SQfp16),
 )

@@ -43,8 +43,8 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("describe",), ("base",),
-        ("multivector", "faiss_bridge"), ("index",), ("factory",), ("build",), ("kinds",), ("__init__",),
+        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("describe", "explain"), ("base",),
+        ("multivector", "faiss_bridge"), ("index",), ("any_index",), ("factory",), ("build",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
