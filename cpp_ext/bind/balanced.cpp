@@ -3,6 +3,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "arrays.h"
@@ -171,6 +172,8 @@ void bind_allotment(nb::module_& m) {
           },
           [](Allotment& self, In<double, Vector1> prices) {
             require_equal(rows_of(prices), self.k(), "length of prices");
+            if (!std::all_of(prices.data(), prices.data() + self.k(), [](double p) { return std::isfinite(p); }))
+              throw std::invalid_argument("a price is not finite");
             self.set_prices(prices.data());
           },
           nb::for_getter(nb::rv_policy::move))

@@ -56,7 +56,8 @@ void set_bytes(Documents& out) {
   for (int64_t i = 0; out.bytes && i < out.nlist; ++i) {
     double squares = 0;
     for (int64_t j = i * out.d; j < (i + 1) * out.d; ++j) squares += static_cast<double>(out.coarse[j]) * out.coarse[j];
-    out.largest_centroid = std::max(out.largest_centroid, std::sqrt(squares));
+    const double norm = std::sqrt(squares);
+    if (norm > out.largest_centroid || std::isnan(norm)) out.largest_centroid = norm;
   }
 }
 

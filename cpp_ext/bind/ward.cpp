@@ -50,6 +50,7 @@ void bind_ward(nb::module_& m) {
         const RowsView view = rows_view(x);
         const Runs runs = runs_of(starts, stops, view.n);
         const WardInput kind = input_of(input);
+        if (first_nonfinite_row(view) >= 0) throw std::invalid_argument("rows hold NaN or infinity");
         auto merges = make_array<int32_t>({x.shape(0), 2});
         auto heights = make_array<double>({x.shape(0)});
         int64_t repeated;
@@ -63,8 +64,7 @@ void bind_ward(nb::module_& m) {
       },
       "x"_a, "starts"_a, "stops"_a, "input"_a,
       "Merges (n, 2) and heights (n,) of Ward's method within each run, (-1, -1) and infinity outside, and how many "
-      "runs "
-      "needed float64.");
+      "runs needed float64.");
 
   m.def(
       "cut_merges",

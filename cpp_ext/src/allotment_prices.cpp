@@ -4,6 +4,7 @@
 #include <limits>
 #include <mutex>
 #include <numeric>
+#include <stdexcept>
 
 #include "cluscomp/allotment.h"
 #include "cluscomp/parallel.h"
@@ -58,10 +59,15 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
   if (base_.empty()) base_.assign(prices_.begin(), prices_.begin() + k_);
   ids_.insert(ids_.end(), ids, ids + n * length);
   costs_.insert(costs_.end(), costs, costs + n * length);
+  std::replace_if(
+      costs_.begin() + begin, costs_.end(), [](float cost) { return cost != cost; },
+      std::numeric_limits<float>::infinity());
   for (int64_t i = 0; i < n; ++i) {
     const int64_t last = begin + (i + 1) * length - 1;
     const float value = static_cast<float>(static_cast<double>(costs_[last]) + prices_[ids_[last]]);
-    lists_[items ? items[i] : first + i] = {begin + i * length, static_cast<int32_t>(length), value};
+    List& list = lists_[items ? items[i] : first + i];
+    listed_ += list.length == 0;
+    list = {begin + i * length, static_cast<int32_t>(length), value};
   }
   evaluated_ = false;
 }
@@ -90,7 +96,8 @@ double Allotment::find_reach() const {
     double first = std::numeric_limits<double>::infinity();
     for (int32_t l = 0; l < list.length; ++l)
       first = std::min(first, static_cast<double>(costs_[list.begin + l]) + base_[ids_[list.begin + l]]);
-    slack.push_back(static_cast<double>(list.last) - first);
+    const double room = static_cast<double>(list.last) - first;
+    if (room == room) slack.push_back(room);  // infinite costs leave none
   }
   if (slack.empty()) return std::numeric_limits<double>::infinity();
   const auto rank = static_cast<std::ptrdiff_t>((1 - kVouching) * static_cast<double>(slack.size()));
@@ -102,6 +109,8 @@ void Allotment::drop_lists() {
   ids_.clear();
   costs_.clear();
   base_.clear();
+  lists_.assign(lists_.size(), {});
+  listed_ = 0;
   reach_ = -1;
 }
 
@@ -120,6 +129,7 @@ double Allotment::target(int64_t j) const {
 }
 
 void Allotment::evaluate(const std::vector<double>& prices) {
+  if (listed_ < n_) throw std::logic_error("an item has no list");
   const int64_t chunks = (n_ + kChunk - 1) / kChunk;
   std::vector<double> partial(static_cast<size_t>(chunks), 0.0);
   sizes_.assign(static_cast<size_t>(k_), 0);
@@ -137,7 +147,7 @@ void Allotment::evaluate(const std::vector<double>& prices) {
         const int32_t* ids = ids_.data() + list.begin;
         const float* costs = costs_.data() + list.begin;
         double first = std::numeric_limits<double>::infinity(), second = first;
-        int32_t best = std::numeric_limits<int32_t>::max(), next = -1;
+        int32_t best = ids[0], next = -1;  // of costs that are all infinite, the lowest cluster
         for (int32_t l = 0; l < list.length; ++l) {
           const int32_t j = ids[l];
           const double value = static_cast<double>(costs[l]) + prices[j];

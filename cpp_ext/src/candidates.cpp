@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
 #include "cluscomp/parallel.h"
 #include "leaders.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr int64_t kBlockRows = 32;
 constexpr int64_t kGrain = 8 * kBlockRows;
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNothing = -kInfinity;
 
 struct Found {
   double value;  // cost + price
@@ -51,6 +52,7 @@ Candidates::Candidates(const float* centroids, int64_t k, int64_t d, Metric metr
       integer_(d >= 32 && d <= 32768 && k >= 32),
       prices_(prices, prices + k) {
   const double level = std::accumulate(prices, prices + k, 0.0) / static_cast<double>(k);
+  if (!std::isfinite(level)) throw std::invalid_argument("a price is not finite");
   for (double& price : prices_) price -= level;  // only differences count; small numbers round less
   std::vector<float> points(static_cast<size_t>(k * ld_), 0.0f);
   std::vector<double> sum(static_cast<size_t>(ld_), 0.0);
@@ -98,32 +100,33 @@ void Candidates::bound_rows(const RowsView& x, int64_t begin, int64_t rows, Scra
   for (int64_t r = 0; r < rows; ++r) std::fill_n(s.bounds.data() + r * width + k_, width - k_, kNothing);
 }
 
-// Appends the pairs of `open` whose bound is below `below` (or all, at infinity).
-void Candidates::compute(int64_t row, const int32_t* open, int64_t n, float below, Scratch& s) const {
+// Appends the pairs whose bound reaches `least` and, if there is a `done`, not that. NaN bounds nothing, so it reaches
+// everything. A cost that is no number, where products overflow, is the worst.
+void Candidates::compute(int64_t row, float least, std::optional<float> done, Scratch& s) const {
+  const int64_t width = round_up(k_, kLanes);
   const float* x = s.centred.data() + row * ld_;
-  const float* bounds = s.bounds.data() + row * round_up(k_, kLanes);
+  const float* bounds = s.bounds.data() + row * width;
+  const int64_t n = kern_.select(bounds, width, least, s.open.data());
   for (int64_t i = 0; i < n; ++i) {
-    const int32_t c = open[i];
-    if (c >= k_ || !(bounds[c] < below)) continue;
+    const int32_t c = s.open[i];
+    if (c >= k_ || (done && !(bounds[c] < *done))) continue;
     const double dot = static_cast<double>(kern_.dot(x, centred_.data() + c * ld_, RowType::f32, ld_));
-    const float cost = static_cast<float>(-(dot + terms_[c]));
+    const auto exact = static_cast<float>(-(dot + terms_[c]));
+    const float cost = exact == exact ? exact : kInfinity;
     s.found.push_back({static_cast<double>(cost) + prices_[c], c, cost});
   }
 }
 
 void Candidates::best_of_row(int64_t row, int64_t length, int32_t* ids, float* costs, Scratch& s) const {
-  const int64_t width = round_up(k_, kLanes);
-  const float* bounds = s.bounds.data() + row * width;
-  constexpr float kAll = std::numeric_limits<float>::infinity();
+  const float* bounds = s.bounds.data() + row * round_up(k_, kLanes);
   // Between a bound and a computed value lies the rounding of both.
   const float slack = (2 * rounding_slack(d_) + 0x1p-21f) * (std::sqrt(s.sum_sq[row]) * largest_norm_ + largest_bias_);
   s.found.clear();
-  float tau = kNothing;
-  if (length < k_) tau = reach_of_best(bounds, k_, length, s.leaders);
-  compute(row, s.open.data(), kern_.select(bounds, width, tau, s.open.data()), kAll, s);
+  const float tau = length < k_ ? reach_of_best(bounds, k_, length, s.leaders) : kNothing;
+  compute(row, tau, {}, s);  // at least `length` of them
   std::nth_element(s.found.begin(), s.found.begin() + (length - 1), s.found.end());
   const float needed = static_cast<float>(-s.found[length - 1].value) - slack;
-  if (needed < tau) compute(row, s.open.data(), kern_.select(bounds, width, needed, s.open.data()), tau, s);
+  if (!(needed >= tau)) compute(row, needed, tau, s);
   std::partial_sort(s.found.begin(), s.found.begin() + length, s.found.end());
   for (int64_t i = 0; i < length; ++i) {
     ids[i] = s.found[i].id;

@@ -49,7 +49,8 @@ struct Columns {
   static void start_i32(const float* x, int64_t n, float scale, int32_t* out) {
     for (int64_t i = 0; i < n; ++i) {
       const float v = x[i] * scale;
-      const int32_t whole = v < -0x1p31f ? std::numeric_limits<int32_t>::min() : static_cast<int32_t>(v);
+      const int32_t whole =
+          v >= -0x1p31f && v < 0x1p31f ? static_cast<int32_t>(v) : std::numeric_limits<int32_t>::min();
       out[i] = (whole & ~255) | static_cast<int32_t>(i & 255);
     }
   }

@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kEntries = 256;        // codewords of a sub-space: codes of 8 bits
 constexpr int64_t kBlockVectors = 1024;  // whose codes and sums stay in the second cache
 constexpr double kLargestSum = 32767;
+constexpr double kLongest = 1e18, kLargestProduct = 1e37;  // beyond them, squares and products may leave float32
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
@@ -31,6 +33,8 @@ DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, 
   double radius = 0;  // of everything that codes can stand for before it is scaled, with its centroid apart
   for (int64_t s = 0; s < m_; ++s) radius += book.largest_norm(s) * book.largest_norm(s);
   radius = std::sqrt(radius) + documents.largest_centroid;
+  usable_ = radius < kLongest && panels.largest_norm() * radius < kLargestProduct;
+  if (!usable_) return;
   parallel_for(panels_, 1, [&](int64_t begin, int64_t end) {
     alignas(64) float products[kEntries * kLanes], inverse[kLanes];
     for (int64_t p = begin; p < end; ++p) {
@@ -62,6 +66,10 @@ DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, 
 
 void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) const {
   const auto vectors_of = [&](int64_t i) { return documents_.offsets[chosen[i] + 1] - documents_.offsets[chosen[i]]; };
+  if (!usable_) {
+    for (int64_t i = 0; i < n; ++i) bounds[i] = vectors_of(i) ? kInfinity : -kInfinity;
+    return;
+  }
   parallel_for(n, 64, [&](int64_t from, int64_t to) {
     thread_local std::vector<uint8_t> codes;
     thread_local std::vector<int16_t> sums;
@@ -97,7 +105,7 @@ void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) co
   // The sums of both sides are rounded to float at last. What is no number bounds nothing.
   for (int64_t i = 0; i < n; ++i) {
     if (std::isfinite(bounds[i])) bounds[i] += 1e-6 * std::abs(bounds[i]);
-    if (std::isnan(bounds[i])) bounds[i] = std::numeric_limits<double>::infinity();
+    if (std::isnan(bounds[i])) bounds[i] = kInfinity;
   }
 }
 

@@ -37,6 +37,7 @@ class DocumentScreen {
   const Documents& documents_;
   const ListScores& lists_;
   int64_t own_, panels_, m_;
+  bool usable_ = false;               // false: values are so large that nothing is bounded
   std::vector<int16_t> tables_;       // [panel][sub-space][256][16]
   std::vector<float> steps_, slack_;  // [lanes]
 };

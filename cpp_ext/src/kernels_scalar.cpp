@@ -162,6 +162,11 @@ struct Scalar {
     return a.v[0];
   }
 
+  // What 32 bits do not hold, or is no number, is the smallest one, as in the instructions of x86.
+  static int32_t whole(float x) {
+    const bool fits = x >= -0x1p31f && x < 0x1p31f;
+    return fits ? static_cast<int32_t>(std::nearbyint(x)) : std::numeric_limits<int32_t>::min();
+  }
   static I zero_i() { return {}; }
   static I set_i(int32_t x) {
     return each<I>([=](int) { return x; });
@@ -173,7 +178,7 @@ struct Scalar {
     return each<I>([&](int i) { return a.v[i] - b.v[i]; });
   }
   static I round_i(const F& a) {
-    return each<I>([&](int i) { return static_cast<int32_t>(std::nearbyint(a.v[i])); });
+    return each<I>([&](int i) { return whole(a.v[i]); });
   }
   static F to_f(const I& a) {
     return each<F>([&](int i) { return static_cast<float>(a.v[i]); });
@@ -238,20 +243,27 @@ struct Scalar {
   }
   static Four broadcast4(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 
+  static uint32_t reach_group(const uint8_t* codes, int64_t bytes, const uint8_t* table, uint16_t threshold,
+                              uint16_t* sums) {
+    uint32_t mask = 0;
+    for (int r = 0; r < 32; ++r) {
+      int sum = 0;
+      for (int64_t j = 0; j < bytes; ++j) {
+        const uint8_t code = codes[j * 32 + r];
+        sum += table[j * 32 + (code & 15)] + table[j * 32 + 16 + (code >> 4)];
+      }
+      sums[sum_slot(r)] = static_cast<uint16_t>(sum);
+      mask |= static_cast<uint32_t>(sum >= threshold) << r;
+    }
+    return mask;
+  }
   template <int Q>
   static void reach(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
                     uint64_t* masks, uint16_t* sums) {
     for (int q = 0; q < Q; ++q) {
-      masks[q] = 0;
-      for (int r = 0; r < 64; ++r) {
-        int sum = 0;
-        for (int64_t j = 0; j < bytes; ++j) {
-          const uint8_t code = (r < 32 ? codes.first : codes.second)[j * 32 + r % 32];
-          sum += tables[q][j * 32 + (code & 15)] + tables[q][j * 32 + 16 + (code >> 4)];
-        }
-        sums[q * 64 + sum_slot(r)] = static_cast<uint16_t>(sum);
-        masks[q] |= static_cast<uint64_t>(sum >= thresholds[q]) << r;
-      }
+      const uint32_t first = reach_group(codes.first, bytes, tables[q], thresholds[q], sums + q * 64);
+      const uint32_t second = reach_group(codes.second, bytes, tables[q], thresholds[q], sums + q * 64 + 32);
+      masks[q] = uint64_t{second} << 32 | first;
     }
   }
 };

@@ -45,7 +45,8 @@ ListScores::ListScores(const Kernels& kern, const float* coarse, int64_t nlist, 
   parallel_for(nlist, kPieceLists, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       for (int64_t l = 0; l < query_vectors; ++l) {
-        const float entry = std::min((scores_[i * lanes + l] - low) * scale + 0.5f, 255.0f);
+        // what is no number, where products overflow, becomes 255
+        const float entry = std::max(0.0f, std::min(255.0f, (scores_[i * lanes + l] - low) * scale + 0.5f));
         bytes_[(l / kTableLanes * nlist + i) * kTableLanes + l % kTableLanes] = static_cast<uint8_t>(entry);
       }
   });

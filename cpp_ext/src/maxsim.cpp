@@ -1,6 +1,7 @@
 #include "cluscomp/maxsim.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -31,6 +32,21 @@ QueryPanels pack_queries(const RowsView& queries) {
     }
   });
   return panels;
+}
+
+double QueryPanels::largest_norm() const {
+  double largest = 0;
+  const int64_t d = count ? static_cast<int64_t>(values.size()) / lanes() : 0;
+  for (int64_t p = 0; p < count; ++p)
+    for (int64_t l = 0; l < kLanes; ++l) {
+      double squares = 0;
+      for (int64_t j = 0; j < d; ++j) {
+        const double value = values[(p * d + j) * kLanes + l];
+        squares += value * value;
+      }
+      if (squares > largest || std::isnan(squares)) largest = squares;
+    }
+  return std::sqrt(largest);
 }
 
 void largest_products(const Kernels& kern, const QueryPanels& panels, const float* rows, int64_t n, int64_t d,

@@ -10,6 +10,7 @@ namespace cluscomp {
 namespace {
 
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
+constexpr float kNoNumber = std::numeric_limits<float>::quiet_NaN();
 
 // Below this the reciprocal of the scale would overflow: the row is taken as zero, and its whole length is error.
 constexpr float kSmallest = 1e-30f;
@@ -19,8 +20,13 @@ struct Quantized {
   int32_t sum;
 };
 
-Quantized quantize_vector(const Kernels& kern, const float* centred, float largest, int levels, int64_t ld,
-                          int8_t* out) {
+// A row with infinity or NaN, as after an overflow, has no bound: its norms are NaN, which passes every filter.
+Quantized quantize_vector(const Kernels& kern, const float* centred, float largest, float sum_sq, int levels,
+                          int64_t ld, int8_t* out) {
+  if (!std::isfinite(largest) || std::isnan(sum_sq)) {
+    std::fill_n(out, ld, int8_t{0});
+    return {0.0f, kNoNumber, kNoNumber, 0};
+  }
   const bool zero = largest < kSmallest;
   const float scale = zero ? 0.0f : largest / static_cast<float>(levels);
   const float inverse = zero ? 0.0f : static_cast<float>(levels) / largest;
@@ -34,7 +40,7 @@ Quantized quantize_vector(const Kernels& kern, const float* centred, float large
 
 int32_t quantize_row(const Kernels& kern, const IntFilter& filter, const float* centred, float largest, float sum_sq,
                      int64_t d, int64_t ld, int8_t* out, float* terms) {
-  const Quantized q = quantize_vector(kern, centred, largest, filter.row_max, ld, out);
+  const Quantized q = quantize_vector(kern, centred, largest, sum_sq, filter.row_max, ld, out);
   const float slack = rounding_slack(d);
   terms[0] = q.scale;
   terms[1] = q.value_norm * (1 + slack);
@@ -83,7 +89,8 @@ void pack_int_panel(const Kernels& kern, const IntFilter& filter, const float* p
   for (int64_t lane = 0; lane < count; ++lane) {
     float sum_sq;
     const float largest = kern.centre(points + lane * ld, mean, centred.data(), ld, &sum_sq);
-    const Quantized q = quantize_vector(kern, centred.data(), largest, filter.centroid_max, ld, integers.data());
+    const Quantized q =
+        quantize_vector(kern, centred.data(), largest, sum_sq, filter.centroid_max, ld, integers.data());
     terms[lane] = q.scale;
     terms[kLanes + lane] = static_cast<float>(bias[lane] + slack * std::fabs(bias[lane]));
     terms[2 * kLanes + lane] = q.error_norm * (1 + slack) + q.value_norm * slack;

@@ -11,13 +11,14 @@ namespace {
 
 constexpr int64_t kEncodeRows = 512;  // rows of one piece of work
 
-// In float64: squares of small numbers vanish in float.
+// In float64: squares of small numbers vanish in float. NaN or infinity where a row holds such a value.
 double largest_norm_of(const float* rows, int64_t n, int64_t d) {
   double largest = 0;
   for (int64_t i = 0; i < n; ++i) {
     double squares = 0;
     for (int64_t j = 0; j < d; ++j) squares += static_cast<double>(rows[i * d + j]) * rows[i * d + j];
-    largest = std::max(largest, std::sqrt(squares));
+    const double norm = std::sqrt(squares);
+    if (norm > largest || std::isnan(norm)) largest = norm;
   }
   return largest;
 }

@@ -14,6 +14,8 @@ struct QueryPanels {
   int64_t count = 0;
 
   int64_t lanes() const { return count * kLanes; }
+  // Length of the longest vector; infinity or NaN where one holds such a value.
+  double largest_norm() const;
 };
 
 QueryPanels pack_queries(const RowsView& queries);

@@ -77,6 +77,7 @@ class Allotment {
   bool shift_free_;
   double fill_;  // share of the room between low and high that all mass takes
   std::vector<List> lists_;
+  int64_t listed_ = 0;  // items that have a list
   std::vector<int32_t> ids_;
   std::vector<float> costs_;
   std::vector<double> prices_, base_;  // base_: when the lists were made

@@ -6,6 +6,7 @@
 // can be among the best are computed. So lists depend on no block size, thread count or instruction set.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cluscomp/assign.h"
@@ -37,7 +38,7 @@ class Candidates {
 
   void bound_rows(const RowsView& x, int64_t begin, int64_t rows, Scratch& s) const;
   void best_of_row(int64_t row, int64_t length, int32_t* ids, float* costs, Scratch& s) const;
-  void compute(int64_t row, const int32_t* open, int64_t n, float below, Scratch& s) const;
+  void compute(int64_t row, float least, std::optional<float> done, Scratch& s) const;
 };
 
 // cost_out (n): the cost of each row with one centroid: squared distance (l2) or inner product (ip), in float64.

@@ -14,7 +14,7 @@ class Reservoir {
   float threshold() const { return threshold_; }
   void push(float score, int64_t position) {
     if (score < threshold_) return;
-    hits_.push_back({score, position});
+    hits_.push_back({ordered_score(score), position});
     if (hits_.size() >= k_ + k_ / 4 + kSpare) settle();
   }
   void merge(const Reservoir& other) {

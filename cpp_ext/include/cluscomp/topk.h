@@ -1,5 +1,6 @@
 // The best k of a stream of (score, position). The order is total: score descending, then position ascending, so a
-// result depends neither on the order of arrival nor on how the stream was split.
+// result depends neither on the order of arrival nor on how the stream was split. A score that is no number, where
+// products overflow, counts as -infinity: no order would be left otherwise.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +17,8 @@ struct Hit {
     return score > other.score || (score == other.score && position < other.position);
   }
 };
+
+inline float ordered_score(float score) { return score == score ? score : -std::numeric_limits<float>::infinity(); }
 
 // Sorts at most k hits and writes k entries, best first; missing ones are (-infinity, -1).
 inline void write_hits(std::vector<Hit>& hits, size_t k, float* scores, int64_t* positions) {
@@ -36,7 +39,7 @@ class TopK {
   // No hit with a lower score can enter any more.
   float threshold() const { return !full() ? -std::numeric_limits<float>::infinity() : hits_.front().score; }
   void push(float score, int64_t position) {
-    const Hit hit{score, position};
+    const Hit hit{ordered_score(score), position};
     if (hits_.size() < k_) {
       hits_.push_back(hit);
       std::push_heap(hits_.begin(), hits_.end(), earlier);
