@@ -8,17 +8,10 @@ using namespace nb::literals;
 
 namespace {
 
-using Offsets = In<int64_t, Vector1>;
-
 Ragged ragged_of(const SupportSample& self, const Rows& rows, const Offsets& offsets) {
   const RowsView view = rows_view(rows);
   require_equal(view.d, self.d(), "columns of the rows");
-  const auto n = static_cast<int64_t>(offsets.shape(0)) - 1;
-  if (n < 0 || offsets.data()[0] != 0 || offsets.data()[n] != view.n)
-    throw std::invalid_argument("offsets must go from 0 to the number of rows");
-  for (int64_t i = 0; i < n; ++i)
-    if (offsets.data()[i] > offsets.data()[i + 1]) throw std::invalid_argument("offsets must ascend");
-  return {view, offsets.data(), n};
+  return {view, offsets.data(), check_offsets(offsets, view.n)};
 }
 
 }  // namespace

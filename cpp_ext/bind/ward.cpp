@@ -50,7 +50,8 @@ void bind_ward(nb::module_& m) {
         const RowsView view = rows_view(x);
         const Runs runs = runs_of(starts, stops, view.n);
         const WardInput kind = input_of(input);
-        if (first_nonfinite_row(view) >= 0) throw std::invalid_argument("rows hold NaN or infinity");
+        if (first_row_beyond(view, std::numeric_limits<float>::max()) >= 0)
+          throw std::invalid_argument("rows hold NaN or infinity");
         auto merges = make_array<int32_t>({x.shape(0), 2});
         auto heights = make_array<double>({x.shape(0)});
         int64_t repeated;

@@ -97,7 +97,9 @@ struct SupportImpl {
     }
   }
 
-  static constexpr SupportKernels table() { return {largest_i16, apply_normal, weighted_sum}; }
+  static constexpr SupportKernels table() {
+    return {.largest_i16 = largest_i16, .apply_normal = apply_normal, .weighted_sum = weighted_sum};
+  }
 };
 
 }  // namespace

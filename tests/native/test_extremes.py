@@ -51,7 +51,7 @@ def kind(request) -> str:
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("k,d", [(3, 5), (40, 16), (60, 40), (600, 24), (600, 72)])
+@pytest.mark.parametrize(("k", "d"), [(3, 5), (40, 16), (60, 40), (600, 24), (600, 72)])
 def test_assignment(level, rng, kind, metric, k, d):
     centroids, x = extreme(rng, kind, k, d), extreme(rng, kind, 90, d)
     wanted = None
@@ -66,7 +66,9 @@ def test_assignment(level, rng, kind, metric, k, d):
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("k,d,length", [(7, 5, 3), (7, 5, 7), (100, 40, 10), (600, 33, 20), (600, 33, 600)])
+@pytest.mark.parametrize(
+    ("k", "d", "length"), [(7, 5, 3), (7, 5, 7), (100, 40, 10), (600, 33, 20), (600, 33, 600)]
+)
 def test_candidates(level, rng, kind, metric, k, d, length):
     centroids, x = extreme(rng, kind, k, d), extreme(rng, kind, 70, d)
     ids, costs = native.Candidates(centroids, metric, np.zeros(k)).nearest(x, length)
@@ -125,7 +127,7 @@ def forms(rng: np.random.Generator, rows: np.ndarray) -> dict[str, native.Codes]
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("n,k", [(5, 3), (300, 20), (700, 1), (700, 700)])
+@pytest.mark.parametrize(("n", "k"), [(5, 3), (300, 20), (700, 1), (700, 700)])
 def test_scans(level, rng, threads, kind, metric, n, k):
     rows, queries = extreme(rng, kind, n, 24), extreme(rng, kind, 9, 24)
     lists = native.Lists(np.array([0, n]))
@@ -144,7 +146,7 @@ def test_scans(level, rng, threads, kind, metric, n, k):
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("n,k", [(5, 3), (1500, 20)])
+@pytest.mark.parametrize(("n", "k"), [(5, 3), (1500, 20)])
 def test_prescreen(level, rng, kind, metric, n, k):
     rows, queries = extreme(rng, kind, n, 40), extreme(rng, kind, 6, 40)
     lists = native.Lists(np.array([0, n]))
@@ -216,8 +218,15 @@ def test_ward(level, rng, kind, linkage_input):
 
 def test_transport(level, rng, kind):
     x, points = extreme(rng, kind, 50, 8), extreme(rng, kind, 20, 8)
-    costs = native.Transport(x, points, "l2")
+    costs = native.Transport(x, points, np.zeros(8, "f4"), "l2")
     labels = costs.labels(0, 50, 1.0, np.zeros(20))
     assert (labels >= 0).all() and (labels < 20).all()
     stable, weight = np.zeros(50), np.zeros(50)
-    costs.sweep(0, 50, 1.0, np.zeros(20), np.full(50, 0.02), 1.0, stable, weight, np.zeros(20))
+    costs.sweep(0, 50, 1.0, np.zeros(20), np.full(50, 0.02), 1.0, stable, weight, np.zeros(50), np.zeros(20))
+
+
+def test_support(level, rng, kind):
+    x, offsets = extreme(rng, kind, 60, 24), np.array([0, 20, 20, 60])
+    sample = native.SupportSample(extreme(rng, kind, 40, 24))
+    values, _ = sample.values(x, offsets)
+    sample.fit(x, offsets, np.zeros(3, "i8"), values, 0.1, 3, 5)

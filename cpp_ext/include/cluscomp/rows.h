@@ -25,7 +25,8 @@ struct RowsView {
 // Converts rows [begin, end) to float32; out is (end - begin, d) with row stride ld.
 void load_rows(const RowsView& x, int64_t begin, int64_t end, float* out, int64_t ld);
 
-// Index of the first row with NaN, infinity or a magnitude above `largest` (at least 65504, the largest float16), or -1.
+// Index of the first row with NaN, infinity or a magnitude above `largest` (at least 65504, the largest float16), or
+// -1.
 int64_t first_row_beyond(const RowsView& x, float largest);
 
 // How many rows some bytes hold, at least one.
