@@ -6,6 +6,8 @@ their bits under the dtype `BFLOAT16`, which no other array has.
 
 from __future__ import annotations
 
+import numbers
+import os
 import sys
 from typing import Any
 
@@ -41,6 +43,40 @@ def is_tensor(x: Any) -> bool:
     """True for a torch tensor or one of a subclass; does not import torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, torch.Tensor)
+
+
+def id_values(ids: Any) -> np.ndarray | list[Any]:
+    """Ids in any form as an array of numbers (n,), or as a list.
+
+    ids: sequence or generator of ids, NumPy array (also of StringDType), torch tensor, pandas or polars
+    column, Arrow array (also of dictionaries or string views). Which values are ids is not checked.
+    Raises DTypeError for a single id, a path and other things that are no sequence; DimensionError,
+    InputError (masked values).
+    """
+    if isinstance(ids, os.PathLike):
+        raise DTypeError(f"ids is the path {os.fspath(ids)!r}; pass what the file holds")
+    if ids is None or isinstance(ids, (str, bytes, numbers.Number, dict)) or getattr(ids, "ndim", 1) == 0:
+        raise DTypeError(f"ids must be a sequence of ids, but is the single value {ids!r}; pass [{ids!r}]")
+    if hasattr(ids, "to_pylist"):  # Arrow
+        return list(ids.to_pylist())
+    if not hasattr(ids, "dtype"):
+        return [_plain_id(value) for value in _iterated(ids)]
+    array = as_numpy(ids, "ids") if is_tensor(ids) or isinstance(ids, np.ma.MaskedArray) else np.asarray(ids)
+    if array.ndim != 1:
+        raise DimensionError(f"ids must be one-dimensional, but have shape {array.shape}")
+    return array.tolist() if array.dtype.kind in "OUST" else array
+
+
+def _iterated(ids: Any) -> Any:
+    try:
+        return iter(ids)
+    except TypeError as exc:
+        raise DTypeError(f"ids must be a sequence of ids, but is of type {type(ids).__name__}") from exc
+
+
+def _plain_id(value: Any) -> Any:
+    """The number in a tensor or array without dimensions; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def _plain(x: Any, name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.array_forms import id_values
 from cluscomp.arrays import require_finite
 from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
 from cluscomp.files import real_path
@@ -176,10 +177,10 @@ class StoredIndex(Generic[Segment]):
         ids: ids that are in the index. Returns how many rows were deleted. Raises InputError for an id that
         is not in the index (and deletes nothing), DuplicateIdError, DTypeError.
         """
-        ids = [ids] if isinstance(ids, (str, int, np.integer)) else ids
-        if len(ids) == 0:
+        values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
+        if len(values) == 0:
             return 0
-        wanted = make_ids(ids, len(ids))
+        wanted = make_ids(values, len(values))
         require_kind(self._id_kind, wanted)
         found = find_all(self._segments, wanted)
         self._segments = tuple(
@@ -351,9 +352,10 @@ class StoredIndex(Generic[Segment]):
 
     def _positions(self, segments: tuple[Segment, ...], ids: Any) -> np.ndarray:
         """Positions (len(ids),) over all segments of rows by id. Raises InputError, DuplicateIdError."""
-        if not len(ids):
+        values = id_values(ids)
+        if not len(values):
             return np.empty(0, dtype=np.int64)
-        wanted = make_ids(ids, len(ids))
+        wanted = make_ids(values, len(values))
         require_kind(self._id_kind, wanted)
         positions = positions_of(segments, wanted)
         require_found(wanted, positions < 0, "take ids of `index.ids`")

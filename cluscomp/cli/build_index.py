@@ -70,6 +70,15 @@ def build_index(
             panel=INPUT,
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        flag(
+            "--columns",
+            help="Fields with other than usual names: id=key,text=body,title=head,vectors=emb.",
+            panel=INPUT,
+            metavar="ROLE=NAME,...",
+        ),
+    ] = None,
     empty_documents: Annotated[
         EmptyDocuments, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
     ] = "fail",
@@ -154,9 +163,9 @@ def build_index(
         "store_texts": store_texts,
         "empty_documents": empty_documents,
     }
-    source, ragged = _open_input(corpus, embeddings, ids, lengths, is_pooled)
+    source, more = _open_input(corpus, embeddings, ids, lengths, common.parse_columns(columns), is_pooled)
     model = _open_encoder(encoder, encoder_kind, bf16)
-    settings |= ragged
+    settings |= more
     if dry_run:
         from cluscomp.indexes.build import plan_build
 
@@ -232,8 +241,9 @@ def _required(value: Any, name: str, optional: bool = False) -> Any:
 
 
 def _open_input(
-    corpus: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None, is_pooled: bool
-) -> tuple[Any, dict[str, Any]]:
+    corpus: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None,
+    columns: dict[str, str], is_pooled: bool,
+) -> tuple[Any, dict[str, Any]]:  # fmt: skip
     """Source and further arguments of the build; files are checked before the model is loaded."""
     from cluscomp.eval.hub import dataset_folder
     from cluscomp.inputs.corpus import corpus_file
@@ -241,15 +251,18 @@ def _open_input(
     from cluscomp.inputs.ragged import open_ragged
 
     source: Any = corpus
-    ragged: dict[str, Any] = {}
+    more: dict[str, Any] = {}
     if embeddings is None:
         source = dataset_folder(corpus)  # type: ignore[arg-type]
         corpus_file(source)
+        more["columns"] = columns
     elif is_pooled:
-        source, ragged["lengths"], ragged["ids"] = open_ragged(embeddings, lengths, ids)
+        source, more["lengths"], more["ids"] = open_ragged(embeddings, lengths, ids, columns=columns)
     else:
-        source = open_embeddings(embeddings, ids)
-    return source, ragged
+        source = open_embeddings(embeddings, ids, columns=columns)
+        if ids is None and getattr(source, "id_column", None):
+            output.note(f"ids are those of column {source.id_column!r}")
+    return source, more
 
 
 def _open_encoder(name: str | None, kind: EncoderKind, bf16: bool) -> Any:

@@ -76,6 +76,17 @@ Verbose = Annotated[
 Json = Annotated[bool, flag("--json", help="Print one JSON document.", env=False, panel=PANEL)]
 
 
+def parse_columns(text: str | None) -> dict[str, str]:
+    """The mapping of "id=key,text=body"; nothing for None. Raises UsageError."""
+    columns = {}
+    for part in text.split(",") if text else ():
+        role, equals, name = part.partition("=")
+        if not equals or not role.strip() or not name.strip():
+            raise errors.UsageError(f"--columns is {text!r}; write ROLE=NAME,..., as in id=key,text=body")
+        columns[role.strip()] = name.strip()
+    return columns
+
+
 def check_documents(corpus: Path | None, embeddings: Path | None, encoder: str | None, bf16: bool) -> None:
     """Raise UsageError unless documents come from one place, and texts with an encoder."""
     if (corpus is None) == (embeddings is None):

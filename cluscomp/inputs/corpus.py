@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from cluscomp import checks
 from cluscomp.errors import DuplicateIdError, EmptyInputError, MissingInputError
+from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.files import fingerprint, open_bytes, require_file
 from cluscomp.inputs.parquet import open_parquet
-from cluscomp.inputs.records import DOCUMENT_FIELDS, Fields, Record, iter_records, record_format
+from cluscomp.inputs.records import DOCUMENT_FIELDS, Fields, Record, iter_records, named_fields, record_format
 from cluscomp.inputs.unique import SeenIds
 from cluscomp.vocabulary import EMPTY_DOCUMENTS, EmptyDocuments
 
@@ -35,19 +36,23 @@ class CorpusSize(NamedTuple):
     bytes: int
 
 
-def iter_corpus(path: str | Path, *, empty_documents: EmptyDocuments = "fail") -> Iterator[Document]:
+def iter_corpus(
+    path: str | Path, *, empty_documents: EmptyDocuments = "fail", columns: Columns | None = None
+) -> Iterator[Document]:
     """Stream the documents of `path` in file order.
 
     path: a folder of BEIR (its corpus.jsonl) or MS MARCO (its collection.tsv), or a .jsonl, .tsv, .txt (each
     also .gz) or .parquet file; see `records.iter_records` for the layouts.
     empty_documents: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
 
+    columns: names of the fields "id", "title" and "text", where they are not the usual ones.
+
     Memory: one line, and 12 to 24 bytes a document to find repeated ids.
     Raises MissingInputError, MalformedFileError, DuplicateIdError, EmptyInputError (no document at all, or
     an empty one under "fail"), all naming file and line; UsageError for an unknown format or policy.
     """
     policy = checks.one_of("empty_documents", empty_documents, EMPTY_DOCUMENTS)
-    return _iter_documents(corpus_file(path), policy)
+    return _iter_documents(corpus_file(path), policy, named_fields(DOCUMENT_FIELDS, columns))
 
 
 def corpus_file(path: str | Path) -> Path:
@@ -113,9 +118,9 @@ def unique_records(file: Path, fields: Fields) -> Iterator[Record]:
         yield record
 
 
-def _iter_documents(file: Path, empty_documents: EmptyDocuments) -> Iterator[Document]:
+def _iter_documents(file: Path, empty_documents: EmptyDocuments, fields: Fields) -> Iterator[Document]:
     count = 0
-    for line, doc_id, title, text in unique_records(file, DOCUMENT_FIELDS):
+    for line, doc_id, title, text in unique_records(file, fields):
         count += 1
         if empty_documents != "keep" and not text.strip() and not title.strip():
             if empty_documents == "skip":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluscomp import checks
 from cluscomp.errors import MalformedFileError, MissingInputError, UsageError
+from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.files import iter_lines, require_file
 from cluscomp.inputs.npy import load_id_array, open_npy, open_npz
 from cluscomp.inputs.parts import PartsSource
@@ -25,13 +27,17 @@ _OPENERS: Mapping[str, Callable[[Path], VectorSource]] = {
 }
 
 
-def open_embeddings(path: str | Path, ids_path: str | Path | None = None) -> VectorSource:
+def open_embeddings(
+    path: str | Path, ids_path: str | Path | None = None, *, columns: Columns | None = None
+) -> VectorSource:
     """Open a file of vectors, or a folder of part files, without reading it.
 
     path: .npy, .npz (one array, or "embeddings" with "ids"), .fvecs, .bvecs, .fbin, .f16bin, .u8bin,
     .i8bin, .parquet (a list column, with an id column), or a folder whose files of one such kind are joined
-    in the order of their names (plain character order: part_10 comes before part_2).
+    in the order of their names, numbers in them by value (part_2 comes before part_10). Files whose names
+    begin with a dot, such as macOS's ._part_2.npy, are passed over.
     ids_path: ids of the rows, see `read_ids`; they take the place of ids inside the file.
+    columns: of .parquet files, the names of the columns "vectors" and "id".
 
     The result hands out float16 for float16 files and float32 for all others, block by block (see
     VectorSource).
@@ -39,7 +45,7 @@ def open_embeddings(path: str | Path, ids_path: str | Path | None = None) -> Vec
     DTypeError, EmptyInputError, DuplicateIdError; UsageError for an unknown kind of file.
     """
     path = checks.path("path", path)
-    source = _open_folder(path) if path.is_dir() else _open_file(path)
+    source = _open_folder(path, columns) if path.is_dir() else _open_file(path, columns)
     if ids_path is not None:
         source.ids = read_ids(ids_path, source.n)
     return source
@@ -62,18 +68,27 @@ def read_ids(path: str | Path, n: int) -> Ids:
     return check_ids(ids, n, str(path))
 
 
-def _open_file(path: Path) -> VectorSource:
+def _open_file(path: Path, columns: Columns | None) -> VectorSource:
     path = require_file(path)
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
         raise UsageError(
             f"cannot tell the format of {path} by its name; names must end in {', '.join(_OPENERS)}"
         )
-    return opener(path)
+    if columns and path.suffix.lower() != ".parquet":
+        raise UsageError(f"columns belong to .parquet files, and {path} is none")
+    return ParquetVectors(path, columns) if columns else opener(path)
 
 
-def _open_folder(folder: Path) -> VectorSource:
-    paths = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in _OPENERS)
+def _natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Names as alternating texts and whole numbers; equal ones by their spelling."""
+    parts = re.split(r"([0-9]+)", path.stem)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], path.name
+
+
+def _open_folder(folder: Path, columns: Columns | None) -> VectorSource:
+    paths = [entry for entry in folder.iterdir() if entry.suffix.lower() in _OPENERS]
+    paths = sorted((path for path in paths if not path.name.startswith(".")), key=_natural_order)
     kinds = sorted({entry.suffix.lower() for entry in paths})
     if not paths:
         raise MissingInputError(f"the folder {folder} holds no file of vectors ({', '.join(_OPENERS)})")
@@ -81,4 +96,4 @@ def _open_folder(folder: Path) -> VectorSource:
         raise UsageError(
             f"the folder {folder} holds files of several kinds ({', '.join(kinds)}); name one file"
         )
-    return PartsSource(folder, paths, [_open_file(path) for path in paths])
+    return PartsSource(folder, paths, [_open_file(path, columns) for path in paths])

@@ -110,7 +110,19 @@ def iter_raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 )
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
+                _refuse_bare_returns(path, raw)
             yield number, raw.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _refuse_bare_returns(path: Path, line: bytes) -> None:
+    """Raise MalformedFileError where the first line is the whole file and CR stands in it: those are its line
+    ends, as old Macs wrote them.
+    """
+    if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+        raise MalformedFileError(
+            f"{path} has CR line ends, which would make one long line of it; convert it with "
+            "`tr '\\r' '\\n' < old > new`"
+        )
 
 
 def iter_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Vectors from a folder of part files, in the order of their names."""
+"""Vectors from a folder of part files, one after the other."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class PartsSource:
         self._parts = list(parts)
         self._starts = np.concatenate([[0], np.cumsum([part.n for part in parts])]).astype(np.int64)
         self.n, self.dim, self.dtype = int(self._starts[-1]), parts[0].dim, parts[0].dtype
+        self.id_column: str | None = getattr(parts[0], "id_column", None)
         self.ids: Ids | None = _joined_ids(folder, paths, parts, self.n)
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import DimensionError, DTypeError, MalformedFileError, UsageError
+from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.embeddings import open_embeddings, read_ids
 from cluscomp.inputs.files import require_file
 from cluscomp.inputs.npy import open_npz_arrays
@@ -19,12 +20,17 @@ from cluscomp.inputs.sources import Ids, VectorSource, check_ids
 
 
 def open_ragged(
-    path: str | Path, lengths_path: str | Path | None = None, ids_path: str | Path | None = None
+    path: str | Path,
+    lengths_path: str | Path | None = None,
+    ids_path: str | Path | None = None,
+    *,
+    columns: Columns | None = None,
 ) -> tuple[VectorSource, np.ndarray, Ids | None]:
     """Open a file of token vectors without reading it: vectors (N, dim), lengths (n,) and ids of documents.
 
     path: as `open_embeddings` takes it; a .npz file may also hold "lengths", and "ids" of the documents.
     lengths_path: .npy with one integer a document. ids_path: as `read_ids` takes it, one a document.
+    columns: as `open_embeddings` takes them.
     Raises UsageError (no lengths), MalformedFileError, DimensionError, DTypeError, DuplicateIdError.
     """
     path = checks.path("path", path)
@@ -33,7 +39,7 @@ def open_ragged(
     if path.suffix.lower() == ".npz" and not path.is_dir():
         vectors, inner = open_npz_arrays(require_file(path))
     else:
-        vectors = open_embeddings(path)
+        vectors = open_embeddings(path, columns=columns)
         vectors.ids = None
     lengths = read_lengths(lengths_path) if lengths_path is not None else inner.get("lengths")
     if lengths is None:

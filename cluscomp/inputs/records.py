@@ -6,12 +6,14 @@ Documents and queries share these readers; `Fields` says which names a format ma
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluscomp.errors import MalformedFileError, UsageError
+from cluscomp.inputs.columns import Columns, check_columns
 from cluscomp.inputs.files import iter_lines, refuse_foreign, require_file
 from cluscomp.inputs.parquet import iter_parquet_batches, open_parquet
 
@@ -29,11 +31,15 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Fields:
-    """Accepted names of each part, the first present one wins; empty `title`: records have no title."""
+    """Accepted names of each part, the first present one wins; empty `title`: records have no title.
+
+    chosen: a caller has named some, so that the file must name its columns.
+    """
 
     id: tuple[str, ...]
     title: tuple[str, ...]
     text: tuple[str, ...]
+    chosen: bool = False
 
 
 DOCUMENT_FIELDS = Fields(
@@ -44,12 +50,20 @@ QUERY_FIELDS = Fields(
 )
 
 
+def named_fields(fields: Fields, columns: Columns | None) -> Fields:
+    """Fields whose names a caller chose, by the roles "id", "title" and "text"; the others as they were."""
+    roles = ("id", "title", "text") if fields.title else ("id", "text")
+    chosen = {role: (name,) for role, name in check_columns(columns, roles).items()}
+    return replace(fields, **chosen, chosen=True) if chosen else fields  # type: ignore[arg-type]
+
+
 def iter_records(path: str | Path, fields: Fields) -> Iterator[Record]:
     """Stream the records of one file; the format follows from its name.
 
     A text file may have an additional .gz.
     jsonl: one object a line; blank lines are skipped.
-    tsv: id<TAB>text, id<TAB>title<TAB>text, or columns named by a header line; blank lines are skipped.
+    tsv: id<TAB>text, id<TAB>title<TAB>text, or columns named by a header line; blank lines are skipped. A
+    first line that looks like a header, but names no id or text, is refused.
     txt: one text a line, its id is the line number counted from 0; a blank line is an empty text.
     parquet: columns by name.
 
@@ -96,16 +110,21 @@ _JSONL_RULE = 'each line must be one object such as {"_id": "d1", "text": "..."}
 
 def _iter_tsv(path: Path, fields: Fields) -> Iterator[Record]:
     order: Sequence[str] | None = None
+    first: tuple[int, list[str]] | None = None  # a first line that may be a header of unknown names
     for number, line in iter_lines(path):
         if not line.strip():
             continue
         cells = line.split("\t")
+        where = f"{path}:{number}"
         if order is None:
-            header = _tsv_header(cells, fields)
-            order = header or _tsv_order(cells, fields, f"{path}:{number}")
+            header = _tsv_header(cells, fields, where)
+            order = header or _tsv_order(cells, fields, where)
             if header:
                 continue
-        where = f"{path}:{number}"
+            first = number, cells
+        elif first is not None:
+            _refuse_header_of_unknown_names(first[1], cells, fields, f"{path}:{first[0]}")
+            first = None
         if len(cells) != len(order):
             raise MalformedFileError(
                 f"{where}: has {len(cells)} tab-separated columns, the lines before have {len(order)}; "
@@ -114,16 +133,61 @@ def _iter_tsv(path: Path, fields: Fields) -> Iterator[Record]:
         yield _record(dict(zip(order, cells, strict=True)), fields, number, where)
 
 
-def _tsv_header(cells: Sequence[str], fields: Fields) -> list[str] | None:
-    """Column names when the line is a header: an id name, a text name, and nothing unknown beside them."""
-    names = [cell.strip().lower() for cell in cells]
-    known = {*fields.id, *fields.title, *fields.text}
-    is_header = (
-        known.issuperset(names)
-        and any(n in fields.id for n in names)
-        and any(n in fields.text for n in names)
-    )
-    return names if is_header else None
+def _tsv_header(cells: Sequence[str], fields: Fields, where: str) -> list[str] | None:
+    """Column names when the line is a header: it names an id and a text; other columns may stand beside them.
+
+    Raises MalformedFileError for a line that names one of the two and nothing but names.
+    """
+    given = [cell.strip() for cell in cells]
+    names = given if _names_parts(given, fields) else [cell.lower() for cell in given]
+    if _names_parts(names, fields):
+        return names
+    has_id, has_text = _names_one(names, fields.id), _names_one(names, fields.text)
+    if fields.chosen and not (has_id and has_text):
+        raise MalformedFileError(
+            f"{where}: there is no header with an id ({_listed(fields.id)}) and a text "
+            f"({_listed(fields.text)}); the first line is {given}"
+        )
+    if (has_id or has_text) and all(_is_name(name) for name in names):
+        part, known = ("text", fields.text) if has_id else ("id", fields.id)
+        raise MalformedFileError(
+            f"{where}: the header {given} names no {part}; one of {_listed(known)} is needed, or say by "
+            f"columns which holds {part!r}"
+        )
+    return None
+
+
+def _names_parts(names: Sequence[str], fields: Fields) -> bool:
+    are_names = fields.chosen or all(map(_is_name, names))
+    return are_names and _names_one(names, fields.id) and _names_one(names, fields.text)
+
+
+def _names_one(names: Sequence[str], known: Sequence[str]) -> bool:
+    return any(name in known for name in names)
+
+
+def _is_name(text: str) -> bool:
+    """A word such as a column has for its name."""
+    return re.fullmatch(r"[^\W\d][\w.-]*", text) is not None
+
+
+def _refuse_header_of_unknown_names(
+    first: Sequence[str], second: Sequence[str], fields: Fields, where: str
+) -> None:
+    """Raise MalformedFileError where the first line is made of words, and the second has a number in its id
+    and a text of several words.
+    """
+    is_header = all(_is_name(cell.strip()) and not _has_digit(cell) for cell in first)
+    if is_header and _has_digit(second[0]) and len(second[-1].split()) > 1:
+        raise MalformedFileError(
+            f"{where}: {list(first)} looks like a header, but names neither an id ({_listed(fields.id)}) nor "
+            f"a text ({_listed(fields.text)}); rename the columns, or say by columns which hold 'id' and "
+            "'text'; if the line is a record, put a header before it"
+        )
+
+
+def _has_digit(text: str) -> bool:
+    return any(letter.isdigit() for letter in text)
 
 
 def _tsv_order(cells: Sequence[str], fields: Fields, where: str) -> list[str]:
@@ -137,6 +201,8 @@ def _tsv_order(cells: Sequence[str], fields: Fields, where: str) -> list[str]:
 
 
 def _iter_txt(path: Path, fields: Fields) -> Iterator[Record]:
+    if fields.chosen:
+        raise UsageError(f"{path} has no columns, since a .txt file is one text a line; leave columns out")
     for number, line in iter_lines(path):
         yield Record(number, str(number - 1), "", line)
 

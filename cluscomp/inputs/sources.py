@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp.array_forms import id_values
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.errors import DimensionError, DTypeError, DuplicateIdError, EmptyInputError, UsageError
 
@@ -80,17 +81,21 @@ class ArraySource:
 
 
 def check_ids(ids: Any, n: int, where: str) -> Ids:
-    """Return ids as int64 array or list of str, n of them, all different.
+    """Return ids, in any form of `array_forms.id_values`, as int64 array or list of str, n of them, all
+    different.
 
     Raises DimensionError (both counts), DTypeError, DuplicateIdError; `where` begins the message.
     """
-    if len(ids) != n:
-        raise DimensionError(f"{where}: there are {len(ids)} ids for {n} vectors; one id a vector is needed")
-    array = np.asarray(ids)
+    values = id_values(ids)
+    if len(values) != n:
+        raise DimensionError(
+            f"{where}: there are {len(values)} ids for {n} vectors; one id a vector is needed"
+        )
+    array = np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return _check_integer_ids(array, where)
     # one loop over the given sequence: np.asarray turns [1, "a"] into two strings without a word
-    strings = [_string_id(item, position, where) for position, item in enumerate(ids)]
+    strings = [_string_id(item, position, where) for position, item in enumerate(values)]
     _refuse_repeated_strings(strings, where)
     return strings
 

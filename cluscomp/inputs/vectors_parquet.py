@@ -11,6 +11,7 @@ import numpy as np
 
 from cluscomp import errors
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, MalformedFileError
+from cluscomp.inputs.columns import Columns, check_columns
 from cluscomp.inputs.parquet import iter_parquet_batches, open_parquet
 from cluscomp.inputs.rowfile import handed_out_dtype
 from cluscomp.inputs.sources import (
@@ -31,15 +32,20 @@ class ParquetVectors:
     """VectorSource over one Parquet file. Raises MalformedFileError, DimensionError, DTypeError,
     EmptyInputError.
 
-    The column of vectors is the one named "embedding", "embeddings", "vector" or "vectors", else the only
-    list column. Ids come from a column "id", "_id", "docid" or the like: int64 from integers, str from
-    strings. Reading starts at row groups, so `take` reads every group that holds a wanted row.
+    columns: names under "vectors" and "id". Without them the column of vectors is the one named "embedding",
+    "embeddings", "vector" or "vectors", else the only list column, and ids come from a column "id", "_id",
+    "docid" or the like: int64 from integers, str from strings. id_column: its name, or None. Reading starts
+    at row groups, so `take` reads every group that holds a wanted row.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Columns | None = None) -> None:
         self.path = path
+        named = check_columns(columns, ("vectors", "id"))
         self._file = open_parquet(path, why=f"reading the vectors of {path.name}")
-        self._column = _vector_column(self._file.schema_arrow, path)
+        for name in named.values():
+            _require_column(self._file.schema_arrow, path, name)
+        self._column = named.get("vectors") or _vector_column(self._file.schema_arrow, path)
+        self.id_column = named.get("id") or _id_column(self._file.schema_arrow)
         meta = self._file.metadata
         if meta.num_rows == 0:
             raise EmptyInputError(f"{path} holds 0 rows, at least 1 is needed")
@@ -104,11 +110,7 @@ class ParquetVectors:
     def _matrix(self, lists: Any, first_row: int) -> np.ndarray:
         """(rows, dim) array from a column of lists. Raises MalformedFileError for nulls, DimensionError."""
         if lists.null_count or lists.flatten().null_count:
-            raise MalformedFileError(
-                f"{self.path}: column {self._column!r} has nulls in rows {first_row} to "
-                f"{first_row + len(lists)}; "
-                "drop those rows"
-            )
+            self._refuse_nulls(lists, first_row)
         lengths = _list_lengths(lists)
         wrong = np.flatnonzero(lengths != self.dim)
         if wrong.size:
@@ -121,55 +123,79 @@ class ParquetVectors:
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(values.reshape(len(lists), self.dim), dtype=self.dtype)
 
+    def _refuse_nulls(self, lists: Any, first_row: int) -> None:
+        values = [i for i, row in enumerate(lists.to_pylist()) if row is None or None in row]
+        what = "is null" if lists[values[0]].as_py() is None else "holds a null"
+        raise MalformedFileError(
+            f"{self.path}: column {self._column!r} {what} in row {first_row + values[0]}; drop that row"
+        )
+
     def _first_row(self) -> tuple[int, np.dtype[Any]]:
         batch = next(self._batches(1, [self._column]))
         lists = batch.column(0)
+        if not _is_number_list(lists.type, self.path):
+            raise DTypeError(
+                f"{self.path}: column {self._column!r} has type {lists.type}, but lists of numbers are needed"
+            )
         if lists.null_count:
-            raise MalformedFileError(f"{self.path}: column {self._column!r} is null in row 0; drop that row")
+            self._refuse_nulls(lists, 0)
         dim = int(_list_lengths(lists)[0])
         if dim < 1:
             raise DimensionError(f"{self.path}: row 0 has {dim} dimensions, at least 1 is needed")
         return dim, handed_out_dtype(np.dtype(lists.type.value_type.to_pandas_dtype()), self.path)
 
     def _read_ids(self) -> Ids | None:
-        name = next((name for name in _ID_NAMES if name in self._file.schema_arrow.names), None)
+        name = self.id_column
         if name is None:
             return None
-        types = errors.require("pyarrow.types", extra="parquet", why=f"reading {self.path.name}")
+        where = f"{self.path}, column {name!r} (its ids)"
         kind = self._file.schema_arrow.field(name).type
-        where = f"{self.path}, column {name!r}"
-        columns = [batch.column(0) for batch in self._batches(1 << 16, [name])]
-        if any(column.null_count for column in columns):
-            raise MalformedFileError(f"{where} has nulls; every row needs its id")
-        if types.is_integer(kind):
-            return check_ids(
-                np.concatenate([column.to_numpy(zero_copy_only=False) for column in columns]), self.n, where
-            )
-        if types.is_string(kind) or types.is_large_string(kind):
-            return check_ids([item for column in columns for item in column.to_pylist()], self.n, where)
-        raise DTypeError(f"{where} has type {kind}, integers or strings are needed")
+        if not _is_id_type(kind, self.path):
+            raise DTypeError(f"{where} has type {kind}, integers or strings are needed")
+        ids: list[Any] = []
+        for batch in self._batches(1 << 16, [name]):
+            ids += batch.column(0).to_pylist()
+        if None in ids:
+            raise MalformedFileError(f"{where} is null in row {ids.index(None)}; every row needs its id")
+        return check_ids(ids, self.n, where)
+
+
+def _require_column(schema: Any, path: Path, name: str) -> None:
+    if name not in schema.names:
+        raise MalformedFileError(f"{path} has no column {name!r}; it has: {', '.join(schema.names)}")
+
+
+def _id_column(schema: Any) -> str | None:
+    return next((name for name in _ID_NAMES if name in schema.names), None)
+
+
+def _is_id_type(kind: Any, path: Path) -> bool:
+    """Whether values are integers or strings, stored as such, as views, or by number (dictionaries)."""
+    types = errors.require("pyarrow.types", extra="parquet", why=f"reading {path.name}")
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    is_view = getattr(types, "is_string_view", lambda _: False)  # pyarrow 16 and newer
+    return bool(
+        types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind) or is_view(kind)
+    )
+
+
+def _is_number_list(kind: Any, path: Path) -> bool:
+    types = errors.require("pyarrow.types", extra="parquet", why=f"reading {path.name}")
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return bool(is_list and (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)))
 
 
 def _vector_column(schema: Any, path: Path) -> str:
-    types = errors.require("pyarrow.types", extra="parquet", why=f"reading {path.name}")
-    lists = [
-        field.name
-        for field in schema
-        if (
-            types.is_list(field.type)
-            or types.is_large_list(field.type)
-            or types.is_fixed_size_list(field.type)
-        )
-        and (types.is_floating(field.type.value_type) or types.is_integer(field.type.value_type))
-    ]
+    lists = [field.name for field in schema if _is_number_list(field.type, path)]
     named = [name for name in _VECTOR_NAMES if name in lists]
     if named:
         return named[0]
     if len(lists) == 1:
         return str(lists[0])
     raise MalformedFileError(
-        f"{path} has {len(lists)} columns of number lists {lists} among {schema.names}; "
-        "name the column of vectors 'embedding'"
+        f"{path} has {len(lists)} columns of number lists {lists} among {schema.names}; name the column of "
+        "vectors 'embedding', or say which it is: columns={'vectors': 'NAME'}"
     )
 
 

@@ -43,6 +43,7 @@ def build_index(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
+    columns: Mapping[str, str] | None = None,
     max_memory: int | str | None = None,
     seed: int = 0,
     if_exists: IfExists = "fail",
@@ -61,6 +62,8 @@ def build_index(
     ids: of vectors: n integers or texts, or a path; None numbers them from 0.
     lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each; ids are then those of
     the documents, and an encoder must be of kind "tokens" or "multivector".
+    columns: names of fields of a file where they are not the usual ones: "id", "title" and "text" of a
+    corpus, "vectors" and "id" of .parquet vectors.
     max_memory: bytes that the whole process may take, or a text such as "8G"; None: 80% of what is free now.
     if_exists: "fail" (OutputExistsError if `output` is taken), "replace" (an old index, which stays until the
     new one is complete), or "resume". An interrupted build with the same settings is continued by "fail" and
@@ -83,7 +86,7 @@ def build_index(
     target = real_path(checks.path("output", output))
     if if_exists == "fail":
         check_index_target(target, "fail")
-    given = Given(source, encoder, ids, lengths, empty_documents)
+    given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     request = Request(**settings, store_texts=store_texts, source=opened, cache=cache)
     if if_exists == "resume" and is_finished(target, request):
@@ -102,6 +105,7 @@ def plan_build(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
+    columns: Mapping[str, str] | None = None,
     max_memory: int | str | None = None,
     seed: int = 0,
     max_train_rows: int | None = None,
@@ -114,7 +118,7 @@ def plan_build(
     False.
     """
     settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
-    given = Given(source, encoder, ids, lengths, empty_documents)
+    given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     return plan_for(Request(**settings, store_texts=store_texts, source=opened))
 

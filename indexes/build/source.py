@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cluscomp import errors
-from cluscomp.inputs.sources import check_ids
+from cluscomp.inputs.embeddings import read_ids
+from cluscomp.inputs.sources import Ids, check_ids
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.ragged import document_blocks, offsets_of
 
@@ -117,6 +119,7 @@ class Given:
     ids: Any
     lengths: Any
     empty_documents: str
+    columns: Mapping[str, str] | None = None
 
 
 def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
@@ -140,8 +143,8 @@ def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
     if encoder is not None and not _is_vectors(source):
         if ids is not None:
             raise errors.UsageError("ids belong to vectors; documents have their own ids")
-        return _text_input(source, encoder, given.empty_documents)
-    vectors = _open_vectors(source, ids)
+        return _text_input(source, encoder, given)
+    vectors = _open_vectors(source, ids, given.columns)
     info = None if encoder is None else encoder.info.to_json()
     if encoder is not None and encoder.info.dim != vectors.dim:
         raise errors.DimensionError(
@@ -165,16 +168,16 @@ def open_documents(spec: IndexSpec, given: Given) -> TextInput | RaggedInput:
     if encoder is not None and not _is_vectors(source):
         if ids is not None or lengths is not None:
             raise errors.UsageError("ids and lengths belong to vectors; documents have their own")
-        return _text_input(source, encoder, given.empty_documents)
+        return _text_input(source, encoder, given)
     if lengths is None:
         raise errors.UsageError(
             "the key begins with a pool, so the vectors are those of documents: say how many each document "
             "has, by lengths= or an array 'lengths' in the .npz file"
         )
-    vectors = _open_vectors(source, None)
+    vectors = _open_vectors(source, None, given.columns)
     offsets = offsets_of(lengths, vectors.n)
-    names = None if ids is None else check_ids(ids, offsets.shape[0] - 1, "ids")
-    identity = _vector_identity(source, vectors) | {"ids": None if ids is None else _ids_digest(ids)}
+    names = None if ids is None else _checked_ids(ids, offsets.shape[0] - 1)
+    identity = _vector_identity(source, vectors) | {"ids": _ids_digest(names)}
     identity["lengths"] = hashlib.blake2b(offsets.tobytes(), digest_size=16).hexdigest()
     info = None if encoder is None else encoder.info.to_json()
     return RaggedInput(vectors, offsets, names, identity, info)
@@ -184,13 +187,18 @@ def _is_vectors(source: Any) -> bool:
     return hasattr(source, "shape") or hasattr(source, "blocks")
 
 
-def _text_input(source: Any, encoder: Any, empty_documents: str) -> TextInput:
+def _text_input(source: Any, encoder: Any, given: Given) -> TextInput:
+    empty_documents, columns = given.empty_documents, given.columns
     if isinstance(source, str | Path):
         from cluscomp.inputs.corpus import corpus_file, iter_corpus
 
         file = corpus_file(source)
         identity = {"kind": "corpus", **_file_identity(file), "empty_documents": empty_documents}
-        return TextInput(lambda: iter_corpus(source, empty_documents=empty_documents), identity, encoder)  # type: ignore[arg-type]
+        if columns:
+            identity["columns"] = dict(columns)
+        options: dict[str, Any] = {"empty_documents": empty_documents, "columns": columns}
+        return TextInput(lambda: iter_corpus(source, **options), identity, encoder)
+    _refuse_columns(columns, source)
     if not isinstance(source, Iterable):
         raise errors.UsageError(
             f"cannot read documents from a {type(source).__name__}; pass a path or documents"
@@ -216,21 +224,28 @@ def _check_documents(documents: Iterable[Any], empty_documents: str) -> Iterator
         yield document
 
 
-def _open_vectors(source: Any, ids: Any) -> VectorSource:
+def _refuse_columns(columns: Mapping[str, str] | None, source: Any) -> None:
+    if columns:
+        raise errors.UsageError(f"columns name fields of a file, but the source is a {type(source).__name__}")
+
+
+def _open_vectors(source: Any, ids: Any, columns: Mapping[str, str] | None) -> VectorSource:
     from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.sources import ArraySource
 
     if isinstance(source, str | Path):
-        vectors = open_embeddings(source, ids if isinstance(ids, str | Path) else None)
-        if ids is not None and not isinstance(ids, str | Path):
-            vectors.ids = check_ids(ids, vectors.n, "ids")
-        return vectors
-    if hasattr(source, "blocks"):
-        vectors = source
-        if ids is not None:
-            vectors.ids = check_ids(ids, vectors.n, "ids")
-        return vectors
-    return ArraySource(source, ids)
+        vectors = open_embeddings(source, columns=columns)
+    else:
+        _refuse_columns(columns, source)
+        vectors = source if hasattr(source, "blocks") else ArraySource(source)
+    if ids is not None:
+        vectors.ids = _checked_ids(ids, vectors.n)
+    return vectors
+
+
+def _checked_ids(ids: Any, n: int) -> Ids:
+    """N ids that a caller gave: as such, or the path of their file."""
+    return read_ids(ids, n) if isinstance(ids, str | os.PathLike) else check_ids(ids, n, "ids")
 
 
 def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp.array_forms import id_values
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import CorruptIndexError, DimensionError, DTypeError, DuplicateIdError, InputError
 from cluscomp.portable import Portable
@@ -201,10 +202,10 @@ def equal_runs(ordered: np.ndarray, values: np.ndarray) -> Iterator[np.ndarray]:
 def make_ids(ids: Any, n: int) -> IdColumn:
     """Ids given by a caller for n rows, as a column.
 
-    ids: sequence, array or tensor of n integers or n texts. Consecutive integers become RangeIds.
+    ids: n integers or n texts, in any form of `array_forms.id_values`. Consecutive integers become RangeIds.
     Raises DimensionError (count), DTypeError (kind), InputError (-1, beyond int64), DuplicateIdError.
     """
-    values = _as_array_or_list(ids)
+    values = id_values(ids)
     if len(values) != n:
         raise DimensionError(f"there are {n} rows, but {len(values)} ids; pass one id a row")
     column = _column(values)
@@ -212,17 +213,6 @@ def make_ids(ids: Any, n: int) -> IdColumn:
     if duplicate is not None:
         raise DuplicateIdError(f"id {duplicate!r} occurs twice among the ids given; ids must be different")
     return column
-
-
-def _as_array_or_list(ids: Any) -> Any:
-    if isinstance(ids, (str, bytes)):
-        raise DTypeError(f"ids must be a sequence of ids, but got the single value {ids!r}")
-    array = np.asarray(ids) if hasattr(ids, "dtype") else None
-    if array is None:
-        return list(ids)
-    if array.ndim != 1:
-        raise DimensionError(f"ids must be one-dimensional, but have shape {array.shape}")
-    return array.tolist() if array.dtype.kind in "UO" else array
 
 
 def _column(values: Any) -> IdColumn:
