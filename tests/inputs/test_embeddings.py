@@ -377,7 +377,11 @@ def test_parquet_faults(parquet):
         ({"a": rows, "b": rows}, errors.MalformedFileError, r"2 columns of number lists.*'embedding'"),
         ({"text": ["x"]}, errors.MalformedFileError, "0 columns of number lists"),
         ({"vector": rows, "id": ["a"] * 10}, errors.DuplicateIdError, "positions 0 and 1"),
-        ({"vector": rows, "id": [None, *"abcdefghi"]}, errors.MalformedFileError, r"'id' \(its ids\) is null in row 0"),
+        (
+            {"vector": rows, "id": [None, *"abcdefghi"]},
+            errors.MalformedFileError,
+            r"'id' \(its ids\) is null in row 0",
+        ),
         ({"vector": rows, "id": [0.5] * 10}, errors.DTypeError, "type double"),
         ({"vector": pa.array([], pa.list_(pa.float32()))}, errors.EmptyInputError, "0 rows"),
     ]
