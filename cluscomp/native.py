@@ -71,12 +71,25 @@ def set_simd_level(name: str) -> None:
 
 
 def get_num_threads() -> int:
-    """Thread budget of all kernels together."""
+    """Return the number of threads that the native core uses.
+
+    Returns:
+        Threads.
+    """
     return _core.num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Set the thread budget (also: variable CLUSCOMP_NUM_THREADS). Results do not depend on it."""
+    """Set the thread budget of the native core, as the variable CLUSCOMP_NUM_THREADS does.
+
+    Results do not depend on it.
+
+    Args:
+        n: threads, at least 1.
+
+    Raises:
+        UsageError: n is no positive integer.
+    """
     _core.set_num_threads(checks.integer("num_threads", n, 1))
 
 

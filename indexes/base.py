@@ -125,10 +125,14 @@ class StoredIndex(Generic[Segment]):
         self._encoder = checks.json_object("encoder", info)
 
     def check_encoder(self, info: Any) -> None:
-        """Raise EncoderMismatchError, naming both, unless `info` describes the model that made the vectors.
+        """Refuse vectors of another encoder than the one that made the index.
 
-        info: EncoderInfo or its JSON form. An index that knows no encoder (built from vectors) accepts every
-        one.
+        Args:
+            info: EncoderInfo or its JSON form. An index that knows no encoder (built from vectors) accepts
+                every one.
+
+        Raises:
+            EncoderMismatchError: the encoder is another one; the message names both.
         """
         if self._encoder is not None:
             from cluscomp.encoders.base import check_same_encoder
@@ -161,8 +165,14 @@ class StoredIndex(Generic[Segment]):
         return training_rows(self.spec)
 
     def train_vectors(self, rows: np.ndarray, progress: Progress | None = None) -> None:
-        """Learn all stages from vectors (n, dim) of kernel dtype, or from as many of them, drawn at random,
-        as training looks at. Raises NonFiniteError, TooFewRowsError.
+        """Learn all stages from vectors, or from as many of them, drawn at random, as training looks at.
+
+        Args:
+            rows: (n, dim) of kernel dtype.
+            progress: called as progress(stage, done, total).
+
+        Raises:
+            NonFiniteError, TooFewRowsError: the vectors cannot be learned from.
         """
         sample = sample_rows(rows, self.training_limit, self.seed)
         require_finite(sample, largest=self.pipeline.largest)
@@ -174,8 +184,16 @@ class StoredIndex(Generic[Segment]):
     def delete(self, ids: Any) -> int:
         """Take rows out of all later searches; no other id changes. Their ids may be added again.
 
-        ids: ids that are in the index. Returns how many rows were deleted. Raises InputError for an id that
-        is not in the index (and deletes nothing), DuplicateIdError, DTypeError.
+        Args:
+            ids: ids that are in the index, or one id.
+
+        Returns:
+            How many rows were deleted.
+
+        Raises:
+            InputError: an id is not in the index; nothing is deleted then.
+            DuplicateIdError: an id is given twice.
+            DTypeError: ids are not of the kind that the index has.
         """
         values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
         if len(values) == 0:
@@ -192,14 +210,20 @@ class StoredIndex(Generic[Segment]):
     # ---- disk ----
 
     def save(self, path: str | os.PathLike[str], *, if_exists: str = "fail") -> None:
-        """Write the index into the folder `path`, all or nothing.
+        """Write the index into a folder, all or nothing.
 
-        if_exists: "fail", or "replace", which replaces an index and nothing else. An index that was opened
-        from `path`, or saved there before, may be saved back without asking, unless somebody changed the
-        folder in between. Files that did not change since are linked, not copied.
+        An index that was opened from `path`, or saved there before, may be saved back without asking, unless
+        somebody changed the folder in between. Files that did not change since are linked, not copied.
 
-        Raises OutputExistsError, DiskFullError, NotTrainedError, IndexFolderError; the old folder is then
-        untouched.
+        Args:
+            path: the folder.
+            if_exists: "fail", or "replace", which replaces an index and nothing else.
+
+        Raises:
+            OutputExistsError: something is there that is not replaced.
+            NotTrainedError: the key has to learn first.
+            DiskFullError, IndexFolderError: the folder cannot be written; the old one is then untouched.
+            UnknownKeyError: if_exists is unknown.
         """
         self.pipeline.require_trained()
         target = checks.path("path", path)
@@ -231,7 +255,15 @@ class StoredIndex(Generic[Segment]):
                 self._at_rest = self._segments
 
     def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest:
-        """What manifest.json says about this index when it consists of these files."""
+        """Say what manifest.json holds when the index consists of these files.
+
+        Args:
+            files: array file -> what the manifest lists of it.
+            extra_files: the same of other files.
+
+        Returns:
+            The manifest.
+        """
         from cluscomp import __version__
 
         return Manifest(
@@ -260,32 +292,64 @@ class StoredIndex(Generic[Segment]):
         return () if self._origin is None else tuple(self._origin.extra_files)
 
     def extra_file(self, name: str) -> Path:
-        """Path of a file that was stored with the index, such as docs.sqlite; UsageError if there is none."""
+        """Find a file that was stored with the index, such as docs.sqlite.
+
+        Args:
+            name: of the file.
+
+        Returns:
+            Its path.
+
+        Raises:
+            UsageError: there is none.
+        """
         if self._origin is None:
             raise UsageError(f"the index has no file {name!r}: it was not opened from a folder")
         return self._origin.extra_file(name)
 
     def describe(self, *, nprobe: int | None = None) -> dict[str, Any]:
-        """Key, settings, counts, bytes by part and balance of the lists, as JSON values (describe.py).
+        """Tell key, settings, counts, bytes by part and balance of the lists.
 
-        nprobe: for the rows that a query reads, in `lists`; UsageError outside 1 to nlist.
+        Args:
+            nprobe: for the rows that a query reads, in `lists`; None: `index.nprobe`.
+
+        Returns:
+            JSON values, as `cluscomp inspect --json` prints them.
+
+        Raises:
+            UsageError: nprobe is outside 1 to nlist.
         """
         from cluscomp.indexes.describe import describe
 
         return describe(self, nprobe=None if nprobe is None else self._checked_nprobe(nprobe))
 
     def nbytes(self) -> dict[str, int]:
-        """Bytes of the saved folder by part: codes, ids, ...; "total" is their sum (describe.py)."""
+        """Count the bytes of the saved folder by part.
+
+        Returns:
+            Part -> bytes: codes, ids and so on; "total" is their sum.
+        """
         from cluscomp.indexes.describe import bytes_by_part
 
         return bytes_by_part(self)
 
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """What `describe` adds for the rows of this kind. sizes: bytes by part."""
+        """Say what `describe` adds for the rows of this kind.
+
+        Args:
+            sizes: bytes by part.
+
+        Returns:
+            JSON values.
+        """
         return {}
 
     def search_defaults(self) -> dict[str, int]:
-        """Parameters of `search` that have an effect for this key, with their defaults."""
+        """List the parameters of `search` that have an effect for this key.
+
+        Returns:
+            Parameter -> default.
+        """
         defaults = {} if self.spec.partition is None else {"nprobe": self.nprobe}
         return defaults if self.spec.refine is None else {**defaults, "refine_factor": self.refine_factor}
 
@@ -308,7 +372,17 @@ class StoredIndex(Generic[Segment]):
 
     @classmethod
     def from_folder(cls: type[Self], opened: OpenedFolder) -> Self:
-        """The index that `opening.open_folder` found."""
+        """Make the index that was found in a folder.
+
+        Args:
+            opened: what `open_folder` returned.
+
+        Returns:
+            The index.
+
+        Raises:
+            CorruptIndexError: its settings are inconsistent.
+        """
         manifest = opened.manifest
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline

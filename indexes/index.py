@@ -33,24 +33,43 @@ __all__ = ["DEFAULT_REFINE_FACTOR", "Index", "open_index"]
 class Index(StoredIndex[Segment]):
     """A searchable, compressed collection of vectors under permanent ids.
 
-    Made by `index_factory` or `open_index`. Any number of threads may search one index at the same time, also
-    while one other thread adds or deletes: a search sees the rows that were there when it began.
+    `index_factory` and `open_index` make one. Any number of threads may search one index at the same time,
+    also while one other thread adds or deletes: a search sees the rows that were there when it began.
 
-    key: canonical key. spec: the parsed key. dim: of rows and queries. metric: "ip", "l2" or "cosine".
-    encoder: description of the model that made the vectors (EncoderInfo as JSON), or None.
+    Args:
+        spec: the parsed key.
+        dim: of rows and queries.
+        metric: "ip", "l2" or "cosine".
+        seed: of all random choices of training.
+
+    Attributes:
+        key: canonical key.
+        spec: the parsed key.
+        dim: of rows and queries.
+        metric: "ip", "l2" or "cosine".
+        seed: of training.
+        settings: JSON values that are saved with the index, such as nprobe and training_rows.
     """
 
     # ---- train, add ----
 
     def train(self, x: Any, *, progress: Progress | None = None) -> Index:
-        """Learn rotation, lists and codebooks from rows x (n, dim), NumPy, torch or memory map; no row is
-        added.
+        """Learn rotation, lists and codebooks from rows; no row is added.
 
         Of more rows than 256 a list and 65536, a random sample is used and a SubsampleWarning is issued; the
-        number used is in settings["training_rows"]. progress(stage, done, total) is called on the way. Keys
-        that learn nothing (Flat, SQfp16) may skip this.
+        number used is in settings["training_rows"]. Keys that learn nothing (Flat, SQfp16) may skip this.
 
-        Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
+        Args:
+            x: rows (n, dim), NumPy, torch or memory map.
+            progress: called as progress(stage, done, total); stage is the part of the key that learns.
+
+        Returns:
+            The index.
+
+        Raises:
+            TooFewRowsError: fewer rows than the key has centroids.
+            UsageError: the index holds rows already.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the rows are wrong.
         """
         if self._segments:
             raise UsageError(
@@ -68,14 +87,24 @@ class Index(StoredIndex[Segment]):
         return self
 
     def add(self, x: Any, ids: Any = None, *, progress: Progress | None = None) -> Index:
-        """Add rows x (n, dim) under permanent ids: all of them, or none if an error is raised.
+        """Add rows under permanent ids: all of them, or none if an error is raised.
 
-        ids: n integers (int64, not -1) or n texts, different from each other and from the ids in the index;
-        the first add decides the kind. None numbers on from the largest integer id so far, starting at 0.
-        progress(stage, done, total) counts rows.
+        Args:
+            x: rows (n, dim), NumPy, torch or memory map.
+            ids: n integers (int64, not -1) or n texts, different from each other and from the ids in the
+                index; the first add decides the kind. None numbers on from the largest integer id so far,
+                starting at 0.
+            progress: called as progress(stage, done, total) in rows.
 
-        Raises DimensionError (dim, count of ids), NonFiniteError (naming the id), DuplicateIdError,
-        DTypeError, InputError (a value that the codec cannot hold), NotTrainedError.
+        Returns:
+            The index.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is there already.
+            DimensionError: another dim, or another number of ids.
+            NonFiniteError, TooLargeError, DTypeError, InputError: a value cannot be stored; the message names
+                the id.
         """
         self.pipeline.require_trained()
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
@@ -97,17 +126,26 @@ class Index(StoredIndex[Segment]):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best rows for each query.
 
-        queries: (nq, dim), or (dim,) for one. k: at most len(index). nprobe: lists to visit, 1 to nlist; more
-        is slower and finds more (default: `index.nprobe`; no effect on keys without IVF). refine_factor: the
-        rerank scores k * refine_factor candidates with the finer codes (default: `index.refine_factor`; no
-        effect on keys without).
+        Args:
+            queries: (nq, dim), or (dim,) for one.
+            k: hits a query, at least 1.
+            nprobe: lists to visit, 1 to nlist; more is slower and finds more. None: `index.nprobe`. No effect
+                on keys without lists.
+            refine_factor: the rerank scores k * refine_factor candidates with the finer codes. None:
+                `index.refine_factor`. No effect on keys without rerank.
+            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
 
-        Returns scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str. Scores are
-        inner products (ip), cosines (cosine) or NEGATIVE squared distances (l2), so that more is always
-        better; equal scores are ordered by time of adding. Where the visited lists hold fewer than k rows,
-        the rest is -inf with id -1 (None for text ids) and an IncompleteResultsWarning says how many.
+        Returns:
+            Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str. Scores are
+            inner products (ip), cosines (cosine) or NEGATIVE squared distances (l2), so that more is always
+            better; equal scores are ordered by time of adding. Where the visited lists hold fewer than k
+            rows, the rest is -inf with id -1 (None for text ids), and an IncompleteResultsWarning says how
+            many.
 
-        Raises DimensionError, NonFiniteError, DTypeError, UsageError (k, nprobe, refine_factor).
+        Raises:
+            UsageError: k, nprobe or refine_factor cannot be used.
+            NotTrainedError: the key has to learn first.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
         segments = self._segments
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
@@ -153,12 +191,22 @@ class Index(StoredIndex[Segment]):
     # ---- other tools ----
 
     def to_faiss(self, *, text_ids: str = "fail") -> faiss.Index:
-        """The same index in faiss, with the same ids and scores and nothing trained again (faiss_bridge.py).
+        """Copy the index into faiss, with the same ids and scores and nothing trained again.
 
-        With 4-bit codes before a rerank a few candidates may differ: here rounded sums choose them. faiss
-        returns POSITIVE squared distances for l2. faiss knows integer ids only: for text ids this raises
-        UsageError unless text_ids="rows", which gives row i of `index.ids` the id i. nprobe and refine_factor
-        are set to this index's defaults. Raises OptionalDependencyError without faiss.
+        nprobe and refine_factor are set to this index's defaults. With 4-bit codes before a rerank a few
+        candidates may differ: here rounded sums choose them. faiss returns POSITIVE squared distances for l2.
+
+        Args:
+            text_ids: faiss knows integer ids only: "fail" for text ids, or "rows", which gives row i of
+                `index.ids` the id i.
+
+        Returns:
+            A faiss index.
+
+        Raises:
+            UsageError: the index has text ids, or a part that faiss does not have.
+            EmptyInputError: the index holds no rows.
+            OptionalDependencyError: faiss is not installed.
         """
         from cluscomp.indexes.faiss_bridge import to_faiss
 
@@ -181,12 +229,21 @@ class Index(StoredIndex[Segment]):
 
 
 def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index | MultiVectorIndex:
-    """Open an index folder: an `Index`, or a `MultiVectorIndex` where its key begins with a pool. Arrays stay
-    on disk, mapped into memory: opening costs about what is touched later.
+    """Open an index folder. Arrays stay on disk, mapped into memory: opening costs about what is touched
+    later.
 
-    verify: also read every file and compare its checksum.
-    Raises IndexMissingError (no index there), ForeignFileError (another tool's file, or a git-LFS pointer),
-    NewerFormatError, CorruptIndexError (truncated, altered or inconsistent).
+    Args:
+        path: the folder.
+        verify: also read every file and compare its checksum.
+
+    Returns:
+        An `Index`, or a `MultiVectorIndex` where its key begins with a pool.
+
+    Raises:
+        IndexMissingError: there is no index.
+        ForeignFileError: another tool's file, or a git-LFS pointer.
+        NewerFormatError: a later version wrote it.
+        CorruptIndexError: truncated, altered or inconsistent.
     """
     opened = open_folder(checks.path("path", path), verify=verify)
     index: Index | MultiVectorIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)

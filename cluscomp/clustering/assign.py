@@ -61,18 +61,27 @@ def assign(
 ) -> Array | tuple[Array, Array]:
     """Find the nearest centroid of each row.
 
-    x: (n, d) NumPy array, memory map or torch tensor of float32, float16 or bfloat16, read in blocks without
-    a converted copy (other number types are converted to float32). centroids: (k, d). A CUDA tensor is
-    assigned on its GPU, and the results stay there (device.py).
-    metric: "l2" (smallest squared distance), "ip" (largest inner product) or "cosine" (largest cosine; a zero
-    row has cosine 0 with everything). Ties go to the lowest centroid index.
-    progress: called as progress(stage, done, total) in rows after each block.
+    Labels are those of float64 arithmetic up to exact ties, for any thread count and block size.
 
-    Returns labels (n,) int32; with return_scores also scores (n,) float32: squared distance, inner product or
-    cosine of each row with its centroid. Labels are those of float64 arithmetic up to exact ties, for any
-    thread count and block size.
-    Raises UsageError (unknown metric), DimensionError, DTypeError, NonFiniteError, EmptyInputError (no
-    centroid).
+    Args:
+        x: rows (n, d), NumPy array, memory map or torch tensor. float32, float16 and bfloat16 are read in
+            blocks without a converted copy; other number types become float32. A CUDA tensor is assigned on
+            its GPU, and the results stay there.
+        centroids: (k, d), at least one.
+        metric: "l2" (smallest squared distance), "ip" (largest inner product) or "cosine" (largest cosine; a
+            zero row has cosine 0 with everything). Ties go to the lowest centroid index.
+        return_scores: return scores, too.
+        progress: called as progress(stage, done, total) in rows after each block.
+
+    Returns:
+        Labels (n,) int32; with return_scores also scores (n,) float32: squared distance, inner product or
+        cosine of each row with its centroid.
+
+    Raises:
+        UnknownKeyError: the metric is unknown.
+        DimensionError: x and centroids differ in width, or are no matrices.
+        DTypeError, NonFiniteError: a value is no finite number.
+        EmptyInputError: there is no centroid.
     """
     checked = checks.metric(metric)
     if is_cuda_tensor(x):

@@ -16,12 +16,22 @@ DISSIMILARITIES = ("euclidean", "l2", "cosine")
 
 
 def dissimilarities(x: Any, *, metric: str = "euclidean") -> np.ndarray:
-    """Matrix (n, n) float32 of the dissimilarities of the rows of x (n, d), symmetric with a zero diagonal.
+    """Compute the matrix of dissimilarities between all rows.
 
-    metric: "euclidean", "l2" (squared distance) or "cosine" (1 - cosine, taken as half the squared distance
-    of the unit rows, so that nothing cancels; a zero row has 0.5 to every unit row). Differences are squared
-    and summed in float32, in an order that depends on no thread count and no instruction set.
-    Raises UnknownKeyError (metric) and the errors of `assign`.
+    Differences are squared and summed in float32, in an order that depends on no thread count and no
+    instruction set.
+
+    Args:
+        x: rows (n, d), as `assign` takes them.
+        metric: "euclidean", "l2" (squared distance) or "cosine" (1 - cosine, taken as half the squared
+            distance of the unit rows, so that nothing cancels; a zero row has 0.5 to every unit row).
+
+    Returns:
+        (n, n) float32, symmetric with a zero diagonal.
+
+    Raises:
+        UnknownKeyError: the metric is unknown.
+        DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
     """
     checked = checks.one_of("metric", metric, DISSIMILARITIES, METRIC_SYNONYMS)
     return matrix_of_rows(as_rows(x), checked)

@@ -30,11 +30,28 @@ class Estimator:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor arguments by name; deep is accepted for scikit-learn and changes nothing."""
+        """Return the constructor's arguments by name, as scikit-learn's `clone` wants them.
+
+        Args:
+            deep: accepted for scikit-learn; changes nothing.
+
+        Returns:
+            Name of each argument -> its value.
+        """
         return {name: getattr(self, name) for name in self._param_names()}
 
     def set_params(self: Self, **params: Any) -> Self:
-        """Set constructor arguments by name and return the estimator; UsageError names an unknown one."""
+        """Set arguments of the constructor by name.
+
+        Args:
+            **params: arguments of the constructor.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            UsageError: the constructor has no argument of this name.
+        """
         known = self._param_names()
         for name, value in params.items():
             if name not in known:

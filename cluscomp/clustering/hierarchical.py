@@ -30,20 +30,29 @@ from cluscomp.vocabulary import Metric
 class HierarchicalKMeans(Estimator):
     """Hierarchical k-means from below, with optional resampling.
 
-    n_clusters: centroids of each level from the rows upwards, such as (10_000, 1_000, 100); an int is one
-    level.
-    metric: "l2" or "cosine". n_iter: of every k-means, as `KMeans` takes it.
-    init: "k-means++" or "random". Resampling needs the former: random centroids start, and stay, where rows
-    are dense. It takes k passes over up to max(16384, 8 k) rows.
-    n_resampling: how often each level is clustered again from the rows nearest to its centroids; 0 is plain
-    hierarchical k-means.
-    points_per_cluster: how many rows each centroid then keeps, one number or one a level; None takes a
-    quarter of the mean cluster size of the level, and at least 2.
-    seed: of all random choices.
+    Source: Vo et al., "Automatic data curation for self-supervised learning: a clustering-based approach",
+    TMLR 2024 (arXiv 2405.15613).
 
-    After fit: centroids_ (list of (k_t, d) float32, from the rows upwards), parents_ (list of int32 arrays:
-    of each row its level-1 cluster, of each level-1 cluster its level-2 cluster, ...), cluster_centers_ and
-    labels_ (n,) int32 of the top level, n_features_in_.
+    Args:
+        n_clusters: centroids of each level from the rows upwards, such as (10_000, 1_000, 100); an int is one
+            level.
+        metric: "l2" or "cosine".
+        n_iter: most updates of every k-means.
+        init: "k-means++" or "random". Resampling needs the former: random centroids start, and stay, where
+            rows are dense. It takes k passes over up to max(16384, 8 k) rows.
+        n_resampling: how often each level is clustered again from the rows nearest to its centroids; 0 is
+            plain hierarchical k-means.
+        points_per_cluster: how many rows each centroid then keeps, one number or one a level; None takes a
+            quarter of the mean cluster size of the level, and at least 2.
+        seed: of all random choices.
+
+    Attributes:
+        centroids_: list of (k_t, d) float32, from the rows upwards.
+        parents_: list of int32 arrays: of each row its level-1 cluster, of each level-1 cluster its level-2
+            cluster, and so on.
+        cluster_centers_: (k, d) float32 of the top level.
+        labels_: (n,) int32 of the top level.
+        n_features_in_: d.
     """
 
     def __init__(
@@ -66,11 +75,20 @@ class HierarchicalKMeans(Estimator):
         self.seed = seed
 
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> HierarchicalKMeans:
-        """Build the levels on the rows of x (n, d) (as `assign` takes them); y is ignored.
+        """Build the levels on rows.
 
-        progress(stage, done, total) counts rows assigned, as many as there can be.
-        Raises UsageError (bad parameter, or a level larger than the one below), TooFewRowsError (fewer rows
-        than level-1 clusters) and the errors of `assign`.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+            progress: called as progress(stage, done, total) in rows assigned, of as many as there can be.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            UsageError: a parameter cannot work, or a level is larger than the one below.
+            TooFewRowsError: fewer rows than level-1 clusters.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         rows = self._check_fit_rows(x)
         metric = self._metric()
@@ -96,17 +114,48 @@ class HierarchicalKMeans(Estimator):
         return self
 
     def predict(self, x: Any) -> np.ndarray:
-        """Top-level label (n,) int32 of each row of x (n, d): that of its nearest level-1 centroid."""
+        """Label rows by the top-level clusters of their nearest level-1 centroids.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+
+        Returns:
+            Labels (n,) int32 of the top level.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than the rows of `fit`.
+        """
         rows = self._check_rows(x)
         return self._top(assign_rows(rows, self.centroids_[0], self._metric())[0])
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Build the levels on rows and return their top-level labels.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray = self.fit(x).labels_
         return labels
 
     def sample(self, n_samples: int, *, seed: int | None = 0) -> np.ndarray:
-        """Row numbers (n_samples,) of a sample balanced over the hierarchy: see `balanced_sample`."""
+        """Draw a sample of the fitted rows that is balanced over the hierarchy.
+
+        Args:
+            n_samples: rows to draw.
+            seed: of the draws.
+
+        Returns:
+            Row numbers (n_samples,) int64, ascending: see `balanced_sample`.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            UsageError: n_samples is not between 0 and n.
+        """
         self._check_fitted()
         return balanced_sample(self.parents_, n_samples, seed=seed)
 
@@ -167,14 +216,24 @@ def nearest_members(labels: np.ndarray, loss: np.ndarray, points: int) -> np.nda
 
 
 def balanced_sample(parents: Sequence[Any], n_samples: int, *, seed: int | None = 0) -> np.ndarray:
-    """Row numbers (n_samples,) int64, ascending, of a sample that is balanced over a hierarchy of clusters.
+    """Draw rows that are balanced over a hierarchy of clusters.
 
-    parents: of each row its cluster (n,), of each such cluster its parent, and so on upwards; `[labels]`
-    balances over one flat clustering. From the top down every cluster gets the same number of samples; what
-    a small cluster cannot fill is shared by the others, and a remainder goes to clusters drawn at random.
-    Rows of a lowest cluster are drawn without replacement. Source: Vo et al. 2024 (module head).
-    Raises UsageError (n_samples not between 0 and n), DimensionError (a level that does not fit the one
-    below).
+    From the top down every cluster gets the same number of samples; what a small cluster cannot fill is
+    shared by the others, and a remainder goes to clusters drawn at random. Rows of a lowest cluster are drawn
+    without replacement. Source: Vo et al., TMLR 2024 (arXiv 2405.15613).
+
+    Args:
+        parents: of each row its cluster (n,), of each such cluster its parent, and so on upwards; `[labels]`
+            balances over one flat clustering.
+        n_samples: rows to draw.
+        seed: of the draws.
+
+    Returns:
+        Row numbers (n_samples,) int64, ascending.
+
+    Raises:
+        UsageError: n_samples is not between 0 and n.
+        DimensionError: a level does not fit the one below.
     """
     levels = [np.asarray(level) for level in parents]
     n = levels[0].size if levels else 0

@@ -24,22 +24,31 @@ from cluscomp.vocabulary import BALANCES, Metric
 
 
 class KMeansTree(Estimator):
-    """Tree of k-means clusterings with a bound on the size of its leaves, with the conventions of
-    scikit-learn.
+    """Tree of k-means clusterings with a bound on the size of its leaves.
 
-    branching: most children of a node. leaf_size: most rows of a leaf; it holds for every fit, whatever the
-    data. A node of m rows gets min(branching, ceil(m / leaf_size)) children.
-    balance: how children share the rows of a node, as `BalancedKMeans` takes it: "exact" (sizes differ by
-    one at most), "cap" (at most max_ratio times the mean), "soft" or "none".
-    metric: "l2" or "cosine". n_iter: most updates of each k-means. seed: of all random choices.
-    beam: nodes that `predict` follows at each level; 1 is greedy, None compares a row with every leaf
-    (exact).
+    Args:
+        branching: most children of a node.
+        leaf_size: most rows of a leaf; it holds for every fit, whatever the data. A node of m rows gets
+            min(branching, ceil(m / leaf_size)) children.
+        balance: how children share the rows of a node, as `BalancedKMeans` takes it: "exact" (sizes differ by
+            one at most), "cap" (at most max_ratio times the mean), "soft" or "none".
+        max_ratio: of "cap", at least 1.
+        metric: "l2" or "cosine".
+        n_iter: most updates of each k-means.
+        beam: nodes that `predict` follows at each level; 1 is greedy, None compares a row with every leaf
+            (exact).
+        seed: of all random choices.
 
-    After fit: labels_ (n,) int32, the leaf into which each row was put, leaves being numbered from left to
-    right; cluster_centers_ (leaves, d) float32, their means (cosine: of length one); leaf_sizes_, depth_ (of
-    the deepest leaf), and the tree itself: node_centers_ (nodes, d), level by level, the root first;
-    first_child_ (nodes + 1,): the children of node i are first_child_[i] to first_child_[i + 1]; node_leaf_
-    (nodes,): its leaf, or -1. labels_ may differ from predict(x): a row stays where its ancestors were put.
+    Attributes:
+        labels_: (n,) int32, the leaf into which each row was put, leaves being numbered from left to right.
+            They may differ from predict(x): a row stays where its ancestors were put.
+        cluster_centers_: (leaves, d) float32, the means of the leaves (cosine: of length one).
+        leaf_sizes_: (leaves,) rows of each leaf.
+        depth_: of the deepest leaf.
+        node_centers_: (nodes, d), level by level, the root first.
+        first_child_: (nodes + 1,): the children of node i are first_child_[i] to first_child_[i + 1].
+        node_leaf_: (nodes,): the leaf of a node, or -1.
+        n_features_in_: d.
     """
 
     def __init__(
@@ -64,10 +73,19 @@ class KMeansTree(Estimator):
         self.seed = seed
 
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> KMeansTree:
-        """Build the tree on the rows of x (n, d) (as `assign` takes them); y is ignored.
+        """Build the tree on rows.
 
-        progress(stage, done, total) counts rows that have reached their leaf.
-        Raises UsageError (bad parameter) and the errors of `assign`.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+            progress: called as progress(stage, done, total) in rows that have reached their leaf.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            UsageError: a parameter cannot work.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         rows = self._check_fit_rows(x)
         metric = self._metric()
@@ -98,10 +116,18 @@ class KMeansTree(Estimator):
         return self
 
     def predict(self, x: Any) -> np.ndarray:
-        """Leaf (n,) int32 of each row of x (n, d): the nearest of those that the beam reaches.
+        """Find the nearest leaf of each row, of those that the beam reaches.
 
-        Ties go to the lowest leaf if beam is None, else to the node that was made first. Distances are
-        float32.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+
+        Returns:
+            Leaves (n,) int32. Ties go to the lowest leaf if beam is None, else to the node that was made
+            first. Distances are float32.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than the rows of `fit`.
         """
         rows = self._check_rows(x)
         metric = self._metric()
@@ -113,7 +139,15 @@ class KMeansTree(Estimator):
         return labels
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
-        """Leaves (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Build the tree on rows and return their leaves.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            Leaves (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray = self.fit(x).labels_
         return labels
 

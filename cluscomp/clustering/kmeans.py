@@ -64,12 +64,34 @@ def train_kmeans(
     with_labels: bool = False,
     progress: Progress | None = None,
 ) -> KMeansResult:
-    """Cluster the rows of x (n, d) and return centroids, as `KMeans` does, with a progress callback.
+    """Cluster rows and return the centroids, as `KMeans` does.
 
-    x is read in blocks, so a memory map may be larger than memory; a torch CUDA tensor is clustered on its
-    GPU, as `KMeans` says. with_labels: also assign every row to the final centroids.
-    progress(stage, done, total) counts rows assigned. seed: as numpy.random.default_rng takes it.
-    Raises what `KMeans.fit` raises; warns SubsampleWarning when max_points_per_cluster drops rows.
+    Args:
+        x: rows (n, d), read in blocks, so that a memory map may be larger than memory. A torch CUDA tensor is
+            clustered on its GPU.
+        n_clusters: number of centroids, k.
+        metric: "l2", "ip" (mean centroids) or "cosine" (centroids of length one).
+        n_iter: most updates.
+        init: "random" (different rows), "k-means++", or centroids (k, d).
+        seed: of all random choices, as numpy.random.default_rng takes it.
+        sample_weight: (n,) weights, finite and not negative, or None for 1 each.
+        max_points_per_cluster: train on at most this many rows times k; None trains on all.
+        n_redo: runs from different starts, of which the one with the smallest objective is kept.
+        tol: stop when an update changes the objective by at most this share of it.
+        with_labels: also assign every row to the final centroids.
+        progress: called as progress(stage, done, total) in rows assigned.
+
+    Returns:
+        A `KMeansResult`: centroids (k, d) float32, labels (n,) int32 or None, inertia, n_iter and history.
+
+    Raises:
+        TooFewRowsError: fewer rows than clusters.
+        UsageError: a parameter cannot work.
+        InputError: weights are wrong.
+        DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
+
+    Warns:
+        SubsampleWarning: max_points_per_cluster leaves rows out.
     """
     return cluster_rows(
         as_rows_anywhere(x),
@@ -242,25 +264,31 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
 
 
 class KMeans(Estimator):
-    """k-means clustering (Lloyd).
+    """k-means clustering (Lloyd's algorithm).
 
-    n_clusters: k.
-    metric: "l2", "ip" (largest inner product, mean centroids) or "cosine" (spherical: all of length one).
-    n_iter: most updates. init: "random" (different rows), "k-means++", or centroids (k, d).
-    seed: of all random choices; the same seed gives the same bits for any thread count and block size.
-    max_points_per_cluster: train on at most this many rows times k, drawn at random (SubsampleWarning says
-    so); None trains on all.
-    n_redo: runs from different starts; the one with the smallest inertia is kept.
-    tol: stop when an update changes the inertia by at most this share of it; a run in which no label changes
-    always stops.
+    An empty cluster takes the row farthest from its centroid. Rows in a torch CUDA tensor (float32, float16
+    or bfloat16) are clustered on its GPU with the results of the CPU; cluster_centers_ and labels_ are then
+    tensors on that device. `predict` runs where its rows are, and takes centroids of either kind.
 
-    After fit: cluster_centers_ (k, d) float32, labels_ (n,) int32 equal to predict(x), inertia_ (weighted sum
-    in float64 over all rows: squared distances for l2, minus the inner products for ip, one minus the cosine
-    for cosine), n_iter_ (updates made), n_features_in_.
-    Rows in a torch CUDA tensor (float32, float16 or bfloat16) are clustered on its GPU with the results of
-    the CPU (device_rows.py); cluster_centers_ and labels_ are then tensors on that device. predict runs
-    where its rows are, and takes centroids of either kind.
-    An empty cluster takes the row farthest from its centroid (rule and source: lloyd.py).
+    Args:
+        n_clusters: number of centroids, k.
+        metric: "l2", "ip" (largest inner product, mean centroids) or "cosine" (spherical: all of length one).
+        n_iter: most updates.
+        init: "random" (different rows), "k-means++", or centroids (k, d).
+        seed: of all random choices; the same seed gives the same bits for any thread count and block size.
+        max_points_per_cluster: train on at most this many rows times k, drawn at random, with a
+            SubsampleWarning; None trains on all.
+        n_redo: runs from different starts, of which the one with the smallest inertia is kept.
+        tol: stop when an update changes the inertia by at most this share of it; a run in which no label
+            changes always stops.
+
+    Attributes:
+        cluster_centers_: (k, d) float32.
+        labels_: (n,) int32, equal to predict(x).
+        inertia_: weighted sum in float64 over all rows: squared distances for l2, minus the inner products
+            for ip, one minus the cosine for cosine.
+        n_iter_: updates made.
+        n_features_in_: d.
     """
 
     _gate = staticmethod(as_rows_anywhere)
@@ -289,12 +317,22 @@ class KMeans(Estimator):
     def fit(
         self, x: Any, y: Any = None, sample_weight: Any = None, progress: Progress | None = None
     ) -> KMeans:
-        """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored; sample_weight: (n,) or None.
+        """Cluster rows. A row of weight 2 counts as two equal rows, one of weight 0 only gets a label.
 
-        A row of weight 2 counts as two equal rows, a row of weight 0 not at all (it still gets a label).
-        progress(stage, done, total) counts rows assigned.
-        Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (bad
-        weights) and the errors of `assign`.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+            sample_weight: (n,) weights, finite and not negative, or None for 1 each.
+            progress: called as progress(stage, done, total) in rows assigned.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TooFewRowsError: fewer rows than clusters.
+            UsageError: a parameter cannot work.
+            InputError: weights are wrong.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         rows = self._check_fit_rows(x)
         result = cluster_rows(
@@ -311,7 +349,18 @@ class KMeans(Estimator):
     @overload
     def predict(self, x: Any) -> Array: ...
     def predict(self, x: Any) -> Array:
-        """Label (n,) int32 of the nearest centroid of each row of x (n, d), on the device of x."""
+        """Label rows by their nearest centroids.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+
+        Returns:
+            Labels (n,) int32, on the device of x.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than the rows of `fit`.
+        """
         rows, metric = self._check_rows(x), checks.metric(self.metric)
         if is_cuda_tensor(rows):
             return assign_device_rows(rows, device_points(self.cluster_centers_, rows), metric)[0]
@@ -322,6 +371,15 @@ class KMeans(Estimator):
     @overload
     def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Array: ...
     def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Cluster rows and return their labels.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+            sample_weight: (n,) weights or None, as `fit` takes them.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: Array = self.fit(x, sample_weight=sample_weight).labels_
         return labels

@@ -29,21 +29,29 @@ _VALUES_PER_CALL = 1 << 28  # matrix entries read by one native call: some 0.1 s
 class KMedoids(Estimator):
     """k-medoids clustering by FasterPAM (eager swaps).
 
-    n_clusters: k.
-    metric: "euclidean" (distance), "l2" (squared distance), "cosine" (1 - cosine), or "precomputed" (x is the
-    symmetric (n, n) matrix of dissimilarities, zero on the diagonal; any measure will do).
-    n_iter: most rounds over all rows; it stops after a round without a swap.
-    init: "random" (different rows), or row numbers (k,).
-    seed: of all random choices; the same seed gives the same medoids for any thread count.
-    n_redo: random starts; the one with the smallest inertia is kept.
-    max_train_rows: with more rows than this, medoids are sought among a random sample of this size
-    (with a SubsampleWarning) and all rows are labelled: the matrix takes 4 * max_train_rows**2 bytes. None:
-    no limit. A precomputed matrix is never sampled.
+    Takes the (n, n) float32 matrix of dissimilarities in memory, and a few passes over it. Source: Schubert
+    and Rousseeuw, "Fast and eager k-medoids clustering", Information Systems 101 (2021).
 
-    After fit: medoid_indices_ (k,) int64 ascending, cluster_centers_ (k, d) (those rows; None when
-    precomputed), labels_ (n,) int32 (nearest medoid; ties: the lowest), inertia_ (sum of the dissimilarities
-    from the medoids), n_iter_ (rounds begun), n_swaps_, n_features_in_.
-    Memory: the (n, n) float32 matrix. Time: a few passes over it.
+    Args:
+        n_clusters: number of medoids, k.
+        metric: "euclidean" (distance), "l2" (squared distance), "cosine" (1 - cosine), or "precomputed": x is
+            the symmetric (n, n) matrix of dissimilarities, zero on the diagonal; any measure will do.
+        n_iter: most rounds over all rows; it stops after a round without a swap.
+        init: "random" (different rows), or row numbers (k,).
+        seed: of all random choices; the same seed gives the same medoids for any thread count.
+        n_redo: random starts, of which the one with the smallest inertia is kept.
+        max_train_rows: with more rows than this, medoids are sought among a random sample of this size, with
+            a SubsampleWarning, and all rows are labelled: the matrix takes 4 * max_train_rows**2 bytes. None:
+            no limit. A precomputed matrix is never sampled.
+
+    Attributes:
+        medoid_indices_: (k,) int64 row numbers, ascending.
+        cluster_centers_: (k, d), those rows; None when precomputed.
+        labels_: (n,) int32, the nearest medoid (ties: the lowest).
+        inertia_: sum of the dissimilarities from the medoids.
+        n_iter_: rounds begun.
+        n_swaps_: swaps made.
+        n_features_in_: d.
     """
 
     def __init__(
@@ -71,11 +79,23 @@ class KMedoids(Estimator):
         return tags
 
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> KMedoids:
-        """Find the medoids of the rows of x (n, d), or of a precomputed matrix (n, n); y is ignored.
+        """Find the medoids of rows.
 
-        progress(stage, done, total) counts candidates scored; an early stop jumps to total.
-        Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter), InputError (a
-        precomputed matrix that is not symmetric, negative or not zero on the diagonal) and those of `assign`.
+        Args:
+            x: rows (n, d), as `assign` takes them, or a precomputed matrix (n, n).
+            y: ignored; scikit-learn passes it.
+            progress: called as progress(stage, done, total) in candidates scored; an early stop jumps to
+                total.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TooFewRowsError: fewer rows than clusters.
+            UsageError: a parameter cannot work.
+            InputError: a precomputed matrix is not symmetric, has a negative value or a diagonal that is not
+                zero.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         rows = self._check_fit_rows(x)
         self._check_parameters(rows.shape[0])
@@ -101,9 +121,17 @@ class KMedoids(Estimator):
         return self
 
     def predict(self, x: Any) -> np.ndarray:
-        """Label (n,) int32 of the nearest medoid of each row of x (n, d).
+        """Label rows by their nearest medoids.
 
-        Precomputed: x is (n, n_fit), the dissimilarities from the rows that were fitted.
+        Args:
+            x: rows (n, d); when precomputed, (n, n_fit) dissimilarities from the rows that were fitted.
+
+        Returns:
+            Labels (n,) int32.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than in `fit`.
         """
         rows = self._check_rows(x)
         if self.metric == "precomputed":
@@ -111,7 +139,15 @@ class KMedoids(Estimator):
         return self._nearest(rows)[0]
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Find the medoids of rows and return their labels.
+
+        Args:
+            x: as `fit` takes it.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray = self.fit(x).labels_
         return labels
 

@@ -33,16 +33,23 @@ from cluscomp.progress import Progress, Ticker
 class SphericalKMeans(Estimator):
     """Spherical k-means: rows join the centroid of largest cosine.
 
-    n_clusters: k.
-    n_iter: most updates. init: "random" (different rows), "k-means++" (dense rows only), or centroids (k, d).
-    seed: of all random choices; the same seed gives the same bits for any thread count and block size.
-    n_redo: runs from different starts; the one with the smallest inertia is kept.
-    tol: stop when an update changes the inertia by at most this share of it.
+    Ties go to the lowest centroid; a zero row has cosine 0 with everything. For sparse rows memory is O(nnz +
+    k d), and labels are those of float64 arithmetic on float32 values.
 
-    After fit: cluster_centers_ (k, d) float32, dense and of length one, labels_ (n,) int32 equal to
-    predict(x), inertia_ (weighted sum in float64 of 1 - cosine), n_iter_, n_features_in_. Ties go to the
-    lowest centroid; a zero row has cosine 0 with everything. For sparse rows memory is O(nnz + k d), and
-    labels are those of float64 arithmetic on float32 values.
+    Args:
+        n_clusters: number of centroids, k.
+        n_iter: most updates.
+        init: "random" (different rows), "k-means++" (dense rows only), or centroids (k, d).
+        seed: of all random choices; the same seed gives the same bits for any thread count and block size.
+        n_redo: runs from different starts, of which the one with the smallest inertia is kept.
+        tol: stop when an update changes the inertia by at most this share of it.
+
+    Attributes:
+        cluster_centers_: (k, d) float32, dense and of length one.
+        labels_: (n,) int32, equal to predict(x).
+        inertia_: weighted sum in float64 of 1 - cosine.
+        n_iter_: updates made.
+        n_features_in_: d.
     """
 
     def __init__(
@@ -70,11 +77,22 @@ class SphericalKMeans(Estimator):
     def fit(
         self, x: Any, y: Any = None, sample_weight: Any = None, progress: Progress | None = None
     ) -> SphericalKMeans:
-        """Cluster the rows of x (n, d): dense as `assign` takes them, or any scipy.sparse format.
+        """Cluster rows.
 
-        y is ignored; sample_weight: (n,) or None. progress(stage, done, total) counts rows assigned.
-        Raises TooFewRowsError (fewer rows with a direction than clusters), UsageError (bad parameter),
-        InputError (bad weights) and the errors of `assign`.
+        Args:
+            x: rows (n, d), dense as `assign` takes them, or in any format of scipy.sparse.
+            y: ignored; scikit-learn passes it.
+            sample_weight: (n,) weights, finite and not negative, or None for 1 each.
+            progress: called as progress(stage, done, total) in rows assigned.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TooFewRowsError: fewer rows with a direction than clusters.
+            UsageError: a parameter cannot work.
+            InputError: weights are wrong.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         if is_sparse(x):
             rows = SparseRows(x)
@@ -98,7 +116,18 @@ class SphericalKMeans(Estimator):
         return self
 
     def predict(self, x: Any) -> np.ndarray:
-        """Label (n,) int32 of the centroid of largest cosine of each row of x (n, d), dense or sparse."""
+        """Label rows by their centroids of largest cosine.
+
+        Args:
+            x: rows (n, d), dense or sparse.
+
+        Returns:
+            Labels (n,) int32.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than the rows of `fit`.
+        """
         if not is_sparse(x):
             return assign_rows(self._check_rows(x), self.cluster_centers_, "cosine")[0]
         self._check_fitted()
@@ -107,7 +136,16 @@ class SphericalKMeans(Estimator):
         return rows.assign(self.cluster_centers_, None, None)[0]
 
     def fit_predict(self, x: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Cluster rows and return their labels.
+
+        Args:
+            x: rows (n, d), dense or sparse.
+            y: ignored; scikit-learn passes it.
+            sample_weight: (n,) weights or None, as `fit` takes them.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray | None = self.fit(x, sample_weight=sample_weight).labels_
         assert labels is not None  # both ways of fit make labels
         return labels

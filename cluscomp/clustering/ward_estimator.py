@@ -18,14 +18,23 @@ from cluscomp.errors import TooFewRowsError, UsageError
 class Ward(Estimator):
     """Agglomerative clustering by Ward's method.
 
-    n_clusters: k, or None with a distance_threshold: merges at or above that height are then undone.
-    For cosine, pass rows of length one: their squared distance is twice 1 - cosine.
+    Merges and ties are those of scipy. New rows join the nearest mean by `assign`. Memory is 8 n^2 bytes, so
+    the number of rows is limited. For cosine, pass rows of length one: their squared distance is twice 1 -
+    cosine.
 
-    After fit: labels_ (n,) int32, numbered by first appearance; n_clusters_; cluster_centers_ (k, d)
-    float32, the means; children_ (n - 1, 2) int64 and distances_ (n - 1,) float64, the merges by ascending
-    height, as scikit-learn writes them (rows are 0 to n - 1, merge i makes the cluster n + i); inertia_, the
-    sum of squared distances to the means; n_features_in_. Merges and ties as in scipy (ward.py). New rows
-    join the nearest mean by `assign`. Memory is 8 n^2 bytes, for at most ward.MAX_ROWS rows.
+    Args:
+        n_clusters: number of clusters, or None with a distance_threshold.
+        distance_threshold: merges at or above this height are undone; None with n_clusters.
+
+    Attributes:
+        labels_: (n,) int32, numbered by first appearance.
+        n_clusters_: number of clusters.
+        cluster_centers_: (k, d) float32, the means.
+        children_: (n - 1, 2) int64, the merges by ascending height, as scikit-learn writes them: rows are 0
+            to n - 1, merge i makes the cluster n + i.
+        distances_: (n - 1,) float64, their heights.
+        inertia_: sum of squared distances to the means.
+        n_features_in_: d.
     """
 
     def __init__(self, n_clusters: int | None = 2, *, distance_threshold: float | None = None) -> None:
@@ -33,11 +42,21 @@ class Ward(Estimator):
         self.distance_threshold = distance_threshold
 
     def fit(self, x: Any, y: Any = None) -> Ward:
-        """Merge the rows of x (n, d) (as `assign` takes them); y is ignored.
+        """Merge rows.
 
-        Raises UsageError (not exactly one of n_clusters and distance_threshold, or a bad one),
-        TooFewRowsError (fewer rows than clusters), InfeasibleError (too many rows) and the errors of
-        `assign`.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            UsageError: not exactly one of n_clusters and distance_threshold is given, or one that cannot
+                work.
+            TooFewRowsError: fewer rows than clusters.
+            InfeasibleError: too many rows.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         rows = self._check_fit_rows(x)
         n = rows.shape[0]
@@ -59,7 +78,15 @@ class Ward(Estimator):
         return self
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Merge rows and return their labels.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray = self.fit(x).labels_
         return labels
 

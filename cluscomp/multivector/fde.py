@@ -40,18 +40,31 @@ def fde_encode(
 ) -> np.ndarray:
     """Encode queries or documents as single vectors; <query, document> / repetitions estimates MaxSim.
 
-    vectors: (N, d), lengths: (n,), ragged as in `pool_tokens`. side: "query" adds up the vectors of a bucket,
-    "document" averages them. k_sim: 0..16 random hyperplanes that split space into 2**k_sim buckets.
-    repetitions: independent partitions. projection_dim: of each bucket; None keeps d.
-    projection: "dense_sign" (random signs over sqrt(projection_dim), as in the paper) or "count_sketch" (each
-    coordinate to one place with a random sign, unscaled, as in the published code). fill_empty: an empty
-    bucket of a document takes the vector whose signs differ least from the bucket's (ties: the first). mean:
-    (d,) taken away from all vectors, which are then scaled to length 1; use the same one on both sides. It
-    can help models whose vectors share a common direction, for which random hyperplanes separate little. Both
-    sides need equal k_sim, repetitions, projection, projection_dim, seed and mean.
+    Both sides need equal k_sim, repetitions, projection, projection_dim, seed and mean. Source: MUVERA, arXiv
+    2405.19504.
 
-    Returns (n, repetitions * 2**k_sim * projection_dim) float32; zeros for a document without vectors.
-    Raises UsageError, UnknownKeyError and what `pool_tokens` raises for arrays.
+    Args:
+        vectors: (N, d) vectors below each other, as `pool_tokens` takes them.
+        lengths: (n,) vectors of each query or document.
+        side: "query" adds up the vectors of a bucket, "document" averages them.
+        k_sim: 0 to 16 random hyperplanes that split space into 2**k_sim buckets.
+        repetitions: independent partitions.
+        projection_dim: of each bucket; None keeps d.
+        seed: of hyperplanes and projections.
+        projection: "dense_sign" (random signs over sqrt(projection_dim), as in the paper) or "count_sketch"
+            (each coordinate to one place with a random sign, unscaled, as in the published code).
+        fill_empty: an empty bucket of a document takes the vector whose signs differ least from the bucket's
+            (ties: the first).
+        mean: (d,) taken away from all vectors, which are then scaled to length 1. It can help models whose
+            vectors share a common direction, for which random hyperplanes separate little.
+        progress: called as progress(stage, done, total) in documents.
+
+    Returns:
+        (n, repetitions * 2**k_sim * projection_dim) float32; zeros for a document without vectors.
+
+    Raises:
+        UsageError, UnknownKeyError: a setting cannot work.
+        DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors or lengths are wrong.
     """
     ragged = as_ragged(vectors, lengths)
     _check(side, k_sim, repetitions, projection_dim, projection)

@@ -22,13 +22,22 @@ def maxsim(
 ) -> np.ndarray:
     """Score every query against every document: sum over query vectors of the largest inner product.
 
-    queries: (Q, d) and vectors: (N, d), ragged as in `pool_tokens`; float32, float16 or bfloat16, NumPy,
-    memory map or torch CPU tensor; documents are read once, in blocks. query_lengths: (n_queries,), lengths:
-    (n_docs,). progress(stage, done, total) counts documents.
+    Scores do not depend on threads, blocks, or what else is in the call. Source: Khattab and Zaharia,
+    "ColBERT", SIGIR 2020.
 
-    Returns (n_queries, n_docs) float32. A document with 0 vectors scores -inf, a query with 0 vectors 0.
-    Scores do not depend on threads, blocks, or what else is in the call.
-    Raises DimensionError (lengths that do not add up, queries of another dim), DTypeError, NonFiniteError.
+    Args:
+        queries: (Q, d) vectors of all queries below each other, as `pool_tokens` takes documents.
+        query_lengths: (n_queries,) vectors of each query.
+        vectors: (N, d) vectors of all documents; they are read once, in blocks.
+        lengths: (n_docs,) vectors of each document.
+        progress: called as progress(stage, done, total) in documents.
+
+    Returns:
+        (n_queries, n_docs) float32. A document with 0 vectors scores -inf, a query with 0 vectors 0.
+
+    Raises:
+        DimensionError: lengths do not add up, or queries have another dim.
+        DTypeError, NonFiniteError, TooLargeError: a value cannot be used.
     """
     documents = as_ragged(vectors, lengths)
     asked = as_ragged(queries, query_lengths, name="queries", dim=documents.dim)

@@ -88,38 +88,52 @@ def pool_tokens(
 ) -> tuple[np.ndarray, ...]:
     """Replace the token vectors of each document by the means of fewer groups.
 
-    vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU tensor,
-    float32, float16 or bfloat16. lengths: (n_docs,) tokens of each document, adding up to N; a document with
-    0 tokens keeps 0 vectors. Or with lengths=None a list with one array a document; or an array
-    (n_docs, tokens, d), with lengths where documents are padded at their ends.
+    Give one budget: factor, max_vectors, height, total_vectors or total_bytes. Source: Clavie, Chaffin and
+    Adams, arXiv 2409.14683 (2024).
 
-    One budget: factor = a document keeps floor(n / factor) of its n unprotected vectors, at least 1;
-    max_vectors = kept by a document at most, protected ones included; height = Ward distance up to which
-    vectors are merged; total_vectors = kept by all documents together, spent where merging would lose most
-    (the sum of squared distances to the means); total_bytes = the same in bytes, with bytes_per_vector bytes
-    for a vector (4 d unless given). The last three need method "ward" or "support".
+    Args:
+        vectors: (N, d) token vectors of all documents below each other, NumPy, memory map or torch CPU
+            tensor, float32, float16 or bfloat16. With lengths=None a list with one array a document, or an
+            array (n_docs, tokens, d); such an array with lengths has documents that are padded at their ends.
+        lengths: (n_docs,) tokens of each document, adding up to N; a document with 0 tokens keeps 0 vectors.
+        factor: a document keeps floor(n / factor) of its n unprotected vectors, at least 1.
+        max_vectors: kept by a document at most, protected ones included.
+        method: "ward" (agglomerative), "kmeans", "kmedoids" (FasterPAM), or "sequential" (runs of neighbours
+            as equal in length as possible). "support" starts from the means of Ward's groups and fits them to
+            the largest inner products of the document's tokens with `sample`; its results keep the lengths
+            that the fit gives them, and documents that keep all their vectors and protected vectors are not
+            fitted.
+        linkage_input: what Ward works on. "euclidean" is Ward's criterion. "cosine_condensed" hands 1 -
+            cosine to it as if it were a distance, as sentence-transformers and PyLate do; "cosine_square"
+            takes the rows of the square matrix of 1 - cosine for points, as stanford-futuredata/ColBERT does.
+            The three give different groups.
+        renormalize: scale all results to length 1, also vectors that stay alone; a group whose mean is zero
+            gets its first vector. Without it results are plain means.
+        protected: this many first tokens of each document stay by themselves, in front.
+        height: Ward distance up to which vectors are merged; needs method "ward" or "support".
+        total_vectors: kept by all documents together, spent where merging would lose most (the sum of squared
+            distances to the means); needs method "ward" or "support".
+        total_bytes: the same in bytes.
+        bytes_per_vector: of total_bytes; 4 d unless given.
+        sample: of "support": (n, d) token vectors of the whole collection, the same for all documents.
+            `cluscomp.multivector.support_sample` draws one, and `support_errors` says how close a pooling
+            comes.
+        seed: of k-means and k-medoids.
+        return_labels: return labels, too.
+        progress: called as progress(stage, done, total).
 
-    method: how to group. "ward" (agglomerative), "kmeans", "kmedoids" (FasterPAM), or "sequential" (runs of
-    neighbours as equal in length as possible). "support" starts from the means of Ward's groups and fits them
-    to the largest inner products of the document's tokens with `sample`, (n, d) token vectors of the whole
-    collection, the same for all documents: `cluscomp.multivector.support_sample` draws one, and
-    `support_errors` says how close a pooling comes. Its results keep the lengths that the fit gives them;
-    documents that keep all their vectors and protected vectors are not fitted.
-    linkage_input: what Ward works on. "euclidean" is Ward's criterion. "cosine_condensed" hands 1 - cosine to
-    it as if it were a distance, as sentence-transformers and PyLate do, and "cosine_square" takes the rows of
-    the square matrix of 1 - cosine for points, as stanford-futuredata/ColBERT does; the three give different
-    groups.
-    renormalize: scale all results to length 1, also vectors that stay alone; a group whose mean is zero gets
-    its first vector. Without it results are plain means.
-    protected: this many first tokens of each document stay by themselves, in front. seed: of k-means and
-    k-medoids.
+    Returns:
+        Pooled vectors (N', d) float32 and lengths' (n_docs,) int64, never more than the budget allows: exact
+        duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of
+        their first tokens. With return_labels also labels (N,) int64: the row of the pooled vectors that each
+        token went to.
 
-    Returns pooled (N', d) float32 and lengths' (n_docs,) int64, never more than the budget allows: exact
-    duplicates and equal heights may leave fewer. The pooled vectors of a document stand in the order of their
-    first tokens. With return_labels also labels (N,) int64: the row of `pooled` that each token went to.
-    Raises DimensionError, DTypeError, NonFiniteError, TooLargeError, UsageError (no budget or two, unknown
-    names, a total that is below one vector a document: InfeasibleError), InputError (support: a vector longer
-    than 1e14).
+    Raises:
+        UsageError: no budget or two, or settings that do not go together.
+        UnknownKeyError: a name is unknown.
+        InfeasibleError: a total is below one vector a document.
+        InputError: "support" is given a vector longer than 1e14.
+        DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors or lengths are wrong.
     """
     ragged = as_ragged(vectors, lengths)
     total = _total(total_vectors, total_bytes, bytes_per_vector, ragged.dim)

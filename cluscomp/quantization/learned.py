@@ -71,16 +71,33 @@ class QueryMap:
 
 
 class LearnedCodec:
-    """Rotation, two sets of centroids and an optional query adapter; kept as float32 copies.
+    """Codec trained for ranking: a rotation, two sets of centroids and an optional query adapter.
 
-    rotation: R (d_out, d), d_out <= d; orthonormal rows where the metric is l2, any where it is ip or cosine.
-    document_centroids: (m, 2**nbits, d_out / m), for encoding. query_centroids: same shape, for scoring;
-    None: the same. adapter_weight, adapter_bias: W (d, d) and b (d,), or both None. metric: "ip", "cosine"
-    (whoever uses the codec normalises rows and queries before all else) or "l2" (no adapter). kind: what made
-    it, such as "repconc" or "frozen". provenance: JSON values on how it was made.
+    Arrays are kept as float32 copies, under the names of the arguments. `cluscomp train repconc` makes
+    codecs, `RepCONC(folder)` in an index key uses them.
 
-    Attributes: those, and dim, d_out, m, nbits, code_size (bytes a row).
-    Raises DimensionError, DTypeError, NonFiniteError, UsageError.
+    Args:
+        rotation: R (d_out, d), d_out <= d; orthonormal rows where the metric is l2, any where it is ip or
+            cosine.
+        document_centroids: (m, 2**nbits, d_out / m), for encoding.
+        query_centroids: same shape, for scoring; None: the same.
+        adapter_weight: W (d, d) of the query adapter W q + b, or None.
+        adapter_bias: b (d,), or None.
+        metric: "ip", "cosine" (whoever uses the codec normalises rows and queries before all else) or "l2"
+            (no adapter).
+        kind: what made it, such as "repconc" or "frozen".
+        provenance: JSON values on how it was made.
+
+    Attributes:
+        dim: d, of the rows.
+        d_out: dimension of rotated rows.
+        m: groups.
+        nbits: bits a group.
+        code_size: bytes of a code.
+
+    Raises:
+        DimensionError, DTypeError, NonFiniteError: an array is wrong.
+        UsageError: arrays and metric do not go together.
     """
 
     def __init__(
@@ -121,16 +138,47 @@ class LearnedCodec:
         return float(np.abs(r @ r.T - np.eye(self.d_out)).max()) <= ORTHONORMAL_ERROR
 
     def rotate_documents(self, x: Any) -> np.ndarray:
-        """R x (n, d_out) float32 of the rows x (n, d)."""
+        """Rotate documents.
+
+        Args:
+            x: rows (n, d).
+
+        Returns:
+            R x (n, d_out) float32.
+
+        Raises:
+            DimensionError, DTypeError, NonFiniteError: the rows are wrong.
+        """
         return multiply_rows(as_rows(x, dim=self.dim, min_rows=0), self.rotation.T)
 
     def rotate_queries(self, queries: Any) -> np.ndarray:
-        """R (W q + b) (n, d_out) float32 of the queries (n, d), or R q without adapter."""
+        """Pass queries through the adapter, where there is one, and rotate them.
+
+        Args:
+            queries: (n, d).
+
+        Returns:
+            R (W q + b), or R q without adapter: (n, d_out) float32.
+
+        Raises:
+            DimensionError, DTypeError, NonFiniteError: the queries are wrong.
+        """
         rows = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
         return QueryMap.of(self.rotation, self.adapter_weight, self.adapter_bias).apply(rows)
 
     def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
-        """Codes (n, code_size) uint8 of the rows x (n, d), bit-packed as codes.py describes."""
+        """Encode documents.
+
+        Args:
+            x: rows (n, d).
+            progress: called as progress(stage, done, total) in rows.
+
+        Returns:
+            Codes (n, code_size) uint8: the nbits of each group after each other, the lowest bits first.
+
+        Raises:
+            DimensionError, DTypeError, NonFiniteError: the rows are wrong.
+        """
         x = as_rows(x, dim=self.dim, min_rows=0)
         codebook = native.PqCodebook(self.document_centroids, self.nbits)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
@@ -142,13 +190,27 @@ class LearnedCodec:
         return codes
 
     def decode(self, codes: Any) -> np.ndarray:
-        """What a score sees of rows with these codes (n, code_size): (n, d_out) float32, in rotated space."""
+        """Return what a score sees of rows with these codes.
+
+        Args:
+            codes: (n, code_size) uint8.
+
+        Returns:
+            (n, d_out) float32, in rotated space.
+
+        Raises:
+            DimensionError, DTypeError: these are no codes of this codec.
+        """
         return native.pq_decode(check_codes(codes, self.code_size), self.query_centroids, self.nbits)
 
     # ---- disk ----
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays under their names in the file."""
+        """Return the arrays under their names in the file.
+
+        Returns:
+            Name -> float32 array.
+        """
         found = {
             "rotation": self.rotation,
             "document_centroids": self.document_centroids,
@@ -159,7 +221,11 @@ class LearnedCodec:
         return found
 
     def settings(self) -> dict[str, Any]:
-        """What codec.json says."""
+        """Return what codec.json says.
+
+        Returns:
+            JSON values.
+        """
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -172,10 +238,16 @@ class LearnedCodec:
         }
 
     def save(self, folder: str | os.PathLike[str], *, if_exists: str = "fail") -> None:
-        """Write the folder, all or nothing.
+        """Write the codec into a folder, all or nothing.
 
-        if_exists: "fail", or "replace", which replaces a codec folder and nothing else.
-        Raises OutputExistsError, DiskFullError, InputError (the place cannot be written to), UsageError.
+        Args:
+            folder: where to.
+            if_exists: "fail", or "replace", which replaces a codec folder and nothing else.
+
+        Raises:
+            OutputExistsError: something is there that is not replaced.
+            DiskFullError, InputError: the place has no room, or cannot be written to.
+            UnknownKeyError: if_exists is unknown.
         """
         target = checks.path("folder", folder)
         check_codec_target(target, if_exists)
@@ -184,7 +256,11 @@ class LearnedCodec:
             self.write_into(draft)
 
     def write_into(self, folder: Path) -> None:
-        """Write the two files into a folder that exists, for a caller who makes the folder all or nothing."""
+        """Write the two files into a folder that exists, for a caller who makes the folder all or nothing.
+
+        Args:
+            folder: where to.
+        """
         from safetensors.numpy import save
 
         with new_file(folder / ARRAYS_NAME) as file:
@@ -195,8 +271,17 @@ class LearnedCodec:
     def load(cls, folder: str | os.PathLike[str]) -> LearnedCodec:
         """Read a codec folder; every array is checked against codec.json before it is used.
 
-        Raises MissingInputError (no folder, a file missing), MalformedFileError (truncated, another tool's
-        file or git-LFS pointer), NewerFormatError, DimensionError, DTypeError, NonFiniteError.
+        Args:
+            folder: what `save` wrote.
+
+        Returns:
+            The codec.
+
+        Raises:
+            MissingInputError: no folder, or a file is missing.
+            MalformedFileError: a truncated file, another tool's file or a git-LFS pointer.
+            NewerFormatError: a later version wrote it.
+            DimensionError, DTypeError, NonFiniteError: an array is wrong.
         """
         path = checks.path("folder", folder)
         settings = read_settings(path)

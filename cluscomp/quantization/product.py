@@ -27,19 +27,28 @@ TARGETS = ("none", "uniform")
 
 
 class ProductQuantizer:
-    """Product quantizer with an optional rotation in front.
+    """Product quantizer with an optional rotation in front; encoding takes the nearest centroid of each
+    group.
 
-    dim: of the rows. m: groups; must divide dim. nbits: 4, 6 or 8 bits a group.
-    rotation: None, "random", "opq" (learned with the codebooks), or a LinearTransform that is kept as it is.
-    balance: "none", or "uniform": after the usual training, n_iter steps in which every centroid of a group
-    gets as many rows as any other (balancing.py), which raises the entropy of the codes
-    (`code_usage_entropy`) and the error a little; only training is constrained. n_iter: k-means steps (with
-    "opq" also alternations, see train_opq). seed: of all random choices; equal seeds give equal bits for
-    any thread count and block size.
+    Args:
+        dim: of the rows.
+        m: groups; must divide dim.
+        nbits: 4, 6 or 8 bits a group.
+        rotation: None, "random", "opq" (learned with the codebooks), or a LinearTransform that is kept as it
+            is.
+        balance: "none", or "uniform": after the usual training, n_iter steps in which every centroid of a
+            group gets as many rows as any other, which raises the entropy of the codes and the error a
+            little; only training is constrained.
+        n_iter: k-means steps, with "opq" also alternations of rotation and codebooks.
+        seed: of all random choices; equal seeds give equal bits for any thread count and block size.
 
-    Attributes: code_size (bytes a row), is_trained; after train: codebooks (m, 2**nbits, d/m) float32 and
-    rotation_ (LinearTransform or None). Encoding always takes the nearest centroid.
-    Raises UsageError with the values that can work.
+    Attributes:
+        code_size: bytes of a code, ceil(m * nbits / 8).
+        rotation_: LinearTransform or None; after train where it is learned.
+
+    Raises:
+        UsageError: settings that cannot work; the message has the values that can.
+        UnknownKeyError: rotation or balance is unknown.
     """
 
     def __init__(
@@ -69,7 +78,7 @@ class ProductQuantizer:
 
     @property
     def is_trained(self) -> bool:
-        """True once there are centroids."""
+        """Whether there are codebooks."""
         return self._centroids is not None
 
     @property
@@ -85,11 +94,20 @@ class ProductQuantizer:
         return self._centroids
 
     def train(self, x: Any, *, progress: Progress | None = None) -> ProductQuantizer:
-        """Learn rotation and codebooks from the rows x (n, dim).
+        """Learn rotation and codebooks from rows.
 
-        At most 65536 rows, drawn at random, are used; then a SubsampleWarning is issued.
-        progress(stage, done, total).
-        Raises TooFewRowsError (fewer than 2**nbits rows) and the errors of the array gate.
+        At most 65536 rows, drawn at random, are used; of more, a SubsampleWarning is issued.
+
+        Args:
+            x: rows (n, dim), NumPy, torch or memory map.
+            progress: called as progress(stage, done, total).
+
+        Returns:
+            The quantizer.
+
+        Raises:
+            TooFewRowsError: fewer than 2**nbits rows.
+            DimensionError, DTypeError, NonFiniteError: the rows are wrong.
         """
         x = as_rows(x, dim=self.dim)
         check_enough_rows(x.shape[0], self.nbits)
@@ -118,10 +136,19 @@ class ProductQuantizer:
     @overload
     def encode(self, x: Any, *, progress: Progress | None = None) -> Array: ...
     def encode(self, x: Any, *, progress: Progress | None = None) -> Array:
-        """Codes (n, code_size) uint8 of the rows x (n, dim), bit-packed as codes.py describes.
+        """Encode rows. float32, float16 and bfloat16 are read in blocks, without a converted copy of the
+        whole.
 
-        float32, float16 and bfloat16 rows are read in blocks, without a converted copy of the whole. A torch
-        CUDA tensor is encoded on its GPU, and the codes stay there (clustering/device.py).
+        Args:
+            x: rows (n, dim); a torch CUDA tensor is encoded on its GPU, and the codes stay there.
+            progress: called as progress(stage, done, total) in rows.
+
+        Returns:
+            Codes (n, code_size) uint8: the nbits of each group after each other, the lowest bits first.
+
+        Raises:
+            NotTrainedError: there are no codebooks.
+            DimensionError, DTypeError, NonFiniteError: the rows are wrong.
         """
         if is_cuda_tensor(x):
             matrix = None if self.rotation_ is None else self.rotation_.matrix
@@ -137,7 +164,19 @@ class ProductQuantizer:
         return codes
 
     def decode(self, codes: Any, *, progress: Progress | None = None) -> np.ndarray:
-        """Rows (n, dim) float32 that the codes (n, code_size) uint8 stand for, rotated back."""
+        """Return the rows that codes stand for, rotated back.
+
+        Args:
+            codes: (n, code_size) uint8.
+            progress: called as progress(stage, done, total) in rows.
+
+        Returns:
+            Rows (n, dim) float32.
+
+        Raises:
+            NotTrainedError: there are no codebooks.
+            DimensionError, DTypeError: these are no codes of this quantizer.
+        """
         codebook = native.PqCodebook(self.centroids, self.nbits)
         codes = check_codes(codes, self.code_size)
         decoded = np.empty((codes.shape[0], self.dim), dtype=np.float32)
@@ -150,10 +189,19 @@ class ProductQuantizer:
 
     @classmethod
     def from_centroids(cls, centroids: Any, *, rotation: LinearTransform | None = None) -> ProductQuantizer:
-        """A trained quantizer with a copy of the given codebooks (m, 2**nbits, width), used after rotation.
+        """Make a trained quantizer with a copy of given codebooks.
 
-        Raises UsageError (the number of centroids is not 16, 64 or 256), DimensionError (shape, or a rotation
-        to another dimension), NonFiniteError.
+        Args:
+            centroids: codebooks (m, 2**nbits, width).
+            rotation: applied to rows before they are encoded, or None.
+
+        Returns:
+            A quantizer that encodes and decodes with them.
+
+        Raises:
+            UsageError: the number of centroids is not 16, 64 or 256.
+            DimensionError: another shape, or a rotation to another dimension.
+            NonFiniteError: a centroid holds NaN or infinity.
         """
         codebooks = np.asarray(centroids)
         if codebooks.ndim != 3:

@@ -54,29 +54,47 @@ def build_index(
     progress: Progress | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> BuildReport:
-    """Build an index folder at `output` from texts or vectors, within a memory limit.
-
-    source: with an encoder, a corpus (BEIR folder, .jsonl, .tsv, .txt, .parquet) or an iterable of documents
-    (Document, (id, title, text), or mapping); without, vectors (n, dim): a path (.npy, .npz, .fvecs, .fbin,
-    .parquet), an array, or a VectorSource. A VectorSource or array with an encoder: vectors that it made.
-    ids: of vectors: n integers or texts, or a path; None numbers them from 0.
-    lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each; ids are then those of
-    the documents, and an encoder must be of kind "tokens" or "multivector".
-    columns: names of fields of a file where they are not the usual ones: "id", "title" and "text" of a
-    corpus, "vectors" and "id" of .parquet vectors.
-    max_memory: bytes that the whole process may take, or a text such as "8G"; None: 80% of what is free now.
-    if_exists: "fail" (OutputExistsError if `output` is taken), "replace" (an old index, which stays until the
-    new one is complete), or "resume". An interrupted build with the same settings is continued by "fail" and
-    "resume"; one with other settings is discarded by "fail" and refused by "resume".
-    max_train_rows: rows to train on; None: what the key wants, less if the memory is short.
-    store_texts: keep titles and texts in docs.sqlite. empty_documents: "fail", "skip" or "keep".
-    cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
-    progress(stage, done, total); config: further settings to record in build.json.
+    """Build an index folder from texts or vectors, within a memory limit.
 
     Wrong input leaves nothing behind; an interrupted or killed build leaves `.NAME.partial` beside the
-    output.
-    Raises UsageError, UnknownKeyError, InfeasibleError, DiskFullError, OutputExistsError, InputError and its
-    kinds.
+    output, and the same call goes on from there.
+
+    Args:
+        source: with an encoder, a corpus (BEIR folder, .jsonl, .tsv, .txt, .parquet) or an iterable of
+            documents (Document, (id, title, text), or mapping); without, vectors (n, dim): a path (.npy,
+            .npz, .fvecs, .fbin, .parquet), an array, or a VectorSource. A VectorSource or array with an
+            encoder: vectors that it made.
+        index_key: key of the index, as `index_factory` takes it.
+        output: folder to write.
+        metric: "ip", "l2" or "cosine".
+        encoder: what `load_encoder` returns; of kind "tokens" or "multivector" for keys with a pool.
+        ids: of vectors: n integers or texts, or a path; None numbers them from 0. With lengths they are those
+            of the documents.
+        lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each.
+        columns: names of fields of a file where they are not the usual ones: "id", "title" and "text" of a
+            corpus, "vectors" and "id" of .parquet vectors.
+        max_memory: bytes that the whole process may take, or a text such as "8G"; None: 80% of what is free
+            now.
+        seed: of all random choices.
+        if_exists: "fail" (OutputExistsError if `output` is taken), "replace" (an old index, which stays until
+            the new one is complete), or "resume". An interrupted build with the same settings is continued by
+            "fail" and "resume"; one with other settings is discarded by "fail" and refused by "resume".
+        max_train_rows: most vectors to train on; None: what the key wants, less if the memory is short.
+        store_texts: keep titles and texts in docs.sqlite.
+        empty_documents: what to do with documents without text: "fail", "skip" or "keep".
+        cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
+        progress: called as progress(stage, done, total).
+        config: further settings to record in build.json.
+
+    Returns:
+        A `BuildReport`: bytes, seconds and memory, planned and measured.
+
+    Raises:
+        UsageError, UnknownKeyError: arguments are wrong, or do not go together.
+        InfeasibleError: the build does not fit the memory limit; the message has both numbers and the remedy.
+        DiskFullError: the disk has too little room.
+        OutputExistsError: `output` is taken.
+        InputError: the input is wrong; its kinds say how.
     """
     start = time.monotonic()
     settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
@@ -112,10 +130,30 @@ def plan_build(
     store_texts: bool = False,
     empty_documents: str = "fail",
 ) -> BuildPlan:
-    """What `build_index` with the same arguments would need; writes nothing, but reads a corpus to count it.
+    """Say what `build_index` with the same arguments would need; writes nothing, but reads a corpus to count
+    it.
 
-    Raises what wrong arguments and unreadable input raise; a plan that does not fit is returned with feasible
-    False.
+    Args:
+        source: as in `build_index`.
+        index_key: as in `build_index`.
+        metric: as in `build_index`.
+        encoder: as in `build_index`.
+        ids: as in `build_index`.
+        lengths: as in `build_index`.
+        columns: as in `build_index`.
+        max_memory: as in `build_index`.
+        seed: as in `build_index`.
+        max_train_rows: as in `build_index`.
+        store_texts: as in `build_index`.
+        empty_documents: as in `build_index`.
+
+    Returns:
+        A `BuildPlan`: memory, disk and time of each stage. One that does not fit the limit has feasible
+        False.
+
+    Raises:
+        UsageError, UnknownKeyError: arguments are wrong, or do not go together.
+        InputError: the input is wrong; its kinds say how.
     """
     settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
     given = Given(source, encoder, ids, lengths, empty_documents, columns)

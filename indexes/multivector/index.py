@@ -38,12 +38,30 @@ TRAINED_PARTS = ("centroids", "codebooks", "rotation")
 class MultiVectorIndex(StoredIndex[DocumentSegment]):
     """A searchable, compressed collection of documents, each of several vectors, under permanent ids.
 
-    Made by `index_factory` or `open_index` for keys that begin with a pool: "Pool16,IVF1024,PQ96". Documents
-    and queries are ragged: x (N, d) with the vectors of all documents below each other and lengths (n,), the
-    number of vectors of each; or without lengths a list of (n_i, d) arrays, or one array (n, vectors, d). A
-    score is MaxSim: the sum over the vectors of a query of the largest inner product (metric "ip") or cosine
-    with any vector of the document. Threads may search at the same time, also while one other adds or
-    deletes.
+    `index_factory` and `open_index` make one for keys that begin with a pool, such as "Pool16,IVF1024,PQ96".
+    Documents and queries are ragged: x (N, d) with the vectors of all documents below each other and lengths
+    (n,), the number of vectors of each; or without lengths a list of (n_i, d) arrays, or one array (n,
+    vectors, d). A score is MaxSim: the sum over the vectors of a query of the largest inner product (metric
+    "ip") or cosine with any vector of the document. Threads may search at the same time, also while one other
+    adds or deletes.
+
+    Args:
+        spec: the parsed key.
+        dim: of vectors.
+        metric: "ip" or "cosine".
+        seed: of all random choices of training.
+
+    Attributes:
+        key: canonical key.
+        spec: the parsed key.
+        pool: the pool of the key.
+        dim: of vectors.
+        metric: "ip" or "cosine".
+        seed: of training.
+        settings: JSON values that are saved with the index, such as nprobe and candidates.
+
+    Raises:
+        UsageError: the metric is "l2".
     """
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
@@ -92,10 +110,14 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return self.n_vectors * self.code_size / max(1, documents)
 
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
-        """What the documents take, under "vectors": deleted ones are stored, and count.
+        """Say what the documents take, under "vectors": deleted ones are stored, and count.
 
-        stored_bytes_per_document: codes with list numbers, offsets and ids. trained_bytes: rotation,
-        centroids and codebooks, whose size does not depend on the number of documents.
+        Args:
+            sizes: bytes by part.
+
+        Returns:
+            JSON values. stored_bytes_per_document: codes with list numbers, offsets and ids. trained_bytes:
+            rotation, centroids and codebooks, whose size does not depend on the number of documents.
         """
         n = max(1, sum(segment.n_rows for segment in self._segments))
         stored = sum(sizes[part] for part in (*DocumentSegment.parts.values(), "ids", "tombstones"))
@@ -108,7 +130,11 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return {"vectors": facts}
 
     def search_defaults(self) -> dict[str, int]:
-        """Parameters of `search` that have an effect for this key, with their defaults."""
+        """List the parameters of `search` that have an effect for this key.
+
+        Returns:
+            Parameter -> default.
+        """
         defaults = super().search_defaults()
         return defaults if self.spec.partition is None else {**defaults, "candidates": self.candidates}
 
@@ -119,8 +145,19 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
 
         Documents are pooled first; where more vectors result than training looks at (256 a list, at least
         65536), a random sample of documents is used and a SubsampleWarning is issued.
-        progress(stage, done, total).
-        Raises DimensionError, NonFiniteError, TooFewRowsError, UsageError (the index holds rows already).
+
+        Args:
+            x: token vectors of documents, ragged.
+            lengths: (n,) vectors of each document, or None.
+            progress: called as progress(stage, done, total); stage is the part of the key that learns.
+
+        Returns:
+            The index.
+
+        Raises:
+            TooFewRowsError: fewer vectors than the key has centroids.
+            UsageError: the index holds documents already.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors are wrong.
         """
         self._require_empty()
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
@@ -137,7 +174,15 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return self
 
     def pool_documents(self, documents: Ragged, progress: Progress | None = None) -> Ragged:
-        """The vectors that would be stored for the token vectors of documents (finite, of kernel dtype)."""
+        """Pool token vectors into those that would be stored.
+
+        Args:
+            documents: ragged, finite, of kernel dtype.
+            progress: called as progress(stage, done, total) in documents.
+
+        Returns:
+            The vectors that would be stored, ragged.
+        """
         return pooled(self.pool, documents, self.seed, progress)
 
     def add(
@@ -145,10 +190,21 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
 
-        progress(stage, done, total): documents pooled under the name of the pool, then "codes" for vectors.
-        ids: one a document, as `Index.add` takes them. Token vectors are read in blocks, so x may be a memory
-        map. Raises DimensionError, NonFiniteError and InputError (no vectors) naming the id,
-        DuplicateIdError, DTypeError, NotTrainedError.
+        Args:
+            x: token vectors of documents, ragged. They are read in blocks, so x may be a memory map.
+            ids: one a document, as `Index.add` takes them.
+            lengths: (n,) vectors of each document, or None.
+            progress: called as progress(stage, done, total): documents pooled under the name of the pool,
+                then "codes" for vectors.
+
+        Returns:
+            The index.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is there already.
+            InputError: a document has no vectors; the message names the id.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors, lengths or ids are wrong.
         """
         self.pipeline.require_trained()
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
@@ -178,24 +234,38 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best documents for each query.
 
-        queries: ragged, as documents are; (t, dim) without lengths is one query of t vectors. k: at most
-        len(index).
         With lists (IVF, BIVF), documents are first compared by the centroids of their vectors' lists, and the
-        `candidates` best are scored (default: `index.candidates`; at least k). nprobe: the lists of a query
-        vector that count in this; all others count as the worst of them (default: all). Without lists every
-        document is scored. refine_factor: the rerank scores k * refine_factor hits with the finer codes.
+        best of these candidates are scored by their codes. Without lists every document is scored.
 
-        candidates_by: "lists", or "fde": the candidates are those of the largest inner products of MUVERA's
-        fixed-dimensional encodings, also without lists (fde_candidates.py; 2560 bytes a document in memory,
-        made of the codes at the first search). softmax: a temperature; then k * refine_factor hits are scored
-        again by the mean of a document's products with each query vector, weighted by their softmax, instead
-        of the largest (pseudo-query embeddings). keep, salience: only this share of each query's vectors is
-        searched with, those of the largest salience (N,), such as the attention that they get (HPC-ColPali's
-        pruning).
+        Args:
+            queries: ragged, as documents are; (t, dim) without lengths is one query of t vectors.
+            k: hits a query, at least 1.
+            lengths: (nq,) vectors of each query, or None.
+            nprobe: the lists of a query vector that count in the choice of candidates; all others count as
+                the worst of them. None: `index.nprobe`, at first all.
+            candidates: documents whose codes are scored, at least k. None: `index.candidates`.
+            refine_factor: the rerank scores k * refine_factor hits with the finer codes. None:
+                `index.refine_factor`.
+            candidates_by: "lists", or "fde": the candidates are those of the largest inner products of
+                MUVERA's fixed-dimensional encodings, also without lists (2560 bytes a document in memory,
+                made of the codes at the first search).
+            softmax: a temperature: k * refine_factor hits are scored again by the mean of a document's
+                products with each query vector, weighted by their softmax, instead of the largest
+                (pseudo-query embeddings). None: MaxSim.
+            keep: search with this share of each query's vectors only, those of the largest salience
+                (HPC-ColPali's pruning). None: all.
+            salience: (N,) numbers, one a query vector, such as the attention that it gets; comes with keep.
+            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
 
-        Returns scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal
-        scores are ordered by time of adding. Raises DimensionError, NonFiniteError, DTypeError, InputError (a
-        query without vectors), UsageError.
+        Returns:
+            Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal scores
+            are ordered by time of adding.
+
+        Raises:
+            UsageError: a parameter cannot be used.
+            NotTrainedError: the key has to learn first.
+            InputError: a query has no vectors.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
         segments = self._segments
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
@@ -218,10 +288,20 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     # ---- single documents ----
 
     def score(self, queries: Any, ids: Any, *, lengths: Any = None) -> np.ndarray:
-        """Scores (nq, len(ids)) float32 of documents by id, each as a search of all of them would give it.
+        """Score documents by id, each as a search of all of them would.
 
-        queries, lengths: as `search` takes them. ids: different from each other. Raises InputError for an id
-        that is not in the index, DuplicateIdError, and the errors of `search`.
+        Args:
+            queries: ragged, as `search` takes them.
+            ids: of documents, different from each other.
+            lengths: (nq,) vectors of each query, or None.
+
+        Returns:
+            Scores (nq, len(ids)) float32.
+
+        Raises:
+            InputError: an id is not in the index, or a query has no vectors.
+            DuplicateIdError: an id is given twice.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
         """
         self.pipeline.require_trained()
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
@@ -230,11 +310,19 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return score_positions(self.pipeline, segments, asked, self._positions(segments, ids))
 
     def vectors(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        """What the (finest) codes of documents stand for: vectors (N, dim) float32 below each other, and
-        lengths (len(ids),) int64. MaxSim with them equals `score` up to rounding.
+        """Return what the codes of documents stand for, by the finer codes of a rerank where there are some.
 
-        Raises InputError for an id that is not in the index, UsageError for keys whose transform has no way
-        back (RepCONC, MRL).
+        Args:
+            ids: of documents, different from each other.
+
+        Returns:
+            Vectors (N, dim) float32 below each other, and lengths (len(ids),) int64. MaxSim with them equals
+            `score` up to rounding.
+
+        Raises:
+            InputError: an id is not in the index.
+            DuplicateIdError: an id is given twice.
+            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank.
         """
         self.pipeline.require_trained()
         segments = self._segments

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from public_api import public_callables, public_classes
 
 import cluscomp
 
@@ -126,23 +127,18 @@ def test_errors_derive_from_the_root_and_carry_an_exit_code():
     assert all(issubclass(c, cluscomp.CluscompError) and c.exit_code in (1, 2, 3, 4, 5) for c in raised)
 
 
-def public_callables():
-    """(dotted name, function) of the public functions, and of the public methods of the public classes."""
-    for name in cluscomp.__all__:
-        found = getattr(cluscomp, name)
-        if inspect.isfunction(found):
-            yield name, found
-        elif inspect.isclass(found) and not issubclass(found, Exception):
-            for attribute in dir(found):
-                member = inspect.getattr_static(found, attribute)
-                member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-                if inspect.isfunction(member) and (attribute == "__init__" or attribute[0] != "_"):
-                    yield f"{name}.{attribute}", member
+def annotated():
+    """(name, function) of everything public that has a signature: constructors and properties, too."""
+    yield from public_callables()
+    for name, kind in public_classes():
+        yield f"{name}.__init__", kind.__init__
+        for attribute in dir(kind):
+            member = inspect.getattr_static(kind, attribute)
+            if isinstance(member, property) and attribute[0] != "_":
+                yield f"{name}.{attribute}", member.fget
 
 
-@pytest.mark.parametrize(
-    ("name", "function"), [pytest.param(*pair, id=pair[0]) for pair in public_callables()]
-)
+@pytest.mark.parametrize(("name", "function"), [pytest.param(*pair, id=pair[0]) for pair in annotated()])
 def test_public_callables_say_what_they_take_and_return(name, function):
     signature = inspect.signature(function)
     assert signature.return_annotation not in (inspect.Signature.empty, "Any"), "an editor completes nothing"

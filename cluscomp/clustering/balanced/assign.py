@@ -29,16 +29,26 @@ def balanced_assign(
 ) -> np.ndarray:
     """Assign rows to centroids at the least total cost, with at most `capacity` rows for each.
 
-    x: (n, d) as `assign` takes it (CPU). centroids: (k, d). capacity, minimum: most and least rows of a
-    cluster, whole numbers or (k,) arrays of them; both bounds always hold. metric: "l2" (cost: squared
-    distance), "ip" (minus inner product), "cosine" (one minus cosine).
+    The cost is the least possible where n * k is at most 4 million; above, rows choose among the 16 to 64
+    best clusters of each. The same for any thread count, block size and instruction set. Source: the
+    transportation problem, solved in its dual.
 
-    Returns labels (n,) int32. Their cost is the least possible where n * k is at most 4 million; above, rows
-    choose among the 16 to 64 best clusters of each, and `duality_gap` bounds what that costs. Ties: the
-    lowest centroid index where the bounds leave the choice; of equal rows that must be split, earlier rows go
-    to lower clusters. The same for any thread count, block size and instruction set.
-    Raises UsageError with the numbers (the bounds cannot hold n rows), and the errors of `assign`.
-    Source: transportation problem, solved in its dual (solver.py).
+    Args:
+        x: rows (n, d), as `assign` takes them, on the CPU.
+        centroids: (k, d).
+        capacity: most rows of a cluster, a whole number or (k,) of them.
+        metric: "l2" (cost: squared distance), "ip" (minus inner product) or "cosine" (one minus cosine).
+        minimum: least rows of a cluster, a whole number or (k,) of them.
+        progress: called as progress(stage, done, total) in rows.
+
+    Returns:
+        Labels (n,) int32. Ties: the lowest centroid index where the bounds leave the choice; of equal rows
+        that must be split, earlier rows go to lower clusters.
+
+    Raises:
+        UsageError: the bounds cannot hold n rows; the message has the numbers.
+        UnknownKeyError: the metric is unknown.
+        DimensionError, DTypeError, NonFiniteError, EmptyInputError: as `assign` raises them.
     """
     checked = checks.metric(metric)
     points = to_float32(as_rows(centroids, name="centroids"))

@@ -26,19 +26,32 @@ from cluscomp.vocabulary import BALANCES, Metric
 class BalancedKMeans(Estimator):
     """k-means with clusters of bounded size.
 
-    balance: "exact": every cluster gets floor(n/k) or ceil(n/k) rows. "cap": at most ceil(max_ratio * n/k).
-    "soft": prices as for "exact", but each row goes where distance plus price is smallest, so sizes are only
-    about equal (`balance_` says how much). "none": plain k-means.
-    max_ratio: of "cap", at least 1. metric, n_iter, init, seed: as for `KMeans`.
-
     The bounds of "cap" and "exact" hold for `fit` and for every call of `predict`, with n = the rows of that
     call: a row's label then depends on the other rows of the call (k rows get a cluster each, one row gets
-    the nearest). "none" and "soft" label each row by itself, "soft" by the prices of the fit.
+    the nearest). "none" and "soft" label each row by itself, "soft" by the prices of the fit. Rows are
+    counted, so there is no sample_weight.
 
-    After fit: cluster_centers_ (k, d) float32, labels_ (n,) int32, inertia_ (as for KMeans), n_iter_,
-    prices_ (k,) float64, gap_ (the inertia is at most this much above the least possible one for these
-    centroids and bounds: a proof by duality; None for "none" and "soft"), balance_ (`balance_report`),
-    n_features_in_. Rows are counted, so there is no sample_weight.
+    Args:
+        n_clusters: number of centroids, k.
+        balance: "exact": every cluster gets floor(n/k) or ceil(n/k) rows. "cap": at most ceil(max_ratio *
+            n/k). "soft": prices as for "exact", but each row goes where distance plus price is smallest, so
+            sizes are only about equal (`balance_` says how much). "none": plain k-means.
+        max_ratio: of "cap", at least 1.
+        metric: "l2", "ip" or "cosine", as for `KMeans`.
+        n_iter: most updates.
+        init: "random" (different rows), "k-means++", or centroids (k, d).
+        seed: of all random choices; the same seed gives the same bits for any thread count and block size.
+
+    Attributes:
+        cluster_centers_: (k, d) float32.
+        labels_: (n,) int32.
+        inertia_: as for `KMeans`.
+        n_iter_: updates made.
+        prices_: (k,) float64, added to the cost of a cluster.
+        gap_: the inertia is at most this much above the least possible one for these centroids and bounds: a
+            proof by duality; None for "none" and "soft".
+        balance_: `balance_report` of the labels.
+        n_features_in_: d.
     """
 
     def __init__(
@@ -66,17 +79,33 @@ class BalancedKMeans(Estimator):
         return tags
 
     def fit(self, x: Any, y: Any = None, progress: Progress | None = None) -> BalancedKMeans:
-        """Cluster the rows of x (n, d) (as `assign` takes them); y is ignored.
+        """Cluster rows within the bounds.
 
-        progress(stage, done, total) counts rows times steps.
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+            progress: called as progress(stage, done, total) in rows times steps.
 
-        Raises TooFewRowsError (fewer rows than clusters), UsageError (bad parameter) and the errors of
-        `assign`.
+        Returns:
+            The estimator.
+
+        Raises:
+            TooFewRowsError: fewer rows than clusters.
+            UsageError: a parameter cannot work.
+            DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
         return self.fit_rows(self._check_fit_rows(x), progress)
 
     def fit_rows(self, rows: np.ndarray, progress: Progress | None = None) -> BalancedKMeans:
-        """`fit` for rows that have passed the array gate, so uint16 means bfloat16 bits."""
+        """Cluster rows that have passed the array gate, so that uint16 means the bits of bfloat16.
+
+        Args:
+            rows: (n, d) of kernel dtype.
+            progress: called as progress(stage, done, total) in rows times steps.
+
+        Returns:
+            The estimator.
+        """
         metric = self._check_parameters(rows.shape[0])
         ticker = Ticker(progress, "k-means", rows.shape[0] * (self.n_iter + 1))
         if self.balance == "none":
@@ -88,7 +117,18 @@ class BalancedKMeans(Estimator):
         return self
 
     def predict(self, x: Any) -> np.ndarray:
-        """Labels (n,) int32 of the rows of x (n, d), within the bounds for n rows (class comment)."""
+        """Label rows within the bounds for their number (see the class).
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+
+        Returns:
+            Labels (n,) int32.
+
+        Raises:
+            NotTrainedError: `fit` has not been called.
+            DimensionError: x has another width than the rows of `fit`.
+        """
         rows = self._check_rows(x)
         metric = self._check_parameters(None)
         if self.balance == "none":
@@ -96,7 +136,15 @@ class BalancedKMeans(Estimator):
         return self._solve(rows, metric, self.cluster_centers_, prices=self.prices_).labels
 
     def fit_predict(self, x: Any, y: Any = None) -> np.ndarray:
-        """Labels (n,) int32 of the rows that were clustered: fit(x).labels_."""
+        """Cluster rows within the bounds and return their labels.
+
+        Args:
+            x: rows (n, d), as `assign` takes them.
+            y: ignored; scikit-learn passes it.
+
+        Returns:
+            Labels (n,) int32 of the rows: fit(x).labels_.
+        """
         labels: np.ndarray = self.fit(x).labels_
         return labels
 

@@ -11,14 +11,23 @@ from cluscomp.errors import InputError
 
 
 def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[str, float | int]:
-    """Figures on the sizes of clusters, as JSON values.
+    """Say how even clusters are.
 
-    labels: (n,) integers in [0, n_clusters). Returns n, n_clusters, mean, min, max; cv (standard deviation
-    over mean), max_over_mean, empty (clusters without rows), above_4x_mean (clusters of more than 4 times the
-    mean), p1, p50, p90, p99 (percentiles of the sizes), and expected_scan (rows of the cluster of a random
-    row, over the mean: 1 for equal clusters). Ratios are 0 without rows. probes: (queries, clusters) that
-    queries visit, all rows of each being read; adds scanned_mean, scanned_p50 and scanned_p99, rows a query.
-    Raises UsageError (n_clusters), InputError (labels).
+    Args:
+        labels: (n,) integers in [0, n_clusters).
+        n_clusters: number of clusters, empty ones included.
+        probes: (queries, clusters) that queries visit, all rows of each being read; None leaves them out.
+
+    Returns:
+        JSON values: n, n_clusters, mean, min, max; cv (standard deviation over mean), max_over_mean, empty
+        (clusters without rows), above_4x_mean (clusters of more than 4 times the mean), p1, p50, p90, p99
+        (percentiles of the sizes), and expected_scan (rows of the cluster of a random row, over the mean: 1
+        for equal clusters). Ratios are 0 without rows. With probes also scanned_mean, scanned_p50 and
+        scanned_p99, rows a query.
+
+    Raises:
+        UsageError: n_clusters is no positive integer.
+        InputError: labels or probes are no clusters.
     """
     n_clusters = checks.integer("n_clusters", n_clusters, 1)
     numbers = np.asarray(labels)

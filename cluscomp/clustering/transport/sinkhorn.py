@@ -60,34 +60,44 @@ def sinkhorn(
     all_reduce: AllReduce | None = None,
     progress: Progress | None = None,
 ) -> SinkhornResult:
-    """Transport plan between the n rows and k columns of a cost matrix.
-
-    cost: (n, k), finite; float32 is used in place, 16-bit costs are converted; float64 and integers are
-    rounded to float32 after the smallest cost of each row and column is taken off. Costs equal up to a
-    constant a row or a column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is
-    solved on its GPU, with powers in float64: equal to the CPU's result up to the rounding of float32 powers
-    (device.py).
-    epsilon: strength of the entropy, in units of the scaled cost, > 0.
-    row_mass (n,), col_mass (k,): not negative, of sum 1 each; None: 1/n, 1/k. Rows or columns of mass 0
-    take no part.
-    n_iter: most iterations, each a column step and a row step, starting from row potentials of zero.
-    tol: stop when the column sums miss their masses by at most this (sum of magnitudes). float32 powers put
-    the floor near 1e-7.
-    cost_scale: "absolute": S = cost. "range": S = (cost - mid) / (max - mid + 1e-5) with
-    mid = (max + min) / 2 over the whole matrix, so that S lies in [-1, 1].
-    transported: partial transport. This share of the mass goes to the columns, the rest to a virtual column
-    of cost S = 0; col_mass is then multiplied with it.
-    row_gamma, col_gamma: relax row or column masses: instead of being kept they cost
-    gamma * KL(sums | masses). The virtual column is never relaxed. None keeps them.
-    start: a SinkhornResult, or column potentials (k,) [(k + 1,) with the virtual column's] to begin with.
-    all_reduce: for rows spread over processes: all_reduce(values, op) returns the elementwise "sum" or
-    "max" of `values` float64 over all of them. Each process calls with its rows; row_mass then has global
-    sum 1, and 1/n counts the rows of all. Column potentials, residual and counts come out the same in each.
-    progress(stage, done, total) counts iterations.
+    """Compute the entropic transport plan between the n rows and k columns of a cost matrix, in the log
+    domain.
 
     Bits depend on no thread count, block size or instruction set.
-    Raises UsageError (parameters), DimensionError, EmptyInputError, NonFiniteError, DTypeError, InputError
-    (masses).
+
+    Args:
+        cost: (n, k), finite. float32 is used in place, 16-bit costs are converted; float64 and integers are
+            rounded to float32 after the smallest cost of each row and column is taken off. Costs equal up to
+            a constant a row or a column have one plan. A torch CUDA tensor (float32, float16 or bfloat16) is
+            solved on its GPU, equal to the CPU's result up to the rounding of float32 powers.
+        epsilon: strength of the entropy, in units of the scaled cost, above 0.
+        row_mass: (n,), not negative, of sum 1; None: 1/n. Rows of mass 0 take no part.
+        col_mass: (k,), not negative, of sum 1; None: 1/k. Columns of mass 0 take no part.
+        n_iter: most iterations, each a column step and a row step, starting from row potentials of zero.
+        tol: stop when the column sums miss their masses by at most this (sum of magnitudes). float32 powers
+            put the floor near 1e-7.
+        cost_scale: "absolute": S = cost. "range": S = (cost - mid) / (max - mid + 1e-5) with mid = (max +
+            min) / 2 over the whole matrix, so that S lies in [-1, 1].
+        transported: partial transport: this share of the mass goes to the columns, the rest to a virtual
+            column of cost S = 0; col_mass is then multiplied with it.
+        row_gamma: relaxes row masses: instead of being kept they cost row_gamma * KL(sums | masses). None
+            keeps them.
+        col_gamma: the same for column masses; the virtual column is never relaxed.
+        start: a SinkhornResult, or column potentials (k,), (k + 1,) with the virtual column's, to begin with.
+        all_reduce: for rows spread over processes: all_reduce(values, op) returns the elementwise "sum" or
+            "max" of `values` float64 over all of them. Each process calls with its rows; row_mass then has
+            global sum 1, and 1/n counts the rows of all. Column potentials, residual and counts are the same
+            in each.
+        progress: called as progress(stage, done, total) in iterations.
+
+    Returns:
+        A `SinkhornResult`: plan() (n, k) float64 summing to 1, row_potential, col_potential, residual,
+        n_iter, counts.
+
+    Raises:
+        UsageError: a parameter cannot work.
+        InputError: masses are wrong.
+        DimensionError, EmptyInputError, NonFiniteError, DTypeError: the costs are wrong.
     """
     settings = Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
     reduce = all_reduce or this_process
@@ -118,13 +128,36 @@ def sinkhorn_points(
     all_reduce: AllReduce | None = None,
     progress: Progress | None = None,
 ) -> SinkhornResult:
-    """`sinkhorn` for the costs between rows x (n, d) and centroids (k, d), without a matrix of size n x k.
+    """Solve `sinkhorn` for the costs between rows and centroids, without a matrix of size n x k.
 
-    metric: "l2", cost |x - c|^2, or "ip", cost -<x, c>: products of centred rows and centroids in float32,
-    the rest in float64.
     Costs are recomputed in each iteration (2 n k d operations); where n x k floats fit into memory and d is
-    large, `sinkhorn` on stored costs is faster. x: float32, float16 or bfloat16 in place, NumPy, torch or
-    memory map. The other parameters and errors are those of `sinkhorn`.
+    large, `sinkhorn` on stored costs is faster.
+
+    Args:
+        x: rows (n, d), float32, float16 or bfloat16 in place, NumPy, torch or memory map.
+        centroids: (k, d).
+        epsilon: strength of the entropy, in units of the scaled cost, above 0.
+        metric: "l2", cost |x - c|^2, or "ip", cost -<x, c>: products of centred rows and centroids in
+            float32, the rest in float64.
+        row_mass: as in `sinkhorn`.
+        col_mass: as in `sinkhorn`.
+        n_iter: as in `sinkhorn`.
+        tol: as in `sinkhorn`.
+        cost_scale: as in `sinkhorn`.
+        transported: as in `sinkhorn`.
+        row_gamma: as in `sinkhorn`.
+        col_gamma: as in `sinkhorn`.
+        start: as in `sinkhorn`.
+        all_reduce: as in `sinkhorn`.
+        progress: called as progress(stage, done, total) in iterations.
+
+    Returns:
+        A `SinkhornResult`, as `sinkhorn` returns it.
+
+    Raises:
+        UnknownKeyError: the metric is unknown.
+        UsageError, InputError, DimensionError, EmptyInputError, NonFiniteError, DTypeError: as `sinkhorn`
+            raises them.
     """
     settings = Settings(epsilon, n_iter, tol, cost_scale, transported, row_gamma, col_gamma)
     if metric not in ("l2", "ip"):
