@@ -60,10 +60,11 @@ def write_run(
     tag = _token(tag, "tag", "")
     with atomic_file(path) as raw, _compressed(raw) if path.suffix == ".gz" else nullcontext(raw) as handle:
         for query_id, scores in run.items() if isinstance(run, Mapping) else run:
-            handle.write(_format(query_id, scores, tag))
+            handle.write(run_lines(query_id, scores, tag))
 
 
-def _format(query_id: str, scores: Mapping[str, float], tag: str) -> bytes:
+def run_lines(query_id: str, scores: Mapping[str, float], tag: str = "cluscomp") -> bytes:
+    """The lines of one query, as `write_run` writes them. Raises what it does for ids and scores."""
     start = f"{_token(query_id, 'query id', '')} Q0 "
     doc_ids = rank_documents(scores, query_id=query_id)
     if "" in scores or _BLANK.search("".join(doc_ids)):

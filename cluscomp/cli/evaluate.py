@@ -9,6 +9,7 @@ from cluscomp import errors, files
 from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import QuerySet, check_k, encode_queries, search_options
 
@@ -38,7 +39,13 @@ def evaluate(
         Path | None, flag("--query-ids", help="Ids of --query-embeddings, one a line.")
     ] = None,
     output_file: Annotated[
-        Path | None, flag("--output", "-o", help="TREC run file to write as well.", env=False)
+        Path | None,
+        flag(
+            "--output",
+            "-o",
+            help="TREC run file to write as well; - for stdout.",
+            env=False,
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
@@ -69,6 +76,7 @@ def evaluate(
     Averages run over all judged queries of the split, answered or not. Latency is that of single searches
     without encoding; queries per second that of one search with all queries. --baseline adds paired
     randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
+    With --output - the run goes to stdout, and the figures to stderr.
 
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
@@ -80,6 +88,8 @@ def evaluate(
     from cluscomp.eval.runs import read_run, write_run
     from cluscomp.indexes.index import open_index
 
+    if output_file == STDOUT and as_json:
+        raise errors.UsageError("--output - and --json both write to standard output; choose one of them")
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
     files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
@@ -99,14 +109,16 @@ def evaluate(
         queries = _judged(opened, dataset, split, qrels, files, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
     report_missing_documents(opened, qrels)
-    if output_file is not None:
+    if output_file == STDOUT:
+        output.result_run(report.run)
+    elif output_file is not None:
         write_run(report.run, output_file)
     comparisons: list[Comparison] = []
     if reference is not None:
         comparisons = [compare_runs(report.run, reference, qrels, m, margin=margin) for m in report.metrics]
     if keep is not None:
         options["keep"] = keep
-    _show(report, opened, index, options, comparisons, as_json)
+    _show(report, opened, index, options, comparisons, as_json, err=output_file == STDOUT)
 
 
 def score(
@@ -155,7 +167,7 @@ def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
 
 def _show(
     report: EvalReport, index: AnyIndex, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
-    as_json: bool,
+    as_json: bool, *, err: bool,
 ) -> None:  # fmt: skip
     total = files.folder_bytes(folder)
     facts = {
@@ -191,11 +203,11 @@ def _show(
         ("latency p95", f"{report.latency_p95_ms:.2f} ms"),
         ("queries / s", f"{report.queries_per_second:.0f}"),
     ]
-    output.result_table(["", str(folder)], rows)
-    _show_comparisons(comparisons)
+    output.result_table(["", str(folder)], rows, err=err)
+    _show_comparisons(comparisons, err=err)
 
 
-def _show_comparisons(comparisons: list[Comparison]) -> None:
+def _show_comparisons(comparisons: list[Comparison], *, err: bool) -> None:
     """Differences to the baseline, with what the tests say of them."""
     if not comparisons:
         return
@@ -213,7 +225,9 @@ def _show_comparisons(comparisons: list[Comparison]) -> None:
     ]
     first = comparisons[0]
     loses = f"loses < {first.margin:g} ({first.confidence:.0%})"
-    output.result_table(["", "baseline", "difference", "better / same / worse", "p", "at least", loses], rows)
+    output.result_table(
+        ["", "baseline", "difference", "better / same / worse", "p", "at least", loses], rows, err=err
+    )
 
 
 def label(metric: str) -> str:

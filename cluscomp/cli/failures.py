@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import re
 import sys
 import traceback
@@ -20,9 +19,10 @@ from typer.models import OptionInfo
 
 from cluscomp import errors
 from cluscomp.cli.output import note
+from cluscomp.cli.paths import expanded, protect_inputs
+from cluscomp.cli.streams import BROKEN_PIPE, discard
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141  # what the shell reports for a program that SIGPIPE ended
 INFEASIBLE = errors.InfeasibleError.exit_code
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,6 +37,8 @@ def exits_by_contract(function: Function) -> Function:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
+                kwargs = {name: expanded(value) for name, value in kwargs.items()}
+                protect_inputs(kwargs)
                 return function(*args, **kwargs)
             except (typer.Exit, typer.Abort):
                 raise
@@ -44,7 +46,7 @@ def exits_by_contract(function: Function) -> Function:
                 note(f"interrupted{_resume_hint(kwargs)}")
                 raise typer.Exit(INTERRUPTED) from None
             except BrokenPipeError:
-                _discard_stdout()
+                discard(sys.stdout)
                 raise typer.Exit(BROKEN_PIPE) from None
             except Exception as exc:
                 raise typer.Exit(_report(exc, verbose, function)) from exc
@@ -107,8 +109,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
     if issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
         return  # addressed to developers of the libraries below, not to who runs a command
     note(f"warning: {message}")
-
-
-def _discard_stdout() -> None:
-    """Point stdout to nowhere, so that the interpreter's flush at exit does not fail a second time."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,7 @@ from cluscomp.cli.keys import keys
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
+from cluscomp.cli.streams import run_program
 from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
 
@@ -84,15 +85,15 @@ build_index_app.command("build-index")(build_index)
 def run() -> None:
     """Entry of the program `cluscomp`."""
     _answer_interrupts()
-    app(prog_name="cluscomp")
+    run_program(lambda: app(prog_name="cluscomp"))
 
 
 def run_build_index() -> None:
     """Entry of the program `build-index`, the same as `cluscomp build-index`."""
     _answer_interrupts()
     if sys.argv[1:] == ["--version"]:
-        _show_version(True)
-    build_index_app(prog_name="build-index")
+        run_program(lambda: app(prog_name="cluscomp"))
+    run_program(lambda: build_index_app(prog_name="build-index"))
 
 
 def _answer_interrupts() -> None:

@@ -5,45 +5,90 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import typer
 
+from cluscomp.cli.streams import discard
+
+# Control characters but for tab and line feed: "␛" for escape, "␡" for delete, and "�" for those after it.
+_SYMBOLS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)}
+_SYMBOLS |= {127: "␡"} | dict.fromkeys(range(128, 160), "�")
+_JSON_CONTROL = re.compile("[\x7f-\x9f]")  # those that json.dumps leaves alone
 _QUANTITY = re.compile(r"-|-?\d[\d.]*(%| ?[A-Za-z]+( \d+ ?[A-Za-z]+)?)?")
 
 
 def note(message: str) -> None:
-    """One line to stderr."""
-    typer.echo(message, err=True)
+    """One line to stderr; nothing where nobody reads it, which ends no command."""
+    try:
+        typer.echo(readable(message, sys.stderr), err=True)
+    except BrokenPipeError:
+        discard(sys.stderr)
 
 
 def result(line: str) -> None:
     """One line to stdout."""
-    typer.echo(line)
+    typer.echo(readable(line, sys.stdout))
 
 
 def result_json(value: Any) -> None:
     """One JSON document to stdout; NumPy values become plain ones, NaN and infinity become null."""
-    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(_JSON_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def result_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """A table to stdout; columns that hold nothing but numbers and quantities stand to the right."""
+def result_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None, err: bool = False
+) -> None:
+    """A table to stdout (err: to stderr); columns of numbers and quantities stand to the right.
+
+    No name is cut: where a terminal is too narrow for the longest words, lines are longer than it.
+    """
     from rich import box
-    from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
-    cells = list(rows)
+    stream = sys.stderr if err else sys.stdout
+    cells = [[readable(cell, stream) for cell in row] for row in rows]
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for position, column in enumerate(columns):
         is_number = all(_QUANTITY.fullmatch(row[position]) for row in cells)
-        table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number)
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(column, justify=justify, no_wrap=is_number, overflow="fold")
     for row in cells:
         table.add_row(*row)
     # Off a terminal lines must not be wrapped or cut: a reader downstream has no width.
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, width=width, markup=False, highlight=False).print(table)
+    console = _console(stream, None if stream.isatty() else 200)
+    anything = console.options.update(max_width=1 << 16)
+    console.width = max(console.width, Measurement.get(console, anything, table).minimum)
+    console.print(table)
+
+
+def _console(stream: Any, width: int | None) -> Any:
+    from rich.console import Console
+
+    class Plain(Console):
+        """Leaves a broken pipe to the command; rich's own way is to leave with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Plain(file=stream, width=width, markup=False, highlight=False)
+
+
+def readable(text: str, stream: Any) -> str:
+    """The text as it is; on a terminal with control characters as symbols, since documents may hold any."""
+    return text.translate(_SYMBOLS) if stream.isatty() else text
+
+
+def result_run(run: Mapping[str, Mapping[str, float]]) -> None:
+    """A TREC run to stdout: all of it, or none where an id cannot stand in one."""
+    from cluscomp.eval.runs import run_lines
+
+    for lines in [run_lines(query_id, scores) for query_id, scores in run.items()]:
+        if lines:
+            result(lines.decode().rstrip("\n"))
 
 
 def size_text(n_bytes: float) -> str:

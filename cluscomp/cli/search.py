@@ -9,6 +9,7 @@ from cluscomp import errors
 from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import (
     QuerySet,
@@ -40,7 +41,7 @@ def search(
     ] = None,
     output_file: Annotated[
         Path | None,
-        flag("--output", "-o", help="TREC run file to write. (default: standard output)", env=False),
+        flag("--output", "-o", help="TREC run file to write; - is standard output. (default: -)", env=False),
     ] = None,
     k: Annotated[
         int | None,
@@ -174,20 +175,16 @@ def _one_line(text: str) -> str:
 
 
 def _give_run(run: dict[str, dict[str, float]], file: Path | None, as_json: bool, quiet: bool) -> None:
-    from cluscomp.eval.ranking import rank_documents
     from cluscomp.eval.runs import write_run
 
     n_hits = sum(len(scores) for scores in run.values())
-    if file is not None:
+    if file is not None and file != STDOUT:
         write_run(run, file)
         if as_json:
             output.result_json({"output": str(file), "queries": len(run), "hits": n_hits})
         elif not quiet:
             output.note(f"{file}: {len(run)} queries, {n_hits} hits")
-        return
-    if as_json:
+    elif as_json:
         output.result_json(run)
-        return
-    for query_id, scores in run.items():
-        for rank, name in enumerate(rank_documents(scores, query_id=query_id), 1):
-            output.result(f"{query_id} Q0 {name} {rank} {scores[name]!r} cluscomp")
+    else:
+        output.result_run(run)

@@ -54,7 +54,7 @@ def named_fields(fields: Fields, columns: Columns | None) -> Fields:
     """Fields whose names a caller chose, by the roles "id", "title" and "text"; the others as they were."""
     roles = ("id", "title", "text") if fields.title else ("id", "text")
     chosen = {role: (name,) for role, name in check_columns(columns, roles).items()}
-    return replace(fields, **chosen, chosen=True) if chosen else fields  # type: ignore[arg-type]
+    return replace(fields, **chosen, chosen=True) if chosen else fields
 
 
 def iter_records(path: str | Path, fields: Fields) -> Iterator[Record]:

@@ -245,7 +245,7 @@ def _open_vectors(source: Any, ids: Any, columns: Mapping[str, str] | None) -> V
 
 def _checked_ids(ids: Any, n: int) -> Ids:
     """N ids that a caller gave: as such, or the path of their file."""
-    return read_ids(ids, n) if isinstance(ids, str | os.PathLike) else check_ids(ids, n, "ids")
+    return read_ids(Path(ids), n) if isinstance(ids, str | os.PathLike) else check_ids(ids, n, "ids")
 
 
 def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:
