@@ -31,6 +31,7 @@ from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
 from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.identity import Identity
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin, write_extra
@@ -238,17 +239,23 @@ class StoredIndex(Generic[Segment]):
                 write_stored(writer, stored)
             extra = write_extra(writer, self._origin, share=own is not None and own is self._origin)
             manifest = self.manifest(writer.entries, extra)
-            writer.publish(manifest, None if own is None else lambda: own.require_unchanged(target))
-        self._remember(Origin(target, manifest, source_files(target, extra)), segments)
+            check = None if own is None else lambda: own.require_unchanged(target)
+            version, identities = writer.publish(manifest, check), writer.identities
+        saved = Origin(target, manifest, source_files(target, extra, identities), version)
+        self._remember(saved, segments, identities)
 
-    def _remember(self, saved: Origin, segments: tuple[Segment, ...]) -> None:
+    def _remember(
+        self, saved: Origin, segments: tuple[Segment, ...], identities: Mapping[str, Identity]
+    ) -> None:
         """Segments that were just written learn their files, so that the next save links them."""
         self._folders[saved.folder] = saved
         if self._origin is None or self._origin.folder == saved.folder:
             self._origin = saved
         if self._segments is segments:
             self._segments = tuple(
-                replace(segment, files=segment_sources(saved.folder, saved.manifest, number))  # type: ignore[type-var]
+                replace(  # type: ignore[type-var]
+                    segment, files=segment_sources(saved.folder, saved.manifest, number, identities)
+                )
                 for number, segment in enumerate(segments)
             )
             if self._origin is saved:
@@ -366,7 +373,7 @@ class StoredIndex(Generic[Segment]):
         origin = self._origin
         if origin is None or self._segments is not self._at_rest or not origin.is_unchanged():
             return super().__reduce_ex__(protocol)
-        return reopened, (type(self), origin.folder, origin.digest(), self.settings, self._encoder)
+        return reopened, (type(self), origin.folder, origin.version.digest, self.settings, self._encoder)
 
     # ---- inside ----
 
@@ -386,7 +393,7 @@ class StoredIndex(Generic[Segment]):
         manifest = opened.manifest
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline
-        index._origin = Origin(opened.path, manifest, opened.extra_files)
+        index._origin = Origin(opened.path, manifest, opened.extra_files, opened.version)
         index._folders[index._origin.folder] = index._origin
         index._segments = index._at_rest = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
@@ -454,7 +461,7 @@ def reopened(
     """
     index = kind.from_folder(open_folder(folder, verify=False))
     origin = index.origin
-    if origin is None or origin.digest() != digest:
+    if origin is None or origin.version.digest != digest:
         raise OutputExistsError(
             f"{folder} was changed since the index opened from it was pickled; open it again with open_index"
         )

@@ -23,6 +23,7 @@ from cluscomp.errors import CluscompError, IndexFolderError, UsageError
 from cluscomp.files import disk_full, flush, locked_folder, new_file, real_path
 from cluscomp.folders import check_target, draft_folder, put_in_place
 from cluscomp.indexes.stages.parameters import ArraySpec
+from cluscomp.indexes.storage.identity import Identity, Version, file_identity
 from cluscomp.indexes.storage.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, FileEntry, Manifest
 
 HEADER_BYTES = 128
@@ -56,6 +57,7 @@ class FolderWriter:
         self.if_exists = if_exists
         self.needed_bytes = needed_bytes
         self.entries: dict[str, FileEntry] = {}
+        self.identities: dict[str, Identity] = {}
         check_index_target(self.target, if_exists)
         with self.disk_errors():
             self.folder, self._lock = draft_folder(self.target, needed_bytes, remedy=REMEDY)
@@ -127,20 +129,25 @@ class FolderWriter:
                 "another place, or make this one writable",
             ) from exc
 
-    def publish(self, manifest: Manifest, check: Callable[[], None] | None = None) -> None:
-        """Write the manifest and put the folder in its place.
+    def publish(self, manifest: Manifest, check: Callable[[], None] | None = None) -> Version:
+        """Write the manifest and put the folder in its place. Returns the state that it is in then, and
+        leaves the identities of its files in `identities`: another writer may replace them at any time.
 
         check: raises where the folder that would be replaced is not the one that this one follows. No other
         writer replaces it between the check and the exchange.
         """
+        raw = manifest.to_bytes()
         with self.create(MANIFEST_NAME) as file:
-            file.write(manifest.to_bytes())
+            file.write(raw)
+        with self.disk_errors():
+            self.identities = {file.name: file_identity(file) for file in self.folder.iterdir()}
         with self.disk_errors(), locked_folder(self.target):
             check_index_target(self.target, self.if_exists)
             if check is not None:
                 check()
             put_in_place(self.folder, self.target)
         self.abort()  # after an exchange, the old index lies under the temporary name
+        return Version.of(raw, self.identities[MANIFEST_NAME])
 
     def abort(self) -> None:
         """Remove what was written and has not been published; may be called twice."""

@@ -8,9 +8,6 @@ that the kernels use as addresses are checked here (list offsets, deletions) or 
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cluscomp.errors import (
-    CluscompError,
-    CorruptIndexError,
-    ForeignFileError,
-    IndexFolderError,
-    IndexMissingError,
-    InputError,
-    UsageError,
-)
+from cluscomp.errors import CluscompError, CorruptIndexError, IndexFolderError, InputError, UsageError
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import Kind, kind_of
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
@@ -35,18 +24,13 @@ from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.stage import Stage
-from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
-from cluscomp.indexes.storage.manifest import (
-    MANIFEST_NAME,
-    MAX_MANIFEST_BYTES,
-    FileEntry,
-    Manifest,
-    SegmentEntry,
-    parse_manifest,
-)
-from cluscomp.indexes.storage.saving import SourceFile, file_identity, segment_file
-from cluscomp.indexes.storage.sniff import describe_file, describe_folder, is_lfs_pointer, read_head
+from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.identity import Version
+from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, SegmentEntry
+from cluscomp.indexes.storage.reading import FolderReader, MappedFile
+from cluscomp.indexes.storage.saving import SourceFile, segment_file
 
+MOST_READS = 10  # of a folder that is replaced again and again while it is being opened
 T = TypeVar("T")
 
 
@@ -59,63 +43,48 @@ class OpenedFolder:
     pipeline: Pipeline
     segments: tuple[StoredSegment, ...]
     extra_files: dict[str, SourceFile]
+    version: Version
 
 
 def open_folder(path: Path, *, verify: bool) -> OpenedFolder:
-    """Open the index at `path`. verify: also compare the checksums of all files.
+    """Open the index at `path`: one state of it, also while others replace it. verify: also compare the
+    checksums of all files.
 
     Raises IndexMissingError, ForeignFileError, CorruptIndexError, NewerFormatError, IndexFolderError.
     """
-    try:
-        manifest = read_manifest(path)
-        if verify:
-            for name, entry in (manifest.files | manifest.extra_files).items():
-                _verify_checksum(path / name, entry)
-        return _open(path, manifest)
-    except CluscompError:
-        raise
-    except OSError as exc:
-        raise IndexFolderError(exc.errno, f"cannot read the index {path}: {exc.strerror or exc}") from exc
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read and check manifest.json of the folder `path`."""
-    if not path.is_dir():
-        raise _not_a_folder(path)
-    file = path / MANIFEST_NAME
-    if not file.exists():
-        known = describe_folder(path)
-        if known is not None:
-            raise ForeignFileError(
-                f"{path} has no {MANIFEST_NAME}; it looks like {known}, not like an index of cluscomp"
-            )
-        raise IndexMissingError(
-            f"{path} has no {MANIFEST_NAME}: it is no index, or one that was not copied as a whole"
-        )
-    size = file.stat().st_size
-    if size > MAX_MANIFEST_BYTES:
-        raise CorruptIndexError(
-            f"{file} has {size} bytes, more than the {MAX_MANIFEST_BYTES} that a manifest may have"
-        )
-    raw = read_head(file, MAX_MANIFEST_BYTES)
-    if is_lfs_pointer(raw):
-        raise ForeignFileError(f"{file} is {describe_file(raw)}")
-    return parse_manifest(raw, str(file))
-
-
-def _not_a_folder(path: Path) -> CluscompError:
-    if not path.exists():
-        return IndexMissingError(
-            f"there is no index at {path}; check the path, or build one with build-index"
-        )
-    if path.name == MANIFEST_NAME:
-        return ForeignFileError(f"{path} is the manifest of an index; pass its folder {path.parent}")
-    return ForeignFileError(
-        f"{path} is a file, not an index folder; it looks like {describe_file(read_head(path))}"
+    for _ in range(MOST_READS):
+        try:
+            with FolderReader(path) as folder:
+                opened = _try_open(folder, verify)
+        except CluscompError:
+            raise
+        except OSError as exc:
+            raise IndexFolderError(exc.errno, f"cannot read the index {path}: {exc.strerror or exc}") from exc
+        if opened is not None:
+            return opened
+    raise IndexFolderError(
+        f"{path} was replaced {MOST_READS} times while it was being opened; open it again when fewer writers "
+        "are at work"
     )
 
 
-def _open(path: Path, manifest: Manifest) -> OpenedFolder:
+def _try_open(folder: FolderReader, verify: bool) -> OpenedFolder | None:
+    """What is in the folder, or None where it was replaced meanwhile, whereupon its files are removed."""
+    try:
+        manifest = folder.manifest()
+        if verify:
+            for name, entry in (manifest.files | manifest.extra_files).items():
+                folder.verify(name, entry)
+        opened = _open(folder, manifest)
+    except OSError:  # all errors of index folders are OSErrors too
+        if folder.is_current():
+            raise
+        return None
+    return None if folder.mixes_states() else opened
+
+
+def _open(folder: FolderReader, manifest: Manifest) -> OpenedFolder:
+    path = folder.path
     try:
         key = parse_key(manifest.key)
         shapes = {name: entry.shape or () for name, entry in manifest.files.items()}
@@ -130,12 +99,12 @@ def _open(path: Path, manifest: Manifest) -> OpenedFolder:
     _require_layout(path, pipeline, manifest)
     expected = _expected_arrays(kind, pipeline, manifest)
     _require_same_files(path, expected, manifest)
-    files = {name: _map_array(path / name, entry) for name, entry in manifest.files.items()}
+    files = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
     for name, stage in pipeline.stages().items():
         _load_stage(path, name, stage, files)
     segments = tuple(_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments))
-    extra = {name: _checked_file(path / name, entry) for name, entry in manifest.extra_files.items()}
-    return OpenedFolder(path, manifest, pipeline, segments, extra)
+    extra = {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
+    return OpenedFolder(path, manifest, pipeline, segments, extra, folder.version)
 
 
 def _require_layout(path: Path, pipeline: Pipeline, manifest: Manifest) -> None:
@@ -199,47 +168,7 @@ def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manif
         raise CorruptIndexError(f"{where} says that ids are {manifest.id_kind}, but its segments differ")
 
 
-@dataclass(frozen=True)
-class _Mapped:
-    array: np.ndarray
-    source: SourceFile
-
-
-def _map_array(path: Path, entry: FileEntry) -> _Mapped:
-    """Map a .npy file after its size and header have been checked."""
-    source = _checked_file(path, entry)
-    assert entry.dtype is not None and entry.shape is not None
-    if read_head(path, HEADER_BYTES) != npy_header(entry.dtype, entry.shape):
-        raise CorruptIndexError(
-            f"{path} does not begin with the header of a {entry.dtype} array of shape {entry.shape}; it "
-            f"looks like {describe_file(read_head(path))}; restore a copy or rebuild the index"
-        )
-    if 0 in entry.shape:  # an empty file part cannot be mapped
-        return _Mapped(np.empty(entry.shape, entry.dtype), source)
-    mapped = np.memmap(path, entry.dtype, "r", HEADER_BYTES, entry.shape)
-    return _Mapped(mapped.view(np.ndarray), source)
-
-
-def _checked_file(path: Path, entry: FileEntry) -> SourceFile:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError as exc:
-        raise CorruptIndexError(
-            f"{path} is missing, but the manifest lists it with {entry.bytes} bytes"
-        ) from exc
-    if not stat.S_ISREG(status.st_mode):
-        raise CorruptIndexError(f"{path} is not a regular file")
-    if status.st_size != entry.bytes:
-        if is_lfs_pointer(read_head(path)):
-            raise ForeignFileError(f"{path} is {describe_file(read_head(path))}")
-        raise CorruptIndexError(
-            f"{path} has {status.st_size} bytes, but the manifest says {entry.bytes}: it is truncated or "
-            "altered; restore a copy or rebuild the index"
-        )
-    return SourceFile(path.absolute(), entry, file_identity(path))
-
-
-def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Mapped]) -> None:
+def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, MappedFile]) -> None:
     """Read the small arrays of a trained stage, which every search uses, into memory."""
     loaded: Parameters = {}
     for name in stage.parameter_specs:
@@ -254,7 +183,7 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, _Map
 
 
 def _segment(
-    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: dict[str, _Mapped]
+    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: dict[str, MappedFile]
 ) -> StoredSegment:
     own = _of_segment(number, files)
     arrays = {name: mapped.array for name, mapped in own.items()}
@@ -286,16 +215,3 @@ def _deleted_mask(number: int, entry: SegmentEntry, positions: np.ndarray | None
     mask = np.zeros(entry.rows, dtype=np.uint8)
     mask[positions] = 1
     return mask
-
-
-def _verify_checksum(path: Path, entry: FileEntry) -> None:
-    _checked_file(path, entry)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(COPY_BYTES):
-            digest.update(chunk)
-    if digest.hexdigest() != entry.sha256:
-        raise CorruptIndexError(
-            f"{path} has checksum {digest.hexdigest()}, but the manifest says {entry.sha256}: "
-            "its contents were altered; restore a copy or rebuild the index"
-        )

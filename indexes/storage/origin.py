@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
-from cluscomp.indexes.storage.saving import SourceFile, file_identity, link_unchanged
+from cluscomp.indexes.storage.saving import SourceFile, link_unchanged
 
 
 class Origin:
     """An opened folder. manifest: as it was read. extra_files: files stored with the index, such as
-    docs.sqlite.
+    docs.sqlite. version: the state of the folder that this is.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, extra_files: dict[str, SourceFile]) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, extra_files: dict[str, SourceFile], version: Version
+    ) -> None:
         self.folder, self.manifest, self.extra_files = real_path(folder), manifest, extra_files
-        self._identity = file_identity(folder / MANIFEST_NAME)
+        self.version = version
 
     def is_unchanged(self) -> bool:
         """Whether nobody replaced or changed the folder since it was opened or saved."""
         try:
-            return file_identity(self.folder / MANIFEST_NAME) == self._identity
+            return file_identity(self.folder / MANIFEST_NAME) == self.version.identity
         except OSError:
             return False
 
@@ -47,17 +49,13 @@ class Origin:
                 "save with if_exists='replace' to overwrite that change"
             )
 
-    def digest(self) -> str:
-        """SHA-256 of the manifest in the folder, which names the checksums of all files."""
-        return hashlib.sha256((self.folder / MANIFEST_NAME).read_bytes()).hexdigest()
-
     def says(self, manifest: Manifest) -> bool:
         """Whether an index with this manifest is what was opened."""
         return replace(manifest, created_by=self.manifest.created_by) == self.manifest
 
     def manifest_bytes(self) -> int:
         """Size of manifest.json as it was read."""
-        return self._identity[2]
+        return self.version.identity[2]
 
     def extra_file(self, name: str) -> Path:
         """Path of a file that was stored with the index."""

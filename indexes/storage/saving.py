@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import HEADER_BYTES, FolderWriter
+from cluscomp.indexes.storage.identity import Identity, file_identity
 from cluscomp.indexes.storage.manifest import FileEntry, Manifest, SegmentEntry
 
 
@@ -22,7 +22,7 @@ class SourceFile:
 
     path: Path
     entry: FileEntry
-    identity: tuple[int, int, int, int]
+    identity: Identity
 
     def is_unchanged(self) -> bool:
         """Whether the path still leads to the file that was opened."""
@@ -32,26 +32,21 @@ class SourceFile:
             return False
 
 
-def file_identity(path: Path) -> tuple[int, int, int, int]:
-    """Device, inode, size and time of change: equal while nobody replaces or rewrites the file."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def source_files(folder: Path, entries: Mapping[str, FileEntry]) -> dict[str, SourceFile]:
-    """Files of a folder as they are now."""
+def source_files(
+    folder: Path, entries: Mapping[str, FileEntry], identities: Mapping[str, Identity]
+) -> dict[str, SourceFile]:
+    """Files of a folder that was just written. identities: of its files, by name."""
     folder = folder.absolute()
-    return {
-        name: SourceFile(folder / name, entry, file_identity(folder / name))
-        for name, entry in entries.items()
-    }
+    return {name: SourceFile(folder / name, entry, identities[name]) for name, entry in entries.items()}
 
 
-def segment_sources(folder: Path, manifest: Manifest, number: int) -> dict[str, SourceFile]:
+def segment_sources(
+    folder: Path, manifest: Manifest, number: int, identities: Mapping[str, Identity]
+) -> dict[str, SourceFile]:
     """Files of the arrays of one segment of a folder that was just written, without its deletions."""
     prefix = segment_file(number, "")[: -len(".npy")]
     own = {name: entry for name, entry in manifest.files.items() if name.startswith(prefix)}
-    found = source_files(folder, own)
+    found = source_files(folder, own, identities)
     names = {name: name[len(prefix) : -len(".npy")] for name in own}
     return {names[name]: source for name, source in found.items() if names[name] != "deleted"}
 
