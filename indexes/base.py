@@ -15,6 +15,7 @@ from cluscomp.array_forms import id_values
 from cluscomp.arrays import require_finite
 from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
 from cluscomp.files import real_path
+from cluscomp.indexes.compaction import Compactable
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import (
@@ -51,7 +52,7 @@ Segment = TypeVar("Segment", bound=StoredSegment)
 Self = TypeVar("Self", bound="StoredIndex[Any]")
 
 
-class StoredIndex(Generic[Segment]):
+class StoredIndex(Compactable, Generic[Segment]):
     """Segments of stored rows, their ids and settings; `Index` and `MultiVectorIndex` search them.
 
     A row is what has an id: a vector, or all vectors of a document.

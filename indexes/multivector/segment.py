@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,7 +12,9 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.errors import CorruptIndexError, InputError
+from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.segment import list_offsets
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
 from cluscomp.indexes.stages.codec import CODES, Codes
 from cluscomp.indexes.stages.ivf import ListAssigner
@@ -88,6 +90,29 @@ class DocumentSegment(StoredSegment):
             deleted=rows.deleted,
             files=rows.files,
         )
+
+    @classmethod
+    def merged(cls, pipeline: Pipeline, segments: Sequence[DocumentSegment]) -> DocumentSegment:
+        lengths = np.concatenate([np.diff(part.doc_offsets)[live_mask(part)] for part in segments])
+        ids, offsets = live_column(segments), list_offsets(lengths)
+        specs, first = document_arrays(pipeline, len(ids), int(offsets[-1])), 0
+        arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
+        for segment in segments:
+            first += segment.move_vectors(arrays, first)
+        codes = {name: arrays[name] for name in pipeline.codec.arrays}
+        return cls(codes, offsets, arrays.get("lists"), finer_codes(pipeline, arrays), ids)
+
+    def move_vectors(self, arrays: Mapping[str, np.ndarray], first: int) -> int:
+        """Copy the vectors of documents that are left into arrays, from row `first` on; returns their
+        number.
+        """
+        kept = np.flatnonzero(np.repeat(live_mask(self), np.diff(self.doc_offsets)))
+        own = self.arrays()
+        del own["doc_offsets"]
+        for block in iter_blocks(len(kept), BLOCK_ROWS):
+            for name, values in own.items():
+                arrays[name][first + block.start : first + block.stop] = values[kept[block]]
+        return len(kept)
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Vectors (nlist,) of each list, those of deleted documents included."""

@@ -19,6 +19,7 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
+from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import (
     Shapes,
@@ -28,7 +29,7 @@ from cluscomp.indexes.segments.stored import (
     finer_codes,
     stored_finer,
 )
-from cluscomp.indexes.stages.code_layout import arrange_codes
+from cluscomp.indexes.stages.code_layout import arrange_codes, plain_rows
 from cluscomp.indexes.stages.codec import CODES, Codes, ListView, rerank_name
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec, require_finite_parameters
@@ -116,6 +117,28 @@ class Segment(StoredSegment):
         """What a scan reads. coarse: centroids where codes are residuals."""
         return ListView(self.codes, self.offsets, self.positions, coarse, self._skip, self.prescreen)
 
+    @classmethod
+    def merged(cls, pipeline: Pipeline, segments: Sequence[Segment]) -> Segment:
+        ids = live_column(segments)
+        arrays, labels, first = empty_rows(pipeline, len(ids)), np.zeros(len(ids), dtype=np.int32), 0
+        for segment in segments:
+            first += _move_rows(pipeline, segment, arrays, labels, first)
+        return _stored_in_lists(pipeline, arrays, labels, ids)
+
+    def checked_positions(self) -> np.ndarray | None:
+        """`positions`, each of which stands there once; CorruptIndexError if not."""
+        if self.positions is None:
+            return None
+        self.check_positions(self.positions)
+        seen = np.zeros(self.n_rows, dtype=bool)
+        seen[self.positions] = True
+        if not seen.all() or int(self.positions.min(initial=0)) < 0:
+            raise CorruptIndexError(
+                f"the lists hold {np.count_nonzero(seen)} of {self.n_rows} rows, some twice: the index is "
+                "damaged; restore a copy or rebuild it"
+            )
+        return self.positions
+
     def check_positions(self, found: np.ndarray) -> None:
         """Raise CorruptIndexError for a hit outside the segment: positions in a file are not trusted."""
         if found.size and (int(found.max()) >= self.n_rows or int(found.min()) < -1):
@@ -197,9 +220,16 @@ def encode_segment(
         if encoded.labels is not None:
             labels[block] = encoded.labels
         ticker.advance(block.stop - block.start)
+    return _stored_in_lists(pipeline, arrays, labels, ids)
+
+
+def _stored_in_lists(
+    pipeline: Pipeline, arrays: dict[str, np.ndarray], labels: np.ndarray, ids: IdColumn
+) -> Segment:
+    """A segment of plain codes that stand by position. labels: (n,) int32 list of each, if there are any."""
     codes, finer = {name: arrays[name] for name in pipeline.codec.arrays}, finer_codes(pipeline, arrays)
     if pipeline.partition is None:
-        offsets = np.array([0, n], dtype=np.int64)
+        offsets = np.array([0, len(ids)], dtype=np.int64)
         arrange_codes(pipeline.codec, codes, offsets)
         has_prescreen = pipeline.spec.has_prescreen
         prescreen = build_prescreen(codes[CODES], pipeline.score_metric) if has_prescreen else None
@@ -208,7 +238,30 @@ def encode_segment(
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.partition.nlist))
     codes = {name: take_rows(array, order) for name, array in codes.items()}
     arrange_codes(pipeline.codec, codes, offsets)
-    return Segment(codes, offsets, order.astype(position_dtype(n)), finer, ids)
+    return Segment(codes, offsets, order.astype(position_dtype(len(ids))), finer, ids)
+
+
+def _move_rows(
+    pipeline: Pipeline, segment: Segment, arrays: dict[str, np.ndarray], labels: np.ndarray, first: int
+) -> int:
+    """Copy the rows that are left into arrays by position, from row `first` on; returns how many they are.
+
+    Codes are read in the order of their file.
+    """
+    live = live_mask(segment)
+    target = first - 1 + np.cumsum(live, dtype=np.int64)
+    positions = segment.checked_positions()
+    for block in iter_blocks(segment.n_rows, BLOCK_ROWS):
+        stored = np.arange(block.start, block.stop)
+        rows = stored if positions is None else positions[block]
+        stored, rows = stored[live[rows]], rows[live[rows]]
+        labels[target[rows]] = np.searchsorted(segment.offsets, stored, side="right") - 1
+        for name, values in plain_rows(pipeline.codec, segment.codes, segment.offsets, stored).items():
+            arrays[name][target[rows]] = values
+        kept = np.flatnonzero(live[block]) + block.start
+        for name, finer in stored_finer(segment.refine).items():
+            arrays[name][target[kept]] = finer[kept]
+    return int(np.count_nonzero(live))
 
 
 def encode_block(

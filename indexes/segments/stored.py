@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from cluscomp.errors import CorruptIndexError
+from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -101,6 +101,19 @@ class StoredSegment(Portable):
     def from_stored(cls: type[Self], pipeline: Pipeline, rows: StoredRows) -> Self:
         """The segment that a folder holds. Raises CorruptIndexError for values that kernels cannot take."""
         raise NotImplementedError
+
+    @classmethod
+    def merged(cls: type[Self], pipeline: Pipeline, segments: Sequence[Self]) -> Self:
+        """The rows of segments that are not deleted, at least one, as one segment in order of adding.
+
+        Nothing is decoded: codes are moved, so that every score keeps its bits. The segment that all these
+        rows would have become in one add, but for their lists, which they keep. Raises CorruptIndexError;
+        UsageError where this kind of segment cannot be merged.
+        """
+        raise UsageError(
+            f"segments of the class {cls.__name__} cannot be merged, since it does not define `merged`; add "
+            "the rows to a new index instead"
+        )
 
 
 def empty_rows(pipeline: Pipeline, n: int) -> dict[str, np.ndarray]:

@@ -1,7 +1,9 @@
 """Balanced lists: k-means lists of bounded size (capacity-constrained k-means).
 
 Bound: after every `add`, and at the end of a streamed build, a list holds at most ceil(cap * n / nlist) of
-the n rows stored. Deleted rows count in both numbers, since a scan reads them.
+the n rows stored. Deleted rows count in both numbers, since a scan reads them. `compact` drops them and
+leaves the others in their lists, which may then exceed the bound of the rows that are left; its report says
+by how much.
 
 Training ends with one price a list. A row prefers the lists of smallest cost + price, cost being half the
 squared distance (l2) or minus the inner product of the row's direction with the centroid (ip); for rows like
@@ -130,6 +132,10 @@ class BalancedIvf(Ivf):
     def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner:
         """Places rows within the quota, in the order in which they come."""
         return CappedAssigner(self, sizes, n_new)
+
+    def largest_allowed(self, n: int) -> int:
+        """Bound of the lists: ceil(cap * n / nlist)."""
+        return int(native.list_quota(self.milli, n, self.nlist))
 
     def preferences(self, x: np.ndarray, length: int) -> np.ndarray:
         """The `length` best lists (n, length) int32 of each float32 row, by cost + price."""

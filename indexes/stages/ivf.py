@@ -134,6 +134,10 @@ class Ivf(Stage):
         """Where new rows go. sizes: (nlist,) rows stored so far. n_new: how many will come, if known."""
         return self
 
+    def largest_allowed(self, n: int) -> int | None:
+        """Most rows that a list may hold when rows have been added up to n; None without a bound."""
+        return None
+
     def residuals(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """X minus the centroid of each row's list, float32."""
         return x - self.centroids[labels]

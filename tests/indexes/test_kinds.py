@@ -151,3 +151,15 @@ def test_killed_and_resumed(tmp_path, stage):
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout) == ["read"] and not (tmp_path / ".i.partial").exists()
     assert answers(open_index(tmp_path / "i"), QUERIES, 5) == expected(SETS, QUERIES, 5)
+
+
+def test_compaction_of_sets():
+    index = index_factory("Sets", DIM)
+    index.add(SETS[:20]).add(SETS[20:120]).add(SETS[120:])
+    gone = {150, *range(20)}
+    index.delete(sorted(gone))
+    before = answers(index, QUERIES, 9)
+    assert before == expected(SETS, QUERIES, 9, gone)
+    report = index.compact(segments=1)
+    assert (report.rows, report.dropped, report.segments_after, len(index.segments)) == (179, 21, 1, 1)
+    assert answers(index, QUERIES, 9) == before

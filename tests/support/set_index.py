@@ -7,7 +7,7 @@ the kind. Keys: "Sets". dim: integers 0 to dim - 1 may stand in a set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +28,7 @@ from cluscomp.indexes.keys.forms import Form
 from cluscomp.indexes.keys.specs import CodecSpec
 from cluscomp.indexes.kind import Kind
 from cluscomp.indexes.kind import register as register_kind
+from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
 from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits, take_ids
@@ -106,6 +107,13 @@ class SetSegment(StoredSegment):
         items = rows.arrays["items"]
         starts = rows.offsets("starts", rows.arrays["starts"], len(items))
         return cls(items, starts, rows.ids, rows.deleted, rows.files)
+
+    @classmethod
+    def merged(cls, pipeline: Pipeline, segments: Sequence[SetSegment]) -> SetSegment:
+        lengths = np.concatenate([np.diff(part.starts)[live_mask(part)] for part in segments])
+        items = [part.items[np.repeat(live_mask(part), np.diff(part.starts))] for part in segments]
+        starts = np.cumsum([0, *lengths], dtype=np.int64)
+        return cls(np.concatenate(items), starts, live_column(segments))
 
     def overlaps(self, query: set[int]) -> np.ndarray:
         """Size of the intersection with each set (n,) float32; -inf for deleted ones."""
