@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from cluscomp.checks import integer
@@ -43,8 +44,9 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
     return index
 
 
-index_factory.__doc__ = f"""{index_factory.__doc__}
-    A key reads {ORDER}, with these parts (`cluscomp keys KEY` explains one):
+index_factory.__doc__ = f"""{inspect.getdoc(index_factory)}
 
-{key_table("    ")}
-    """
+A key reads {ORDER}, with these parts (`cluscomp keys KEY` explains one):
+
+{key_table()}
+"""
