@@ -43,6 +43,7 @@ cut_merges = _core.cut_merges
 linkage_matrix = _core.linkage_matrix
 maxsim = _core.maxsim
 Documents = _core.Documents
+DocumentSet = _core.DocumentSet
 SupportSample = _core.SupportSample
 
 BLOCK_ROWS = 16384

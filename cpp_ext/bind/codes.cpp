@@ -1,5 +1,9 @@
 #include "codes.h"
 
+#include <nanobind/stl/optional.h>
+
+#include <algorithm>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -24,11 +28,18 @@ StoredCodes keep(std::shared_ptr<Form> codes, Owners... owners) {
 
 StoredCodes floats(Rows rows) { return keep(std::make_shared<FloatCodes>(rows_view(rows)), rows); }
 
-StoredCodes sq8(Bytes codes, Floats vmin, Floats vdiff) {
+StoredCodes sq8(Bytes codes, Floats vmin, Floats vdiff, std::optional<Floats> scales) {
   const auto n = static_cast<int64_t>(codes.shape(0)), d = static_cast<int64_t>(codes.shape(1));
   require_equal(static_cast<int64_t>(vmin.shape(0)), d, "length of vmin");
   require_equal(static_cast<int64_t>(vdiff.shape(0)), d, "length of vdiff");
-  return keep(std::make_shared<Sq8Codes>(codes.data(), n, d, vmin.data(), vdiff.data()), codes, vmin, vdiff);
+  if (scales) {
+    require_equal(static_cast<int64_t>(scales->shape(0)), n, "length of scales");
+    if (!std::all_of(scales->data(), scales->data() + n, [](float scale) { return scale > 0; }))
+      throw std::invalid_argument("scales must be above 0");
+  }
+  const float* factors = scales ? scales->data() : nullptr;
+  return keep(std::make_shared<Sq8Codes>(codes.data(), n, d, vmin.data(), vdiff.data(), factors), codes, vmin, vdiff,
+              scales);
 }
 
 StoredCodes pq(Bytes codes, nb::object codebook, bool interleaved) {
@@ -58,8 +69,10 @@ int64_t rows_scored(const StoredCodes& self) {
 void bind_codes(nb::module_& m) {
   nb::class_<StoredCodes>(m, "Codes", "Stored rows in one form, as scans, reranks and documents read them.")
       .def_static("floats", &floats, "rows"_a, "Rows (n, d) float32, float16 or bfloat16 bits.")
-      .def_static("sq8", &sq8, "codes"_a, "vmin"_a, "vdiff"_a,
-                  "Codes (n, d) uint8 for vmin + (code + 0.5) / 255 * vdiff, both (d,).")
+      .def_static(
+          "sq8", &sq8, "codes"_a, "vmin"_a, "vdiff"_a, "scales"_a = nb::none(),
+          "Codes (n, d) uint8 for vmin + (code + 0.5) / 255 * vdiff, both (d,). scales (n,): of each row, which "
+          "multiply it; then only inner products are scored.")
       .def_static("pq", &pq, "codes"_a, "codebook"_a, "interleaved"_a = false,
                   "Product codes (n, code_size); interleaved: 4-bit ones that went through `interleave_codes`.")
       .def_static("prescreened", &prescreened, "rows"_a, "values"_a, "terms"_a, "frame"_a,

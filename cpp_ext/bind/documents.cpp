@@ -61,11 +61,6 @@ void set_bytes(Documents& out) {
   }
 }
 
-int64_t check_queries(const StoredDocuments& self, const In<float, Matrix2>& queries, const Offsets& query_offsets) {
-  require_equal(static_cast<int64_t>(queries.shape(1)), self.documents.d, "columns of queries");
-  return check_offsets(query_offsets, static_cast<int64_t>(queries.shape(0)));
-}
-
 StoredDocuments documents_of(const StoredCodes& codes, Offsets offsets, std::optional<ListNumbers> lists, Coarse coarse,
                              bool residual, bool unit) {
   if (!codes->by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
@@ -83,6 +78,79 @@ StoredDocuments documents_of(const StoredCodes& codes, Offsets offsets, std::opt
   return {codes, offsets, lists, coarse, {documents.scales, std::free}, documents};
 }
 
+// Documents of several segments, and the Python objects that hold them.
+struct StoredSet {
+  nb::list owners;
+  DocumentSet documents;
+
+  int64_t check(const In<float, Matrix2>& queries, const Offsets& query_offsets) const {
+    require_equal(static_cast<int64_t>(queries.shape(1)), documents.part(0).d, "columns of queries");
+    return check_offsets(query_offsets, static_cast<int64_t>(queries.shape(0)));
+  }
+  void check_positions(const int64_t* begin, int64_t count) const {
+    if (count && *std::max_element(begin, begin + count) >= documents.n())
+      throw std::invalid_argument("a document does not exist");
+  }
+};
+
+StoredSet set_of(nb::list owners) {
+  if (!owners.size()) throw std::invalid_argument("a set needs at least one part");
+  StoredSet out{owners, {}};
+  const Documents& form = nb::cast<const StoredDocuments&>(owners[0]).documents;
+  for (nb::handle owner : owners) {
+    const Documents& part = nb::cast<const StoredDocuments&>(owner).documents;
+    require_equal(part.d, form.d, "dimensions of a part");
+    require_equal(part.nlist, form.nlist, "lists of a part");
+    require_equal(part.bytes != nullptr, form.bytes != nullptr, "8-bit product codes of a part");
+    if (part.bytes) require_equal(part.bytes->book().m(), form.bytes->book().m(), "sub-spaces of a part");
+    out.documents.append(part);
+  }
+  return out;
+}
+
+nb::tuple search_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k,
+                     int64_t candidates, int64_t nprobe, Skip skip) {
+  if (k < 1 || candidates < k || nprobe < 1)
+    throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
+  const int64_t nq = self.check(queries, query_offsets);
+  if (skip) require_equal(static_cast<int64_t>(skip->shape(0)), self.documents.n(), "length of skip");
+  auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
+  auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
+  {
+    nb::gil_scoped_release release;
+    search_documents(self.documents, queries.data(), query_offsets.data(), nq,
+                     {k, candidates, nprobe, skip ? skip->data() : nullptr}, scores.data(), positions.data());
+  }
+  return nb::make_tuple(scores, positions);
+}
+
+nb::object scores_of_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets,
+                         In<int64_t, Matrix2> chosen) {
+  const int64_t nq = self.check(queries, query_offsets);
+  require_equal(static_cast<int64_t>(chosen.shape(0)), nq, "rows of chosen");
+  self.check_positions(chosen.data(), static_cast<int64_t>(chosen.size()));
+  auto scores = make_array<float>({chosen.shape(0), chosen.shape(1)});
+  {
+    nb::gil_scoped_release release;
+    score_documents(self.documents, queries.data(), query_offsets.data(), nq, chosen.data(),
+                    static_cast<int64_t>(chosen.shape(1)), scores.data());
+  }
+  return nb::cast(scores);
+}
+
+nb::object bounds_of_set(const StoredSet& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
+  const auto count = static_cast<int64_t>(chosen.size());
+  require_equal(static_cast<int64_t>(query.shape(1)), self.documents.part(0).d, "columns of query");
+  self.check_positions(chosen.data(), count);
+  if (count && *std::min_element(chosen.data(), chosen.data() + count) < 0)
+    throw std::invalid_argument("a document does not exist");
+  auto bounds = make_array<double>({chosen.shape(0)});
+  if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(), count,
+                       bounds.data()))
+    throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
+  return nb::cast(bounds);
+}
+
 }  // namespace
 
 void bind_documents(nb::module_& m) {
@@ -98,59 +166,6 @@ void bind_documents(nb::module_& m) {
           "list of each vector. coarse (nlist, d): their centroids. residual: codes are residuals to them. unit: "
           "vectors are scaled to length one.")
       .def(
-          "search",
-          [](const StoredDocuments& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k,
-             int64_t candidates, int64_t nprobe, Skip skip) {
-            if (k < 1 || candidates < k || nprobe < 1)
-              throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
-            const int64_t nq = check_queries(self, queries, query_offsets);
-            if (skip) require_equal(static_cast<int64_t>(skip->shape(0)), self.documents.n, "length of skip");
-            auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
-            auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
-            {
-              nb::gil_scoped_release release;
-              search_documents(self.documents, queries.data(), query_offsets.data(), nq,
-                               {k, candidates, nprobe, skip ? skip->data() : nullptr}, scores.data(), positions.data());
-            }
-            return nb::make_tuple(scores, positions);
-          },
-          "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a, "skip"_a = nb::none(),
-          "Best k documents: scores and positions (nq, k). skip (n,) uint8: 1 = left out.")
-      .def(
-          "scores",
-          [](const StoredDocuments& self, In<float, Matrix2> queries, Offsets query_offsets,
-             In<int64_t, Matrix2> chosen) {
-            const int64_t nq = check_queries(self, queries, query_offsets);
-            require_equal(static_cast<int64_t>(chosen.shape(0)), nq, "rows of chosen");
-            const int64_t* end = chosen.data() + chosen.size();
-            if (chosen.size() && *std::max_element(chosen.data(), end) >= self.documents.n)
-              throw std::invalid_argument("a document does not exist");
-            auto scores = make_array<float>({chosen.shape(0), chosen.shape(1)});
-            {
-              nb::gil_scoped_release release;
-              score_documents(self.documents, queries.data(), query_offsets.data(), nq, chosen.data(),
-                              static_cast<int64_t>(chosen.shape(1)), scores.data());
-            }
-            return scores;
-          },
-          "queries"_a, "query_offsets"_a, "chosen"_a,
-          "Scores (nq, c) of chosen documents; -inf where the number is -1.")
-      .def(
-          "bounds",
-          [](const StoredDocuments& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
-            require_equal(static_cast<int64_t>(query.shape(1)), self.documents.d, "columns of query");
-            const int64_t *first = chosen.data(), *last = first + chosen.size();
-            if (chosen.size() &&
-                (*std::min_element(first, last) < 0 || *std::max_element(first, last) >= self.documents.n))
-              throw std::invalid_argument("a document does not exist");
-            auto bounds = make_array<double>({chosen.shape(0)});
-            if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(),
-                                 static_cast<int64_t>(chosen.shape(0)), bounds.data()))
-              throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
-            return bounds;
-          },
-          "query"_a, "chosen"_a, "Upper bounds (c) of the scores of one query with chosen documents, by their codes.")
-      .def(
           "vectors",
           [](const StoredDocuments& self, int64_t begin, int64_t end) {
             if (begin < 0 || end < begin || end > self.codes->rows()) throw std::invalid_argument("no such vectors");
@@ -162,6 +177,18 @@ void bind_documents(nb::module_& m) {
             return out;
           },
           "begin"_a, "end"_a, "Vectors (end - begin, d) that the codes stand for.");
+
+  nb::class_<StoredSet>(m, "DocumentSet", "Documents of all segments of an index, searched together.")
+      .def(
+          "__init__", [](StoredSet* self, nb::list parts) { new (self) StoredSet(set_of(parts)); }, "parts"_a,
+          "parts: Documents of one index. The position of a document counts through all of them.")
+      .def("search", &search_set, "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a,
+           "skip"_a = nb::none(),
+           "Best k documents: scores and positions (nq, k). skip (n,) uint8 by position: 1 = left out.")
+      .def("scores", &scores_of_set, "queries"_a, "query_offsets"_a, "chosen"_a,
+           "Scores (nq, c) of chosen documents; -inf where the position is -1.")
+      .def("bounds", &bounds_of_set, "query"_a, "chosen"_a,
+           "Upper bounds (c) of the scores of one query with chosen documents, by their codes.");
 }
 
 }  // namespace cluscomp::bind

@@ -17,22 +17,22 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, const QueryPanels& panels, int64_t own,
-                               const ListScores& lists)
+DocumentScreen::DocumentScreen(const Kernels& kern, const DocumentSet& documents, const QueryPanels& panels,
+                               int64_t own, const ListScores& lists)
     : kern_(kern),
       documents_(documents),
       lists_(lists),
       own_(own),
       panels_(panels.count),
-      m_(documents.bytes->book().m()),
+      m_(documents.part(0).bytes->book().m()),
       tables_(static_cast<size_t>(panels_ * m_ * kEntries * kLanes)),
       steps_(static_cast<size_t>(panels.lanes())),
       slack_(steps_.size()) {
-  const PqCodebook& book = documents.bytes->book();
-  const int64_t d = documents.d, dsub = d / m_;
+  const PqCodebook& book = documents.part(0).bytes->book();
+  const int64_t d = documents.part(0).d, dsub = d / m_;
   double radius = 0;  // of everything that codes can stand for before it is scaled, with its centroid apart
   for (int64_t s = 0; s < m_; ++s) radius += book.largest_norm(s) * book.largest_norm(s);
-  radius = std::sqrt(radius) + documents.largest_centroid;
+  radius = std::sqrt(radius) + documents.part(0).largest_centroid;
   usable_ = radius < kLongest && panels.largest_norm() * radius < kLargestProduct;
   if (!usable_) return;
   parallel_for(panels_, 1, [&](int64_t begin, int64_t end) {
@@ -65,7 +65,10 @@ DocumentScreen::DocumentScreen(const Kernels& kern, const Documents& documents, 
 }
 
 void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) const {
-  const auto vectors_of = [&](int64_t i) { return documents_.offsets[chosen[i] + 1] - documents_.offsets[chosen[i]]; };
+  const auto vectors_of = [&](int64_t i) {
+    const auto [documents, number] = documents_.at(chosen[i]);
+    return documents.offsets[number + 1] - documents.offsets[number];
+  };
   if (!usable_) {
     for (int64_t i = 0; i < n; ++i) bounds[i] = vectors_of(i) ? kInfinity : -kInfinity;
     return;
@@ -80,9 +83,10 @@ void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) co
       codes.resize(static_cast<size_t>(count * m_));
       sums.resize(static_cast<size_t>(count * kLanes));
       for (int64_t i = begin, at = 0; i < end; ++i) {
-        const int64_t first = documents_.offsets[chosen[i]];
-        std::copy_n(documents_.bytes->row(first), vectors_of(i) * m_, codes.data() + at * m_);
-        at += vectors_of(i);
+        const auto [documents, number] = documents_.at(chosen[i]);
+        const int64_t first = documents.offsets[number], n_vectors = documents.offsets[number + 1] - first;
+        std::copy_n(documents.bytes->row(first), n_vectors * m_, codes.data() + at * m_);
+        at += n_vectors;
         bounds[i] = 0;
       }
       for (int64_t p = 0; p < panels_; ++p) {
@@ -90,12 +94,13 @@ void DocumentScreen::bounds(const int64_t* chosen, int64_t n, double* bounds) co
         const int64_t lanes = std::min<int64_t>(kLanes, own_ - p * kLanes);
         for (int64_t i = begin, at = 0; i < end; ++i) {
           std::fill(best, best + kLanes, -std::numeric_limits<float>::infinity());
-          const int64_t first = documents_.offsets[chosen[i]];
-          for (int64_t v = 0; v < vectors_of(i); ++v)
-            kern_.documents.raise_bounds(lists_.scores(documents_.list(first + v)) + p * kLanes,
+          const auto [documents, number] = documents_.at(chosen[i]);
+          const int64_t first = documents.offsets[number], n_vectors = documents.offsets[number + 1] - first;
+          for (int64_t v = 0; v < n_vectors; ++v)
+            kern_.documents.raise_bounds(lists_.scores(documents.list(first + v)) + p * kLanes,
                                          sums.data() + (at + v) * kLanes, steps_.data() + p * kLanes,
-                                         slack_.data() + p * kLanes, documents_.scale(first + v), best);
-          at += vectors_of(i);
+                                         slack_.data() + p * kLanes, documents.scale(first + v), best);
+          at += n_vectors;
           for (int64_t l = 0; l < lanes; ++l) bounds[i] += static_cast<double>(best[l]);
         }
       }

@@ -19,22 +19,23 @@ namespace cluscomp {
 class DocumentScreen {
  public:
   // own: vectors of the query.
-  DocumentScreen(const Kernels& kern, const Documents& documents, const QueryPanels& panels, int64_t own,
+  DocumentScreen(const Kernels& kern, const DocumentSet& documents, const QueryPanels& panels, int64_t own,
                  const ListScores& lists);
 
   static constexpr int64_t kMostCodes = 8192;  // with more, little would be left of 16 bits for each
 
   // Whether documents of this form can be screened.
-  static bool takes(const Documents& documents) {
-    return documents.bytes && documents.residual && documents.bytes->book().m() < kMostCodes;
+  static bool takes(const DocumentSet& documents) {
+    const Documents& part = documents.part(0);
+    return part.bytes && part.residual && part.bytes->book().m() < kMostCodes;
   }
 
-  // bounds[i]: no exact score of document chosen[i] is above it; -infinity where it has no vectors.
+  // bounds[i]: no exact score of the document at position chosen[i] is above it; -infinity where it has no vectors.
   void bounds(const int64_t* chosen, int64_t n, double* bounds) const;
 
  private:
   const Kernels& kern_;
-  const Documents& documents_;
+  const DocumentSet& documents_;
   const ListScores& lists_;
   int64_t own_, panels_, m_;
   bool usable_ = false;               // false: values are so large that nothing is bounded

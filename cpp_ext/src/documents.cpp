@@ -20,11 +20,12 @@ constexpr float kNone = -std::numeric_limits<float>::infinity();
 constexpr int64_t kBlockDocuments = 2048;  // whose scores with all queries of a call are held at once
 constexpr int64_t kScanDocuments = 4096;   // one piece of the scan of list numbers
 
-// MaxSim of one document with every query.
-void score_document(const Kernels& kern, const Documents& documents, const QueryPanels& panels,
-                    const int64_t* query_offsets, int64_t nq, int64_t document, float* scores, int64_t stride) {
+// MaxSim of the document at a position with every query.
+void score_document(const Kernels& kern, const DocumentSet& set, const QueryPanels& panels,
+                    const int64_t* query_offsets, int64_t nq, int64_t position, float* scores, int64_t stride) {
   thread_local std::vector<float> rows, best;
-  const int64_t begin = documents.offsets[document], n = documents.offsets[document + 1] - begin;
+  const auto [documents, number] = set.at(position);
+  const int64_t begin = documents.offsets[number], n = documents.offsets[number + 1] - begin;
   rows.resize(static_cast<size_t>(n * documents.d));
   best.resize(static_cast<size_t>(panels.lanes()));
   documents.vectors(begin, begin + n, rows.data());
@@ -40,16 +41,16 @@ RowsView rows_of(const float* queries, int64_t begin, int64_t end, int64_t d) {
   return {queries + begin * d, RowType::f32, end - begin, d, d};
 }
 
-void search_all(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+void search_all(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                 const DocumentSearch& search, float* scores, int64_t* positions) {
   const int64_t k = search.k;
   const auto left_out = [&](int64_t i) { return search.skip && search.skip[i]; };
   const Kernels& kern = kernels();
-  const QueryPanels panels = pack_queries(rows_of(queries, 0, query_offsets[nq], documents.d));
+  const QueryPanels panels = pack_queries(rows_of(queries, 0, query_offsets[nq], documents.part(0).d));
   std::vector<TopK> best(static_cast<size_t>(nq), TopK(k));
   std::vector<float> block(static_cast<size_t>(nq * kBlockDocuments));
-  for (int64_t first = 0; first < documents.n; first += kBlockDocuments) {
-    const int64_t count = std::min(kBlockDocuments, documents.n - first);
+  for (int64_t first = 0; first < documents.n(); first += kBlockDocuments) {
+    const int64_t count = std::min(kBlockDocuments, documents.n() - first);
     parallel_for(count, 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
         if (!left_out(first + i))
@@ -82,26 +83,32 @@ std::vector<int64_t> choose(const std::vector<uint32_t>& sums, const uint8_t* sk
   return chosen;
 }
 
-std::vector<int64_t> candidates_of(const Documents& documents, const ListScores& table, int64_t query_vectors,
-                                   const DocumentSearch& search) {
+// sums[i] += what the lists of the vectors of document i score.
+void add_list_scores(const Documents& documents, const ListScores& table, uint32_t* sums) {
   const Kernels& kern = kernels();
-  std::vector<uint32_t> sums(static_cast<size_t>(documents.n), 0);
   parallel_for(documents.n, kScanDocuments, [&](int64_t begin, int64_t end) {
     for (int64_t b = 0; b < table.blocks(); ++b) {
       if (documents.wide) {
         kern.documents.list_maxima_i32(table.block(b), static_cast<const int32_t*>(documents.lists),
-                                       documents.offsets + begin, end - begin, sums.data() + begin);
+                                       documents.offsets + begin, end - begin, sums + begin);
       } else {
         kern.documents.list_maxima_u16(table.block(b), static_cast<const uint16_t*>(documents.lists),
-                                       documents.offsets + begin, end - begin, sums.data() + begin);
+                                       documents.offsets + begin, end - begin, sums + begin);
       }
     }
   });
+}
+
+std::vector<int64_t> candidates_of(const DocumentSet& documents, const ListScores& table, int64_t query_vectors,
+                                   const DocumentSearch& search) {
+  std::vector<uint32_t> sums(static_cast<size_t>(documents.n()), 0);
+  for (int64_t p = 0; p < documents.parts(); ++p)
+    add_list_scores(documents.part(p), table, sums.data() + documents.first(p));
   return choose(sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
 // Best k of the chosen documents, each of which gets its exact score.
-TopK best_of_all(const Documents& documents, const QueryPanels& panels, const int64_t* own,
+TopK best_of_all(const DocumentSet& documents, const QueryPanels& panels, const int64_t* own,
                  const std::vector<int64_t>& chosen, int64_t k) {
   const Kernels& kern = kernels();
   std::vector<float> found(chosen.size());
@@ -114,7 +121,7 @@ TopK best_of_all(const Documents& documents, const QueryPanels& panels, const in
 }
 
 // The same hits: exact scores from the largest bound on, until no bound reaches the k-th score.
-TopK best_of_screened(const Documents& documents, const QueryPanels& panels, const int64_t* own,
+TopK best_of_screened(const DocumentSet& documents, const QueryPanels& panels, const int64_t* own,
                       const ListScores& table, const std::vector<int64_t>& chosen, int64_t k) {
   const Kernels& kern = kernels();
   std::vector<double> bounds(chosen.size());
@@ -135,16 +142,17 @@ TopK best_of_screened(const Documents& documents, const QueryPanels& panels, con
 
 }  // namespace
 
-void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+void search_documents(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                       const DocumentSearch& search, float* scores, int64_t* positions) {
-  if (!documents.lists || search.candidates >= documents.n)
+  const Documents& form = documents.part(0);
+  if (!form.lists || search.candidates >= documents.n())
     return search_all(documents, queries, query_offsets, nq, search, scores, positions);
   const bool screened = search.candidates >= 2 * search.k && DocumentScreen::takes(documents);
   parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
     for (int64_t q = begin; q < end; ++q) {
       const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
-      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.d));
-      const ListScores table(kernels(), documents.coarse, documents.nlist, documents.d, panels, own[1], search.nprobe);
+      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], form.d));
+      const ListScores table(kernels(), form.coarse, form.nlist, form.d, panels, own[1], search.nprobe);
       const std::vector<int64_t> chosen = candidates_of(documents, table, own[1], search);
       TopK best = screened ? best_of_screened(documents, panels, own, table, chosen, search.k)
                            : best_of_all(documents, panels, own, chosen, search.k);
@@ -153,14 +161,14 @@ void search_documents(const Documents& documents, const float* queries, const in
   });
 }
 
-void score_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+void score_documents(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                      const int64_t* chosen, int64_t c, float* scores) {
   const Kernels& kern = kernels();
   std::fill(scores, scores + nq * c, kNone);
   parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
     for (int64_t q = begin; q < end; ++q) {
       const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
-      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.d));
+      const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], documents.part(0).d));
       for (int64_t i = 0; i < c; ++i)
         if (chosen[q * c + i] >= 0)
           score_document(kern, documents, panels, own, 1, chosen[q * c + i], scores + q * c + i, 1);
@@ -168,11 +176,12 @@ void score_documents(const Documents& documents, const float* queries, const int
   });
 }
 
-bool bound_documents(const Documents& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
+bool bound_documents(const DocumentSet& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
                      double* bounds) {
   if (!DocumentScreen::takes(documents)) return false;
-  const QueryPanels panels = pack_queries(rows_of(query, 0, n, documents.d));
-  const ListScores table(kernels(), documents.coarse, documents.nlist, documents.d, panels, n, documents.nlist);
+  const Documents& form = documents.part(0);
+  const QueryPanels panels = pack_queries(rows_of(query, 0, n, form.d));
+  const ListScores table(kernels(), form.coarse, form.nlist, form.d, panels, n, form.nlist);
   DocumentScreen(kernels(), documents, panels, n, table).bounds(chosen, c, bounds);
   return true;
 }

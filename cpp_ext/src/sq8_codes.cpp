@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 #include "cluscomp/kernels.h"
@@ -54,9 +55,7 @@ class IntegerFilter {
   bool on() const { return on_; }
   const int8_t* weights() const { return weights_.data(); }
   // The least whole sum with which a row may score `needed`.
-  double least(float needed) const {
-    return (static_cast<double>(needed) - static_cast<double>(std::fabs(needed)) * 0x1p-23 - above_) / step_;
-  }
+  double least(double needed) const { return (needed - std::fabs(needed) * 0x1p-23 - above_) / step_; }
   void count(int64_t seen, int64_t passed) {
     seen_ += seen;
     passed_ += passed;
@@ -72,8 +71,10 @@ class IntegerFilter {
 
 class Sq8Scorer : public Scorer {
  public:
-  Sq8Scorer(const uint8_t* codes, const float* vmin, const float* vdiff, int64_t d, Metric metric)
+  Sq8Scorer(const uint8_t* codes, const float* vmin, const float* vdiff, const float* row_scales, int64_t d,
+            Metric metric)
       : codes_(codes),
+        row_scales_(row_scales),
         d_(d),
         metric_(metric),
         scale_(vdiff, vdiff + d),
@@ -101,7 +102,7 @@ class Sq8Scorer : public Scorer {
   }
   // All whole sums, then the rows of the k largest, then those that still reach.
   void rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best) override {
-    if (!filter_.on() || n <= best.k()) return Scorer::rescore(rows, n, ahead, best);
+    if (row_scales_ || !filter_.on() || n <= best.k()) return Scorer::rescore(rows, n, ahead, best);
     bounded_.clear();
     for_rows(rows, n, ahead, [&](int64_t row) {
       int32_t sum;
@@ -112,11 +113,11 @@ class Sq8Scorer : public Scorer {
     std::nth_element(bounded_.begin(), bounded_.begin() + first, bounded_.end(),
                      [](const Bounded& a, const Bounded& b) { return a.sum > b.sum; });
     for (int64_t i = 0; i < first; ++i) best.push(exact(bounded_[i].row), bounded_[i].row);
-    double least = filter_.least(best.threshold());
+    double least = filter_.least(static_cast<double>(best.threshold()));
     for (auto i = bounded_.begin() + first; i < bounded_.end(); ++i) {
       if (i->sum < least) continue;
       best.push(exact(i->row), i->row);
-      least = filter_.least(best.threshold());
+      least = filter_.least(static_cast<double>(best.threshold()));
     }
   }
 
@@ -128,6 +129,7 @@ class Sq8Scorer : public Scorer {
   std::vector<Bounded> bounded_;
   const Kernels& kern_ = kernels();
   const uint8_t* codes_;
+  const float* row_scales_;
   int64_t d_;
   Metric metric_;
   std::vector<float> scale_, zero_, query_;
@@ -136,8 +138,14 @@ class Sq8Scorer : public Scorer {
 
   float exact(int64_t row) const {
     const uint8_t* code = codes_ + row * d_;
-    return metric_ == Metric::ip ? base_ + kern_.dot_u8(query_.data(), code, d_)
-                                 : -kern_.l2_u8(query_.data(), scale_.data(), code, d_);
+    if (metric_ != Metric::ip) return -kern_.l2_u8(query_.data(), scale_.data(), code, d_);
+    const float product = base_ + kern_.dot_u8(query_.data(), code, d_);
+    return row_scales_ ? row_scales_[row] * product : product;
+  }
+  // The least whole sum with which this row may score `needed`. A product with its scale is rounded once more.
+  double least_of(int64_t row, float needed) const {
+    const double scale = static_cast<double>(row_scales_[row]), product = static_cast<double>(needed) / scale;
+    return filter_.least(product - std::fabs(product) * 0x1p-23 - 0x1p-149 / scale);
   }
   void score_some(int64_t row, int64_t n, float needed, float* out) {
     if (!filter_.on() || !(needed > -std::numeric_limits<float>::infinity())) {
@@ -146,10 +154,10 @@ class Sq8Scorer : public Scorer {
     }
     int32_t sums[kAtOnce];
     kern_.dots_u8(codes_ + row * d_, n, d_, filter_.weights(), sums);
-    const double least = filter_.least(needed);
+    const double least = filter_.least(static_cast<double>(needed));
     int64_t passed = 0;
     for (int64_t i = 0; i < n; ++i) {
-      const bool may_reach = !(sums[i] < least);
+      const bool may_reach = !(sums[i] < (row_scales_ ? least_of(row + i, needed) : least));
       out[i] = may_reach ? exact(row + i) : -std::numeric_limits<float>::infinity();
       passed += may_reach;
     }
@@ -160,14 +168,18 @@ class Sq8Scorer : public Scorer {
 }  // namespace
 
 std::unique_ptr<Scorer> Sq8Codes::scorer(Metric metric, const float* /*coarse*/) const {
-  return std::make_unique<Sq8Scorer>(codes_, vmin_, vdiff_, dim(), metric);
+  if (scales_ && metric != Metric::ip) throw std::invalid_argument("rows with scales have inner products only");
+  return std::make_unique<Sq8Scorer>(codes_, vmin_, vdiff_, scales_, dim(), metric);
 }
 
 void Sq8Codes::decode(int64_t first, int64_t n, float* out) const {
   const int64_t d = dim();
-  for (int64_t i = 0; i < n; ++i)
+  for (int64_t i = 0; i < n; ++i) {
+    const float scale = scales_ ? scales_[first + i] : 1.0f;
     for (int64_t j = 0; j < d; ++j)
-      out[i * d + j] = vmin_[j] + (static_cast<float>(codes_[(first + i) * d + j]) + 0.5f) / 255.0f * vdiff_[j];
+      out[i * d + j] =
+          scale * (vmin_[j] + (static_cast<float>(codes_[(first + i) * d + j]) + 0.5f) / 255.0f * vdiff_[j]);
+  }
 }
 
 }  // namespace cluscomp

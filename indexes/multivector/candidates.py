@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.segments.search import first_positions
@@ -37,13 +38,8 @@ def score_documents(
 
     queries: behind the transforms, or base rows where there are finer codes. positions: (nq, c).
     """
-    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
-    for segment, base in zip(segments, first_positions(segments), strict=True):
-        inside = (positions >= base) & (positions < base + segment.n_rows)
-        local = np.where(inside, positions - base, -1)
-        found = segment.finest(pipeline).scores(queries.rows, queries.offsets, local)
-        scores[inside] = found[inside]
-    return scores
+    documents = native.DocumentSet([segment.finest(pipeline) for segment in segments])
+    return documents.scores(queries.rows, queries.offsets, np.ascontiguousarray(positions))
 
 
 def softmax_scores(

@@ -2,88 +2,80 @@
 product with that of a query estimates MaxSim.
 
 The encodings are made of what the codes stand for, when they are first asked for, and kept in memory in eight
-bits a value: nothing more is stored, and an index may change between both kinds of candidates. Of seven
-shapes tried on SciFact, (20, 3, 16) kept the most with 100 candidates (docs/notes/multivector.md).
+bits a value: nothing more is stored, and an index may change between both kinds of candidates. Each document
+has a scale of its own, so that its encoding depends on no other document and candidates do not depend on how
+documents were added. Of seven shapes tried on SciFact, (20, 3, 16) kept the most with 100 candidates
+(docs/notes/multivector.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp import native
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.ids import RangeIds
-from cluscomp.indexes.segments.search import Hits, best_hits, search_segments
-from cluscomp.indexes.segments.segment import Segment, encode_segment
-from cluscomp.indexes.stages.pipeline import Pipeline, sample_rows, training_rows
+from cluscomp.indexes.segments.search import Hits, merged_hits
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.fde import fde_encode
 from cluscomp.multivector.ragged import document_blocks
 from cluscomp.vocabulary import Side
 
 REPETITIONS, PLANES, BUCKET_DIM = 20, 3, 16
+FDE_DIM = REPETITIONS * 2**PLANES * BUCKET_DIM
 BLOCK_VECTORS = 16_384
 
 
-def scan_by_fde(
-    pipeline: Pipeline, segment: DocumentSegment, queries: Ragged, k: int, candidates: int
-) -> Hits:
-    """Best k documents of a segment by MaxSim over codes, among the `candidates` whose encodings score best.
+def fde_candidates(
+    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, candidates: int
+) -> np.ndarray:
+    """Positions (nq, c) over all segments of the documents whose encodings score best, best first; c is
+    `candidates`, or all documents that are not deleted where these are fewer.
 
-    queries: behind the transforms. Missing hits have position -1.
+    queries: behind the transforms.
     """
-    encodings = _encodings(pipeline, segment)
     asked = _encoded(pipeline, queries.rows, queries.lengths, "query")
-    wanted = min(max(candidates, k) + segment.n_deleted, segment.n_rows)
-    positions = encodings.best(asked, wanted)
-    if segment.deleted is not None:
-        positions = np.where(segment.deleted[positions] == 0, positions, -1)
-    scores = segment.searchable(pipeline).scores(queries.rows, queries.offsets, positions)
-    filled = np.full((len(queries), max(k - wanted, 0)), -1, dtype=np.int64)
-    positions = np.concatenate([positions, filled], axis=1)
-    scores = np.concatenate([scores, np.full(filled.shape, -np.inf, dtype=np.float32)], axis=1)
-    return best_hits(scores, positions, k)
+    wanted = min(candidates, sum(segment.n_rows - segment.n_deleted for segment in segments))
+    found = [
+        Hits(*native.scan(*_encodings(pipeline, segment), asked, None, most, "ip", segment.deleted))
+        for segment in segments
+        if (most := min(wanted, segment.n_rows))
+    ]
+    return merged_hits([s for s in segments if s.n_rows], found, wanted).positions
 
 
-@dataclass(frozen=True)
-class Encodings:
-    """The encodings of all documents of a segment, deleted ones included, in 8-bit codes."""
-
-    pipeline: Pipeline
-    codes: Segment
-
-    @classmethod
-    def of(cls, rows: np.ndarray) -> Encodings:
-        """rows: (n, d) float32."""
-        spec = parse_key("SQ8")
-        pipeline = Pipeline(spec, rows.shape[1], "ip", 0)
-        pipeline.train(sample_rows(rows, training_rows(spec), 0))
-        return cls(pipeline, encode_segment(pipeline, rows, RangeIds(0, len(rows)), np.zeros(1, np.int64)))
-
-    def best(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Positions (nq, k) of the documents with the largest inner products, best first."""
-        return search_segments(self.pipeline, [self.codes], queries, k, nprobe=1, refine_factor=1).positions
-
-
-def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> Encodings:
-    """Made when first used."""
-    made: Encodings | None = segment.__dict__.get("_fde")
+def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> tuple[native.Codes, native.Lists]:
+    """Of all documents, deleted ones included; made when first used."""
+    made = segment.kernels.get("fde")
     if made is None:
-        documents = segment.searchable(pipeline)
-        parts = [
-            _encoded(
-                pipeline,
-                documents.vectors(segment.doc_offsets[part.start], segment.doc_offsets[part.stop]),
-                np.diff(segment.doc_offsets[part.start : part.stop + 1]),
-                "document",
-            )
-            for part in document_blocks(np.diff(segment.doc_offsets), BLOCK_VECTORS)
-        ]
-        made = Encodings.of(np.concatenate(parts))
-        segment.__dict__["_fde"] = made
-    return made
+        documents, offsets = segment.searchable(pipeline), segment.doc_offsets
+        codes = np.empty((segment.n_rows, FDE_DIM), dtype=np.uint8)
+        scales = np.empty(segment.n_rows, dtype=np.float32)
+        for part in document_blocks(np.diff(offsets), BLOCK_VECTORS):
+            vectors = documents.vectors(offsets[part.start], offsets[part.stop])
+            lengths = np.diff(offsets[part.start : part.stop + 1])
+            codes[part], scales[part] = scaled_bytes(_encoded(pipeline, vectors, lengths, "document"))
+        made = segment.kernels["fde"] = byte_codes(codes, scales)
+    return made, native.Lists(np.array([0, segment.n_rows]))
+
+
+def scaled_bytes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n, d) uint8 and scales (n,) float32 of float32 rows (n, d); values are scale * (code - 128).
+
+    A scale is the largest magnitude of the row over 127, or 1 where that vanishes; so values are off by at
+    most half of it.
+    """
+    scales = np.abs(rows).max(axis=1) / np.float32(127)
+    scales[scales == 0] = 1
+    return (np.rint(rows / scales[:, None]) + np.float32(128)).astype(np.uint8), scales
+
+
+def byte_codes(codes: np.ndarray, scales: np.ndarray) -> native.Codes:
+    """What `scaled_bytes` made, as scans read it."""
+    dim = codes.shape[1]
+    return native.Codes.sq8(codes, np.full(dim, -128.5, np.float32), np.full(dim, 255, np.float32), scales)
 
 
 def _encoded(pipeline: Pipeline, vectors: np.ndarray, lengths: np.ndarray, side: Side) -> np.ndarray:

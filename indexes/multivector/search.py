@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_documents, softmax_scores
-from cluscomp.indexes.multivector.fde_candidates import scan_by_fde
+from cluscomp.indexes.multivector.fde_candidates import fde_candidates
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits
+from cluscomp.indexes.segments.search import Hits, best_hits, deleted_rows
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 
@@ -25,7 +26,7 @@ from cluscomp.multivector import Ragged
 class Effort:
     """How much of the index a search looks at.
 
-    candidates: documents of each segment whose codes are scored. nprobe: lists of each query vector that
+    candidates: documents whose codes are scored. nprobe: lists of each query vector that
     count when candidates are chosen. refine_factor: hits times so many are scored with the finer codes, or by
     softmax. by_fde: candidates by fixed-dimensional encodings. softmax: temperature of the final scores, None
     for MaxSim.
@@ -70,20 +71,14 @@ def _search_block(
 def _scan(
     pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, k: int, effort: Effort
 ) -> Hits:
-    """Best k by the codes."""
+    """Best k by the codes. Candidates are chosen among the documents of all segments together."""
     nprobe, candidates = min(effort.nprobe, pipeline.spec.nlist), max(effort.candidates, k)
+    documents = native.DocumentSet([segment.searchable(pipeline) for segment in segments])
     if effort.by_fde:
-        found = [scan_by_fde(pipeline, segment, queries, k, candidates) for segment in segments]
-        return merged_hits(segments, found, k)
-    found = [
-        Hits(
-            *segment.searchable(pipeline).search(
-                queries.rows, queries.offsets, k, candidates, nprobe, segment.deleted
-            )
-        )
-        for segment in segments
-    ]
-    return merged_hits(segments, found, k)
+        positions = fde_candidates(pipeline, segments, queries, candidates)
+        return best_hits(documents.scores(queries.rows, queries.offsets, positions), positions, k)
+    skip = deleted_rows(segments)
+    return Hits(*documents.search(queries.rows, queries.offsets, k, candidates, nprobe, skip))
 
 
 def _rescore(

@@ -33,8 +33,8 @@ class DocumentSegment(StoredSegment):
 
     codes: of all N vectors. doc_offsets: (n + 1,) int64; document i has vectors doc_offsets[i] to
     doc_offsets[i + 1]. lists: (N,) uint16 or int32 list of each vector, None without partition. refine:
-    finer codes, or None. kernels: the documents as kernels read them, made when first used;
-    segments that differ only in what is deleted share them.
+    finer codes, or None. kernels: the documents, and their fixed-dimensional encodings, as kernels read
+    them, made when first used; segments that differ only in what is deleted share them.
     """
 
     parts: ClassVar[Mapping[str, str]] = {
@@ -55,7 +55,7 @@ class DocumentSegment(StoredSegment):
     ids: IdColumn
     deleted: np.ndarray | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
-    kernels: dict[str, native.Documents] = field(default_factory=dict, repr=False, compare=False)
+    kernels: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def n_vectors(self) -> int:
@@ -124,7 +124,7 @@ class DocumentSegment(StoredSegment):
         """The documents as kernels read them; made when first used. pipeline: the trained one of the
         index.
         """
-        made = self.kernels.get("codes")
+        made: native.Documents | None = self.kernels.get("codes")
         if made is None:
             self.check_lists(pipeline.spec.nlist)
             partition = pipeline.partition
@@ -141,7 +141,7 @@ class DocumentSegment(StoredSegment):
 
     def refined(self, pipeline: Pipeline) -> native.Documents:
         """The documents in the finer codes of the rerank."""
-        made = self.kernels.get("refine")
+        made: native.Documents | None = self.kernels.get("refine")
         if made is None:
             assert pipeline.refine is not None
             assert self.refine is not None

@@ -44,6 +44,10 @@ def documents(made: dict[str, Any], **changes: Any) -> native.Documents:
     return native.Documents(codes, made["offsets"], **settings)
 
 
+def together(*parts: native.Documents) -> native.DocumentSet:
+    return native.DocumentSet(list(parts))
+
+
 def decoded(made: dict[str, Any]) -> np.ndarray:
     book = native.PqCodebook(made["books"], made["bits"])
     rows = book.decode(made["codes"]).astype(np.float64) + made["coarse"][made["lists"]]
@@ -92,7 +96,7 @@ def test_all_documents(made, level):
     skip = np.zeros(300, np.uint8)
     skip[[0, 5, 100]] = 1
     queries = made["queries"], made["query_offsets"]
-    scores, positions = documents(made).search(*queries, 297, 300, NLIST, skip)
+    scores, positions = together(documents(made)).search(*queries, 297, 300, NLIST, skip)
     for query in range(4):
         want = maxsim(made, query, decoded(made))
         assert sorted(positions[query]) == [i for i in range(300) if not skip[i]]
@@ -105,12 +109,10 @@ def test_all_documents(made, level):
 def test_candidates(made, level, nprobe, dtype):
     skip = np.zeros(300, np.uint8)
     skip[::7] = 1
-    stored, queries = (
-        documents(made, lists=made["lists"].astype(dtype)),
-        (made["queries"], made["query_offsets"]),
-    )
+    stored = together(documents(made, lists=made["lists"].astype(dtype)))
+    queries = made["queries"], made["query_offsets"]
     scores, positions = stored.search(*queries, 20, 20, nprobe, skip)
-    every = documents(made).search(*queries, 257, 300, NLIST, skip)
+    every = together(documents(made)).search(*queries, 257, 300, NLIST, skip)
     for query in range(4):
         want = chosen(made, query, 20, nprobe, skip)
         np.testing.assert_array_equal(np.sort(positions[query]), want)
@@ -121,7 +123,7 @@ def test_candidates(made, level, nprobe, dtype):
 @pytest.mark.parametrize("unit", [True, False])
 def test_bounds_are_close_above_the_scores(made, level, unit):
     """Which makes `search` exact when it leaves documents out by them, and worth it."""
-    stored, everyone = documents(made, unit=unit), np.arange(300)
+    stored, everyone = together(documents(made, unit=unit)), np.arange(300)
     if made["bits"] == 4:
         with pytest.raises(ValueError, match="8 bits"):
             stored.bounds(made["queries"][:3], everyone)
@@ -146,7 +148,7 @@ def test_bounds_hold_for_any_scale(made, level, scale, rng):
         "coarse": (made["coarse"] * scale).astype(np.float32),
         "queries": made["queries"] * np.float32(1 / scale) * (np.arange(60)[:, None] % 7 > 0),
     }
-    stored = documents(wild, unit=False)
+    stored = together(documents(wild, unit=False))
     scores = stored.scores(wild["queries"][4:44], np.array([0, 40]), np.arange(300)[None])[0]
     assert np.isfinite(scores).sum() == 298
     assert (stored.bounds(wild["queries"][4:44], np.arange(300)) >= scores).all()
@@ -155,12 +157,41 @@ def test_bounds_hold_for_any_scale(made, level, scale, rng):
 @pytest.mark.parametrize("nprobe", [4, NLIST])
 def test_screened_candidates_are_the_best_of_all_candidates(made, level, nprobe):
     """Fewer hits than half of the candidates: documents are left out by their bounds."""
-    stored = documents(made)
+    stored = together(documents(made))
     whole = stored.search(made["queries"], made["query_offsets"], 120, 120, nprobe)
     for k in (1, 7, 60):
         few = stored.search(made["queries"], made["query_offsets"], k, 120, nprobe)
         np.testing.assert_array_equal(few[0], whole[0][:, :k])
         np.testing.assert_array_equal(few[1], whole[1][:, :k])
+
+
+def cut(made: dict[str, Any], bounds: list[int], **changes: Any) -> native.DocumentSet:
+    """The same documents in several parts, cut at the given numbers."""
+    parts = []
+    for a, b in itertools.pairwise([0, *bounds, 300]):
+        first, last = made["offsets"][a], made["offsets"][b]
+        part = made | {
+            "codes": made["codes"][first:last],
+            "lists": made["lists"][first:last],
+            "offsets": made["offsets"][a : b + 1] - first,
+        }
+        parts.append(documents(part, **changes))
+    return together(*parts)
+
+
+@pytest.mark.parametrize("bounds", [[100], [0, 1, 1, 2, 150, 299, 300, 300]], ids=str)
+def test_parts_are_searched_as_one(made, level, bounds):
+    """An empty part, and parts of one document, among them."""
+    skip = np.zeros(300, np.uint8)
+    skip[::7] = 1
+    queries = made["queries"], made["query_offsets"]
+    whole, parts = together(documents(made)), cut(made, bounds)
+    for k, candidates, nprobe in ((5, 5, 3), (5, 60, NLIST), (40, 41, 9), (30, 300, NLIST)):
+        want = whole.search(*queries, k, candidates, nprobe, skip)
+        for got, expected in zip(parts.search(*queries, k, candidates, nprobe, skip), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+    picked = np.random.default_rng(0).integers(-1, 300, size=(4, 50))
+    np.testing.assert_array_equal(parts.scores(*queries, picked), whole.scores(*queries, picked))
 
 
 def test_results_depend_on_neither_threads_nor_level(made):
@@ -171,7 +202,7 @@ def test_results_depend_on_neither_threads_nor_level(made):
             for threads in (1, 3):
                 native.set_simd_level(name)
                 native.set_num_threads(threads)
-                stored = documents(made)
+                stored = together(documents(made))
                 for candidates in (20, 80, 300):
                     found.append(
                         (candidates, stored.search(made["queries"], made["query_offsets"], 20, candidates, 9))
@@ -187,7 +218,7 @@ def test_results_depend_on_neither_threads_nor_level(made):
 
 
 def test_scores_of_chosen_documents(made, level):
-    stored = documents(made)
+    stored = together(documents(made))
     picked = np.array([[3, -1, 8], [299, 0, 1], [5, 5, 5], [-1, -1, 250]])
     scores = stored.scores(made["queries"], made["query_offsets"], picked)
     for query in range(4):
@@ -215,6 +246,11 @@ def test_wrong_calls(made):
     with pytest.raises(ValueError, match="offsets must start at 0 and never fall"):
         native.Documents(native.Codes.floats(np.zeros((3, 2), np.float32)), np.array([0, 5, 3]))
     with pytest.raises(ValueError, match="columns of queries"):
-        documents(made).search(np.zeros((1, 3), np.float32), np.array([0, 1]), 1, 1, 1)
+        together(documents(made)).search(np.zeros((1, 3), np.float32), np.array([0, 1]), 1, 1, 1)
+    with pytest.raises(ValueError, match="at least one part"):
+        native.DocumentSet([])
+    other = native.Documents(native.Codes.floats(np.zeros((3, 2), np.float32)), np.array([0, 3]))
+    with pytest.raises(ValueError, match="dimensions of a part"):
+        together(documents(made), other)
     with pytest.raises(ValueError, match="a document does not exist"):
-        documents(made).scores(made["queries"], made["query_offsets"], np.full((4, 1), 300))
+        together(documents(made)).scores(made["queries"], made["query_offsets"], np.full((4, 1), 300))

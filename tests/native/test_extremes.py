@@ -174,8 +174,9 @@ def test_documents(level, rng, kind, bits):
     stored = native.Documents(
         codes, offsets, lists=rng.integers(0, 9, 300).astype("u2"), coarse=rows[:9].copy(), residual=True
     )
+    together = native.DocumentSet([stored])
     for candidates, nprobe in ((100, 9), (30, 2), (5, 1)):
-        scores, found = stored.search(queries, np.array([0, 5, 12]), 5, candidates, nprobe)
+        scores, found = together.search(queries, np.array([0, 5, 12]), 5, candidates, nprobe)
         check_positions(found, 100, 5)
         assert not np.isnan(scores).any()
     native.maxsim(queries, np.array([0, 5, 12]), rows, offsets)

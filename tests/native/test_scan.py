@@ -75,6 +75,44 @@ def test_sq8(level, rng, lists, metric):
     check(found, queries, decoded, metric, offsets, positions, probes)
 
 
+@pytest.mark.parametrize("spread", [0, 1, 18])
+def test_sq8_with_a_scale_a_row(level, rng, spread):
+    """The filter leaves no hit out, also where scales differ by many orders of magnitude."""
+    n, d = 3000, 70
+    codes = rng.integers(0, 256, size=(n, d)).astype("u1")
+    scales = (10.0 ** rng.uniform(-spread, spread, size=n)).astype("f4")
+    vmin, vdiff = np.full(d, -128.5, "f4"), np.full(d, 255, "f4")
+    queries = rng.normal(size=(5, d)).astype("f4")
+    stored, lists = native.Codes.sq8(codes, vmin, vdiff, scales), native.Lists(np.array([0, n]))
+    every = native.scan(stored, lists, queries, None, n, "ip")
+    exact = queries.astype("f8") @ ((codes.astype("f8") - 128) * scales[:, None]).T
+    got = np.take_along_axis(exact, every[1], axis=1)
+    off = 128 * np.abs(queries).sum(axis=1)[:, None] * scales[every[1]]
+    assert (np.abs(every[0] - got) <= 1e-5 * off).all()
+    for k in (1, K, 200):
+        for few, whole in zip(native.scan(stored, lists, queries, None, k, "ip"), every, strict=True):
+            np.testing.assert_array_equal(few, whole[:, :k])
+    candidates = rng.integers(0, n, size=(5, 300))
+    scores, rows = native.rescore(stored, queries, candidates, K, "ip")
+    for q in range(5):
+        assert dict(zip(every[1][q], every[0][q], strict=True))[rows[q, 0]] == scores[q, 0]
+    plain = native.Documents(native.Codes.sq8(codes, vmin, vdiff), np.array([0, n])).vectors(0, 9)
+    scaled = native.Documents(stored, np.array([0, n])).vectors(0, 9)
+    np.testing.assert_array_equal(scaled, plain * scales[:9, None])
+
+
+def test_scales_that_no_row_can_have(rng):
+    codes, ones = np.zeros((3, 2), "u1"), np.ones(2, "f4")
+    for wrong in ([1, 0, 1], [1, -1, 1], [np.nan, 1, 1]):
+        with pytest.raises(ValueError, match="scales must be above 0"):
+            native.Codes.sq8(codes, ones, ones, np.array(wrong, "f4"))
+    with pytest.raises(ValueError, match="length of scales"):
+        native.Codes.sq8(codes, ones, ones, np.ones(2, "f4"))
+    stored = native.Codes.sq8(codes, ones, ones, np.ones(3, "f4"))
+    with pytest.raises(ValueError, match="inner products only"):
+        native.scan(stored, native.Lists(np.array([0, 3])), np.ones((1, 2), "f4"), None, 1, "l2")
+
+
 @pytest.mark.parametrize(
     "case", ["plain", "few values", "one wide dimension", "constant", "huge", "zero query"]
 )

@@ -2,6 +2,9 @@
 // codes of the candidates stand for.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "cluscomp/pq_codes.h"
 
 namespace cluscomp {
@@ -35,27 +38,55 @@ struct Documents {
   void vectors(int64_t begin, int64_t end, float* out) const;
 };
 
+// Documents of several segments, counted through: the first of a segment has the position behind the last of the one
+// before. All have the same d, centroids and form of codes.
+class DocumentSet {
+ public:
+  struct Place {
+    const Documents& documents;
+    int64_t number;  // of a document there
+  };
+
+  void append(const Documents& documents) {
+    parts_.push_back(&documents);
+    firsts_.push_back(n() + documents.n);
+  }
+  int64_t n() const { return firsts_.back(); }
+  int64_t parts() const { return static_cast<int64_t>(parts_.size()); }
+  const Documents& part(int64_t i) const { return *parts_[i]; }
+  int64_t first(int64_t part) const { return firsts_[part]; }
+  Place at(int64_t position) const {
+    if (parts_.size() == 1) return {*parts_[0], position};
+    const auto next = std::upper_bound(firsts_.begin(), firsts_.end(), position);
+    return {*parts_[next - firsts_.begin() - 1], position - *(next - 1)};
+  }
+
+ private:
+  std::vector<const Documents*> parts_;
+  std::vector<int64_t> firsts_{0};  // position of the first document of each part, then n
+};
+
 struct DocumentSearch {
   int64_t k;
   int64_t candidates;  // documents that are scored; all of them where that is at least n or there are no lists
   int64_t nprobe;  // lists of a query vector that count; the score of the others counts as that of the worst of these
-  const uint8_t* skip = nullptr;  // (n) documents, 1 = left out, or null
+  const uint8_t* skip = nullptr;  // (n) documents by position, 1 = left out, or null
 };
 
 // Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity,
 // -1. queries (Q, d) float32; query_offsets (nq + 1) cut them into queries. A score is the sum over query vectors, in
 // float64 and in order, of the largest float32 inner product; it does not depend on what else is searched, nor on
-// threads.
-void search_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+// threads. Candidates are chosen among all documents, whatever parts they stand in.
+void search_documents(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                       const DocumentSearch& search, float* scores, int64_t* positions);
 
-// Scores (nq, c) of some documents of each query, chosen by number (nq, c); -infinity where the number is -1.
-void score_documents(const Documents& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+// Scores (nq, c) of some documents of each query, chosen by position (nq, c); -infinity where the position is -1.
+void score_documents(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                      const int64_t* chosen, int64_t c, float* scores);
 
 // bounds (c): none of the chosen documents scores above its bound with the n vectors of one query. False, and nothing
 // written, where documents are in a form without bounds.
-bool bound_documents(const Documents& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
+bool bound_documents(const DocumentSet& documents, const float* query, int64_t n, const int64_t* chosen, int64_t c,
                      double* bounds);
 
 }  // namespace cluscomp
