@@ -10,7 +10,8 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
-from cluscomp.indexes.base import DEFAULT_REFINE_FACTOR, StoredIndex
+from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids

@@ -57,7 +57,7 @@ OPERATIONS = {
     "pq": "|cc.ProductQuantizer(d, 16, 4, n_iter=1).train(x).encode(x)",
     "sq8": "from cluscomp.quantization import ScalarQuantizer8|ScalarQuantizer8(d).train(x).encode(x)",
     "index": "i = cc.index_factory('IVF8,SQ8', d, 'ip')|i.train(x); i.add(x); i.search(few, 3)",
-    "index_trained_on_all": "import cluscomp.indexes.base as m; m.training_rows = lambda spec: 10**9;"
+    "index_trained_on_all": "import cluscomp.indexes.contents as m; m.training_rows = lambda spec: 10**9;"
     "i = cc.index_factory('IVF8,SQ8', d, 'l2')|i.train(x)",
 }
 BFLOAT16 = ("assign", "tree", "pq", "index_trained_on_all")

@@ -43,7 +43,8 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain"), ("base",),
+        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain"), ("contents",),
+        ("base",),
         ("multivector", "faiss_bridge"), ("index",), ("any_index",), ("factory",), ("build",), ("kinds",), ("__init__",),
     ),
     "clustering": (

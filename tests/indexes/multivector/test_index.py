@@ -217,7 +217,7 @@ def test_cosine_normalises(documents, questions):
 
 def test_a_sample_of_documents_trains(documents, monkeypatch):
     x, lengths = documents
-    monkeypatch.setattr("cluscomp.indexes.base.training_rows", lambda spec: 300)
+    monkeypatch.setattr("cluscomp.indexes.contents.training_rows", lambda spec: 300)
     index = index_factory("Pool4,PQ12x4", x.shape[1])
     with pytest.warns(SubsampleWarning, match="of 150 documents"):
         index.train(x, lengths=lengths)

@@ -1,0 +1,223 @@
+"""What every kind of index holds and knows of itself: key, trained stages, segments, encoder, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from cluscomp import checks
+from cluscomp.array_forms import id_values
+from cluscomp.arrays import require_finite
+from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.segments.id_lookup import live_ids, positions_of, require_found, require_kind
+from cluscomp.indexes.segments.ids import INT, make_ids
+from cluscomp.indexes.segments.search import take_ids
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.ivf import default_nprobe
+from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
+from cluscomp.progress import Progress
+from cluscomp.vocabulary import K_BEYOND
+
+DEFAULT_REFINE_FACTOR = 4
+Segment = TypeVar("Segment", bound=StoredSegment)
+
+
+class IndexContents(Generic[Segment]):
+    """Base of `StoredIndex`: everything but changes of the rows, and folders."""
+
+    def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
+        self.pipeline = kind_of(spec).stages(spec, dim, metric, seed)
+        self.spec, self.key, self.dim, self.seed = spec, str(spec), dim, seed
+        self.metric: str = self.pipeline.metric
+        self.settings: dict[str, Any] = {}
+        self._segments: tuple[Segment, ...] = ()
+        self._id_kind: str | None = None
+        self._next_id = 0
+        self._encoder: dict[str, Any] | None = None
+
+    # ---- what it is ----
+
+    def __len__(self) -> int:
+        """Rows that can be found: added and not deleted."""
+        return sum(segment.n_rows - segment.n_deleted for segment in self._segments)
+
+    @property
+    def n_total(self) -> int:
+        """Rows that can be found, as len(index)."""
+        return len(self)
+
+    @property
+    def n_deleted(self) -> int:
+        """Rows that are marked as deleted and still take room."""
+        return sum(segment.n_deleted for segment in self._segments)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stored rows, one segment for each `add`."""
+        return self._segments
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether rows can be added."""
+        return self.pipeline.is_trained
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of the code of one row, without the finer code of the rerank, position and id."""
+        return self.pipeline.codec.row_bytes
+
+    @property
+    def code_bytes_per_document(self) -> float:
+        """Mean bytes of the codes of one row: of the vector, or of all vectors of a document."""
+        return float(self.code_size)
+
+    @property
+    def id_kind(self) -> str | None:
+        """Kind of the ids, "int64" or "str", decided by the first add; None before."""
+        return self._id_kind
+
+    @property
+    def ids(self) -> np.ndarray:
+        """All ids that can be found, in order of adding: int64 or object array of str."""
+        return live_ids(self._segments)
+
+    @property
+    def encoder(self) -> dict[str, Any] | None:
+        """Description of the model that made the vectors; kept in the manifest."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, info: Any) -> None:
+        self._encoder = checks.json_object("encoder", info)
+
+    def check_encoder(self, info: Any) -> None:
+        """Refuse vectors of another encoder than the one that made the index.
+
+        Args:
+            info: EncoderInfo or its JSON form. An index that knows no encoder (built from vectors) accepts
+                every one.
+
+        Raises:
+            EncoderMismatchError: the encoder is another one; the message names both.
+        """
+        if self._encoder is not None:
+            from cluscomp.encoders.base import check_same_encoder
+
+            check_same_encoder(self._encoder, info)
+
+    @property
+    def nprobe(self) -> int:
+        """Lists that a search visits by default: 4 * ceil(sqrt(nlist)) until set; saved with the index."""
+        return int(self.settings.get("nprobe", default_nprobe(self.spec.nlist)))
+
+    @nprobe.setter
+    def nprobe(self, value: int) -> None:
+        self.settings["nprobe"] = self._checked_nprobe(value)
+
+    @property
+    def refine_factor(self) -> int:
+        """Candidates per hit that the rerank scores unless told otherwise; 4 at first. Saved."""
+        return int(self.settings.get("refine_factor", DEFAULT_REFINE_FACTOR))
+
+    @refine_factor.setter
+    def refine_factor(self, value: int) -> None:
+        self.settings["refine_factor"] = checks.integer("refine_factor", value, 1)
+
+    # ---- train ----
+
+    @property
+    def training_limit(self) -> int:
+        """Most vectors that training looks at: 256 a list, at least 65536."""
+        return training_rows(self.spec)
+
+    def train_vectors(self, rows: np.ndarray, progress: Progress | None = None) -> None:
+        """Learn all stages from vectors, or from as many of them, drawn at random, as training looks at.
+
+        Args:
+            rows: (n, dim) of kernel dtype.
+            progress: called as progress(stage, done, total).
+
+        Raises:
+            NonFiniteError, TooFewRowsError: the vectors cannot be learned from.
+        """
+        sample = sample_rows(rows, self.training_limit, self.seed)
+        require_finite(sample, largest=self.pipeline.largest)
+        self.pipeline.train(sample, progress)
+        self.settings["training_rows"] = int(sample.shape[0])
+
+    def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Say what `describe` adds for the rows of this kind.
+
+        Args:
+            sizes: bytes by part.
+
+        Returns:
+            JSON values.
+        """
+        return {}
+
+    def search_defaults(self) -> dict[str, int]:
+        """List the parameters of `search` that have an effect for this key.
+
+        Returns:
+            Parameter -> default.
+        """
+        defaults = {} if self.spec.partition is None else {"nprobe": self.nprobe}
+        return defaults if self.spec.refine is None else {**defaults, "refine_factor": self.refine_factor}
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.key!r}, dim={self.dim}, metric={self.metric!r}, rows={len(self)})"
+        )
+
+    # ---- inside ----
+
+    def _load_settings(self, settings: dict[str, Any], where: str) -> None:
+        try:
+            self.settings = dict(settings)
+            self.nprobe, self.refine_factor = self.nprobe, self.refine_factor
+        except (UsageError, ValueError, TypeError, OverflowError) as exc:
+            raise CorruptIndexError(f"{where}: the settings of the index are inconsistent ({exc})") from exc
+        self.settings = dict(settings)
+
+    def _checked_k(self, k: int, segments: tuple[StoredSegment, ...], beyond: str) -> int:
+        """Hits of each query; 0 only from an empty index that may clip."""
+        k = checks.integer("k", k, 1)
+        n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
+        if checks.one_of("k_beyond", beyond, K_BEYOND) == "clip":
+            return min(k, n_live)
+        if k > n_live:
+            raise UsageError(
+                f"k={k} hits were requested, but the index holds {n_live} rows; ask for at most {n_live}, or "
+                "pass k_beyond='clip'"
+            )
+        return k
+
+    def _no_hits(self, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a search of an empty index returns."""
+        positions = np.empty((n_queries, 0), dtype=np.int64)
+        return positions.astype(np.float32), take_ids((), positions, self._id_kind or INT)
+
+    def _positions(self, segments: tuple[Segment, ...], ids: Any) -> np.ndarray:
+        """Positions (len(ids),) over all segments of rows by id. Raises InputError, DuplicateIdError."""
+        values = id_values(ids)
+        if not len(values):
+            return np.empty(0, dtype=np.int64)
+        wanted = make_ids(values, len(values))
+        require_kind(self._id_kind, wanted)
+        positions = positions_of(segments, wanted)
+        require_found(wanted, positions < 0, "take ids of `index.ids`")
+        return positions
+
+    def _checked_nprobe(self, nprobe: int) -> int:
+        nprobe = checks.integer("nprobe", nprobe, 1)
+        if self.spec.partition is not None and nprobe > self.spec.nlist:
+            raise UsageError(
+                f"nprobe={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "
+                f"{self.spec.nlist}"
+            )
+        return nprobe
