@@ -76,6 +76,7 @@ nb::ndarray<nb::numpy, T> make_array(std::initializer_list<size_t> shape) {
 void bind_assign(nb::module_& module);
 void bind_balanced(nb::module_& module);
 void bind_codes(nb::module_& module);
+void bind_hash(nb::module_& module);
 void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);

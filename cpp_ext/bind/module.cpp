@@ -41,6 +41,7 @@ NB_MODULE(_core, m) {
       "Instruction sets of this machine, slowest first.");
   cluscomp::bind::bind_assign(m);
   cluscomp::bind::bind_balanced(m);
+  cluscomp::bind::bind_hash(m);
   cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_codes(m);

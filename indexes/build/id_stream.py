@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import DTypeError, DuplicateIdError, UsageError
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, RangeIds, TextIds, equal_runs, make_ids
@@ -26,7 +27,7 @@ class IdStream:
     """Ids of all blocks of segment `number`, one kind for all.
 
     Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a
-    text id (its hash); integers are their own key.
+    text id (its XXH64 hash); integers are their own key.
     """
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -90,14 +91,13 @@ class IdStream:
         paths = {name: self._folder / segment_file(self._number, name) for name in names}
         self._streams = {name: ArrayStream(paths[name], dtype, ()) for name, dtype in names.items()}
         if kind == TEXT:
-            self._streams[HASHES] = ArrayStream(self._folder / ".hashes", "<i8", ())
+            self._streams[HASHES] = ArrayStream(self._folder / ".hashes", "<u8", ())
             self._streams["ids_offsets"].append(np.zeros(1, dtype=np.int64))
 
     def _append_texts(self, column: TextIds) -> None:
         self._streams["ids_offsets"].append(column.offsets[1:] + self._streams["ids_text"].rows)
         self._streams["ids_text"].append(column.blob)
-        hashes = [hash(column.raw(row)) for row in range(len(column))]
-        self._streams[HASHES].append(np.array(hashes, dtype=np.int64))
+        self._streams[HASHES].append(column.hashes())
 
     def _append_integers(self, column: IdColumn) -> None:
         values = column.take(np.arange(len(column)))
@@ -107,7 +107,7 @@ class IdStream:
         self._streams["ids"].append(values)
 
     def _check_unique(self, memory: int) -> None:
-        """Sort the keys in classes (key modulo their number) that fit `memory`; one reading a class."""
+        """Sort the keys in classes (hash modulo their number) that fit `memory`; one reading a class."""
         memory = max(memory, MIN_MEMORY)
         n_classes = max(1, -(-self._n * KEY_BYTES // memory))
         for number in range(n_classes):
@@ -121,7 +121,8 @@ class IdStream:
         keys, rows = [], []
         for block in iter_blocks(self._n, block_rows):
             values = stream.read(block)
-            mine = np.flatnonzero(values % n_classes == number)
+            hashes = values if self._kind == TEXT else native.hash_integers(values)
+            mine = np.flatnonzero(hashes % n_classes == number)
             keys.append(values[mine])
             rows.append(mine + block.start)
         return np.concatenate(keys), np.concatenate(rows)

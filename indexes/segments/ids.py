@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.array_forms import id_values
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import CorruptIndexError, DimensionError, DTypeError, DuplicateIdError, InputError
@@ -127,6 +128,14 @@ class TextIds(Portable):
     def __len__(self) -> int:
         return int(self.offsets.shape[0]) - 1
 
+    def hashes(self) -> np.ndarray:
+        """XXH64 (n,) uint64 of all ids, the same in every process; raises CorruptIndexError as `raw` does."""
+        starts, stops = self.offsets[:-1], self.offsets[1:]
+        wrong = (starts < 0) | (starts > stops) | (stops > self.blob.shape[0])
+        if wrong.any():
+            self.raw(int(np.argmax(wrong)))
+        return native.hash_texts(self.blob, self.offsets)
+
     def raw(self, row: int) -> bytes:
         """UTF-8 bytes of one id; raises CorruptIndexError where offsets read from a file are inconsistent."""
         start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
@@ -157,10 +166,12 @@ class TextIds(Portable):
             raise DTypeError("integer ids cannot be looked up among text ids")
         ordered, order = self._sorted_hashes()
         found = np.full(len(wanted), -1, dtype=np.int64)
-        for i in range(len(wanted)):
-            raw = wanted.raw(i)
-            slot = int(np.searchsorted(ordered, hash(raw)))
-            while slot < len(self) and ordered[slot] == hash(raw):
+        hashes = wanted.hashes()
+        slots = np.searchsorted(ordered, hashes)
+        known = np.flatnonzero(ordered[np.minimum(slots, len(self) - 1)] == hashes) if len(self) else []
+        for i in map(int, known):
+            raw, slot = wanted.raw(i), int(slots[i])
+            while slot < len(self) and ordered[slot] == hashes[i]:
                 if self.raw(int(order[slot])) == raw:
                     found[i] = order[slot]
                     break
@@ -183,9 +194,7 @@ class TextIds(Portable):
     def _sorted_hashes(self) -> tuple[np.ndarray, np.ndarray]:
         """Hashes of all ids, ascending, and their rows: 16 bytes an id, where a dict would take 150."""
         if self._hashes is None:
-            hashes = np.fromiter(
-                (hash(self.raw(i)) for i in range(len(self))), dtype=np.int64, count=len(self)
-            )
+            hashes = self.hashes()
             order = np.argsort(hashes, kind="stable")
             self._hashes = hashes[order], order
         return self._hashes

@@ -20,6 +20,14 @@ def all_found(index: Index) -> set:
     return set(index.search(np.zeros((1, index.dim), np.float32), len(index))[1][0].tolist())
 
 
+def test_hashes_of_text_ids_are_those_of_every_process() -> None:
+    assert TextIds.from_texts(["", "a", "abc"]).hashes().tolist() == [
+        0xEF46DB3751D8E999,
+        0xD24EC4F1A98C6E5B,
+        0x44BC2CF5AD770999,
+    ]
+
+
 def test_default_ids_count_on(rows) -> None:
     index = flat(rows[:5]).add(rows[5:8])
     assert index.ids.tolist() == list(range(8))
