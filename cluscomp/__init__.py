@@ -40,6 +40,7 @@ _PUBLIC = {
     "plan_build": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
+    "merge_indexes": "cluscomp.indexes.merging",
     "fde_encode": "cluscomp.multivector.fde",
     "maxsim": "cluscomp.multivector.maxsim",
     "pool_tokens": "cluscomp.multivector.pooling",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index
+    from cluscomp.indexes.merging import merge_indexes as merge_indexes
     from cluscomp.indexes.multivector.index import MultiVectorIndex as MultiVectorIndex
     from cluscomp.lora.merge import merge_adapters as merge_adapters
     from cluscomp.multivector.fde import fde_encode as fde_encode

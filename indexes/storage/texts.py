@@ -146,6 +146,18 @@ class DocumentStore:
         for start in range(0, n, BATCH):
             yield from self.contents(slice(start, min(start + BATCH, n)))
 
+    def batches(self) -> Iterator[list[Document]]:
+        """All documents in order, some at a time."""
+        from cluscomp.inputs.corpus import Document
+
+        last = -1
+        while rows := self._rows(
+            "SELECT id, title, text, position FROM documents WHERE position > ? ORDER BY position LIMIT ?",
+            (last, BATCH),
+        ):
+            yield [Document(name, title, text) for name, title, text, _ in rows]
+            last = int(rows[-1][3])
+
     def contents(self, documents: slice) -> list[str]:
         """Title + " " + text of the documents at positions of a slice."""
         rows = self._rows(f"SELECT title, text {_RANGE}", (documents.start, documents.stop))

@@ -45,7 +45,7 @@ INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain"), ("contents",),
         ("base",),
-        ("multivector", "faiss_bridge"), ("index",), ("any_index",), ("factory",), ("build",), ("kinds",), ("__init__",),
+        ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),

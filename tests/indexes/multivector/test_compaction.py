@@ -42,9 +42,10 @@ def arrays_of(segment):
 
 
 def test_every_key_answers_the_same_bits(in_parts, questions, key):
-    """Candidates are all documents here."""
+    """Also where few documents are candidates, chosen by lists or by encodings."""
     x, lengths = questions
-    efforts = [{}, {"refine_factor": 1}, {"nprobe": min(3, in_parts(key).spec.nlist)}, {"softmax": 0.5}]
+    few = {"candidates": 7, "nprobe": min(3, in_parts(key).spec.nlist)}
+    efforts = [{}, {"refine_factor": 1}, few, {"softmax": 0.5, **few}, {"candidates_by": "fde", **few}]
     for metric in ("ip", "cosine"):
         index = in_parts(key, metric)
         before, n = [answers(index, questions, **effort) for effort in efforts], len(index)

@@ -1,0 +1,246 @@
+"""merge_indexes: several index folders of one trained state become one folder; no row is encoded again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluscomp import checks
+from cluscomp.errors import DTypeError, DuplicateIdError, EncoderMismatchError, UsageError
+from cluscomp.indexes.index import open_index
+from cluscomp.indexes.segments.compacting import live_column
+from cluscomp.indexes.segments.id_lookup import live_matches, positions_of
+from cluscomp.indexes.segments.ids import TEXT, make_ids
+from cluscomp.indexes.storage.folder import FolderWriter, check_index_target
+from cluscomp.indexes.storage.manifest import FileEntry, Manifest
+from cluscomp.indexes.storage.saving import (
+    new_bytes,
+    stored_arrays,
+    write_stored,
+)
+from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore, write_documents
+from cluscomp.vocabulary import IF_TAKEN, IfTaken
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.index import Index
+    from cluscomp.indexes.multivector.index import MultiVectorIndex
+    from cluscomp.inputs.corpus import Document
+
+
+@dataclass(frozen=True)
+class IndexMergeReport:
+    """What `merge_indexes` wrote.
+
+    key, dim, metric: of all indexes. rows: that can be found. deleted: that are still stored. segments: of
+    all indexes together. bytes: of the array files, many of which are links. texts: whether titles and texts
+    came along.
+    """
+
+    key: str
+    dim: int
+    metric: str
+    rows: int
+    deleted: int
+    segments: int
+    bytes: int
+    texts: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the report as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the indexes, and the folder that it was opened from."""
+
+    path: Path
+    index: Index | MultiVectorIndex
+
+
+def merge_indexes(
+    paths: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    if_exists: IfTaken = "fail",
+    dry_run: bool = False,
+) -> IndexMergeReport:
+    """Write one index that holds the rows of several.
+
+    They must have come from one training: an index that was trained, saved and grew in several copies. The
+    files of their segments are linked, or copied where links do not work; nothing is encoded again.
+    `compact` makes fewer segments of them afterwards. Rows count as added in the order of `paths`, which
+    decides between equal scores. Settings are those of the first index. Titles and texts come along, reports
+    of builds do not.
+
+    Args:
+        paths: index folders, at least two.
+        output: the folder to write, all or nothing.
+        if_exists: "fail", or "replace", which replaces an index and nothing else.
+        dry_run: check everything, and write nothing.
+
+    Returns:
+        An `IndexMergeReport`.
+
+    Raises:
+        UsageError: key, dim, metric or trained arrays differ; the message names both folders.
+        EncoderMismatchError: the indexes were built with different encoders.
+        DTypeError: one has integer ids, another text ids.
+        DuplicateIdError: an id is in two of them.
+        OutputExistsError: something is at `output` that is not replaced.
+        IndexMissingError, CorruptIndexError, NewerFormatError, ForeignFileError: a folder cannot be opened.
+        DiskFullError, IndexFolderError: the output cannot be written; what was there is untouched.
+        UnknownKeyError: if_exists is unknown.
+
+    """
+    target = checks.path("output", output)
+    checks.one_of("if_exists", if_exists, IF_TAKEN)
+    parts = _opened(paths)
+    check_index_target(target, if_exists)
+    for one, two in pairwise(parts):
+        _require_same(one, two)
+    _require_unique_ids(parts)
+    if not dry_run:
+        _write(parts, target, if_exists)
+    return _report(parts)
+
+
+def _opened(paths: Sequence[str | os.PathLike[str]]) -> list[_Part]:
+    if isinstance(paths, (str, os.PathLike)) or len(paths) < 2:
+        raise UsageError(f"paths={paths!r}, but at least two index folders are merged; pass a list of them")
+    folders = [checks.path("paths", path) for path in paths]
+    return [_Part(folder, open_index(folder)) for folder in folders]
+
+
+def _require_same(one: _Part, two: _Part) -> None:
+    """Raise unless codes of both indexes mean the same."""
+    for name in ("key", "dim", "metric"):
+        mine, theirs = getattr(one.index, name), getattr(two.index, name)
+        if mine != theirs:
+            raise UsageError(
+                f"{one.path} has {name} {mine!r}, {two.path} has {theirs!r}; only indexes of one training "
+                "can be merged: add the rows of one to the other, or build one index of all"
+            )
+    if _mark(one.index.encoder) != _mark(two.index.encoder):
+        raise EncoderMismatchError(
+            f"{one.path} was built with {_encoder_name(one)}, {two.path} with {_encoder_name(two)}; vectors "
+            "of different encoders cannot be compared"
+        )
+    for name, stage in one.index.pipeline.stages().items():
+        theirs = two.index.pipeline.stages()[name].parameters()
+        for array, values in stage.parameters().items():
+            if not np.array_equal(values, theirs[array]):
+                raise UsageError(
+                    f"{one.path} and {two.path} were trained apart: their arrays {name}.{array} differ, so "
+                    "that codes of one mean nothing to the other; add the rows of one to the other, or build "
+                    "one index of all"
+                )
+
+
+def _mark(encoder: dict[str, Any] | None) -> Any:
+    """What is equal for equal encoders."""
+    if encoder is None or "fingerprint" not in encoder:
+        return encoder
+    return encoder["fingerprint"], encoder.get("kind")
+
+
+def _encoder_name(part: _Part) -> str:
+    encoder = part.index.encoder
+    return "an unknown encoder" if encoder is None else f"encoder {encoder.get('name')!r}"
+
+
+def _require_unique_ids(parts: Sequence[_Part]) -> None:
+    """Raise DTypeError for ids of two kinds, DuplicateIdError naming both folders of an id."""
+    named = [part for part in parts if part.index.segments]
+    for one, two in pairwise(named):
+        if one.index.id_kind != two.index.id_kind:
+            raise DTypeError(
+                f"{one.path} has {one.index.id_kind} ids, {two.path} has {two.index.id_kind}; ids of one "
+                "index are of one kind"
+            )
+    if not named:
+        return
+    duplicate = live_column([segment for part in named for segment in part.index.segments]).first_duplicate()
+    if duplicate is not None:
+        raise DuplicateIdError(
+            f"id {duplicate!r} is in {_owners(named, duplicate)}; delete it from one of them first"
+        )
+
+
+def _owners(parts: Sequence[_Part], name: Any) -> str:
+    """The folders that hold an id, as text."""
+    wanted = make_ids([name], 1)
+    owners = [
+        str(part.path)
+        for part in parts
+        for segment in part.index.segments
+        if live_matches(segment, wanted)[0] >= 0
+    ]
+    return " and in ".join(owners)
+
+
+def _write(parts: Sequence[_Part], target: Path, if_exists: str) -> None:
+    segments = [segment for part in parts for segment in part.index.segments]
+    arrays = stored_arrays(parts[0].index.pipeline, segments)
+    with FolderWriter(target, if_exists=if_exists, needed_bytes=new_bytes(arrays)) as writer:
+        for stored in arrays:
+            write_stored(writer, stored)
+        extra = _write_texts(writer, parts)
+        writer.publish(_manifest(parts, writer.entries, extra))
+
+
+def _manifest(parts: Sequence[_Part], files: dict[str, FileEntry], extra: dict[str, FileEntry]) -> Manifest:
+    manifests = [part.index.manifest(files, extra) for part in parts]
+    kinds = [part.index.id_kind for part in parts if part.index.id_kind is not None]
+    return replace(
+        manifests[0],
+        id_kind=kinds[0] if kinds else None,
+        next_id=max(manifest.next_id for manifest in manifests),
+        segments=tuple(entry for manifest in manifests for entry in manifest.segments),
+    )
+
+
+def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> dict[str, FileEntry]:
+    """Titles and texts of all indexes that have some, as one file."""
+    documents = (document for part in parts if _has_texts(part) for document in _texts(part))
+    first = next(documents, None)
+    if first is None:
+        return {}
+    write_documents(writer.folder / FILE_NAME, chain([first], documents))
+    return {FILE_NAME: writer.digest_extra(FILE_NAME)}
+
+
+def _has_texts(part: _Part) -> bool:
+    """Whether rows that are left have texts, whose ids are texts as well."""
+    return FILE_NAME in part.index.extra_files and part.index.id_kind == TEXT and len(part.index) > 0
+
+
+def _texts(part: _Part) -> Iterator[Document]:
+    """Documents whose rows were not deleted: another index may hold their ids."""
+    with DocumentStore(part.index.extra_file(FILE_NAME)) as store:
+        for documents in store.batches():
+            wanted = make_ids([document.id for document in documents], len(documents))
+            found = positions_of(part.index.segments, wanted)
+            yield from (document for document, row in zip(documents, found, strict=True) if row >= 0)
+
+
+def _report(parts: Sequence[_Part]) -> IndexMergeReport:
+    first = parts[0].index
+    segments = [segment for part in parts for segment in part.index.segments]
+    arrays = stored_arrays(first.pipeline, segments)
+    return IndexMergeReport(
+        key=first.key,
+        dim=first.dim,
+        metric=first.metric,
+        rows=sum(len(part.index) for part in parts),
+        deleted=sum(part.index.n_deleted for part in parts),
+        segments=len(segments),
+        bytes=sum(stored.file_bytes for stored in arrays),
+        texts=any(_has_texts(part) for part in parts),
+    )
