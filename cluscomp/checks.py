@@ -12,10 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.vocabulary import METRIC_NAMES, METRIC_SYNONYMS, METRICS, Metric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Name = TypeVar("Name", bound=str)
 
@@ -34,6 +37,20 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     if isinstance(value, bool) or found < low or (high is not None and found > high):
         raise UsageError(f"{name} must be {wanted}, but is {value!r}")
     return found
+
+
+def rng(seed: Any) -> np.random.Generator:
+    """The random numbers of a seed: an integer of at least 0, several of them, or None for another one each
+    time. Raises UsageError.
+    """
+    import numpy as np
+
+    try:
+        if isinstance(seed, (bool, np.bool_)):
+            raise TypeError("it is a bool")
+        return np.random.default_rng(seed.item() if getattr(seed, "ndim", None) == 0 else seed)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"seed must be an integer of at least 0, but is {seed!r} ({exc})") from exc
 
 
 def number(

@@ -117,7 +117,7 @@ def _subsets(differences: np.ndarray, n_resamples: int, seed: int) -> tuple[np.n
     if n <= EXACT_QUERIES:
         member = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return member @ differences, member.sum(axis=1), 2**n
-    rng = np.random.default_rng(seed)
+    rng = checks.rng(seed)
     sums, sizes = np.empty(n_resamples), np.empty(n_resamples)
     block = max(1, _BLOCK_BYTES // n)
     for start in range(0, n_resamples, block):

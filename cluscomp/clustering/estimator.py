@@ -111,18 +111,18 @@ def _familiar(x: Any) -> Any:
     """X for the gate, after what scikit-learn's checks ask of an estimator beyond it, in their wordings."""
     if hasattr(x, "toarray") and not isinstance(x, np.ndarray):
         raise DTypeError(f"x is a sparse {type(x).__name__}, but dense rows are needed; pass x.toarray()")
-    shape = getattr(x, "shape", None)
-    if shape is not None and len(shape) == 1:
+    shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
+    is_objects = dtype == np.dtype(object)
+    if shape is not None and len(shape) == 1 and not is_objects:
         raise DimensionError(
             f"x must be a matrix (rows, dim), but has shape {tuple(shape)}. Reshape your data: "
             "x[None, :] for one row, x[:, None] for one feature"
         )
     if shape is not None and len(shape) == 2 and shape[1] == 0:
         raise DimensionError(f"0 feature(s) (shape={tuple(shape)}) while a minimum of 1 is required.")
-    dtype = getattr(x, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind == "c":
         raise DTypeError(f"Complex data not supported: x has dtype {dtype}; pass real numbers")
-    if dtype == np.dtype(object):
+    if is_objects and shape is not None and len(shape) == 2:
         x = _numbers_from_objects(x)
     return x
 

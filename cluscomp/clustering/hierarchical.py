@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.arrays import as_numbers
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.estimator import Estimator
@@ -98,7 +99,7 @@ class HierarchicalKMeans(Estimator):
             raise UsageError(
                 f"n_clusters={tuple(sizes)} grows, but each level clusters the centroids below it"
             )
-        base = int(np.random.default_rng(self.seed).integers(1 << 62))
+        base = int(checks.rng(self.seed).integers(1 << 62))
         self.centroids_: list[np.ndarray] = []
         self.parents_: list[np.ndarray] = []
         n_rows = rows.shape[0] + sum(sizes[:-1])
@@ -235,10 +236,10 @@ def balanced_sample(parents: Sequence[Any], n_samples: int, *, seed: int | None 
         UsageError: n_samples is not between 0 and n.
         DimensionError: a level does not fit the one below.
     """
-    levels = [np.asarray(level) for level in parents]
+    levels = [as_numbers(level, name=f"parents[{i}]") for i, level in enumerate(parents)]
     n = levels[0].size if levels else 0
     n_samples = checks.integer("n_samples", n_samples, 0, n)
-    rng = np.random.default_rng(seed)
+    rng = checks.rng(seed)
     sizes = _rows_below(levels)
     budget = _shares(sizes[-1], n_samples, rng)
     for level in range(len(levels) - 1, 0, -1):

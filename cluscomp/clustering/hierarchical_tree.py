@@ -89,7 +89,7 @@ class KMeansTree(Estimator):
         """
         rows = self._check_fit_rows(x)
         metric = self._metric()
-        seeds = np.random.default_rng(self.seed)
+        seeds = checks.rng(self.seed)
         ticker = Ticker(progress, "tree", rows.shape[0])
         centers = [_means(rows, np.zeros(rows.shape[0], dtype=np.int32), 1, metric)]
         members = [np.arange(rows.shape[0])]

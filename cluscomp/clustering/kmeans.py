@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import Array, as_rows, to_float32
+from cluscomp.arrays import Array, as_numbers, as_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.device import (
     as_rows_anywhere,
@@ -131,7 +131,7 @@ def cluster_rows(
     )
     start = check_start(init, n_clusters, x.shape[1])
     mass = check_weights(sample_weight, x.shape[0])
-    rng = np.random.default_rng(seed)
+    rng = checks.rng(seed)
     picked = _subsample(x.shape[0], n_clusters, max_points_per_cluster, mass, rng)
     rows = rows_anywhere(x, checked, mass, picked)
     check_enough_rows(rows, n_clusters)
@@ -248,7 +248,7 @@ def check_weights(sample_weight: Any, n: int) -> np.ndarray | None:
     """Weights as (n,) float64, finite and not negative; None stays None."""
     if sample_weight is None:
         return None
-    mass = np.array(on_host(sample_weight), dtype=np.float64)
+    mass = as_numbers(on_host(sample_weight), name="sample_weight").astype(np.float64)
     if mass.ndim == 0:
         mass = np.full(n, mass)
     if mass.shape != (n,):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import iter_blocks, to_float32
+from cluscomp.arrays import as_numbers, iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.clustering.dissimilarities import DISSIMILARITIES, checked_matrix, matrix_of_rows
@@ -99,7 +99,7 @@ class KMedoids(Estimator):
         """
         rows = self._check_fit_rows(x)
         self._check_parameters(rows.shape[0])
-        rng = np.random.default_rng(self.seed)
+        rng = checks.rng(self.seed)
         picked = self._sample(rows.shape[0], rng)
         if self.metric == "precomputed":
             matrix = checked_matrix(rows)
@@ -196,7 +196,7 @@ class KMedoids(Estimator):
 
     def _given_rows(self, n: int) -> np.ndarray:
         """Checked `init` as row numbers (k,)."""
-        given = np.asarray(self.init)
+        given = as_numbers(self.init, name="init")
         if given.shape != (self.n_clusters,) or given.dtype.kind not in "iu":
             raise UsageError(
                 f"init must be 'random' or n_clusters={self.n_clusters} row numbers, but has shape "
@@ -237,7 +237,7 @@ class KMedoids(Estimator):
             return np.sort(rng.choice(n, size=self.n_clusters, replace=False))
         if picked is None:
             return self._given_rows(n)
-        return np.searchsorted(picked, np.asarray(self.init)).astype(np.int64)
+        return np.searchsorted(picked, as_numbers(self.init, name="init")).astype(np.int64)
 
 
 def _nearest_columns(matrix: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import (
@@ -170,7 +171,7 @@ def cluster_sparse_rows(
         raise UsageError(f"init {start!r} needs dense rows; sparse ones start from 'random' or centroids")
     rows.set_mass(check_weights(sample_weight, rows.n))
     check_enough_rows(rows, n_clusters)
-    rng = np.random.default_rng(seed)
+    rng = checks.rng(seed)
     n_runs = n_redo if isinstance(start, str) else 1
     ticker = Ticker(progress, "k-means", rows.n * (n_iter + 1) * n_runs)
     run = best_of_runs(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.clustering.kmeans import KMeans
 from cluscomp.clustering.labels import by_first_appearance
@@ -38,7 +39,7 @@ def cluster_units(units: np.ndarray, gram: np.ndarray, k: int, clustering: str, 
 def _starts(points: np.ndarray, k: int, seed: int) -> Iterator[np.ndarray]:
     """Centroids (k, d) to start from: of Ward's clusters, often the best for adapters, and drawn ones."""
     yield Ward(k).fit(points).cluster_centers_
-    rng, ones = np.random.default_rng(seed), np.ones(points.shape[0])
+    rng, ones = checks.rng(seed), np.ones(points.shape[0])
     for _ in range(_DRAWN_STARTS):
         yield points[far_rows(points, ones, k, rng)]
 

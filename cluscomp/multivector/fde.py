@@ -67,6 +67,7 @@ def fde_encode(
         DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors or lengths are wrong.
     """
     ragged = as_ragged(vectors, lengths)
+    seed = checks.integer("seed", seed, 0)
     _check(side, k_sim, repetitions, projection_dim, projection)
     centre = None if mean is None else _checked_mean(mean, ragged.dim)
     width = ragged.dim if projection_dim is None else projection_dim

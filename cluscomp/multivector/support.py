@@ -58,7 +58,7 @@ def support_sample(vectors: Any, lengths: Any, *, size: int = SAMPLE_SIZE, seed:
     if rows.shape[0] == 0:
         raise InputError("there are no token vectors to draw a sample from; pass documents with vectors")
     n = min(size, rows.shape[0])
-    chosen = np.sort(np.random.default_rng(seed).choice(rows.shape[0], n, replace=False))
+    chosen = np.sort(checks.rng(seed).choice(rows.shape[0], n, replace=False))
     return to_float32(take_rows(rows, chosen))
 
 

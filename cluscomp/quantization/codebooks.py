@@ -54,7 +54,7 @@ def training_sample(x: np.ndarray, seed: int) -> np.ndarray:
         SubsampleWarning,
         stacklevel=4,
     )
-    rng = np.random.default_rng(seed)
+    rng = checks.rng(seed)
     return take_rows(x, np.sort(rng.choice(n, size=MAX_TRAIN_ROWS, replace=False, shuffle=False)))
 
 

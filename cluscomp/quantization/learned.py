@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import as_rows, iter_blocks, largest_safe, require_finite, to_float32
+from cluscomp.arrays import as_numbers, as_rows, iter_blocks, largest_safe, require_finite, to_float32
 from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import (
     DimensionError,
@@ -331,7 +331,7 @@ def _matrix(name: str, values: Any) -> np.ndarray:
 
 
 def _codebooks(name: str, values: Any, d_out: int) -> np.ndarray:
-    books = np.array(values, dtype=np.float32, order="C")
+    books = np.array(as_numbers(values, name=name), dtype=np.float32, order="C")
     counts = tuple(1 << bits for bits in CODE_BITS)
     if books.ndim != 3 or books.shape[1] not in counts or books.shape[0] * books.shape[2] != d_out:
         raise DimensionError(
@@ -348,7 +348,7 @@ def _adapter(weight: Any, bias: Any, dim: int) -> tuple[np.ndarray | None, np.nd
     if weight is None or bias is None:
         raise UsageError("a query adapter needs both adapter_weight (d, d) and adapter_bias (d,)")
     matrix = np.array(to_float32(as_rows(weight, name="adapter_weight", dim=dim)))
-    vector = np.array(bias, dtype=np.float32)
+    vector = np.array(as_numbers(bias, name="adapter_bias"), dtype=np.float32)
     if matrix.shape[0] != dim or vector.shape != (dim,):
         raise DimensionError(
             f"adapter_weight has shape {matrix.shape} and adapter_bias {vector.shape}, but "

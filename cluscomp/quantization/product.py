@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
+from cluscomp.arrays import Array, as_numbers, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.device import encode_on_device, is_cuda_tensor
 from cluscomp.errors import DimensionError, NotTrainedError, UsageError
@@ -203,7 +203,7 @@ class ProductQuantizer:
             DimensionError: another shape, or a rotation to another dimension.
             NonFiniteError: a centroid holds NaN or infinity.
         """
-        codebooks = np.asarray(centroids)
+        codebooks = as_numbers(centroids, name="centroids")
         if codebooks.ndim != 3:
             raise DimensionError(f"centroids have shape {codebooks.shape}, but (m, 2**nbits, d/m) is needed")
         m, k, width = codebooks.shape

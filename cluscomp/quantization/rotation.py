@@ -49,7 +49,7 @@ def random_rotation(d_in: int, d_out: int, seed: int = 0) -> LinearTransform:
     Raises UsageError (d_out not in 1..d_in).
     """
     _check_d_out(d_in, d_out)
-    gaussian = np.random.default_rng(seed).standard_normal((d_in, d_out))
+    gaussian = checks.rng(seed).standard_normal((d_in, d_out))
     q, r = answering_signals(lambda: np.linalg.qr(gaussian))
     return LinearTransform((q * np.sign(np.diag(r))).T)
 

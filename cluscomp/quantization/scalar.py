@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import as_rows, iter_blocks, to_float32
+from cluscomp.array_forms import as_numpy
+from cluscomp.arrays import as_numbers, as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import DimensionError, DTypeError, NotTrainedError
 from cluscomp.progress import Progress, Ticker
@@ -95,7 +96,10 @@ class ScalarQuantizer8:
 
         Raises DimensionError where they are no two vectors of one length.
         """
-        low, ranges = (np.array(values, dtype=np.float32) for values in (vmin, vdiff))
+        low, ranges = (
+            np.array(as_numbers(values, name=name), dtype=np.float32)
+            for name, values in (("vmin", vmin), ("vdiff", vdiff))
+        )
         if low.ndim != 1 or low.shape != ranges.shape:
             raise DimensionError(
                 f"ranges have shapes {low.shape} and {ranges.shape}; two vectors of one length are needed"
@@ -112,7 +116,7 @@ class ScalarQuantizer8:
 
 def check_codes(codes: Any, code_size: int) -> np.ndarray:
     """Codes as a C-contiguous (n, code_size) uint8 array, or DTypeError / DimensionError."""
-    array = np.asarray(codes)
+    array = as_numpy(codes, "codes")
     if array.dtype != np.uint8:
         raise DTypeError(f"codes have dtype {array.dtype}, but uint8 is needed; pass what encode() returned")
     if array.ndim != 2 or array.shape[1] != code_size:

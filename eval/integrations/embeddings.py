@@ -10,8 +10,12 @@ import numpy as np
 def on_cpu(embeddings: Any) -> Any:
     """The same embeddings without gradient and outside accelerators; lists of tensors, too."""
     if isinstance(embeddings, (list, tuple)):
-        return [on_cpu(part) if hasattr(part, "detach") else part for part in embeddings]
-    return embeddings.detach().cpu() if hasattr(embeddings, "detach") else embeddings
+        return [on_cpu(part) for part in embeddings]
+    return embeddings.detach().cpu() if _is_elsewhere(embeddings) else embeddings
+
+
+def _is_elsewhere(embeddings: Any) -> bool:
+    return hasattr(embeddings, "detach") and embeddings.device.type not in ("cpu", "meta")
 
 
 def token_matrices(embeddings: Any) -> Any:

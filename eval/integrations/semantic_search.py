@@ -1,6 +1,5 @@
 """sentence-transformers' `util.semantic_search` on a compressed index, one vector or several a text.
 
-from cluscomp import checks
 from cluscomp.eval.integrations.semantic_search import semantic_search
 
 hits = semantic_search(query_embeddings, corpus_embeddings, top_k=10)  # exact, as util.semantic_search
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.array_forms import as_numpy
 from cluscomp.errors import UsageError
 from cluscomp.eval.integrations.embeddings import on_cpu, token_matrices
 from cluscomp.indexes.base import StoredIndex
@@ -98,14 +98,9 @@ def _has_several_vectors(corpus: Any) -> bool:
     return np.ndim(first) == 2 if isinstance(first, (list, tuple)) and first is not corpus else False
 
 
-def _matrix(embeddings: Any) -> Any:
+def _matrix(embeddings: Any) -> np.ndarray:
     """Embeddings, one vector a text, as one matrix."""
-    found = on_cpu(embeddings)
-    if isinstance(found, list) and found and hasattr(found[0], "detach"):
-        import torch
-
-        return torch.stack(found)
-    return np.asarray(found, dtype=np.float32) if isinstance(found, list) else found
+    return as_numpy(on_cpu(embeddings), "embeddings")
 
 
 def _metric(score_function: Any) -> str | None:

@@ -153,7 +153,7 @@ def _collection(
         return make_collection(
             "tune", rows, names, found, [query_ids[row] for row in kept], qrels, metric=metric
         )
-    order = np.random.default_rng(seed).permutation(len(rows))
+    order = checks.rng(seed).permutation(len(rows))
     held = 0 if queries is not None else min(n_queries, len(rows) // 10)
     if queries is None and held < MIN_QUERIES:
         raise EmptyInputError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import checks
 from cluscomp.indexes.build.document_shape import document_shape, texts_at_a_time
 from cluscomp.indexes.build.document_writer import DocumentWriter
 from cluscomp.indexes.build.pooled import PooledSpool
@@ -44,7 +45,7 @@ class DocumentRows:
         """Vectors of documents drawn at random that have about so many."""
         if self._spool.vectors <= size:
             return self._spool.read(0, self._spool.vectors)
-        order = np.random.default_rng(seed).permutation(self.n)
+        order = checks.rng(seed).permutation(self.n)
         lengths = np.diff(self._offsets)[order]
         few = np.sort(order[: int(np.searchsorted(np.cumsum(lengths), size)) + 1])
         ends = rows_of_documents(self._offsets, few)[1]

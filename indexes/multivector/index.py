@@ -346,6 +346,6 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
             kept = np.minimum(kept, self.pool.n)
         if int(kept.sum()) <= limit:
             return documents
-        order = np.random.default_rng(self.seed).permutation(len(documents))
+        order = checks.rng(self.seed).permutation(len(documents))
         n = int(np.searchsorted(np.cumsum(kept[order]), limit)) + 1
         return documents.take(np.sort(order[:n]))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.arrays import as_numbers
 from cluscomp.errors import DimensionError, InputError, NonFiniteError, UsageError
 from cluscomp.multivector import Ragged, as_ragged
 
@@ -50,7 +51,7 @@ def pruned(queries: Ragged, keep: float | None, salience: Any) -> Ragged:
     if keep is None:
         return queries
     keep = checks.number("keep", keep, above=0, high=1)
-    weights = np.asarray(salience, dtype=np.float64)
+    weights = as_numbers(salience, name="salience").astype(np.float64)
     if weights.shape != (queries.rows.shape[0],):
         raise DimensionError(
             f"salience has shape {weights.shape}, but there are {queries.rows.shape[0]} query vectors; give "

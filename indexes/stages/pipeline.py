@@ -221,7 +221,7 @@ def sample_rows(rows: np.ndarray, limit: int, seed: int) -> np.ndarray:
     n = rows.shape[0]
     if n <= limit:
         return rows
-    picked = np.random.default_rng(seed).choice(n, size=limit, replace=False, shuffle=False)
+    picked = checks.rng(seed).choice(n, size=limit, replace=False, shuffle=False)
     return take_rows(rows, np.sort(picked))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import as_rows, iter_blocks, normalize_rows, to_float32
+from cluscomp.arrays import as_numbers, as_rows, iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.balanced.items import Items, find_items
 from cluscomp.clustering.balanced.solver import Solution, solve
 from cluscomp.clustering.blocks import block_rows
@@ -93,7 +93,7 @@ class Bounds:
 
 
 def _whole(value: Any, k: int, name: str) -> np.ndarray:
-    numbers = np.asarray(value)
+    numbers = as_numbers(value, name=name)
     if numbers.shape not in ((), (k,)):
         raise DimensionError(f"{name} has shape {numbers.shape}, but there are {k} clusters")
     if numbers.dtype.kind not in "iu" and not (

@@ -194,7 +194,7 @@ class BalancedKMeans(Estimator):
         check_enough_rows(rows, int(self.n_clusters))
         bounds, hard = self._bounds(x.shape[0]), self.balance != "soft"
         init = check_start(self.init, int(self.n_clusters), x.shape[1])
-        start = start_centroids(init, rows, int(self.n_clusters), np.random.default_rng(self.seed))
+        start = start_centroids(init, rows, int(self.n_clusters), checks.rng(self.seed))
         result = balanced_lloyd(rows, start, bounds, n_iter=self.n_iter, hard=hard, ticker=ticker)
         centroids, found = result.centroids, result.found
         self.cluster_centers_, self.labels_, self.prices_ = centroids, found.labels, found.prices

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.arrays import as_numbers
 from cluscomp.errors import InputError
 
 
@@ -30,7 +31,7 @@ def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[
         InputError: labels or probes are no clusters.
     """
     n_clusters = checks.integer("n_clusters", n_clusters, 1)
-    numbers = np.asarray(labels)
+    numbers = as_numbers(labels, name="labels")
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise InputError(
             f"labels must be one integer a row, but have shape {numbers.shape} and dtype {numbers.dtype}"
@@ -38,7 +39,9 @@ def balance_report(labels: Any, n_clusters: int, *, probes: Any = None) -> dict[
     if numbers.size and not (numbers.min() >= 0 and numbers.max() < n_clusters):
         raise InputError(f"labels lie between {numbers.min()} and {numbers.max()}, outside [0, {n_clusters})")
     sizes = np.bincount(numbers.astype(np.int64), minlength=n_clusters)
-    return size_report(sizes) | ({} if probes is None else _scan_report(sizes, np.asarray(probes)))
+    return size_report(sizes) | (
+        {} if probes is None else _scan_report(sizes, as_numbers(probes, name="probes"))
+    )
 
 
 def scanned_rows(sizes: np.ndarray, probes: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import as_rows
+from cluscomp.arrays import as_numbers, as_rows
 from cluscomp.clustering.kmeans import KMeans
 from cluscomp.errors import DimensionError
 
@@ -74,7 +74,7 @@ def balanced_pairs(margins: Any, n_pairs: int, *, bins: int = 10, rng: np.random
     range is cut into equal bins; a filled bin is drawn uniformly, then one of its pairs. With repetition.
     Raises DimensionError (no pairs), UsageError.
     """
-    values = np.asarray(margins, dtype=np.float64)
+    values = as_numbers(margins, name="margins").astype(np.float64)
     if values.ndim != 1 or values.size == 0:
         raise DimensionError(f"margins have shape {values.shape}, but (n,) with n of at least 1 is needed")
     checks.integer("bins", bins, 1)
