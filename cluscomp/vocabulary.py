@@ -39,6 +39,10 @@ KBeyond = Literal["fail", "clip"]
 """What a search for more hits than there are rows does: raise an error, or return as many as there are."""
 K_BEYOND: tuple[KBeyond, ...] = get_args(KBeyond)
 
+Missing = Literal["fail", "ignore"]
+"""What to do about ids that are not in the index: raise an error, or pass over them."""
+MISSING: tuple[Missing, ...] = get_args(Missing)
+
 Side = Literal["document", "query"]
 """Which of the two sides of a search a text or a vector is on."""
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +22,9 @@ from cluscomp.indexes.segments.id_lookup import (
     find_all,
     largest_id,
     require_kind,
+    without,
 )
-from cluscomp.indexes.segments.ids import make_ids
+from cluscomp.indexes.segments.ids import IdColumn, make_ids
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.identity import Identity
 from cluscomp.indexes.storage.manifest import Manifest
@@ -36,6 +38,7 @@ from cluscomp.indexes.storage.saving import (
     stored_arrays,
     write_stored,
 )
+from cluscomp.vocabulary import MISSING, Missing
 
 Self = TypeVar("Self", bound="StoredIndex[Any]")
 
@@ -51,34 +54,57 @@ class StoredIndex(Compactable, IndexContents[Segment]):
         self._origin: Origin | None = None
         self._folders: dict[Path, Origin] = {}  # opened or saved to, by path
         self._at_rest: tuple[Segment, ...] | None = None  # the segments that the origin holds
+        self._lock = threading.RLock()  # of changes, one at a time; a search needs none
 
-    # ---- delete ----
+    # ---- changes ----
 
-    def delete(self, ids: Any) -> int:
+    def delete(self, ids: Any, *, missing: Missing = "fail") -> int:
         """Take rows out of all later searches; no other id changes. Their ids may be added again.
 
         Args:
-            ids: ids that are in the index, or one id.
+            ids: ids, or one id.
+            missing: "fail" where an id is not in the index, or "ignore" it.
 
         Returns:
             How many rows were deleted.
 
         Raises:
             InputError: an id is not in the index; nothing is deleted then.
+            UnknownKeyError: missing is unknown.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
         """
+        checks.one_of("missing", missing, MISSING)
         values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
         if len(values) == 0:
             return 0
         wanted = make_ids(values, len(values))
-        require_kind(self._id_kind, wanted)
-        found = find_all(self._segments, wanted)
-        self._segments = tuple(
-            segment.with_deleted(rows) if rows.size else segment
-            for segment, rows in zip(self._segments, found, strict=True)
-        )
-        return len(wanted)
+        with self._lock:
+            require_kind(self._id_kind, wanted)
+            found = find_all(self._segments, wanted, missing)
+            self._segments = without(self._segments, found)
+        return sum(rows.size for rows in found)
+
+    def _append(self, segment: Segment) -> None:
+        self._put(segment, self._segments)
+
+    def _put(self, segment: Segment, others: tuple[Segment, ...]) -> None:
+        """Let the rows be those of `others` and `segment`, which a search sees all at once."""
+        self._id_kind = segment.ids.kind
+        self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
+        self._segments = (*others, segment)
+
+    def _replace(self, ids: Any, n: int, encoded: Callable[[IdColumn], Segment]) -> int:
+        """Put n rows in the place of those that have their ids; how many were replaced. encoded: makes the
+        segment of the ids.
+        """
+        column = make_ids(ids, n)
+        with self._lock:
+            require_kind(self._id_kind, column)
+            segment = encoded(column)
+            found = find_all(self._segments, column, "ignore")
+            self._put(segment, without(self._segments, found))
+        return sum(rows.size for rows in found)
 
     # ---- disk ----
 
@@ -100,6 +126,10 @@ class StoredIndex(Compactable, IndexContents[Segment]):
         """
         self.pipeline.require_trained()
         target = checks.path("path", path)
+        with self._lock:
+            self._write(target, if_exists)
+
+    def _write(self, target: Path, if_exists: str) -> None:
         own = self._folders.get(real_path(target)) if if_exists == "fail" else None
         if own is not None and not own.is_at(target):
             own = None
@@ -222,6 +252,12 @@ class StoredIndex(Compactable, IndexContents[Segment]):
             return super().__reduce_ex__(protocol)
         return reopened, (type(self), origin.folder, origin.version.digest, self.settings, self._encoder)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
+
     # ---- inside ----
 
     @classmethod
@@ -246,11 +282,6 @@ class StoredIndex(Compactable, IndexContents[Segment]):
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._load_settings(manifest.settings, str(opened.path))
         return index
-
-    def _append(self, segment: Segment) -> None:
-        self._id_kind = segment.ids.kind
-        self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
-        self._segments = (*self._segments, segment)
 
 
 def reopened(

@@ -59,9 +59,10 @@ class CompactReport:
 
 
 class Compactable:
-    """What an index needs to be compacted: its stages and its segments."""
+    """What an index needs to be compacted: its stages, its segments, and the lock of changes."""
 
     pipeline: Pipeline
+    _lock: Any
     _segments: tuple[Any, ...]
 
     def compact(self, *, segments: int = MAX_SEGMENTS, dead: float = MAX_DEAD) -> CompactReport:
@@ -87,9 +88,10 @@ class Compactable:
         """
         most = checks.integer("segments", segments, 1)
         share = checks.number("dead", dead, low=0, high=1)
-        before = self._segments
-        after, rewritten = compacted(self.pipeline, before, most, share)
-        self._segments = after
+        with self._lock:
+            before = self._segments
+            after, rewritten = compacted(self.pipeline, before, most, share)
+            self._segments = after
         return _report(self.pipeline, before, after, rewritten)
 
 

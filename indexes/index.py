@@ -15,7 +15,7 @@ from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids
-from cluscomp.indexes.segments.ids import INT, TEXT
+from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import search_segments, take_ids
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
@@ -35,7 +35,8 @@ class Index(StoredIndex[Segment]):
     """A searchable, compressed collection of vectors under permanent ids.
 
     `index_factory` and `open_index` make one. Any number of threads may search one index at the same time,
-    also while one other thread adds or deletes: a search sees the rows that were there when it began.
+    also while others change it: a search sees the rows that were there when it began, and changes (`add`,
+    `upsert`, `delete`, `compact`, `save`) wait for each other.
 
     Args:
         spec: the parsed key.
@@ -109,10 +110,35 @@ class Index(StoredIndex[Segment]):
         """
         self.pipeline.require_trained()
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
-        column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
-        sizes = list_sizes(self._segments, self.spec.nlist)
-        self._append(encode_segment(self.pipeline, rows, column, sizes, progress))
+        with self._lock:
+            column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
+            self._append(self._encoded(rows, column, progress))
         return self
+
+    def upsert(self, x: Any, ids: Any, *, progress: Progress | None = None) -> int:
+        """Add rows under permanent ids, in the place of those that have the ids now.
+
+        All rows or none, in one step: a search meets the old row of an id or the new one. Replaced rows
+        are deleted ones, and still take room.
+
+        Args:
+            x: rows (n, dim), NumPy, torch or memory map.
+            ids: n integers (int64, not -1) or n texts, different from each other.
+            progress: called as progress(stage, done, total) in rows.
+
+        Returns:
+            How many rows were replaced; the others are new.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is given twice.
+            DimensionError: another dim, or another number of ids.
+            NonFiniteError, TooLargeError, DTypeError, InputError: a value cannot be stored; the message names
+                the id.
+        """
+        self.pipeline.require_trained()
+        rows = rows_of_dim(x, self.dim, "rows", largest=None)
+        return self._replace(ids, rows.shape[0], lambda column: self._encoded(rows, column, progress))
 
     # ---- search ----
 
@@ -214,6 +240,10 @@ class Index(StoredIndex[Segment]):
         return to_faiss(self, text_ids=text_ids)
 
     # ---- inside ----
+
+    def _encoded(self, rows: np.ndarray, ids: IdColumn, progress: Progress | None) -> Segment:
+        sizes = list_sizes(self._segments, self.spec.nlist)
+        return encode_segment(self.pipeline, rows, ids, sizes, progress)
 
     def _warn_if_incomplete(self, positions: np.ndarray, k: int, nprobe: int) -> None:
         if positions[:, -1].min(initial=0) < 0:  # missing hits come last

@@ -23,7 +23,7 @@ from cluscomp.indexes.multivector.segment import (
     require_finite_documents,
 )
 from cluscomp.indexes.segments.id_lookup import new_ids
-from cluscomp.indexes.segments.ids import INT, RangeIds
+from cluscomp.indexes.segments.ids import INT, IdColumn, RangeIds
 from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
@@ -42,8 +42,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     Documents and queries are ragged: x (N, d) with the vectors of all documents below each other and lengths
     (n,), the number of vectors of each; or without lengths a list of (n_i, d) arrays, or one array (n,
     vectors, d). A score is MaxSim: the sum over the vectors of a query of the largest inner product (metric
-    "ip") or cosine with any vector of the document. Threads may search at the same time, also while one other
-    adds or deletes.
+    "ip") or cosine with any vector of the document. Threads may search at the same time, also while others
+    change the index: changes (`add`, `upsert`, `delete`, `compact`, `save`) wait for each other.
 
     Args:
         spec: the parsed key.
@@ -208,12 +208,36 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         """
         self.pipeline.require_trained()
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
-        column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
-        require_finite_documents(documents, column, self.pipeline.largest)
-        sizes = list_sizes(self._segments, self.spec.nlist)
-        kept = self.pool_documents(documents, as_stage(progress, str(self.pool)))
-        self._append(encode_documents(self.pipeline, kept, column, sizes, progress))
+        with self._lock:
+            column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
+            self._append(self._encoded(documents, column, progress))
         return self
+
+    def upsert(self, x: Any, ids: Any, *, lengths: Any = None, progress: Progress | None = None) -> int:
+        """Add documents under permanent ids, in the place of those that have the ids now.
+
+        All documents or none, in one step: a search meets the old document of an id or the new one. Replaced
+        documents are deleted ones, and still take room.
+
+        Args:
+            x: token vectors of documents, ragged.
+            ids: n integers (int64, not -1) or n texts, different from each other.
+            lengths: (n,) vectors of each document, or None.
+            progress: called as progress(stage, done, total) as for `add`.
+
+        Returns:
+            How many documents were replaced; the others are new.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is given twice.
+            DimensionError: another dim, or another number of ids.
+            NonFiniteError, TooLargeError, DTypeError, InputError: a document cannot be stored; the message
+                names the id.
+        """
+        self.pipeline.require_trained()
+        documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
+        return self._replace(ids, len(documents), lambda column: self._encoded(documents, column, progress))
 
     # ---- search ----
 
@@ -330,6 +354,12 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return found.rows, found.lengths
 
     # ---- inside ----
+
+    def _encoded(self, documents: Ragged, ids: IdColumn, progress: Progress | None) -> DocumentSegment:
+        require_finite_documents(documents, ids, self.pipeline.largest)
+        sizes = list_sizes(self._segments, self.spec.nlist)
+        kept = self.pool_documents(documents, as_stage(progress, str(self.pool)))
+        return encode_documents(self.pipeline, kept, ids, sizes, progress)
 
     def _require_empty(self) -> None:
         if self._segments:

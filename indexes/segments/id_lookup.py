@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cluscomp.errors import DTypeError, DuplicateIdError, InputError
 from cluscomp.indexes.segments.ids import MAX_ID, TEXT, IdColumn, IntIds, RangeIds, make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.vocabulary import Missing
+
+Segment = TypeVar("Segment", bound=StoredSegment)
 
 
 def live_rows(segment: StoredSegment) -> np.ndarray:
@@ -50,19 +53,32 @@ def new_ids(segments: Sequence[StoredSegment], kind: str | None, next_id: int, i
             name = column.take(taken[:1]).tolist()[0]
             raise DuplicateIdError(
                 f"id {name!r} is in the index already ({taken.size} of {n} ids are); nothing was added. "
-                "Delete it first to replace its row"
+                "To replace its row, pass it to `upsert`"
             )
     return column
 
 
-def find_all(segments: Sequence[StoredSegment], wanted: IdColumn) -> list[np.ndarray]:
-    """Per segment, the positions of the wanted ids that it holds; InputError if one is in no segment."""
+def find_all(
+    segments: Sequence[StoredSegment], wanted: IdColumn, missing: Missing = "fail"
+) -> list[np.ndarray]:
+    """Per segment, the positions of the wanted ids that it holds. missing: what to do if one is in no
+    segment, "fail" with InputError or "ignore" it.
+    """
     found = [live_matches(segment, wanted) for segment in segments]
-    missing = np.ones(len(wanted), dtype=bool)
-    for rows in found:
-        missing &= rows < 0
-    require_found(wanted, missing, "nothing was deleted")
+    if missing == "fail":
+        is_missing = np.ones(len(wanted), dtype=bool)
+        for rows in found:
+            is_missing &= rows < 0
+        require_found(wanted, is_missing, "nothing was deleted; missing='ignore' passes over such ids")
     return [rows[rows >= 0] for rows in found]
+
+
+def without(segments: Sequence[Segment], found: Sequence[np.ndarray]) -> tuple[Segment, ...]:
+    """Segments with more rows marked as deleted. found: their positions, per segment."""
+    return tuple(
+        segment.with_deleted(rows) if rows.size else segment
+        for segment, rows in zip(segments, found, strict=True)
+    )
 
 
 def positions_of(segments: Sequence[StoredSegment], wanted: IdColumn) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -73,8 +74,9 @@ class StoredSegment(Portable):
         """Rows stored, deleted ones included."""
         return len(self.ids)
 
-    @property
+    @cached_property
     def n_deleted(self) -> int:
+        """Rows marked as deleted, counted once."""
         return 0 if self.deleted is None else int(self.deleted.sum(dtype=np.int64))
 
     def with_deleted(self: Self, positions: np.ndarray) -> Self:
