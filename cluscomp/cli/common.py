@@ -35,6 +35,7 @@ KBeyond = Annotated[
 SameEncoder = Annotated[
     str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")
 ]
+DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done; write nothing.", env=False)]
 Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
 Threads = Annotated[
     int | None,

@@ -10,12 +10,14 @@ import typer
 
 from cluscomp.cli.bench import bench
 from cluscomp.cli.build_index import build_index
+from cluscomp.cli.compact import compact
 from cluscomp.cli.compare import compare
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
 from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
+from cluscomp.cli.merge import merge
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
@@ -66,6 +68,8 @@ app.command("build-index")(build_index)
 app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
+app.command("compact")(compact)
+app.command("merge")(merge)
 app.command("keys")(keys)
 app.command("merge-lora")(merge_lora)
 app.add_typer(train_app)

@@ -50,7 +50,7 @@ def train_crisp(
     save_every: Annotated[int, flag("--save-every", help="Steps between checkpoints.", min=1)] = 25,
     device: Annotated[str | None, flag("--device", help="torch device. (default: CUDA, else CPU)")] = None,
     if_exists: Annotated[IfExists, flag("--if-exists", help="What to do with an earlier run.")] = "fail",
-    dry_run: Annotated[bool, flag("--dry-run", help="Say what would be done.", env=False)] = False,
+    dry_run: common.DryRun = False,
     seed: common.Seed = 0,
     threads: common.Threads = None,
     config: common.Config = None,

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-COMMANDS = ["build-index", "search", "eval", "inspect", "doctor", "demo"]
+COMMANDS = ["build-index", "search", "eval", "inspect", "compact", "merge", "doctor", "demo"]
 
 
 def test_version(program):

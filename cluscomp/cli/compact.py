@@ -1,0 +1,94 @@
+"""`cluscomp compact`: fewer segments, and no deleted rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cluscomp.cli import common, output
+from cluscomp.cli.common import flag
+from cluscomp.cli.failures import exits_by_contract
+from cluscomp.errors import UsageError
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.compaction import CompactReport
+
+
+@exits_by_contract
+def compact(
+    index: common.IndexFolder,
+    segments: Annotated[
+        int | None, flag("--segments", help="Most segments that are left. (default: 16)", env=False, min=1)
+    ] = None,
+    dead: Annotated[
+        float | None,
+        flag(
+            "--dead",
+            help="Share of deleted rows up to which a segment may stay. (default: 0.2)",
+            env=False,
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, flag("--all", help="One segment without deleted rows: --segments 1 --dead 0.", env=False)
+    ] = False,
+    dry_run: common.DryRun = False,
+    threads: common.Threads = None,
+    config: common.Config = None,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = 0,
+    as_json: common.Json = False,
+) -> None:
+    """Merge the segments of an index and drop its deleted rows; every search finds what it found before.
+
+    Nothing is decoded, trained or encoded. The folder is replaced at once when all is written; until then,
+    and after a kill, the old one stands. The rows of merged segments are held in memory twice.
+
+    Example: cluscomp compact my.index --all
+    """
+    from cluscomp.indexes.compaction import MAX_DEAD, MAX_SEGMENTS
+    from cluscomp.indexes.index import open_index
+
+    if everything and (segments is not None or dead is not None):
+        raise UsageError("--all stands for --segments 1 --dead 0; leave these out, or leave out --all")
+    common.set_threads(threads)
+    opened = open_index(index)
+    most, share = (1, 0.0) if everything else (MAX_SEGMENTS, MAX_DEAD)
+    report = opened.compact(
+        segments=most if segments is None else segments, dead=share if dead is None else dead
+    )
+    changed = report.rewritten > 0 or report.segments_before != report.segments_after
+    if changed and not dry_run:
+        opened.save(index)
+    _show(report, index, changed, dry_run, as_json)
+
+
+def _show(report: CompactReport, folder: Path, changed: bool, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        output.result_json({"index": str(folder), "written": changed and not dry_run, **report.to_json()})
+        return
+    rows = [
+        ("rows that can be found", str(report.rows), str(report.rows)),
+        ("deleted rows", str(report.deleted + report.dropped), str(report.deleted)),
+        ("segments", str(report.segments_before), str(report.segments_after)),
+        ("bytes of the arrays", str(report.bytes_before), str(report.bytes_after)),
+    ]
+    output.result_table(["", "before", "after"], rows)
+    if report.lists is not None:
+        output.result(_lists_text(report))
+    if dry_run:
+        output.result(f"nothing was written: {report.rewritten} segments would be made anew")
+    elif not changed:
+        output.result("nothing was to be done")
+
+
+def _lists_text(report: CompactReport) -> str:
+    """How even the lists are, and what balanced ones hold beyond their bound."""
+    lists = report.lists
+    assert lists is not None
+    text = f"lists: max / mean {lists.max_over_mean:.2f}"
+    if lists.bound is None:
+        return text
+    beyond = f"exceeded by {lists.exceeded_by}" if lists.exceeded_by else "kept"
+    return f"{text}, bound of {lists.bound} rows {beyond}"
