@@ -14,6 +14,7 @@ from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.saving import stored_arrays
+from cluscomp.progress import Progress, Ticker
 
 MAX_SEGMENTS = 16
 """Segments that `compact` leaves unless told otherwise."""
@@ -65,7 +66,9 @@ class Compactable:
     _lock: Any
     _segments: tuple[Any, ...]
 
-    def compact(self, *, segments: int = MAX_SEGMENTS, dead: float = MAX_DEAD) -> CompactReport:
+    def compact(
+        self, *, segments: int = MAX_SEGMENTS, dead: float = MAX_DEAD, progress: Progress | None = None
+    ) -> CompactReport:
         """Merge segments and drop the rows that were deleted; every search finds what it found before.
 
         Codes, ids and the order of rows stay as they are, and nothing is decoded or trained. Neighbouring
@@ -77,6 +80,7 @@ class Compactable:
             segments: most segments that are left, at least 1.
             dead: share of deleted rows, 0 to 1, up to which a segment may stay as it is. Segments that are
                 merged lose all of their deleted rows; 0 drops every one.
+            progress: called with (stage, done, total), in stored rows of the segments that are merged.
 
         Returns:
             A `CompactReport`: rows, segments, bytes, dropped rows, and how even the lists are.
@@ -90,23 +94,28 @@ class Compactable:
         share = checks.number("dead", dead, low=0, high=1)
         with self._lock:
             before = self._segments
-            after, rewritten = compacted(self.pipeline, before, most, share)
+            after, rewritten = compacted(self.pipeline, before, most, share, progress)
             self._segments = after
         return _report(self.pipeline, before, after, rewritten)
 
 
 def compacted(
-    pipeline: Pipeline, segments: Sequence[StoredSegment], most: int, dead: float
+    pipeline: Pipeline,
+    segments: Sequence[StoredSegment],
+    most: int,
+    dead: float,
+    progress: Progress | None = None,
 ) -> tuple[tuple[StoredSegment, ...], int]:
     """At most `most` segments with the same rows, and how many of them are new."""
-    found: list[StoredSegment] = []
-    rewritten = 0
-    for run in runs_to_merge(segments, most):
-        parts = [segments[number] for number in run]
-        is_kept = len(parts) == 1 and stays(parts[0], dead)
-        found.append(parts[0] if is_kept else type(parts[0]).merged(pipeline, parts))
-        rewritten += not is_kept
-    return tuple(found), rewritten
+    runs = [[segments[number] for number in run] for run in runs_to_merge(segments, most)]
+    is_new = [len(run) > 1 or not stays(run[0], dead) for run in runs]
+    moved = [part for run, new in zip(runs, is_new, strict=True) if new for part in run]
+    ticker = Ticker(progress, "compact", sum(part.n_rows for part in moved))
+    found = [
+        type(run[0]).merged(pipeline, run, ticker) if new else run[0]
+        for run, new in zip(runs, is_new, strict=True)
+    ]
+    return tuple(found), sum(is_new)
 
 
 def _report(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cluscomp.cli import common, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def compact(
     common.set_threads(threads)
     opened = open_index(index)
     most, share = (1, 0.0) if everything else (MAX_SEGMENTS, MAX_DEAD)
-    report = opened.compact(
-        segments=most if segments is None else segments, dead=share if dead is None else dead
-    )
+    most, share = most if segments is None else segments, share if dead is None else dead
+    with StageProgress(quiet=quiet) as progress:
+        report = opened.compact(segments=most, dead=share, progress=progress)
     changed = report.rewritten > 0 or report.segments_before != report.segments_after
     if changed and not dry_run:
         opened.save(index)

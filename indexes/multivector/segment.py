@@ -92,13 +92,16 @@ class DocumentSegment(StoredSegment):
         )
 
     @classmethod
-    def merged(cls, pipeline: Pipeline, segments: Sequence[DocumentSegment]) -> DocumentSegment:
+    def merged(
+        cls, pipeline: Pipeline, segments: Sequence[DocumentSegment], ticker: Ticker
+    ) -> DocumentSegment:
         lengths = np.concatenate([np.diff(part.doc_offsets)[live_mask(part)] for part in segments])
         ids, offsets = live_column(segments), list_offsets(lengths)
         specs, first = document_arrays(pipeline, len(ids), int(offsets[-1])), 0
         arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
         for segment in segments:
             first += segment.move_vectors(arrays, first)
+            ticker.advance(segment.n_rows)
         codes = {name: arrays[name] for name in pipeline.codec.arrays}
         return cls(codes, offsets, arrays.get("lists"), finer_codes(pipeline, arrays), ids)
 

@@ -118,11 +118,11 @@ class Segment(StoredSegment):
         return ListView(self.codes, self.offsets, self.positions, coarse, self._skip, self.prescreen)
 
     @classmethod
-    def merged(cls, pipeline: Pipeline, segments: Sequence[Segment]) -> Segment:
+    def merged(cls, pipeline: Pipeline, segments: Sequence[Segment], ticker: Ticker) -> Segment:
         ids = live_column(segments)
         arrays, labels, first = empty_rows(pipeline, len(ids)), np.zeros(len(ids), dtype=np.int32), 0
         for segment in segments:
-            first += _move_rows(pipeline, segment, arrays, labels, first)
+            first += _move_rows(pipeline, segment, arrays, labels, first, ticker)
         return _stored_in_lists(pipeline, arrays, labels, ids)
 
     def checked_positions(self) -> np.ndarray | None:
@@ -242,7 +242,12 @@ def _stored_in_lists(
 
 
 def _move_rows(
-    pipeline: Pipeline, segment: Segment, arrays: dict[str, np.ndarray], labels: np.ndarray, first: int
+    pipeline: Pipeline,
+    segment: Segment,
+    arrays: dict[str, np.ndarray],
+    labels: np.ndarray,
+    first: int,
+    ticker: Ticker,
 ) -> int:
     """Copy the rows that are left into arrays by position, from row `first` on; returns how many they are.
 
@@ -261,6 +266,7 @@ def _move_rows(
         kept = np.flatnonzero(live[block]) + block.start
         for name, finer in stored_finer(segment.refine).items():
             arrays[name][target[kept]] = finer[kept]
+        ticker.advance(block.stop - block.start)
     return int(np.count_nonzero(live))
 
 

@@ -15,6 +15,7 @@ from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.portable import Portable
+from cluscomp.progress import Ticker
 
 Self = TypeVar("Self", bound="StoredSegment")
 Shapes = Mapping[str, tuple[int, ...]]
@@ -105,12 +106,12 @@ class StoredSegment(Portable):
         raise NotImplementedError
 
     @classmethod
-    def merged(cls: type[Self], pipeline: Pipeline, segments: Sequence[Self]) -> Self:
+    def merged(cls: type[Self], pipeline: Pipeline, segments: Sequence[Self], ticker: Ticker) -> Self:
         """The rows of segments that are not deleted, at least one, as one segment in order of adding.
 
         Nothing is decoded: codes are moved, so that every score keeps its bits. The segment that all these
-        rows would have become in one add, but for their lists, which they keep. Raises CorruptIndexError;
-        UsageError where this kind of segment cannot be merged.
+        rows would have become in one add, but for their lists, which they keep. ticker: counts stored rows,
+        deleted ones included. Raises CorruptIndexError; UsageError where this kind cannot be merged.
         """
         raise UsageError(
             f"segments of the class {cls.__name__} cannot be merged, since it does not define `merged`; add "

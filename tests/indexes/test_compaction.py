@@ -13,6 +13,7 @@ from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.segments.compacting import runs_to_merge
 from cluscomp.indexes.segments.ids import IntIds, RangeIds, TextIds
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.progress import Ticker
 
 CUTS = (0, 3, 40, 41, 150, 260, 261, 400, 590, 600)
 DEAD = np.unique(np.r_[0:600:7, 3:40, 261:270])
@@ -85,7 +86,9 @@ def test_twice_is_once_for_every_key(in_parts, tmp_path, any_key, ids):
     assert opened.compact(segments=1, dead=0).rewritten == 0
     assert contents(opened, tmp_path / "twice") == once
     segment = opened.segments[0]
-    assert arrays_of(type(segment).merged(opened.pipeline, [segment])) == arrays_of(segment)
+    assert arrays_of(
+        type(segment).merged(opened.pipeline, [segment], Ticker(None, "compact", 0))
+    ) == arrays_of(segment)
 
 
 def test_a_folder_is_compacted_in_place_and_grows_on(in_parts, rows, queries, tmp_path):

@@ -64,6 +64,8 @@ OPERATIONS = {
     "lapack": "from cluscomp.quantization.pca import principal_directions; a = rows(6000, 6000)|principal_directions(a)",
     "index_train": "x = rows(300000, 256); i = cc.index_factory('BIVF4096,PQ64', 256, 'ip')|i.train(x)",
     "index_add": "x = rows(40000, 128); i = index('BIVF500,PQ32', 128)|[i.add(x) for _ in iter(int, 1)]",
+    "compact": "x = rows(400000, 128); i = index('IVF100,Flat', 128).add(x[:9]).add(x)|[(i.add(x[:9], range(10**6 + 9 * n, 10**6 "
+    "+ 9 * n + 9)), i.compact(segments=1)) for n in range(10**6)]",
     "search": "x = rows(300000, 256); i = index('SQ8', 256).add(x)|i.search(rows(90000, 256), 50)",
     "search_pq4": "x = rows(300000, 128); i = index('PQ64x4', 128).add(x)|i.search(rows(300000, 128), 50)",
     "add_text_ids": "x = rows(2000, 8); i = index('SQ8', 8).add(x, [f'd{n}' for n in range(2000)])"

@@ -56,9 +56,19 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "ScalarQuantizer8.decode": lambda p: SQ.decode(SQ.encode(X), progress=p),
     "Index.train": lambda p: index("OPQ4,IVF4,PQ4x4").train(X, progress=p),
     "Index.add": lambda p: index("SQ8").train(X).add(X, progress=p),
+    "Index.compact": lambda p: (
+        index("IVF4,SQ8").train(X).add(X[:9]).add(X[9:]).compact(segments=1, progress=p)
+    ),
     "MultiVectorIndex.train": lambda p: index("Pool4,IVF4,PQ4x4").train(X, lengths=LENGTHS, progress=p),
     "MultiVectorIndex.add": lambda p: (
         index("Pool4,SQ8").train(X, lengths=LENGTHS).add(X, lengths=LENGTHS, progress=p)
+    ),
+    "MultiVectorIndex.compact": lambda p: (
+        index("Pool4,SQ8")
+        .train(X, lengths=LENGTHS)
+        .add(X, lengths=LENGTHS)
+        .add(X, lengths=LENGTHS)
+        .compact(segments=1, progress=p)
     ),
 }
 

@@ -38,6 +38,7 @@ from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.registry import register
+from cluscomp.progress import Ticker
 
 # ---- the key ----
 
@@ -109,10 +110,11 @@ class SetSegment(StoredSegment):
         return cls(items, starts, rows.ids, rows.deleted, rows.files)
 
     @classmethod
-    def merged(cls, pipeline: Pipeline, segments: Sequence[SetSegment]) -> SetSegment:
+    def merged(cls, pipeline: Pipeline, segments: Sequence[SetSegment], ticker: Ticker) -> SetSegment:
         lengths = np.concatenate([np.diff(part.starts)[live_mask(part)] for part in segments])
         items = [part.items[np.repeat(live_mask(part), np.diff(part.starts))] for part in segments]
         starts = np.cumsum([0, *lengths], dtype=np.int64)
+        ticker.advance(sum(part.n_rows for part in segments))
         return cls(np.concatenate(items), starts, live_column(segments))
 
     def overlaps(self, query: set[int]) -> np.ndarray:

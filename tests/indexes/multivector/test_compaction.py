@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cluscomp.indexes import open_index
+from cluscomp.progress import Ticker
 
 CUTS = (0, 1, 30, 31, 80, 120, 150)
 DEAD = np.unique(np.r_[0:150:7, 1:30])
@@ -83,4 +84,6 @@ def test_twice_is_once_for_every_key(in_parts, tmp_path, key):
     assert opened.compact(segments=1, dead=0).rewritten == 0
     assert contents(opened, tmp_path / "twice") == once
     segment = opened.segments[0]
-    assert arrays_of(type(segment).merged(opened.pipeline, [segment])) == arrays_of(segment)
+    assert arrays_of(
+        type(segment).merged(opened.pipeline, [segment], Ticker(None, "compact", 0))
+    ) == arrays_of(segment)
