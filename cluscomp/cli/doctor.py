@@ -7,6 +7,7 @@ import os
 import platform
 from typing import Any
 
+from cluscomp import errors
 from cluscomp.cli import common, output
 from cluscomp.cli.failures import exits_by_contract
 
@@ -72,7 +73,10 @@ def _native_core() -> dict[str, Any]:
 def _cache() -> dict[str, Any]:
     from cluscomp.encoders.cache import cache_dir
 
-    folder = cache_dir()
+    try:
+        folder = cache_dir()
+    except errors.InputError as exc:
+        return {"folder": f"none ({exc})", "bytes": 0}
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     return {"folder": str(folder), "bytes": sum(path.stat().st_size for path in files)}
 

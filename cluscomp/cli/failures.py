@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import re
 import sys
 import traceback
@@ -24,6 +25,23 @@ from cluscomp.cli.streams import BROKEN_PIPE, discard
 
 INTERRUPTED = 130
 INFEASIBLE = errors.InfeasibleError.exit_code
+
+# What the file system may refuse, and what helps.
+_REMEDIES = {
+    errno.EACCES: "change its permissions, or name another place",
+    errno.EPERM: "change its permissions, or name another place",
+    errno.EROFS: "name a place on a file system that can be written to",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENOENT: "make its folder, or name another place",
+    errno.ENOTDIR: "a part of the path is a file; name another place",
+    errno.EISDIR: "a file is needed here",
+    errno.ELOOP: "links lead in a circle; name what they should lead to",
+    errno.ENXIO: "name a file",
+    errno.EIO: "the device does not answer; copy the file again, or to another device",
+    errno.ESTALE: "the network file system has lost it; run the command again",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ETXTBSY: "a program is being run from it; name another place",
+}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -49,12 +67,12 @@ def exits_by_contract(function: Function) -> Function:
                 discard(sys.stdout)
                 raise typer.Exit(BROKEN_PIPE) from None
             except Exception as exc:
-                raise typer.Exit(_report(exc, verbose, function)) from exc
+                raise typer.Exit(_report(exc, verbose, function, kwargs.get("index"))) from exc
 
     return wrapper  # type: ignore[return-value]
 
 
-def _report(exc: Exception, verbose: bool, command: Function) -> int:
+def _report(exc: Exception, verbose: bool, command: Function, index: Any) -> int:
     """Say on stderr what went wrong and return the exit code."""
     if verbose:
         traceback.print_exception(type(exc), exc, exc.__traceback__, file=sys.stderr)
@@ -64,6 +82,10 @@ def _report(exc: Exception, verbose: bool, command: Function) -> int:
     if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
         note(f"error: the disk is full ({exc}); free some room or write elsewhere. Nothing was published")
         return errors.DiskFullError.exit_code
+    if isinstance(exc, OSError) and exc.errno in _REMEDIES and exc.filename is not None:
+        note(f"error: {os.fsdecode(exc.filename)}: {exc.strerror}; {_REMEDIES[exc.errno]}")
+        is_index = index is not None and _lies_in(os.fsdecode(exc.filename), index)
+        return (errors.IndexFolderError if is_index else errors.InputError).exit_code
     if isinstance(exc, MemoryError):
         note(
             f"error: out of memory ({exc}); set --max-memory below the free memory, --dry-run shows the plan"
@@ -72,6 +94,11 @@ def _report(exc: Exception, verbose: bool, command: Function) -> int:
     hint = "" if verbose else "; run again with -v for the traceback"
     note(f"error: internal: {type(exc).__name__}: {exc}{hint}")
     return 1
+
+
+def _lies_in(path: str, folder: Any) -> bool:
+    inner, outer = os.path.abspath(path), os.path.abspath(folder)
+    return inner == outer or inner.startswith(outer + os.sep)
 
 
 def with_flags(message: str, command: Callable[..., Any]) -> str:

@@ -32,12 +32,47 @@ BLOCK_TEXTS = 1024
 
 
 def cache_dir() -> Path:
-    """$CLUSCOMP_CACHE, else $XDG_CACHE_HOME/cluscomp, else ~/.cache/cluscomp. The folder is not made here."""
+    """$CLUSCOMP_CACHE, else $XDG_CACHE_HOME/cluscomp, else ~/.cache/cluscomp. The folder is not made here.
+
+    Raises InputError where none is set and the home folder is not known.
+    """
     own = os.environ.get("CLUSCOMP_CACHE")
-    if own:
-        return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared).expanduser() if shared else Path.home() / ".cache") / "cluscomp"
+    try:
+        if own:
+            return Path(own).expanduser()
+        return (Path(shared).expanduser() if shared else Path.home() / ".cache") / "cluscomp"
+    except RuntimeError as exc:
+        raise InputError(f"there is no cache folder ({exc}); set CLUSCOMP_CACHE or HOME to a folder") from exc
+
+
+def usable_cache(*parts: str) -> Path | None:
+    """A folder of the cache that exists now and takes files; None, with a warning in the log, where there is
+    none.
+
+    parts: its name below `cache_dir`. Permissions do not tell: a file is made, renamed and removed.
+    """
+    folder: Path | None = None
+    try:
+        folder = cache_dir().joinpath(*parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe", delete=False) as probe:
+            probe.write(b"\0")
+        moved = Path(probe.name + ".moved")
+        os.replace(probe.name, moved)
+        moved.unlink()
+    except InputError as exc:
+        log.warning("encodings are not cached: %s", exc)
+    except OSError as exc:
+        reason = exc.strerror or exc
+        log.warning(
+            "encodings are not cached: %s cannot be written (%s); set CLUSCOMP_CACHE to a folder that can",
+            folder,
+            reason,
+        )
+    else:
+        return folder
+    return None
 
 
 def encode_to_file(
@@ -89,7 +124,7 @@ def encode_cached(
     without it.
     """
     checks.one_of("side", side, SIDES)
-    folder = _usable_folder() if cache else None
+    folder = usable_cache("encodings", encoder.info.fingerprint) if cache else None
     if folder is None:
         return encode_side(encoder, check_texts(_as_sequence(texts)), side, progress)
     if isinstance(texts, Sequence):
@@ -102,8 +137,7 @@ def _encode_cached(
     encoder: Encoder, texts: Sequence[str] | TextSpool, side: Side, folder: Path, progress: Progress | None
 ) -> np.ndarray:
     n, dim = len(texts), encoder.info.dim
-    path = folder / encoder.info.fingerprint / f"{side}-{texts_hash(texts)}.npy"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / f"{side}-{texts_hash(texts)}.npy"
     if not _is_valid(path, n, dim):
         with _open_for(encoder, path, side, BLOCK_TEXTS) as out:
             if _is_valid(path, n, dim):  # another process made it while this one waited
@@ -198,21 +232,6 @@ def _is_valid(path: Path, rows: int, dim: int) -> bool:
 
 def _seal_path(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _usable_folder() -> Path | None:
-    folder = cache_dir() / "encodings"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as exc:
-        log.warning(
-            "encodings are not cached: %s cannot be written (%s); set CLUSCOMP_CACHE to a folder that can",
-            folder,
-            exc.strerror,
-        )
-        return None
 
 
 def _open_array(path: Path) -> np.ndarray:

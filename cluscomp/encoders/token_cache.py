@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.encoders.base import check_texts, encode_side
-from cluscomp.encoders.cache import cache_dir, texts_hash
+from cluscomp.encoders.cache import texts_hash, usable_cache
 from cluscomp.encoders.resume import FINISHED_ARE_KEPT
 from cluscomp.files import atomic_file, full_disk
 from cluscomp.progress import Progress
@@ -34,11 +34,14 @@ def encode_tokens_cached(
     """Vectors (N, dim) float16 of all texts below each other, and lengths (n,) int64, from the cache or new.
 
     encoder: of kind "tokens" or "multivector" (`load_encoder`). A damaged block is reported in the log and
-    made again. Raises what the encoder raises, and DiskFullError.
+    made again; without a cache folder that takes files nothing is kept. Raises what the encoder raises, and
+    DiskFullError.
     """
     checked = check_texts(texts)
-    folder = cache_dir() / encoder.info.fingerprint
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = usable_cache(encoder.info.fingerprint)
+    if folder is None:
+        rows, counts = encode_side(encoder, checked, side, progress)
+        return rows.astype(np.float16), counts
     blocks = [checked[start : start + BLOCK_TEXTS] for start in range(0, len(checked), BLOCK_TEXTS)]
     files = [folder / f"{side}-tokens-{texts_hash(block)}.npz" for block in blocks]
     lengths, done = [np.empty(0, np.int64)], 0

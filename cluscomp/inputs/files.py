@@ -173,5 +173,7 @@ def _refuse_lfs_pointer(path: Path) -> None:
 def _nearest_hint(path: Path) -> str:
     if not path.parent.is_dir():
         return f", nor does its folder {path.parent}"
+    if path.is_symlink():
+        return f": it is a link to {path.readlink()}, which leads nowhere"
     names = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
     return f"; did you mean {path.parent / names[0]}?" if names else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -110,14 +109,14 @@ def _encode(work: BuildWork, request: Request, shard: Shard) -> Facts:
 
     Both ways go on with the finished blocks of an interrupted encoding.
     """
-    from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
+    from cluscomp.encoders.cache import encode_cached, encode_to_file, usable_cache
 
     source, target = request.source, work.path(VECTORS)
     assert isinstance(source, TextInput)
     n, progress = work.facts("read")["rows"], as_stage(work.progress, "encode")
     with DocumentStore(work.path(FILE_NAME)) as store:
         texts = store.iter_contents(n)
-        if request.cache and _is_writable(cache_dir()):
+        if request.cache and usable_cache("encodings", source.encoder.info.fingerprint) is not None:
             found = encode_cached(source.encoder, texts, side="document", progress=progress)
             target = Path(getattr(found, "filename", None) or target)
         else:
@@ -129,12 +128,6 @@ def _encode(work: BuildWork, request: Request, shard: Shard) -> Facts:
             f"texts, {n} of dim {source.dim} are needed: one vector a text can be indexed"
         )
     return {"rows": n, "file": str(target)}
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether files can be made in the folder, or the folder itself."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def _is_encoded(work: BuildWork, request: Request, facts: Facts) -> bool:
