@@ -83,27 +83,48 @@ std::vector<int64_t> choose(const std::vector<uint32_t>& sums, const uint8_t* sk
   return chosen;
 }
 
-// sums[i] += what the lists of the vectors of document i score.
-void add_list_scores(const Documents& documents, const ListScores& table, uint32_t* sums) {
-  const Kernels& kern = kernels();
-  parallel_for(documents.n, kScanDocuments, [&](int64_t begin, int64_t end) {
-    for (int64_t b = 0; b < table.blocks(); ++b) {
-      if (documents.wide) {
-        kern.documents.list_maxima_i32(table.block(b), static_cast<const int32_t*>(documents.lists),
-                                       documents.offsets + begin, end - begin, sums + begin);
-      } else {
-        kern.documents.list_maxima_u16(table.block(b), static_cast<const uint16_t*>(documents.lists),
-                                       documents.offsets + begin, end - begin, sums + begin);
-      }
-    }
-  });
+// Documents [begin, end) of one part.
+struct Piece {
+  int64_t part, begin, end;
+};
+
+std::vector<Piece> pieces_of(const DocumentSet& documents) {
+  std::vector<Piece> pieces;
+  for (int64_t p = 0; p < documents.parts(); ++p)
+    for (int64_t begin = 0, n = documents.part(p).n; begin < n; begin += kScanDocuments)
+      pieces.push_back({p, begin, std::min(begin + kScanDocuments, n)});
+  return pieces;
 }
 
+// sums[i] += what the lists of the vectors of document i score, for the documents of one piece.
+void add_list_scores(const Documents& documents, const ListScores& table, const Piece& piece, uint32_t* sums) {
+  const Kernels& kern = kernels();
+  const int64_t* offsets = documents.offsets + piece.begin;
+  for (int64_t b = 0; b < table.blocks(); ++b) {
+    if (documents.wide) {
+      kern.documents.list_maxima_i32(table.block(b), static_cast<const int32_t*>(documents.lists), offsets,
+                                     piece.end - piece.begin, sums);
+    } else {
+      kern.documents.list_maxima_u16(table.block(b), static_cast<const uint16_t*>(documents.lists), offsets,
+                                     piece.end - piece.begin, sums);
+    }
+  }
+}
+
+// Small parts share a task: handing one out costs more than reading it.
 std::vector<int64_t> candidates_of(const DocumentSet& documents, const ListScores& table, int64_t query_vectors,
                                    const DocumentSearch& search) {
   std::vector<uint32_t> sums(static_cast<size_t>(documents.n()), 0);
-  for (int64_t p = 0; p < documents.parts(); ++p)
-    add_list_scores(documents.part(p), table, sums.data() + documents.first(p));
+  const std::vector<Piece> pieces = pieces_of(documents);
+  const auto count = static_cast<int64_t>(pieces.size());
+  const int64_t at_once = std::clamp<int64_t>(count * kScanDocuments / std::max<int64_t>(documents.n(), 1), 1, 64);
+  parallel_for(count, at_once, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Piece& piece = pieces[i];
+      const int64_t position = documents.first(piece.part) + piece.begin;
+      add_list_scores(documents.part(piece.part), table, piece, sums.data() + position);
+    }
+  });
   return choose(sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
