@@ -41,6 +41,7 @@ _PUBLIC = {
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
     "merge_indexes": "cluscomp.indexes.merging",
+    "verify_index": "cluscomp.indexes.verify",
     "fde_encode": "cluscomp.multivector.fde",
     "maxsim": "cluscomp.multivector.maxsim",
     "pool_tokens": "cluscomp.multivector.pooling",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.index import open_index as open_index
     from cluscomp.indexes.merging import merge_indexes as merge_indexes
     from cluscomp.indexes.multivector.index import MultiVectorIndex as MultiVectorIndex
+    from cluscomp.indexes.verify import verify_index as verify_index
     from cluscomp.lora.merge import merge_adapters as merge_adapters
     from cluscomp.multivector.fde import fde_encode as fde_encode
     from cluscomp.multivector.maxsim import maxsim as maxsim

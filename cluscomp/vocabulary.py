@@ -39,6 +39,10 @@ KBeyond = Literal["fail", "clip"]
 """What a search for more hits than there are rows does: raise an error, or return as many as there are."""
 K_BEYOND: tuple[KBeyond, ...] = get_args(KBeyond)
 
+VerifyLevel = Literal["quick", "sums", "deep"]
+"""How much of an index `verify_index` reads: headers, all bytes, or all bytes and what they mean."""
+VERIFY_LEVELS: tuple[VerifyLevel, ...] = get_args(VerifyLevel)
+
 Missing = Literal["fail", "ignore"]
 """What to do about ids that are not in the index: raise an error, or pass over them."""
 MISSING: tuple[Missing, ...] = get_args(Missing)

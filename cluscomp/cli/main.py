@@ -24,6 +24,7 @@ from cluscomp.cli.search import search
 from cluscomp.cli.streams import run_program
 from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
+from cluscomp.cli.verify import verify
 
 # Options and commands are written with dashes; underscores are understood as the same.
 CONTEXT: dict[str, Any] = {
@@ -70,6 +71,7 @@ app.command("eval")(evaluate)
 app.command("inspect")(inspect)
 app.command("compact")(compact)
 app.command("merge")(merge)
+app.command("verify")(verify)
 app.command("keys")(keys)
 app.command("merge-lora")(merge_lora)
 app.add_typer(train_app)

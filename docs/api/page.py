@@ -24,7 +24,10 @@ Every name of `cluscomp`, from its docstring; `help(cluscomp.index_factory)` sho
 by [api/page.py](api/page.py): change the docstrings, not the page.
 """
 GROUPS = {
-    "Indexes": ["index_factory", "open_index", "Index", "MultiVectorIndex", "AnyIndex", "merge_indexes"],
+    "Indexes": [
+        "index_factory", "open_index", "Index", "MultiVectorIndex", "AnyIndex", "merge_indexes",
+        "verify_index",
+    ],
     "Builds of indexes larger than memory": ["build_index", "plan_build"],
     "Clustering": [
         "assign", "KMeans", "train_kmeans", "BalancedKMeans", "balanced_assign", "balance_report",

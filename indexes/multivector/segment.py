@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.compacting import live_column, live_mask
+from cluscomp.indexes.segments.faults import lists_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.segment import list_offsets
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
@@ -116,6 +117,16 @@ class DocumentSegment(StoredSegment):
             for name, values in own.items():
                 arrays[name][first + block.start : first + block.stop] = values[kept[block]]
         return len(kept)
+
+    def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+        """Those of every kind, lists that do not exist, and documents without vectors."""
+        yield from super().faults(pipeline)
+        fault = None if self.lists is None else lists_fault(self.lists, pipeline.spec.nlist)
+        if fault is not None:
+            yield "lists", fault
+        empty = np.flatnonzero(np.diff(self.doc_offsets) == 0)
+        if empty.size:
+            yield "doc_offsets", f"document {empty[0]} has 0 vectors ({empty.size} documents have none)"
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Vectors (nlist,) of each list, those of deleted documents included."""

@@ -188,6 +188,21 @@ class TextIds(Portable):
                 seen.add(self.raw(row))
         return None
 
+    def fault(self) -> tuple[str, str] | None:
+        """Array and fault where these are no texts, or None."""
+        lengths = np.diff(self.offsets)
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.blob) or (lengths < 0).any():
+            return "ids_offsets", (
+                f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, but must rise from 0 to "
+                f"{len(self.blob)}"
+            )
+        try:
+            for row in range(len(self)):
+                self.text(row)
+        except CorruptIndexError as exc:
+            return "ids_text", str(exc)
+        return None
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"ids_text": self.blob, "ids_offsets": self.offsets}
 

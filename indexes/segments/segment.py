@@ -8,7 +8,7 @@ for the rerank and ids are stored by position.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.compacting import live_column, live_mask
+from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import (
     Shapes,
@@ -108,6 +109,14 @@ class Segment(StoredSegment):
             files=rows.files,
             prescreen=prescreen,
         )
+
+    def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+        """Those of every kind, and lists that do not hold each row once, by position."""
+        yield from super().faults(pipeline)
+        if self.positions is not None:
+            fault = positions_fault(self.positions, self.offsets)
+            if fault is not None:
+                yield "positions", fault
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Rows (nlist,) of each list, deleted ones included."""

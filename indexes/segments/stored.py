@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from cluscomp.errors import CorruptIndexError, UsageError
-from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.faults import floats_fault
+from cluscomp.indexes.segments.ids import IdColumn, TextIds
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -85,6 +86,22 @@ class StoredSegment(Portable):
         mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
         mask[positions] = 1
         return replace(self, deleted=mask)  # type: ignore[type-var]
+
+    def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+        """Array and fault of each value that is wrong: floats that are not finite, ids that are no texts.
+
+        Kinds add what they know of their arrays. pipeline: the trained one of the index.
+        """
+        arrays = self.arrays()
+        for name in sorted(
+            arrays.keys() & pipeline.row_arrays().keys()
+        ):  # others may be padded with infinity
+            fault = floats_fault(arrays[name]) if arrays[name].dtype.kind == "f" else None
+            if fault is not None:
+                yield name, fault
+        wrong_ids = self.ids.fault() if isinstance(self.ids, TextIds) else None
+        if wrong_ids is not None:
+            yield wrong_ids
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is stored of it, ids and deletions aside: name of the file part -> array."""

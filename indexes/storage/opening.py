@@ -85,6 +85,22 @@ def _try_open(folder: FolderReader, verify: bool) -> OpenedFolder | None:
 
 def _open(folder: FolderReader, manifest: Manifest) -> OpenedFolder:
     path = folder.path
+    kind, pipeline = key_of(path, manifest)
+    files = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
+    for name, stage in pipeline.stages().items():
+        load_stage(path, name, stage, files)
+    segments = tuple(
+        stored_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments)
+    )
+    extra = {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
+    return OpenedFolder(path, manifest, pipeline, segments, extra, folder.version)
+
+
+def key_of(path: Path, manifest: Manifest) -> tuple[Kind, Pipeline]:
+    """Kind and stages, not trained, of the key; the manifest lists the files that it implies.
+
+    Raises CorruptIndexError where it lists others, or names no key.
+    """
     try:
         key = parse_key(manifest.key)
         shapes = {name: entry.shape or () for name, entry in manifest.files.items()}
@@ -97,14 +113,8 @@ def _open(folder: FolderReader, manifest: Manifest) -> OpenedFolder:
             "the index is damaged, or a newer cluscomp made it: upgrade, or rebuild the index"
         ) from exc
     _require_layout(path, pipeline, manifest)
-    expected = _expected_arrays(kind, pipeline, manifest)
-    _require_same_files(path, expected, manifest)
-    files = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
-    for name, stage in pipeline.stages().items():
-        _load_stage(path, name, stage, files)
-    segments = tuple(_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments))
-    extra = {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
-    return OpenedFolder(path, manifest, pipeline, segments, extra, folder.version)
+    _require_same_files(path, _expected_arrays(kind, pipeline, manifest), manifest)
+    return kind, pipeline
 
 
 def _require_layout(path: Path, pipeline: Pipeline, manifest: Manifest) -> None:
@@ -123,7 +133,7 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
     for stage_name, stage in pipeline.stages().items():
         expected |= {f"{stage_name}.{name}.npy": spec for name, spec in stage.parameter_specs.items()}
     for number, segment in enumerate(manifest.segments):
-        listed = _of_segment(number, {name: entry.shape or () for name, entry in manifest.files.items()})
+        listed = of_segment(number, {name: entry.shape or () for name, entry in manifest.files.items()})
         arrays: dict[str, ArraySpec | None] = dict(kind.segment.listed_arrays(pipeline, segment.rows, listed))
         if segment.ids == INT:
             arrays["ids"] = ArraySpec("<i8", (segment.rows,))
@@ -135,7 +145,7 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
     return expected
 
 
-def _of_segment(number: int, files: Mapping[str, T]) -> dict[str, T]:
+def of_segment(number: int, files: Mapping[str, T]) -> dict[str, T]:
     """What `files` has of one segment, by the names of its arrays."""
     prefix, suffix = segment_file(number, "\0").split("\0")
     return {
@@ -168,7 +178,7 @@ def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manif
         raise CorruptIndexError(f"{where} says that ids are {manifest.id_kind}, but its segments differ")
 
 
-def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, MappedFile]) -> None:
+def load_stage(path: Path, stage_name: str, stage: Stage, files: Mapping[str, MappedFile]) -> None:
     """Read the small arrays of a trained stage, which every search uses, into memory."""
     loaded: Parameters = {}
     for name in stage.parameter_specs:
@@ -182,10 +192,11 @@ def _load_stage(path: Path, stage_name: str, stage: Stage, files: dict[str, Mapp
         ) from exc
 
 
-def _segment(
-    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: dict[str, MappedFile]
+def stored_segment(
+    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: Mapping[str, MappedFile]
 ) -> StoredSegment:
-    own = _of_segment(number, files)
+    """Segment `number` of a folder. Raises CorruptIndexError for values that kernels cannot take."""
+    own = of_segment(number, files)
     arrays = {name: mapped.array for name, mapped in own.items()}
     rows = StoredRows(
         n_rows=entry.rows,

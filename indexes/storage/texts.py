@@ -146,6 +146,19 @@ class DocumentStore:
         for start in range(0, n, BATCH):
             yield from self.contents(slice(start, min(start + BATCH, n)))
 
+    def faults(self) -> list[str]:
+        """What is wrong with the file: what SQLite says of it, at most 5 things, and rows that are missing.
+
+        Rows are numbered from 0 without gaps.
+        """
+        found = [row[0] for row in self._rows("PRAGMA integrity_check(5)", ()) if row[0] != "ok"]
+        (n, first, last), *_ = self._rows("SELECT COUNT(*), MIN(position), MAX(position) FROM documents", ())
+        if not n:
+            found.append("it holds 0 documents")
+        elif (int(first), int(last)) != (0, int(n) - 1):
+            found.append(f"it holds {n} documents at positions {first} to {last}, not at 0 to {int(n) - 1}")
+        return found
+
     def batches(self) -> Iterator[list[Document]]:
         """All documents in order, some at a time."""
         from cluscomp.inputs.corpus import Document

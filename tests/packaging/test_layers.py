@@ -43,8 +43,8 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain"), ("contents",),
-        ("base",),
+        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
+        ("contents",), ("base",),
         ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("kinds",), ("__init__",),
     ),
     "clustering": (

@@ -1,0 +1,206 @@
+"""verify_index: what is wrong with an index folder, every fault by file and number, not only the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cluscomp import checks
+from cluscomp.errors import CluscompError, CorruptIndexError, ForeignFileError, IndexFolderError
+from cluscomp.indexes.kind import Kind
+from cluscomp.indexes.segments.compacting import live_column
+from cluscomp.indexes.segments.id_lookup import largest_id, live_matches
+from cluscomp.indexes.segments.ids import TEXT, make_ids
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
+from cluscomp.indexes.storage.opening import (
+    MOST_READS,
+    key_of,
+    load_stage,
+    of_segment,
+    stored_segment,
+)
+from cluscomp.indexes.storage.reading import FolderReader, MappedFile
+from cluscomp.indexes.storage.saving import segment_file
+from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
+from cluscomp.vocabulary import VERIFY_LEVELS, VerifyLevel
+
+
+@dataclass(frozen=True)
+class IndexFault:
+    """What is wrong with one file of an index. file: its name in the folder."""
+
+    file: str
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        """Give the fault as JSON values."""
+        return asdict(self)
+
+
+def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> list[IndexFault]:
+    """Find all faults of an index folder.
+
+    Nothing is changed, and the folder may be in use. A folder that somebody replaces meanwhile is read again.
+
+    Args:
+        path: the folder.
+        level: "quick" checks the manifest, sizes, headers, trained arrays, list offsets and deleted rows;
+            "sums" also reads every file and compares its checksum; "deep" also checks that the lists hold
+            every row once, floats are finite, ids are different over all segments, and docs.sqlite is whole.
+
+    Returns:
+        The faults, in the order in which the manifest lists the files; none for a whole index.
+
+    Raises:
+        IndexMissingError: no index is there.
+        ForeignFileError: another tool's file or folder.
+        NewerFormatError: a newer version wrote it.
+        IndexFolderError: the folder cannot be read, or is replaced again and again.
+        UnknownKeyError: level is unknown.
+    """
+    folder = checks.path("path", path)
+    checks.one_of("level", level, VERIFY_LEVELS)
+    for _ in range(MOST_READS):
+        try:
+            with FolderReader(folder) as reader:
+                found = _Examination(reader).run(level)
+                if reader.is_current():
+                    return found
+        except CluscompError:
+            raise
+        except OSError as exc:
+            raise IndexFolderError(
+                exc.errno, f"cannot read the index {folder}: {exc.strerror or exc}"
+            ) from exc
+    raise IndexFolderError(
+        f"{folder} was replaced {MOST_READS} times while it was being verified; verify it when fewer writers "
+        "are at work"
+    )
+
+
+@dataclass
+class _Examination:
+    """The faults of one folder so far."""
+
+    reader: FolderReader
+    faults: list[IndexFault] = field(default_factory=list)
+
+    def run(self, level: VerifyLevel) -> list[IndexFault]:
+        """Examine the folder. Raises what says that this is no index of this version at all."""
+        try:
+            manifest = self.reader.manifest()
+        except CorruptIndexError as exc:
+            return [IndexFault(MANIFEST_NAME, str(exc))]
+        arrays = self._files(manifest, with_sums=level != "quick")
+        with self._faults_of(MANIFEST_NAME):
+            kind, pipeline = key_of(self.reader.path, manifest)
+            self._stages(pipeline, arrays)
+            segments = self._segments(manifest, kind, pipeline, arrays)
+            if level == "deep":
+                self._rows(pipeline, segments)
+                self._ids(manifest, segments)
+        if level == "deep" and FILE_NAME in manifest.extra_files:
+            self._texts()
+        return self.faults
+
+    @contextmanager
+    def _faults_of(self, *names: str) -> Iterator[None]:
+        """What is raised is a fault of the file that the message names, or else of the first.
+
+        Damaged files may also be refused by the system.
+        """
+        try:
+            yield
+        except (CorruptIndexError, ForeignFileError) as exc:
+            named = [name for name in names if name in str(exc)]
+            self.faults.append(IndexFault((named or names)[0], str(exc)))
+        except CluscompError:
+            raise
+        except OSError as exc:
+            self.faults.append(IndexFault(names[0], f"cannot be read: {exc.strerror or exc}"))
+
+    def _files(self, manifest: Manifest, *, with_sums: bool) -> dict[str, MappedFile]:
+        """Sizes, headers and checksums of all files; returns the arrays whose size and header are right."""
+        arrays: dict[str, MappedFile] = {}
+        for name, entry in manifest.files.items():
+            with self._faults_of(name):
+                arrays[name] = self.reader.array(name, entry)
+                self._sum(name, entry, with_sums)
+        for name, entry in manifest.extra_files.items():
+            with self._faults_of(name):
+                self.reader.file(name, entry)
+                self._sum(name, entry, with_sums)
+        return arrays
+
+    def _sum(self, name: str, entry: FileEntry, wanted: bool) -> None:
+        if wanted:
+            self.reader.verify(name, entry)
+
+    def _stages(self, pipeline: Pipeline, arrays: Mapping[str, MappedFile]) -> None:
+        for stage_name, stage in pipeline.stages().items():
+            names = [f"{stage_name}.{name}.npy" for name in stage.parameter_specs]
+            if names and all(name in arrays for name in names):
+                with self._faults_of(*names):
+                    load_stage(self.reader.path, stage_name, stage, arrays)
+
+    def _segments(
+        self, manifest: Manifest, kind: Kind, pipeline: Pipeline, arrays: Mapping[str, MappedFile]
+    ) -> dict[int, StoredSegment]:
+        """Segments by number, without those that lack a file or cannot be opened."""
+        found: dict[int, StoredSegment] = {}
+        for number, entry in enumerate(manifest.segments):
+            names = of_segment(number, {name: name for name in manifest.files}).values()
+            if all(name in arrays for name in names):
+                with self._faults_of(*names):
+                    found[number] = stored_segment(number, entry, kind, pipeline, arrays)
+        return found
+
+    def _rows(self, pipeline: Pipeline, segments: Mapping[int, StoredSegment]) -> None:
+        for number, segment in segments.items():
+            for name, message in segment.faults(pipeline):
+                self.faults.append(IndexFault(segment_file(number, name), message))
+
+    def _ids(self, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> None:
+        """Whether live ids are different, and new rows get numbers that no row has."""
+        if not segments or any(fault.file.endswith(".ids_offsets.npy") for fault in self.faults):
+            return
+        with self._faults_of(_id_file(next(iter(segments)), manifest)):
+            twice = live_column(list(segments.values())).first_duplicate()
+            if twice is not None:
+                self.faults.append(_duplicate(twice, manifest, segments))
+        largest = max(largest_id(segment.ids) for segment in segments.values())
+        if manifest.next_id <= largest:
+            self.faults.append(
+                IndexFault(
+                    MANIFEST_NAME,
+                    f"next_id is {manifest.next_id}, but a row has id {largest}: rows that are added without "
+                    "ids would get ids that are taken",
+                )
+            )
+
+    def _texts(self) -> None:
+        with self._faults_of(FILE_NAME), DocumentStore(Path(self.reader.path) / FILE_NAME) as store:
+            self.faults += [IndexFault(FILE_NAME, message) for message in store.faults()]
+
+
+def _id_file(number: int, manifest: Manifest) -> str:
+    """Name of the file that holds the ids of a segment; ranges stand in the manifest."""
+    form = manifest.segments[number].ids
+    if form == "range":
+        return MANIFEST_NAME
+    return segment_file(number, "ids_text" if form == TEXT else "ids")
+
+
+def _duplicate(name: object, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> IndexFault:
+    """The fault of an id that more than one live row has. Rows are counted from 0."""
+    wanted = make_ids([name], 1)
+    rows = {number: int(live_matches(segment, wanted)[0]) for number, segment in segments.items()}
+    holders = [number for number, row in rows.items() if row >= 0]
+    places = " and ".join(f"row {rows[number]} of segment {number}" for number in holders)
+    again = places if len(holders) > 1 else f"{places} and another row of it"
+    return IndexFault(_id_file(holders[-1], manifest), f"id {name!r} is there more than once: {again}")
