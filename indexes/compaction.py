@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from cluscomp import checks
 from cluscomp.indexes.segments.compacting import runs_to_merge, stays
 from cluscomp.indexes.segments.segment import list_sizes
@@ -144,11 +142,5 @@ def list_excess(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> ListEx
     partition = pipeline.partition
     if partition is None or not segments:
         return None
-    sizes: np.ndarray = list_sizes(segments, partition.nlist)
-    n, largest = int(sizes.sum()), int(sizes.max())
-    bound = partition.largest_allowed(n)
-    return ListExcess(
-        max_over_mean=largest * len(sizes) / n,
-        bound=bound,
-        exceeded_by=0 if bound is None else max(0, largest - bound),
-    )
+    sizes = list_sizes(segments, partition.nlist)
+    return ListExcess(float(sizes.max() * len(sizes) / sizes.sum()), *partition.beyond_bound(sizes))

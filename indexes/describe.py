@@ -136,14 +136,18 @@ def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
 def list_balance(index: Described, nprobe: int | None = None) -> dict[str, Any] | None:
     """Evenness of the lists, deleted rows counted, since a scan reads them; None without partition or rows.
 
-    cv: standard deviation over mean of the sizes. expected_scan: share of the rows that one probe reads when
-    queries fall like the rows, sum (size / n)^2, times nlist: 1 for equal lists. scanned: rows that a query
-    reads with nprobe lists (default: the index's): mean, median and 99th percentile, for queries at the
-    centroids that are as frequent as the rows there.
+    cv: standard deviation over mean of the sizes. bound: rows that a balanced list (BIVF) may hold, None for
+    others; exceeded_by: rows of the largest list beyond it, as `compact` may leave them. expected_scan: share
+    of the rows that one probe reads when queries fall like the rows, sum (size / n)^2, times nlist: 1 for
+    equal lists. scanned: rows that a query reads with nprobe lists (default: the index's): mean, median and
+    99th percentile, for queries at the centroids that are as frequent as the rows there.
     """
-    if index.spec.partition is None or not index.segments:
+    partition = index.pipeline.partition
+    if partition is None or not index.segments:
         return None
-    counts = list_sizes(index.segments, index.spec.nlist).astype(np.float64)
+    sizes = list_sizes(index.segments, index.spec.nlist)
+    bound, exceeded_by = partition.beyond_bound(sizes)
+    counts = sizes.astype(np.float64)
     mean = counts.mean()
     return {
         "scanned": _scanned(index, counts, index.nprobe if nprobe is None else nprobe),
@@ -153,6 +157,8 @@ def list_balance(index: Described, nprobe: int | None = None) -> dict[str, Any] 
         "max": int(counts.max()),
         "cv": float(counts.std() / mean),
         "max_over_mean": float(counts.max() / mean),
+        "bound": bound,
+        "exceeded_by": exceeded_by,
         "empty": int((counts == 0).sum()),
         "above_4x_mean": int((counts > 4 * mean).sum()),
         "expected_scan": float((counts**2).sum() / counts.sum() ** 2 * counts.size),

@@ -77,19 +77,10 @@ def _show(report: CompactReport, folder: Path, changed: bool, dry_run: bool, as_
     ]
     output.result_table(["", "before", "after"], rows)
     if report.lists is not None:
-        output.result(_lists_text(report))
+        lists = report.lists
+        bound = output.bound_text(lists.bound, lists.exceeded_by)
+        output.result(f"lists: max / mean {lists.max_over_mean:.2f}{bound}")
     if dry_run:
         output.result(f"nothing was written: {report.rewritten} segments would be made anew")
     elif not changed:
         output.result("nothing was to be done")
-
-
-def _lists_text(report: CompactReport) -> str:
-    """How even the lists are, and what balanced ones hold beyond their bound."""
-    lists = report.lists
-    assert lists is not None
-    text = f"lists: max / mean {lists.max_over_mean:.2f}"
-    if lists.bound is None:
-        return text
-    beyond = f"exceeded by {lists.exceeded_by}" if lists.exceeded_by else "kept"
-    return f"{text}, bound of {lists.bound} rows {beyond}"

@@ -147,7 +147,7 @@ def _show_lists(lists: dict[str, Any]) -> None:
     output.result(
         f"lists: {lists['nlist']}, sizes {lists['min']} to {lists['max']} (mean {lists['mean']:.1f}, "
         f"CV {lists['cv']:.2f}, max / mean {lists['max_over_mean']:.2f}), {lists['empty']} empty, "
-        f"{lists['above_4x_mean']} above 4x mean"
+        f"{lists['above_4x_mean']} above 4x mean{output.bound_text(lists['bound'], lists['exceeded_by'])}"
     )
     scanned = lists["scanned"]
     output.result(

@@ -91,6 +91,13 @@ def result_run(run: Mapping[str, Mapping[str, float]]) -> None:
             result(lines.decode().rstrip("\n"))
 
 
+def bound_text(bound: int | None, exceeded_by: int) -> str:
+    """What follows the sizes of balanced lists: ", bound of 20 rows kept"; nothing without a bound."""
+    if bound is None:
+        return ""
+    return f", bound of {bound} rows {f'exceeded by {exceeded_by}' if exceeded_by else 'kept'}"
+
+
 def size_text(n_bytes: float) -> str:
     """Bytes as people read them: "640 B", "1.2 MB" (powers of 1000)."""
     value = float(n_bytes)

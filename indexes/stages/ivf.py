@@ -138,6 +138,11 @@ class Ivf(Stage):
         """Most rows that a list may hold when rows have been added up to n; None without a bound."""
         return None
 
+    def beyond_bound(self, sizes: np.ndarray) -> tuple[int | None, int]:
+        """Bound of lists that hold `sizes` rows (nlist,), None without one; rows of the largest beyond it."""
+        bound = self.largest_allowed(int(sizes.sum()))
+        return bound, 0 if bound is None else max(0, int(sizes.max()) - bound)
+
     def residuals(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """X minus the centroid of each row's list, float32."""
         return x - self.centroids[labels]

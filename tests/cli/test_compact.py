@@ -66,6 +66,17 @@ def test_dry_run_and_table(invoke, grown):
     assert [segment.n_rows for segment in open_index(grown).segments] == [11, 19, 30]
 
 
+def test_inspect_says_what_the_lists_hold_beyond_their_bound(invoke, grown):
+    assert "bound of 30 rows kept" in invoke("inspect", grown).stdout
+    assert invoke("compact", grown, "--all").exit_code == 0
+    shown, facts = (
+        invoke("inspect", grown).stdout,
+        json.loads(invoke("inspect", grown, "--json").stdout)["lists"],
+    )
+    assert facts["bound"] == 20 and facts["exceeded_by"] == facts["max"] - 20 > 0
+    assert f"bound of 20 rows exceeded by {facts['exceeded_by']}" in shown
+
+
 def test_exit_codes(program, invoke, grown, tmp_path):
     assert invoke("compact", grown, "--all", "--dead", 0.5).exit_code == 2
     assert invoke("compact", grown, "--segments", 0).exit_code == 2

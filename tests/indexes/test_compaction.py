@@ -159,6 +159,10 @@ def test_balanced_lists_keep_their_rows_and_the_report_says_by_how_much_they_exc
     n = len(index)
     assert lists.bound == -(-n // 8) and lists.exceeded_by == 75 - lists.bound > 0
     assert lists.max_over_mean == 75 * 8 / n
+    described = index.describe()["lists"]
+    assert (described["bound"], described["exceeded_by"]) == (lists.bound, lists.exceeded_by)
+    sizes = np.diff(index.add(rows[:100], range(1000, 1100)).segments[1].offsets)
+    assert sizes[2] == 0 and sizes.sum() == 100  # a list beyond its bound takes no row
     plain = trained("IVF8,Flat").add(rows).compact().lists
     assert plain.bound is None and plain.exceeded_by == 0 and plain.max_over_mean > 1
 

@@ -95,6 +95,8 @@ def test_balance_of_lists_by_hand(trained) -> None:
         "max": 36,
         "cv": pytest.approx(np.std([1, 1, 2, 36, 0, 0, 0, 0]) / 5),
         "max_over_mean": 7.2,
+        "bound": None,
+        "exceeded_by": 0,
         "empty": 4,
         "above_4x_mean": 1,
         "expected_scan": pytest.approx((1 + 1 + 4 + 1296) / 1600 * 8),
