@@ -124,8 +124,8 @@ nb::tuple search_set(const StoredSet& self, In<float, Matrix2> queries, Offsets 
   return nb::make_tuple(scores, positions);
 }
 
-nb::object scores_of_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets,
-                         In<int64_t, Matrix2> chosen) {
+auto scores_of_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets,
+                   In<int64_t, Matrix2> chosen) {
   const int64_t nq = self.check(queries, query_offsets);
   require_equal(static_cast<int64_t>(chosen.shape(0)), nq, "rows of chosen");
   self.check_positions(chosen.data(), static_cast<int64_t>(chosen.size()));
@@ -135,10 +135,10 @@ nb::object scores_of_set(const StoredSet& self, In<float, Matrix2> queries, Offs
     score_documents(self.documents, queries.data(), query_offsets.data(), nq, chosen.data(),
                     static_cast<int64_t>(chosen.shape(1)), scores.data());
   }
-  return nb::cast(scores);
+  return scores;
 }
 
-nb::object bounds_of_set(const StoredSet& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
+auto bounds_of_set(const StoredSet& self, In<float, Matrix2> query, In<int64_t, Vector1> chosen) {
   const auto count = static_cast<int64_t>(chosen.size());
   require_equal(static_cast<int64_t>(query.shape(1)), self.documents.part(0).d, "columns of query");
   self.check_positions(chosen.data(), count);
@@ -148,7 +148,7 @@ nb::object bounds_of_set(const StoredSet& self, In<float, Matrix2> query, In<int
   if (!bound_documents(self.documents, query.data(), static_cast<int64_t>(query.shape(0)), chosen.data(), count,
                        bounds.data()))
     throw std::invalid_argument("only residuals in product codes of 8 bits have bounds");
-  return nb::cast(bounds);
+  return bounds;
 }
 
 }  // namespace
