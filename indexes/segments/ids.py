@@ -168,8 +168,9 @@ class TextIds(Portable):
         found = np.full(len(wanted), -1, dtype=np.int64)
         hashes = wanted.hashes()
         slots = np.searchsorted(ordered, hashes)
-        known = np.flatnonzero(ordered[np.minimum(slots, len(self) - 1)] == hashes) if len(self) else []
-        for i in map(int, known):
+        if not len(self):
+            return found
+        for i in np.flatnonzero(ordered[np.minimum(slots, len(self) - 1)] == hashes).tolist():
             raw, slot = wanted.raw(i), int(slots[i])
             while slot < len(self) and ordered[slot] == hashes[i]:
                 if self.raw(int(order[slot])) == raw:
