@@ -1,4 +1,7 @@
-"""What a wheel must and must not hold. Usage: check_wheel.py WHEEL [--same-files-as WHEEL]."""
+"""What a wheel must and must not hold. Usage: check_wheel.py WHEEL [--same-files-as WHEEL].
+
+Run by the interpreter that built it: from Python 3.12 on, wheels are for the stable ABI of 3.12.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,23 @@ def faults(names: set[str]) -> list[str]:
     return found
 
 
+def tag_faults(wheel: Path, names: set[str], version: tuple[int, int]) -> list[str]:
+    """Whether the tag of the wheel and the names of its modules are those of a build by this Python."""
+    stable = version >= (3, 12)
+    own = f"cp{version[0]}{version[1]}"
+    expected = "cp312-abi3" if stable else f"{own}-{own}"
+    modules = [name for name in names if name.endswith(".so")]
+    found = [] if f"-{expected}-" in wheel.name else [f"the tag is not {expected}"]
+    return found + [f"not of that ABI: {name}" for name in modules if name.endswith(".abi3.so") != stable]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--same-files-as", type=Path)
     arguments = parser.parse_args()
     names = file_names(arguments.wheel)
-    found = faults(names)
+    found = faults(names) + tag_faults(arguments.wheel, names, sys.version_info[:2])
     if arguments.same_files_as is not None:
         other = file_names(arguments.same_files_as)
         found += [f"only in one of the two wheels: {n}" for n in sorted(names ^ other)]
