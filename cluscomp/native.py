@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -48,6 +49,7 @@ Documents = _core.Documents
 DocumentSet = _core.DocumentSet
 SupportSample = _core.SupportSample
 
+_MAX_THREADS = 4096
 BLOCK_ROWS = 16384
 """Rows of one kernel call in long loops: enough to keep all threads busy."""
 
@@ -88,12 +90,15 @@ def set_num_threads(n: int) -> None:
     Results do not depend on it.
 
     Args:
-        n: threads, at least 1.
+        n: threads, from 1 to 4096.
 
     Raises:
-        UsageError: n is no positive integer.
+        UsageError: n is no such number.
     """
-    _core.set_num_threads(checks.integer("num_threads", n, 1))
+    threads = checks.integer("num_threads", n, 1)
+    if threads > _MAX_THREADS:
+        raise UsageError(f"num_threads is {threads}, but at most {_MAX_THREADS} are possible")
+    _core.set_num_threads(threads)
 
 
 @contextlib.contextmanager
@@ -201,3 +206,20 @@ def pq_decode(codes: np.ndarray, codebooks: np.ndarray | PqCodebook, nbits: int)
 
 def _codebook(codebooks: np.ndarray | PqCodebook, nbits: int) -> PqCodebook:
     return codebooks if isinstance(codebooks, PqCodebook) else PqCodebook(codebooks, nbits)
+
+
+def _check_environment() -> None:
+    """Raise UsageError for variables that the compiled module would pass over."""
+    threads, level = os.environ.get("CLUSCOMP_NUM_THREADS"), os.environ.get("CLUSCOMP_SIMD")
+    if threads and not (threads.isascii() and threads.isdigit() and 1 <= int(threads) <= _MAX_THREADS):
+        raise UsageError(
+            f"CLUSCOMP_NUM_THREADS is {threads!r}, but a number from 1 to {_MAX_THREADS} is needed; unset it "
+            "for all processors"
+        )
+    if level and level not in available_simd_levels():
+        raise UsageError(
+            f"CLUSCOMP_SIMD is {level!r}, but this machine has: {', '.join(available_simd_levels())}"
+        )
+
+
+_check_environment()

@@ -13,9 +13,13 @@ from cluscomp.cli.config import read_config
 PANEL = "Common"
 
 
-def flag(name: str, *more: str, help: str, env: bool = True, panel: str | None = None, **extra: Any) -> Any:
-    """An option `--name` that the variable CLUSCOMP_NAME sets too."""
-    variable = "CLUSCOMP_" + name.removeprefix("--").replace("-", "_").upper()
+def flag(
+    name: str, *more: str, help: str, env: bool | str = True, panel: str | None = None, **extra: Any
+) -> Any:
+    """An option `--name` that the variable CLUSCOMP_NAME sets too, or the one that `env` names."""
+    variable = (
+        env if isinstance(env, str) else "CLUSCOMP_" + name.removeprefix("--").replace("-", "_").upper()
+    )
     return typer.Option(
         name, *more, help=help, envvar=variable if env else None, rich_help_panel=panel, **extra
     )
@@ -39,7 +43,13 @@ DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done; write n
 Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
 Threads = Annotated[
     int | None,
-    flag("--threads", help="Threads of the native core. (default: all cores)", panel=PANEL, min=1),
+    flag(
+        "--threads",
+        help="Threads of the native core. (default: all cores)",
+        env="CLUSCOMP_NUM_THREADS",
+        panel=PANEL,
+        min=1,
+    ),
 ]
 MaxMemory = Annotated[
     str | None,

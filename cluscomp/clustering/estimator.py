@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from cluscomp.arrays import as_rows
-from cluscomp.errors import DimensionError, DTypeError, NotTrainedError, UsageError
+from cluscomp.clustering.device import on_host
+from cluscomp.errors import ConvergenceWarning, DimensionError, DTypeError, NotTrainedError, UsageError
 
 Self = TypeVar("Self", bound="Estimator")
 
@@ -94,6 +96,18 @@ class Estimator:
         rows = self._gate(_familiar(x))
         self._check_width(rows.shape[1])
         return rows
+
+    def _warn_of_empty(self, labels: Any) -> None:
+        """ConvergenceWarning where clusters have no row, as scikit-learn gives it."""
+        sizes = np.bincount(on_host(labels), minlength=int(self.n_clusters))  # type: ignore[attr-defined]
+        empty = int((sizes == 0).sum())
+        if empty:
+            warnings.warn(
+                f"{sizes.size - empty} clusters were found, n_clusters is {sizes.size}: the others have no "
+                "row; x may hold too few different rows",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "n_features_in_"):

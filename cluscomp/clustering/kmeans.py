@@ -215,11 +215,15 @@ def check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
     n, n_usable = rows.n, rows.usable().size
     if n_usable >= n_clusters:
         return
-    unusable = "weight zero" if rows.metric != "cosine" else "weight or length zero"
-    reason = f"; {n - n_usable} of them have {unusable} and do not count" if n_usable < n else ""
+    reason, remedy = "", "pass more rows or a smaller n_clusters"
+    if n_usable < n and rows.metric == "cosine":
+        reason = f"; {n - n_usable} of them have weight or length zero and do not count"
+        remedy = "leave zero rows out (of empty texts?), or use the metric l2, which takes them"
+    elif n_usable < n:
+        reason = f"; {n - n_usable} of them have weight zero and do not count"
     raise TooFewRowsError(
         f"n_clusters={n_clusters} needs at least {n_clusters} rows, but there are {n_usable} "
-        f"(n_samples={n}{reason}); pass more rows or a smaller n_clusters"
+        f"(n_samples={n}{reason}); {remedy}"
     )
 
 
@@ -342,6 +346,7 @@ class KMeans(Estimator):
         self.labels_ = result.labels
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
+        self._warn_of_empty(self.labels_)
         return self
 
     @overload

@@ -114,6 +114,7 @@ class SphericalKMeans(Estimator):
         self.labels_ = result.labels
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
+        self._warn_of_empty(self.labels_)
         return self
 
     def predict(self, x: Any) -> np.ndarray:

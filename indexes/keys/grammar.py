@@ -31,15 +31,27 @@ def parse_key(key: str) -> IndexSpec:
         raise UnknownKeyError(
             f"an index key is a text of 1 to {MAX_KEY_LENGTH} characters, but got {key!r:.80}; {grammar()}"
         )
+    try:
+        return _parsed(key)
+    except _UnreadableKey as fault:
+        raise UnknownKeyError(f"{fault}{_suggestion(key)}; {grammar()}") from None
+
+
+class _UnreadableKey(Exception):
+    """What is wrong with a key, before a remedy is known."""
+
+
+def _parsed(key: str) -> IndexSpec:
     parts: dict[str, list[object]] = {stage: [] for stage in STAGES}
     last = 0
     for token in _split(key):
-        stage, spec = _parse_token(token, key)
+        found = match_token(token)
+        if found is None:
+            raise _UnreadableKey(f"unknown index key {key!r}: {token!r} is no known part")
+        stage, spec = found
         rank = STAGES.index(stage)
         if rank < last or (parts[stage] and stage != "transform"):
-            raise UnknownKeyError(
-                f"index key {key!r}: {token!r} ({stage}) stands in the wrong place; {grammar()}"
-            )
+            raise _UnreadableKey(f"index key {key!r}: {token!r} ({stage}) stands in the wrong place")
         last = rank
         parts[stage].append(spec)
     return _assemble(key, parts)
@@ -58,9 +70,7 @@ def with_codec(key: str, codec: str) -> str:
 
 def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     if not parts["codec"]:
-        raise UnknownKeyError(
-            f"index key {key!r} names no codec; did you mean {with_codec(key, 'Flat')!r}? {grammar()}"
-        )
+        raise _UnreadableKey(f"index key {key!r} names no codec")
     pool, partition, codec, refine = (_only(parts[stage]) for stage in ("pool", *STAGES[2:]))
     assert isinstance(codec, CodecSpec)
     transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))
@@ -106,16 +116,37 @@ def _split(key: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^(]*\))", key)]
 
 
-def _parse_token(token: str, key: str) -> tuple[str, object]:
-    found = match_token(token)
-    if found is None:
-        raise UnknownKeyError(
-            f"unknown index key {key!r}: {token!r} is no known part; did you mean {_nearest_key(key)!r}? "
-            f"{grammar()}"
-        )
-    return found
+def _suggestion(key: str) -> str:
+    """A question for the end of a message, naming a key that can be read; empty where none is near.
+
+    Unknown parts become the nearest known ones or go, parts are put in order, and a codec is added where none
+    is left.
+    """
+    tokens = [token for token in _split(key) if token]
+    nearest = [token if is_known(token) else nearest_token(token) for token in tokens]
+    known = [token for token in tokens if is_known(token)]
+    for parts in (nearest, _ordered(nearest), known, _ordered(known)):
+        for candidate in (",".join(parts), with_codec(",".join(parts), "Flat")):
+            if _parses(candidate):
+                return f"; did you mean {candidate!r}?"
+    return ""
 
 
-def _nearest_key(key: str) -> str:
-    """The key with each unknown part replaced by the nearest known one."""
-    return ",".join(token if is_known(token) else nearest_token(token) for token in _split(key))
+def _ordered(tokens: list[str]) -> list[str]:
+    """Known parts in the order of a key, each stage but the transforms once."""
+    staged = [(STAGES.index(found[0]), token) for token in tokens if (found := match_token(token))]
+    once: dict[tuple[int, str], None] = {}
+    taken: set[int] = set()
+    for rank, token in sorted(staged, key=lambda part: part[0]):
+        if rank not in taken or STAGES[rank] == "transform":
+            once[rank, token] = None
+            taken.add(rank)
+    return [token for _, token in once]
+
+
+def _parses(key: str) -> bool:
+    try:
+        _parsed(key)
+    except (_UnreadableKey, UsageError):
+        return False
+    return True

@@ -114,16 +114,23 @@ class Ivf(Stage):
 
     def _kmeans(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
         """Centroids (nlist, dim) float32; ip: of length one."""
+        from cluscomp.clustering.blocks import row_norms
         from cluscomp.clustering.kmeans import cluster_rows
 
         if x.shape[0] < self.nlist:
             raise TooFewRowsError(
                 f"{self.spec} needs at least {self.nlist} training rows, but got {x.shape[0]}; "
-                f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))}"
+                f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))},Flat"
             )
-        result = cluster_rows(
-            x, self.nlist, metric=self._kmeans_metric, n_iter=KMEANS_ITERATIONS, seed=seed, progress=progress
-        )
+        options: dict[str, Any] = {"metric": self._kmeans_metric, "n_iter": KMEANS_ITERATIONS}
+        try:
+            result = cluster_rows(x, self.nlist, seed=seed, progress=progress, **options)
+        except TooFewRowsError:  # enough rows, but not with a direction
+            n_zero = int((row_norms(x) == 0).sum())
+            raise TooFewRowsError(
+                f"{self.spec} needs at least {self.nlist} training rows that are not zero, but {n_zero} of "
+                f"{x.shape[0]} are; leave zero rows out (of empty texts?), or use the metric l2"
+            ) from None
         return np.ascontiguousarray(result.centroids, dtype=np.float32)
 
     def assign(self, x: np.ndarray) -> np.ndarray:

@@ -94,7 +94,9 @@ class BalancedKMeans(Estimator):
             UsageError: a parameter cannot work.
             DimensionError, DTypeError, NonFiniteError: as `assign` raises them.
         """
-        return self.fit_rows(self._check_fit_rows(x), progress)
+        self.fit_rows(self._check_fit_rows(x), progress)
+        self._warn_of_empty(self.labels_)
+        return self
 
     def fit_rows(self, rows: np.ndarray, progress: Progress | None = None) -> BalancedKMeans:
         """Cluster rows that have passed the array gate, so that uint16 means the bits of bfloat16.
