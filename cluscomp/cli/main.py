@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from cluscomp.cli.add import add
 from cluscomp.cli.bench import bench
 from cluscomp.cli.build_index import build_index
 from cluscomp.cli.compact import compact
 from cluscomp.cli.compare import compare
+from cluscomp.cli.delete import delete
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
+from cluscomp.cli.get import get
 from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
 from cluscomp.cli.merge import merge
@@ -69,6 +72,9 @@ app.command("build-index")(build_index)
 app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
+app.command("add")(add)
+app.command("delete")(delete)
+app.command("get")(get)
 app.command("compact")(compact)
 app.command("merge")(merge)
 app.command("verify")(verify)

@@ -59,7 +59,7 @@ def encode_queries(
 
     encoder: name that the caller asked for, or None; EncoderMismatchError if it is another than the index's.
     """
-    model = _query_encoder(index, encoder)
+    model = index_encoder(index, encoder, "pass --query-embeddings FILE")
     encoded = model.encode_queries(list(texts), progress=progress)
     vectors, lengths = encoded if isinstance(encoded, tuple) else (encoded, None)
     return QuerySet(list(ids), vectors, list(texts), lengths)
@@ -129,14 +129,17 @@ def check_k(k: int | None, default: int, size: int, k_beyond: KBeyond = "fail") 
     return min(default if k is None else k, size)
 
 
-def _query_encoder(index: AnyIndex, name: str | None) -> Any:
+def index_encoder(index: AnyIndex, name: str | None, remedy: str) -> Any:
+    """The encoder that made the index; EncoderMismatchError if `name` is another. remedy: for an index that
+    knows none.
+    """
     from cluscomp.encoders import check_same_encoder, load_encoder
 
     info = index.encoder
     if info is None:
         raise errors.UsageError(
-            "the index was built from vectors and knows no encoder, so that texts cannot be searched; "
-            "pass --query-embeddings FILE, or build it with --corpus and --encoder"
+            "the index was built from vectors and knows no encoder, so that texts cannot be encoded for it; "
+            f"{remedy}, or build it with --corpus and --encoder"
         )
     if name is not None:
         model = load_encoder(name, info["kind"], bf16=info.get("bf16", False))

@@ -137,12 +137,12 @@ def one_query(
         for rank, (score, name) in enumerate(zip(scores[0].tolist(), list(ids[0]), strict=True), 1)
         if score != float("-inf")
     ]
-    for hit, (title, text) in zip(hits, _stored_texts(folder, [hit["id"] for hit in hits]), strict=False):
+    for hit, (title, text) in zip(hits, stored_texts(folder, [hit["id"] for hit in hits]), strict=False):
         hit["title"], hit["text"] = title, text
     return hits
 
 
-def _stored_texts(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
+def stored_texts(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
     """Title and text of each id, or nothing where the index stores no texts."""
     from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
 

@@ -51,8 +51,8 @@ def open_embeddings(
     return source
 
 
-def read_ids(path: str | Path, n: int) -> Ids:
-    """Ids of n rows from a file.
+def read_ids(path: str | Path, n: int | None = None) -> Ids:
+    """Ids of n rows from a file, or of as many as there are.
 
     A .npy holds integers (-> int64 array) or strings; any other file is text with one string id a line.
     Ids from text are always strings, "007" and "7" stay apart. A name ending in .gz is decompressed.
@@ -60,12 +60,13 @@ def read_ids(path: str | Path, n: int) -> Ids:
     """
     path = require_file(path)
     if path.suffix.lower() == ".npy":
-        return check_ids(load_id_array(path), n, str(path))
+        values = load_id_array(path)
+        return check_ids(values, len(values) if n is None else n, str(path))
     ids = [line for _, line in iter_lines(path)]
     blank = next((number for number, line in enumerate(ids, 1) if not line.strip()), None)
     if blank is not None:
         raise MalformedFileError(f"{path}:{blank}: the id is blank; every line holds the id of one row")
-    return check_ids(ids, n, str(path))
+    return check_ids(ids, len(ids) if n is None else n, str(path))
 
 
 def _open_file(path: Path, columns: Columns | None) -> VectorSource:

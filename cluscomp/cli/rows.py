@@ -1,0 +1,120 @@
+"""Rows of an index for commands: ids from flags and files, and new rows from texts or vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cluscomp import errors
+from cluscomp.cli.common import flag
+from cluscomp.cli.queries import index_encoder
+
+if TYPE_CHECKING:
+    from cluscomp.cli.progress import StageProgress
+    from cluscomp.indexes.any_index import AnyIndex
+
+Ids = Annotated[
+    Path | None, flag("--ids", help="Ids: a text file with one a line, or a .npy file.", env=False)
+]
+Id = Annotated[
+    list[str] | None, flag("--id", help="An id; may be given several times.", env=False, metavar="ID")
+]
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Arguments of `add`: rows, their ids or None, and what belongs to them, such as lengths."""
+
+    rows: Any
+    ids: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """Flags that say where new rows come from."""
+
+    corpus: Path | None
+    embeddings: Path | None
+    ids: Path | None
+    lengths: Path | None
+
+    def check(self, index: AnyIndex) -> None:
+        """Raise UsageError for flags that contradict each other or the index."""
+        from cluscomp.indexes.kind import kind_of
+
+        given = [self.corpus, self.embeddings]
+        if given.count(None) != 1:
+            what = "neither is" if self.corpus is None else "both are"
+            raise errors.UsageError(f"one of --corpus and --embeddings is needed, and {what} given")
+        if self.corpus is not None and (self.ids, self.lengths) != (None, None):
+            raise errors.UsageError(
+                "--ids and --lengths belong to --embeddings; documents have their own ids"
+            )
+        if self.lengths is not None and not kind_of(index.spec).ragged:
+            raise errors.UsageError(
+                f"--lengths belong to token vectors, but {index.key!r} stores single ones"
+            )
+
+    def read(self, index: AnyIndex, encoder: str | None, progress: StageProgress) -> NewRows:
+        """Read all rows into memory. Raises EncoderMismatchError, DimensionError and what files raise."""
+        if self.corpus is not None:
+            return _encoded(index, self.corpus, encoder, progress)
+        assert self.embeddings is not None
+        if encoder is not None and index.encoder is not None:  # it says what made the vectors
+            index_encoder(index, encoder, "")
+        return _read(index, self.embeddings, self.ids, self.lengths)
+
+
+def _encoded(index: AnyIndex, corpus: Path, encoder: str | None, progress: StageProgress) -> NewRows:
+    from cluscomp.inputs.corpus import iter_corpus
+
+    model = index_encoder(index, encoder, "pass --embeddings FILE")
+    documents = list(iter_corpus(corpus))
+    encoded = model.encode_documents([document.content for document in documents], progress=progress)
+    names = ids_for(index, [document.id for document in documents])
+    if isinstance(encoded, tuple):
+        return NewRows(encoded[0], names, {"lengths": encoded[1]})
+    return NewRows(encoded, names)
+
+
+def _read(index: AnyIndex, embeddings: Path, ids: Path | None, lengths: Path | None) -> NewRows:
+    from cluscomp.indexes.kind import kind_of
+    from cluscomp.inputs.embeddings import open_embeddings
+    from cluscomp.inputs.ragged import open_ragged
+
+    if kind_of(index.spec).ragged:
+        source, numbers, names = open_ragged(embeddings, lengths, ids)
+        options = {"lengths": numbers}
+    else:
+        source = open_embeddings(embeddings, ids)
+        names, options = source.ids, {}
+    return NewRows(source.read(0, source.n), None if names is None else ids_for(index, names), options)
+
+
+def ids_for(index: AnyIndex, names: Any) -> Any:
+    """Ids as the index has them: files and flags give texts, which stand for integers where it has integers.
+
+    Raises InputError for a text that is no integer then.
+    """
+    if index.id_kind != "int64" or not isinstance(names, list):
+        return names
+    wrong = next((name for name in names if not re.fullmatch(r"-?[0-9]+", name)), None)
+    if wrong is not None:
+        raise errors.InputError(f"id {wrong!r} is no integer, but the ids of the index are integers")
+    return [int(name) for name in names]
+
+
+def named_ids(index: AnyIndex, ids: Path | None, names: Sequence[str] | None) -> Any:
+    """Ids of --ids or --id. Raises UsageError unless one of both is given."""
+    if (ids is None) == (not names):
+        what = "neither is" if ids is None else "both are"
+        raise errors.UsageError(f"one of --ids FILE and --id ID is needed, and {what} given")
+    if ids is None:
+        return ids_for(index, list(names or ()))
+    from cluscomp.inputs.embeddings import read_ids
+
+    return ids_for(index, read_ids(ids))
