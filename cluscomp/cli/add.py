@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 from cluscomp.cli import common, output, rows
-from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 
@@ -14,21 +10,10 @@ from cluscomp.cli.progress import StageProgress
 @exits_by_contract
 def add(
     index: common.IndexFolder,
-    corpus: Annotated[
-        Path | None,
-        flag("--corpus", help="Texts: a BEIR folder, or a .jsonl, .tsv, .txt or .parquet file.", env=False),
-    ] = None,
-    embeddings: Annotated[
-        Path | None,
-        flag(
-            "--embeddings", help="Vectors instead of texts: .npy, .npz, .fvecs, .fbin, .parquet.", env=False
-        ),
-    ] = None,
+    corpus: rows.Corpus = None,
+    embeddings: rows.Embeddings = None,
     ids: rows.Ids = None,
-    lengths: Annotated[
-        Path | None,
-        flag("--lengths", help="For keys with a pool: .npy, token vectors of each document.", env=False),
-    ] = None,
+    lengths: rows.Lengths = None,
     encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -48,12 +33,8 @@ def add(
     cluscomp add my.index --embeddings x.npy --ids ids.txt
 
     """
-    from cluscomp.indexes.index import open_index
-
     common.set_threads(threads)
-    files = rows.RowFiles(corpus, embeddings, ids, lengths)
-    opened = open_index(index)
-    files.check(opened)
+    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths))
     before = len(opened)
     with StageProgress(quiet=quiet) as progress:
         new = files.read(opened, encoder, progress)

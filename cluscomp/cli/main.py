@@ -27,6 +27,7 @@ from cluscomp.cli.search import search
 from cluscomp.cli.streams import run_program
 from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
+from cluscomp.cli.upsert import upsert
 from cluscomp.cli.verify import verify
 
 # Options and commands are written with dashes; underscores are understood as the same.
@@ -73,6 +74,7 @@ app.command("search")(search)
 app.command("eval")(evaluate)
 app.command("inspect")(inspect)
 app.command("add")(add)
+app.command("upsert")(upsert)
 app.command("delete")(delete)
 app.command("get")(get)
 app.command("compact")(compact)

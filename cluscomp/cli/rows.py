@@ -15,9 +15,22 @@ from cluscomp.cli.queries import index_encoder
 if TYPE_CHECKING:
     from cluscomp.cli.progress import StageProgress
     from cluscomp.indexes.any_index import AnyIndex
+    from cluscomp.inputs.corpus import Document
 
 Ids = Annotated[
     Path | None, flag("--ids", help="Ids: a text file with one a line, or a .npy file.", env=False)
+]
+Corpus = Annotated[
+    Path | None,
+    flag("--corpus", help="Texts: a BEIR folder, or a .jsonl, .tsv, .txt or .parquet file.", env=False),
+]
+Embeddings = Annotated[
+    Path | None,
+    flag("--embeddings", help="Vectors instead: .npy, .npz, .fvecs, .fbin, .parquet.", env=False),
+]
+Lengths = Annotated[
+    Path | None,
+    flag("--lengths", help="For keys with a pool: .npy, token vectors of each document.", env=False),
 ]
 Id = Annotated[
     list[str] | None, flag("--id", help="An id; may be given several times.", env=False, metavar="ID")
@@ -69,16 +82,49 @@ class RowFiles:
         return _read(index, self.embeddings, self.ids, self.lengths)
 
 
+def open_for(folder: Path, files: RowFiles) -> tuple[AnyIndex, RowFiles]:
+    """The index that new rows are for, and the files, whose flags fit it."""
+    from cluscomp.indexes.index import open_index
+
+    index = open_index(folder)
+    files.check(index)
+    return index, files
+
+
+def given_ids(new: NewRows) -> Any:
+    """Ids of new rows; UsageError where there are none."""
+    if new.ids is None:
+        raise errors.UsageError("--embeddings have no ids, which say what is replaced; pass --ids FILE")
+    return new.ids
+
+
 def _encoded(index: AnyIndex, corpus: Path, encoder: str | None, progress: StageProgress) -> NewRows:
     from cluscomp.inputs.corpus import iter_corpus
 
     model = index_encoder(index, encoder, "pass --embeddings FILE")
     documents = list(iter_corpus(corpus))
+    _refuse_other_texts(index, documents)
     encoded = model.encode_documents([document.content for document in documents], progress=progress)
     names = ids_for(index, [document.id for document in documents])
     if isinstance(encoded, tuple):
         return NewRows(encoded[0], names, {"lengths": encoded[1]})
     return NewRows(encoded, names)
+
+
+def _refuse_other_texts(index: AnyIndex, documents: Sequence[Document]) -> None:
+    """Raise UsageError where the index stores another text of a document: it would be shown with hits."""
+    from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
+
+    if FILE_NAME not in index.extra_files:
+        return
+    with DocumentStore(index.extra_file(FILE_NAME)) as store:
+        stored = store.lookup([document.id for document in documents])
+    for one in documents:
+        if stored.get(one.id, (one.title, one.text)) != (one.title, one.text):
+            raise errors.UsageError(
+                f"the index stores another text of document {one.id!r}, and stored texts cannot be replaced; "
+                "build the index again"
+            )
 
 
 def _read(index: AnyIndex, embeddings: Path, ids: Path | None, lengths: Path | None) -> NewRows:

@@ -111,6 +111,35 @@ def test_flags_of_add(invoke, index, flags, message):
     assert result.exit_code == 2 and message in result.stderr
 
 
+# ---- upsert ----
+
+
+def test_upsert(invoke, index, tmp_path):
+    more = np.random.default_rng(1).standard_normal((3, 16)).astype(np.float32)
+    np.save(tmp_path / "more.npy", more)
+    (tmp_path / "more.txt").write_text("row7\nnew\nrow8\n")
+    flags = ("--embeddings", tmp_path / "more.npy", "--ids", tmp_path / "more.txt")
+    facts = json.loads(invoke("upsert", index, *flags, "--json").stdout)
+    assert facts == {"index": str(index), "added": 1, "replaced": 2, "rows": 301}
+    np.testing.assert_array_equal(cc.open_index(index, verify=True).vectors(["row8", "row7"]), more[[2, 0]])
+    assert "0 added, 3 replaced, 301 rows" in invoke("upsert", index, *flags).stderr
+    result = invoke("upsert", index, "--embeddings", tmp_path / "more.npy")
+    assert result.exit_code == 2 and "pass --ids FILE" in result.stderr
+
+
+def test_upsert_of_texts(invoke, hash_encoder, beir, text_index, tmp_path):
+    bare = tmp_path / "bare.index"
+    invoke("build-index", "--corpus", beir, "--encoder", "hash", "--index-key", "Flat", "--output", bare)
+    (tmp_path / "more.jsonl").write_text('{"_id": "dog", "title": "", "text": "ants carry green leaves"}\n')
+    assert invoke("upsert", bare, "--corpus", tmp_path / "more.jsonl").exit_code == 0
+    hits = json.loads(invoke("search", bare, "--query", "green leaves", "-k", "4", "--json").stdout)["hits"]
+    assert hits[0]["id"] == "dog" and [hit["id"] for hit in hits].count("dog") == 1
+    result = invoke("upsert", text_index, "--corpus", tmp_path / "more.jsonl")
+    assert result.exit_code == 2 and "stores another text of document 'dog'" in result.stderr
+    result = invoke("upsert", text_index, "--corpus", beir)  # the same texts
+    assert result.exit_code == 0 and "0 added, 4 replaced" in result.stderr
+
+
 # ---- delete ----
 
 
