@@ -22,7 +22,7 @@ from cluscomp.errors import UsageError
 PqCodebook = _core.PqCodebook
 Transport = _core.Transport
 Candidates = _core.Candidates
-Allotment = _core.Allotment
+DualAscent = _core.DualAscent
 list_quota = _core.list_quota
 place_in_order = _core.place_in_order
 pair_scores = _core.pair_scores

@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "arrays.h"
-#include "cluscomp/allotment.h"
 #include "cluscomp/candidates.h"
 #include "cluscomp/capped_assign.h"
+#include "cluscomp/dual_ascent.h"
 
 namespace cluscomp::bind {
 
@@ -69,11 +69,11 @@ void bind_candidates(nb::module_& m) {
       "Squared distance or inner product (n,) float64 of each row with the centroid of its label.");
 }
 
-void bind_allotment(nb::module_& m) {
-  nb::class_<Allotment>(m, "Allotment", "Capacity-constrained assignment of items with candidate lists.")
+void bind_dual_ascent(nb::module_& m) {
+  nb::class_<DualAscent>(m, "DualAscent", "Capacity-constrained assignment of items with candidate lists.")
       .def(
           "__init__",
-          [](Allotment* self, int64_t n, std::optional<In<int64_t, Vector1>> mass, In<int64_t, Vector1> low,
+          [](DualAscent* self, int64_t n, std::optional<In<int64_t, Vector1>> mass, In<int64_t, Vector1> low,
              In<int64_t, Vector1> high) {
             const int64_t k = rows_of(low);
             if (n < 1 || k < 1) throw std::invalid_argument("no items or no clusters");
@@ -91,12 +91,12 @@ void bind_allotment(nb::module_& m) {
               most += high.data()[j];
             }
             if (total < least || total > most) throw std::invalid_argument("the bounds cannot be kept");
-            new (self) Allotment(n, k, mass ? mass->data() : nullptr, low.data(), high.data());
+            new (self) DualAscent(n, k, mass ? mass->data() : nullptr, low.data(), high.data());
           },
           "n"_a, "mass"_a.none(), "low"_a, "high"_a)
       .def(
           "set_lists",
-          [](Allotment& self, std::optional<In<int64_t, Vector1>> items, int64_t first, In<int32_t, Matrix2> ids,
+          [](DualAscent& self, std::optional<In<int64_t, Vector1>> items, int64_t first, In<int32_t, Matrix2> ids,
              In<float, Matrix2> costs) {
             const int64_t n = rows_of(ids), length = static_cast<int64_t>(ids.shape(1));
             require_equal(rows_of(costs), n, "rows of costs");
@@ -113,14 +113,15 @@ void bind_allotment(nb::module_& m) {
             self.set_lists(items ? items->data() : nullptr, first, n, length, ids.data(), costs.data());
           },
           "items"_a.none(), "first"_a, "ids"_a, "costs"_a, "Candidates of items [first, first + n), or of those named.")
-      .def("drop_lists", &Allotment::drop_lists, "Before all are made anew, under the prices of now.")
-      .def("count_escaped", &Allotment::count_escaped, "`escaped` at the prices of now.")
-      .def("improve", &Allotment::improve, "rounds"_a, "tolerance"_a, nb::call_guard<nb::gil_scoped_release>(),
+      .def("drop_lists", &DualAscent::drop_lists,
+           "To be called before all lists are recomputed under the current prices.")
+      .def("count_escaped", &DualAscent::count_escaped, "`escaped` under the current prices.")
+      .def("improve", &DualAscent::improve, "rounds"_a, "tolerance"_a, nb::call_guard<nb::gil_scoped_release>(),
            "At most so many Newton steps; False when no more are worth while.")
       .def(
           "settle",
-          [](Allotment& self, int64_t rounds, int64_t rest) {
-            Allotment::State state;
+          [](DualAscent& self, int64_t rounds, int64_t rest) {
+            DualAscent::State state;
             {
               nb::gil_scoped_release release;
               state = self.settle(rounds, rest);
@@ -131,10 +132,10 @@ void bind_allotment(nb::module_& m) {
           "rounds"_a, "rest"_a,
           "Moves mass along paths in at most so many rounds; 'done': no more than `rest` is out of place, 'more', or "
           "'stalled': the lists hold no way.")
-      .def("wanted", [](const Allotment& self) { return self.wanted(); })
+      .def("wanted", [](const DualAscent& self) { return self.wanted(); })
       .def(
           "pull",
-          [](Allotment& self, In<int64_t, Vector1> items, In<int32_t, Vector1> sources, In<int32_t, Vector1> targets,
+          [](DualAscent& self, In<int64_t, Vector1> items, In<int32_t, Vector1> sources, In<int32_t, Vector1> targets,
              In<double, Vector1> diffs) {
             const int64_t n = rows_of(items);
             require_equal(rows_of(sources), n, "length of sources");
@@ -149,7 +150,7 @@ void bind_allotment(nb::module_& m) {
           "Moves one unit of each item to a cluster that may be outside its list, where it costs `diffs` more.")
       .def(
           "units",
-          [](Allotment& self) {
+          [](DualAscent& self) {
             auto out = make_array<int32_t>({static_cast<size_t>(self.total())});
             self.write_units(out.data());
             return out;
@@ -157,7 +158,7 @@ void bind_allotment(nb::module_& m) {
           "Cluster of each unit of mass: item by item, an item's units by rising cluster.")
       .def(
           "labels",
-          [](const Allotment& self) {
+          [](const DualAscent& self) {
             auto out = make_array<int32_t>({self.best().size()});
             std::copy(self.best().begin(), self.best().end(), out.data());
             return out;
@@ -165,24 +166,24 @@ void bind_allotment(nb::module_& m) {
           "Where cost + price is smallest for each item.")
       .def_prop_rw(
           "prices",
-          [](const Allotment& self) {
+          [](const DualAscent& self) {
             auto out = make_array<double>({static_cast<size_t>(self.k())});
             std::ranges::copy(self.prices(), out.data());
             return out;
           },
-          [](Allotment& self, In<double, Vector1> prices) {
+          [](DualAscent& self, In<double, Vector1> prices) {
             require_equal(rows_of(prices), self.k(), "length of prices");
             if (!std::all_of(prices.data(), prices.data() + self.k(), [](double p) { return std::isfinite(p); }))
               throw std::invalid_argument("a price is not finite");
             self.set_prices(prices.data());
           },
           nb::for_getter(nb::rv_policy::move))
-      .def_prop_ro("imbalance", &Allotment::imbalance)
-      .def_prop_ro("out_of_place", &Allotment::out_of_place)
-      .def_prop_ro("escaped", &Allotment::escaped)
-      .def_prop_ro("is_short", &Allotment::is_short)
-      .def_prop_ro("paths", &Allotment::paths)
-      .def_prop_ro("sizes", [](const Allotment& self) { return self.sizes(); });
+      .def_prop_ro("imbalance", &DualAscent::imbalance)
+      .def_prop_ro("out_of_place", &DualAscent::out_of_place)
+      .def_prop_ro("escaped", &DualAscent::escaped)
+      .def_prop_ro("is_short", &DualAscent::is_short)
+      .def_prop_ro("paths", &DualAscent::paths)
+      .def_prop_ro("sizes", [](const DualAscent& self) { return self.sizes(); });
 }
 
 void bind_capped_assign(nb::module_& m) {
@@ -207,7 +208,7 @@ void bind_capped_assign(nb::module_& m) {
 
 void bind_balanced(nb::module_& m) {
   bind_candidates(m);
-  bind_allotment(m);
+  bind_dual_ascent(m);
   bind_capped_assign(m);
 }
 

@@ -7,14 +7,15 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
 #include "documents_impl.h"
+#include "float_filter_impl.h"
 #include "int_filter_impl.h"
 #include "pq_tables_impl.h"
 #include "score_aware_impl.h"
+#include "select_impl.h"
 #include "sparse_impl.h"
 #include "support_impl.h"
 #include "transport_impl.h"
@@ -29,7 +30,7 @@ struct Impl {
   using D = typename V::D;
   using I = typename V::I;
 
-  // ---- loads of 16 elements, the last `n` < 16 of a row filled up with zeros ----
+  // ---- loads of 16 elements, the last `n` < 16 of a row padded with zeros ----
   template <RowType T>
   static F load(const void* base, int64_t i, int64_t n) {
     if constexpr (T == RowType::f32) {
@@ -208,141 +209,6 @@ struct Impl {
     return V::reduce_i(sum);
   }
 
-  // ---- float filter ----
-  template <int R, int P>
-  static void tile_f32(const float* x, int64_t ldx, const float* panels, const float* bias, int64_t d, float* out,
-                       int64_t ld) {
-    F acc[R][P];
-    for (int r = 0; r < R; ++r)
-      for (int p = 0; p < P; ++p) acc[r][p] = V::load(bias + p * kLanes);
-    for (int64_t j = 0; j < d; ++j) {
-      F c[P];
-      for (int p = 0; p < P; ++p) c[p] = V::load(panels + (p * d + j) * kLanes);
-      for (int r = 0; r < R; ++r) {
-        const F v = V::set(x[r * ldx + j]);
-        for (int p = 0; p < P; ++p) acc[r][p] = V::fma(v, c[p], acc[r][p]);
-      }
-    }
-    for (int r = 0; r < R; ++r)
-      for (int p = 0; p < P; ++p) V::store(out + r * ld + p * kLanes, acc[r][p]);
-  }
-  template <int P>
-  static void column_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int64_t d,
-                         float* out, int64_t ld) {
-    int r = 0;
-    for (; r + V::kRows <= rows; r += V::kRows)
-      tile_f32<V::kRows, P>(x + r * ldx, ldx, panels, bias, d, out + r * ld, ld);
-    for (; r < rows; ++r) tile_f32<1, P>(x + r * ldx, ldx, panels, bias, d, out + r * ld, ld);
-  }
-  static void filter_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
-                         int64_t d, float* out, int64_t ld) {
-    int p = 0;
-    for (; p + V::kPanels <= n_panels; p += V::kPanels)
-      column_f32<V::kPanels>(x, ldx, rows, panels + p * d * kLanes, bias + p * kLanes, d, out + p * kLanes, ld);
-    for (; p < n_panels; ++p)
-      column_f32<1>(x, ldx, rows, panels + p * d * kLanes, bias + p * kLanes, d, out + p * kLanes, ld);
-  }
-
-  // The two largest scores of R rows; every lane keeps its own two until the end. Panel numbers travel as floats.
-  template <int R, int P>
-  static void tile_top2(const float* x, int64_t ldx, const float* panels, const float* bias, int n_panels, int64_t d,
-                        float* best, int32_t* position, float* second) {
-    const F nothing = V::set(-std::numeric_limits<float>::infinity());
-    F first[R], next[R], panel[R];
-    for (int r = 0; r < R; ++r) {
-      first[r] = next[r] = nothing;
-      panel[r] = V::zero();
-    }
-    for (int p = 0; p < n_panels; p += P) {
-      F acc[R][P];
-      for (int r = 0; r < R; ++r)
-        for (int q = 0; q < P; ++q) acc[r][q] = V::load(bias + (p + q) * kLanes);
-      for (int64_t j = 0; j < d; ++j) {
-        F c[P];
-        for (int q = 0; q < P; ++q) c[q] = V::load(panels + ((p + q) * d + j) * kLanes);
-        for (int r = 0; r < R; ++r) {
-          const F v = V::set(x[r * ldx + j]);
-          for (int q = 0; q < P; ++q) acc[r][q] = V::fma(v, c[q], acc[r][q]);
-        }
-      }
-      for (int q = 0; q < P; ++q) {
-        const F number = V::set(static_cast<float>(p + q));
-        for (int r = 0; r < R; ++r) {
-          panel[r] = V::blend(panel[r], number, V::greater(acc[r][q], first[r]));
-          next[r] = V::max(next[r], V::min(acc[r][q], first[r]));
-          first[r] = V::max(first[r], acc[r][q]);
-        }
-      }
-    }
-    for (int r = 0; r < R; ++r) {
-      const float top = V::reduce_max(first[r]);
-      const uint32_t lanes = V::not_less(first[r], V::set(top));
-      const int lane = lanes ? __builtin_ctz(lanes) : 0;
-      alignas(64) float values[kLanes], numbers[kLanes];
-      V::store(values, first[r]);
-      V::store(numbers, panel[r]);
-      values[lane] = -std::numeric_limits<float>::infinity();
-      best[r] = top;
-      position[r] = static_cast<int32_t>(numbers[lane]) * kLanes + lane;
-      second[r] = V::reduce_max(V::max(next[r], V::load(values)));
-    }
-  }
-  template <int P>
-  static void rows_top2(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
-                        int64_t d, float* best, int32_t* position, float* second) {
-    constexpr int R = V::kTopRows;
-    int r = 0;
-    for (; r + R <= rows; r += R)
-      tile_top2<R, P>(x + r * ldx, ldx, panels, bias, n_panels, d, best + r, position + r, second + r);
-    for (; r < rows; ++r)
-      tile_top2<1, P>(x + r * ldx, ldx, panels, bias, n_panels, d, best + r, position + r, second + r);
-  }
-  static void top2_f32(const float* x, int64_t ldx, int rows, const float* panels, const float* bias, int n_panels,
-                       int64_t d, float* best, int32_t* position, float* second) {
-    if (V::kPanels > 1 && n_panels % V::kPanels == 0) {
-      rows_top2<V::kPanels>(x, ldx, rows, panels, bias, n_panels, d, best, position, second);
-    } else {
-      rows_top2<1>(x, ldx, rows, panels, bias, n_panels, d, best, position, second);
-    }
-  }
-
-  // ---- choosing what to verify ----
-  static float max_score(const float* scores, int64_t n, int64_t* position) {
-    F best = V::set(-std::numeric_limits<float>::infinity());
-    for (int64_t i = 0; i < n; i += kLanes) best = V::max(V::load(scores + i), best);
-    const float value = V::reduce_max(best);
-    const F wanted = V::set(value);
-    *position = 0;
-    for (int64_t i = 0; i < n; i += kLanes) {
-      const uint32_t mask = V::not_less(V::load(scores + i), wanted);
-      if (mask) {
-        *position = i + __builtin_ctz(mask);
-        break;
-      }
-    }
-    return value;
-  }
-  static int64_t select(const float* scores, int64_t n, float threshold, int32_t* positions) {
-    const F limit = V::set(threshold);
-    int64_t found = 0;
-    for (int64_t i = 0; i < n; i += kLanes) {
-      uint32_t mask = V::not_less(V::load(scores + i), limit);
-      for (; mask; mask &= mask - 1) positions[found++] = static_cast<int32_t>(i + __builtin_ctz(mask));
-    }
-    return found;
-  }
-
-  static int64_t select_below(const float* values, const float* limits, int64_t n, int32_t* positions) {
-    int64_t found = 0;
-    for (int64_t i = 0; i < n; i += kLanes) {
-      const int64_t left = n - i;
-      const F value = load<RowType::f32>(values, i, left), limit = load<RowType::f32>(limits, i, left);
-      uint32_t mask = ~V::not_less(value, limit) & 0xffffu;  // what fills up the last load is 0 < 0: not below
-      for (; mask; mask &= mask - 1) positions[found++] = static_cast<int32_t>(i + __builtin_ctz(mask));
-    }
-    return found;
-  }
-
   // One to four queries share a pass over the codes: V::reach<Q> keeps their sums in registers.
   static void reach_u4(const CodePair& codes, int64_t bytes, const uint8_t* const* tables, const uint16_t* thresholds,
                        int queries, uint64_t* masks, uint16_t* sums) {
@@ -370,15 +236,15 @@ struct Impl {
         .load_f16 = load_f16,
         .centre = centre,
         .quantize = quantize,
-        .filter_f32 = filter_f32,
-        .top2_f32 = top2_f32,
-        .max_score = max_score,
-        .select = select,
+        .filter_f32 = FloatFilter<V>::filter_f32,
+        .top2_f32 = FloatFilter<V>::top2_f32,
+        .max_score = Select<V>::max_score,
+        .select = Select<V>::select,
         .columns_f32 = Columns<V>::columns_f32,
         .columns_i16 = Columns<V>::columns_i16,
         .start_i32 = Columns<V>::start_i32,
         .top2_i16 = Columns<V>::top2_i16,
-        .select_below = select_below,
+        .select_below = Select<V>::select_below,
         .sparse_scores = sparse_scores<V>,
         .table_dot = PqTables<V>::table_dot,
         .table_l2 = PqTables<V>::table_l2,

@@ -8,10 +8,10 @@
 
 namespace cluscomp {
 
-// Tables [lists][32] for each 32 vectors of one query, filled up with zeros. An entry is round((score - lowest) / step)
+// Tables [lists][32] for each 32 vectors of one query, padded with zeros. An entry is round((score - lowest) / step)
 // with the lowest score of all and the step that makes the largest 255, so that entries of different vectors can be
-// added. Where nprobe is below nlist, entries below the nprobe-th largest of their vector are raised to it, and this is
-// taken off all.
+// added. Where nprobe is below nlist, the entries of each vector are clamped from below to its nprobe-th largest, then
+// shifted so that this value is 0.
 class ListScores {
  public:
   ListScores(const Kernels& kern, const float* coarse, int64_t nlist, int64_t d, const QueryPanels& panels,

@@ -9,7 +9,7 @@
 namespace cluscomp {
 
 struct QueryPanels {
-  std::vector<float> values;  // [panels][d][16]; the vectors of all queries follow each other, filled up with zeros
+  std::vector<float> values;  // [panels][d][16]; the vectors of all queries follow each other, padded with zeros
   std::vector<float> zeros;   // a bias for every lane
   int64_t count = 0;
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kLong = 256;  // rows whose products with others take a moment
 
-// Rows of one document as float32, filled up with zeros to (n rounded up to 16, ld).
+// Rows of one document as float32, padded with zeros to (n rounded up to 16, ld).
 void load_padded(const RowsView& x, int64_t begin, int64_t end, int64_t ld, std::vector<float>& out) {
   out.assign(static_cast<size_t>(round_up(end - begin, kLanes) * ld), 0.0f);
   load_rows(x, begin, end, out.data(), ld);

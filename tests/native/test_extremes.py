@@ -91,7 +91,7 @@ def test_balancing(rng, cost):
     costs[rng.random((n, k)) < 0.7] = cost
     costs[:20] = cost
     ids = np.tile(np.arange(k, dtype=np.int32), (n, 1))
-    problem = native.Allotment(n, None, np.full(k, 20), np.full(k, 20))
+    problem = native.DualAscent(n, None, np.full(k, 20), np.full(k, 20))
     problem.set_lists(None, 0, ids, costs)
     problem.improve(20, 0.0)
     problem.settle(1000, 0)
@@ -101,7 +101,7 @@ def test_balancing(rng, cost):
 
 
 def test_balancing_needs_all_lists():
-    problem = native.Allotment(3, None, np.array([1, 1]), np.array([2, 2]))
+    problem = native.DualAscent(3, None, np.array([1, 1]), np.array([2, 2]))
     for action in (lambda: problem.improve(1, 0.0), lambda: problem.settle(1, 0), problem.count_escaped):
         with pytest.raises(RuntimeError, match="no list"):
             action()

@@ -22,12 +22,12 @@ from cluscomp.clustering.metrics import kernel_metric
 _SPARE, _FEW = 4, 16
 
 
-def pull(allotment: native.Allotment, items: Items, centroids: np.ndarray) -> None:
+def pull(dual: native.DualAscent, items: Items, centroids: np.ndarray) -> None:
     """Bring units to the clusters that want some, from wherever it costs least at the prices of the paths."""
-    mover = Mover(items, centroids, allotment.units(), allotment.prices)
-    wanted = np.array(allotment.wanted())
-    found = mover.move(np.where(wanted > 0, 0, mover.sizes()), wanted, allotment.out_of_place)
-    allotment.pull(mover.item_of[found.units], found.sources, found.targets, found.costs)
+    mover = Mover(items, centroids, dual.units(), dual.prices)
+    wanted = np.array(dual.wanted())
+    found = mover.move(np.where(wanted > 0, 0, mover.sizes()), wanted, dual.out_of_place)
+    dual.pull(mover.item_of[found.units], found.sources, found.targets, found.costs)
 
 
 def move_rest(

@@ -2,7 +2,7 @@
 cluster gets its target size (the dual of the assignment problem).
 
 Each row keeps a short list of the centroids that are best under the current prices (native `Candidates`). On
-these lists Newton steps raise the dual (native `Allotment.improve`); a step costs n L, not n k d. A row's
+these lists Newton steps raise the dual (native `DualAscent.improve`); a step costs n L, not n k d. A row's
 short list is only valid while prices stay above a bound; when a price would drop below it, the short lists
 are recomputed under the current prices.
 """
@@ -88,26 +88,26 @@ class Problem:
 
     def balanced(
         self, prices: np.ndarray | None, *, tolerance: float = _TOLERANCE, ticker: Ticker | None = None
-    ) -> native.Allotment:
+    ) -> native.DualAscent:
         """Lists, and prices that leave little out of place. prices: (k,) of a similar problem."""
         return self._climbed(self._near(prices, ticker), tolerance)
 
-    def relist(self, allotment: native.Allotment) -> None:
+    def relist(self, dual: native.DualAscent) -> None:
         """New lists of all items under the prices of now; longer ones for items of more than a cluster."""
-        allotment.drop_lists()
-        self._fill(allotment, None)
+        dual.drop_lists()
+        self._fill(dual, None)
 
-    def _near(self, prices: np.ndarray | None, ticker: Ticker | None) -> native.Allotment:
+    def _near(self, prices: np.ndarray | None, ticker: Ticker | None) -> native.DualAscent:
         """Lists of all items under `prices`, or where these leave much out of place, under those of a sample.
 
         The sample has few rows and long lists, so that prices may be far off at its start.
         """
         k = len(self.low)
         if prices is not None or self.is_complete:
-            allotment = self._listed(np.zeros(k) if prices is None else prices, ticker)
-            allotment.improve(0, 0.0)
-            if self.is_complete or allotment.imbalance <= _NEAR:
-                return allotment
+            dual = self._listed(np.zeros(k) if prices is None else prices, ticker)
+            dual.improve(0, 0.0)
+            if self.is_complete or dual.imbalance <= _NEAR:
+                return dual
             ticker = None
         few = self.sample(_FEW_ROWS)
         few = replace(few, length=max(1, min(k, _FEW_ENTRIES // few.items.n)))
@@ -116,17 +116,17 @@ class Problem:
             found.settle(_SAMPLE_PATHS, few.items.n // 100)
         return self._listed(found.prices, ticker)
 
-    def _listed(self, prices: np.ndarray, ticker: Ticker | None = None) -> native.Allotment:
-        allotment = native.Allotment(self.items.n, self.items.mass, self.low, self.high)
-        allotment.prices = prices
-        self._fill(allotment, ticker)
-        return allotment
+    def _listed(self, prices: np.ndarray, ticker: Ticker | None = None) -> native.DualAscent:
+        dual = native.DualAscent(self.items.n, self.items.mass, self.low, self.high)
+        dual.prices = prices
+        self._fill(dual, ticker)
+        return dual
 
-    def _fill(self, allotment: native.Allotment, ticker: Ticker | None) -> None:
+    def _fill(self, dual: native.DualAscent, ticker: Ticker | None) -> None:
         items, k = self.items, self.centroids.shape[0]
-        finder = native.Candidates(self.centroids, kernel_metric(items.metric), allotment.prices)
+        finder = native.Candidates(self.centroids, kernel_metric(items.metric), dual.prices)
         for block in iter_blocks(items.n, block_rows(items.x.shape[1], k)):
-            allotment.set_lists(None, block.start, *finder.nearest(items.vectors(block), self.length))
+            dual.set_lists(None, block.start, *finder.nearest(items.vectors(block), self.length))
             if ticker is not None:
                 ticker.advance(block.stop - block.start)
         if items.mass is None or self.is_complete:
@@ -135,17 +135,17 @@ class Problem:
         for size, alike in _by_length(np.flatnonzero(wanted > self.length), wanted, k):
             for block in iter_blocks(alike.shape[0], block_rows(items.x.shape[1], k)):
                 part = alike[block]
-                allotment.set_lists(part, 0, *finder.nearest(items.vectors(part), size))
+                dual.set_lists(part, 0, *finder.nearest(items.vectors(part), size))
 
-    def _climbed(self, allotment: native.Allotment, tolerance: float) -> native.Allotment:
+    def _climbed(self, dual: native.DualAscent, tolerance: float) -> native.DualAscent:
         """Climb, with new lists as long as prices have to fall further than the lists reach."""
         for _ in range(_RELISTS):
-            _climb(allotment, tolerance)
-            is_short = allotment.is_short and allotment.imbalance > tolerance
-            if not is_short and allotment.escaped <= _ESCAPED * self.items.n:
+            _climb(dual, tolerance)
+            is_short = dual.is_short and dual.imbalance > tolerance
+            if not is_short and dual.escaped <= _ESCAPED * self.items.n:
                 break
-            self.relist(allotment)
-        return allotment
+            self.relist(dual)
+        return dual
 
 
 def _by_length(which: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -155,11 +155,11 @@ def _by_length(which: np.ndarray, wanted: np.ndarray, k: int) -> Iterator[tuple[
         yield int(size), which[sizes == size]
 
 
-def _climb(allotment: native.Allotment, tolerance: float) -> None:
+def _climb(dual: native.DualAscent, tolerance: float) -> None:
     before = np.inf
     for _ in range(_MOST_ROUNDS // _ROUNDS):
-        more = allotment.improve(_ROUNDS, tolerance)
-        slow = allotment.imbalance > 0.75 * before
-        if not more or (slow and (allotment.is_short or allotment.imbalance < _SETTLED)):
+        more = dual.improve(_ROUNDS, tolerance)
+        slow = dual.imbalance > 0.75 * before
+        if not more or (slow and (dual.is_short or dual.imbalance < _SETTLED)):
             return
-        before = allotment.imbalance
+        before = dual.imbalance

@@ -2,7 +2,7 @@
 
 1. Each row keeps a list of its best centroids, and prices are found on the lists (prices.py).
 2. What prices leave out of place, ties above all, moves along shortest paths over the clusters
-   (`Allotment.settle`). Where the lists hold all clusters, the result is the best there is.
+   (`DualAscent.settle`). Where the lists hold all clusters, the result is the best there is.
 3. Where they do not, they are recomputed under the prices at the end, clusters that no list leads to pull
    rows from everywhere, and paths end when 0.1 % of the rows is left, which moves directly (moves.py).
 
@@ -54,32 +54,30 @@ def solve(
     """
     points = as_points(centroids, items)
     problem = Problem(items, points, low, high, list_length(items.n, len(low)))
-    allotment = problem.balanced(prices, ticker=ticker)
+    dual = problem.balanced(prices, ticker=ticker)
     if not hard:
-        labels = allotment.labels()
-        return Solution(
-            labels if items.item_of_row is None else labels[items.item_of_row], allotment.prices, 0
-        )
-    units = _settle(problem, allotment)
-    return Solution(items.labels(units), allotment.prices, allotment.paths)
+        labels = dual.labels()
+        return Solution(labels if items.item_of_row is None else labels[items.item_of_row], dual.prices, 0)
+    units = _settle(problem, dual)
+    return Solution(items.labels(units), dual.prices, dual.paths)
 
 
-def _settle(problem: Problem, allotment: native.Allotment) -> np.ndarray:
+def _settle(problem: Problem, dual: native.DualAscent) -> np.ndarray:
     """Cluster of each unit of mass, (total mass,), within the bounds."""
     items, points = problem.items, problem.centroids
     rest = 0 if problem.is_complete else int(_REST * problem.items.x.shape[0])
     for _ in range(_ATTEMPTS):
-        while (state := allotment.settle(_FLOW_ROUNDS, rest)) == "more":
+        while (state := dual.settle(_FLOW_ROUNDS, rest)) == "more":
             pass
-        if not problem.is_complete and allotment.count_escaped() > _ESCAPED * items.n:
-            problem.relist(allotment)
+        if not problem.is_complete and dual.count_escaped() > _ESCAPED * items.n:
+            problem.relist(dual)
         elif state == "done":
             break
         else:
-            pull(allotment, items, points)
-    if not allotment.out_of_place:
-        return allotment.units()
-    return move_rest(items, points, allotment.units(), allotment.prices, problem.low, problem.high)
+            pull(dual, items, points)
+    if not dual.out_of_place:
+        return dual.units()
+    return move_rest(items, points, dual.units(), dual.prices, problem.low, problem.high)
 
 
 def as_points(centroids: np.ndarray, items: Items) -> np.ndarray:

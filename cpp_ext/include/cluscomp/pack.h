@@ -14,8 +14,8 @@ inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit 
 // Relative slack that covers the rounding of every float32 sum of d terms in the kernels (they run 64 partial sums).
 inline float rounding_slack(int64_t d) { return (static_cast<float>(d) / 16 + 64) * 0x1p-24f; }
 
-// Norms come from float32 sums of squares, and squares of less than 2^-150 vanish: what they can have lost at most. The
-// bounds themselves lose up to kVanished where products do. Rows so small are all decided in float64, and rightly.
+// Norms come from float32 sums of squares, in which squares below 2^-150 underflow: upper bound of the norm that this
+// can have removed. Bounds lose up to kVanished where products underflow. Rows this small always fall back to float64.
 inline float vanished_norm(int64_t d) { return std::sqrt(static_cast<float>(d)) * 0x1p-74f; }
 constexpr double kVanished = 0x1p-118;
 

@@ -54,7 +54,7 @@ class SupportSample {
  private:
   struct Document;
 
-  int64_t n_, d_, ld_;       // ld_: a row of rows_, d filled up with zeros to a multiple of 16
+  int64_t n_, d_, ld_;       // ld_: a row of rows_, d padded with zeros to a multiple of 16
   std::vector<float> rows_;  // (n rounded up to 16, ld)
   RoundedRows lanes_;
   bool valid_;

@@ -4,7 +4,7 @@
 // scipy.cluster.hierarchy.linkage(..., "ward"). Points go through ward_gram.h (4 n^2 bytes a run). cosine_condensed has
 // no points behind it and takes a nearest-neighbour chain on a float64 matrix of squared distances (8 n^2 bytes), whose
 // distances come from float32 products first; where two of them are closer than a measured tolerance
-// (ward_distances.cpp), all distances of that run are taken anew in float64.
+// (ward_distances.cpp), all distances of that run are computed again in float64.
 #pragma once
 
 #include "cluscomp/rows.h"

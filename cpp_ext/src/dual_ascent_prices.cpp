@@ -6,7 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "cluscomp/allotment.h"
+#include "cluscomp/dual_ascent.h"
 #include "cluscomp/parallel.h"
 
 namespace cluscomp {
@@ -16,7 +16,7 @@ constexpr int64_t kChunk = 8192;            // items of one partial sum; fixed, 
 constexpr int kSolverSteps[] = {60, 4, 1};  // of conjugate gradients; fewer where the step of more leads nowhere
 constexpr double kLargestStep = 4.0;        // in windows: the boundary counts say nothing of what lies beyond
 constexpr int64_t kSample = 16384;          // items looked at for a quantile
-constexpr double kVouching = 0.9;           // share of the lists that hold their item's best cluster for sure
+constexpr double kValid = 0.9;              // share of the lists that must certainly hold their item's best cluster
 
 struct Edge {
   int32_t a, b;
@@ -25,7 +25,7 @@ struct Edge {
 
 }  // namespace
 
-Allotment::Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high)
+DualAscent::DualAscent(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high)
     : n_(n),
       k_(k),
       total_(n),
@@ -48,8 +48,8 @@ Allotment::Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* l
   fill_ = most == least ? 0.0 : static_cast<double>(total_ - least) / static_cast<double>(most - least);
 }
 
-void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
-                          const float* costs) {
+void DualAscent::set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
+                           const float* costs) {
   const int64_t begin = static_cast<int64_t>(ids_.size());
   if (ids_.capacity() < static_cast<size_t>(begin + n * length))
     for (const size_t size = static_cast<size_t>(std::max(n_ * length, begin + n * length)); ids_.capacity() < size;) {
@@ -72,22 +72,22 @@ void Allotment::set_lists(const int64_t* items, int64_t first, int64_t n, int64_
   evaluated_ = false;
 }
 
-void Allotment::set_prices(const double* prices) {
+void DualAscent::set_prices(const double* prices) {
   prices_.assign(prices, prices + k_);
   drop_lists();
   evaluated_ = false;
   flowing_ = false;
 }
 
-std::vector<double> Allotment::prices() const {
+std::vector<double> DualAscent::prices() const {
   std::vector<double> out(prices_.begin(), prices_.begin() + k_);
   if (flowing_)
     for (double& price : out) price -= prices_[k_];
   return out;
 }
 
-// The fall of prices at which most lists still hold their item's best cluster for sure.
-double Allotment::find_reach() const {
+// How far prices may fall while most lists still certainly hold their item's best cluster.
+double DualAscent::find_reach() const {
   std::vector<double> slack;
   const int64_t step = std::max<int64_t>(1, n_ / kSample);
   for (int64_t i = 0; i < n_; i += step) {
@@ -100,12 +100,12 @@ double Allotment::find_reach() const {
     if (room == room) slack.push_back(room);  // infinite costs leave none
   }
   if (slack.empty()) return std::numeric_limits<double>::infinity();
-  const auto rank = static_cast<std::ptrdiff_t>((1 - kVouching) * static_cast<double>(slack.size()));
+  const auto rank = static_cast<std::ptrdiff_t>((1 - kValid) * static_cast<double>(slack.size()));
   std::nth_element(slack.begin(), slack.begin() + rank, slack.end());
   return slack[rank];
 }
 
-void Allotment::drop_lists() {
+void DualAscent::drop_lists() {
   ids_.clear();
   costs_.clear();
   base_.clear();
@@ -114,13 +114,13 @@ void Allotment::drop_lists() {
   reach_ = -1;
 }
 
-int64_t Allotment::count_escaped() {
+int64_t DualAscent::count_escaped() {
   evaluate(prices_);
   return escaped_;
 }
 
 // What cluster j should hold at its price; in between where the price does not say.
-double Allotment::target(int64_t j) const {
+double DualAscent::target(int64_t j) const {
   const double low = static_cast<double>(low_[j]), high = static_cast<double>(high_[j]);
   if (shift_free_) return low + (high - low) * fill_;
   if (prices_[j] > 0) return high;
@@ -128,7 +128,7 @@ double Allotment::target(int64_t j) const {
   return std::clamp(static_cast<double>(sizes_[j]), low, high);
 }
 
-void Allotment::evaluate(const std::vector<double>& prices) {
+void DualAscent::evaluate(const std::vector<double>& prices) {
   if (listed_ < n_) throw std::logic_error("an item has no list");
   const int64_t chunks = (n_ + kChunk - 1) / kChunk;
   std::vector<double> partial(static_cast<size_t>(chunks), 0.0);
@@ -184,7 +184,7 @@ void Allotment::evaluate(const std::vector<double>& prices) {
   evaluated_ = true;
 }
 
-std::vector<double> Allotment::gradient() const {
+std::vector<double> DualAscent::gradient() const {
   std::vector<double> g(static_cast<size_t>(k_));
   for (int64_t j = 0; j < k_; ++j) {
     g[j] = static_cast<double>(sizes_[j]) - target(j);
@@ -194,7 +194,7 @@ std::vector<double> Allotment::gradient() const {
 }
 
 // The regret that `share` of the items stay below.
-double Allotment::window_for(double share) const {
+double DualAscent::window_for(double share) const {
   std::vector<float> sample;
   const int64_t step = std::max<int64_t>(1, n_ / kSample);
   for (int64_t i = 0; i < n_; i += step)
@@ -207,7 +207,7 @@ double Allotment::window_for(double share) const {
 
 // Solves (Laplacian + ridge) step = gradient by conjugate gradients; clusters at a price of zero that want nothing
 // stay.
-std::vector<double> Allotment::newton_step(double window, int solver_steps) const {
+std::vector<double> DualAscent::newton_step(double window, int solver_steps) const {
   const size_t k = static_cast<size_t>(k_);
   std::vector<double> g = gradient(), diagonal(k, 0.0), step(k, 0.0);
   std::vector<char> free(k);
@@ -268,8 +268,8 @@ std::vector<double> Allotment::newton_step(double window, int solver_steps) cons
   return step;
 }
 
-// Prices after a step; they fall no further than the lists reach, which `is_short_` notes.
-std::vector<double> Allotment::stepped(const std::vector<double>& step, double scale) {
+// Prices after a step; they fall no further than lists stay valid, and is_short_ says whether that cut the step.
+std::vector<double> DualAscent::stepped(const std::vector<double>& step, double scale) {
   std::vector<double> moved(prices_);
   double level = 0;
   for (size_t j = 0; j < moved.size(); ++j) {
@@ -289,7 +289,7 @@ std::vector<double> Allotment::stepped(const std::vector<double>& step, double s
 }
 
 // One step that raises the dual, if there is one.
-bool Allotment::ascend(double window) {
+bool DualAscent::ascend(double window) {
   const double before = dual_;
   for (const int solver_steps : kSolverSteps) {
     const std::vector<double> step = newton_step(window, solver_steps);
@@ -306,7 +306,7 @@ bool Allotment::ascend(double window) {
   return false;
 }
 
-bool Allotment::improve(int rounds, double tolerance) {
+bool DualAscent::improve(int rounds, double tolerance) {
   if (!evaluated_) evaluate(prices_);
   if (reach_ < 0) reach_ = find_reach();
   flowing_ = false;

@@ -1,16 +1,19 @@
-// The transportation problem of a capacity-constrained assignment: items with masses, a list of candidates each, and
-// for every cluster the least and most mass that it takes. Minimises sum mass * cost.
+// Capacity-constrained assignment as a transportation problem: items with masses, a list of candidate clusters for
+// each, and for every cluster the least and the most mass that it takes. Minimises sum mass * cost.
 //
 // Dual: one price per cluster; an item goes where cost + price is smallest, and the dual value
 //     D(p) = sum_i mass_i min_j (cost_ij + p_j) - sum_j max(p_j high_j, p_j low_j)
 // bounds the cost of every solution from below. `improve` climbs it by Newton steps: the second derivative is a
 // graph Laplacian over the clusters, whose edge weights count the items near the boundary of two clusters (Merigot,
-// "A multiscale approach to optimal transport", 2011; Kitagawa, Merigot and Thibert, 2019). A list holds the best
-// clusters under the prices of its making; when the price of another cluster falls far enough, that one belongs on
-// it. So prices fall no further than most lists can vouch for, and `is_short` asks for new lists. `settle` then moves
-// the mass that is still out of place along shortest augmenting paths over the clusters, many at a time (Ahuja,
-// Magnanti and Orlin, "Network Flows", 1993, sections 9.7 and 9.8): the result is optimal for the lists. All orders
-// are fixed, so are the results.
+// "A multiscale approach to optimal transport", 2011; Kitagawa, Merigot and Thibert, 2019).
+//
+// A list holds the best clusters under the prices of its making. It is only valid while no other price falls so far
+// that another cluster becomes better: so prices fall no further than most lists stay valid, and `is_short` asks for
+// new ones.
+//
+// `settle` then moves the mass that is still out of place along shortest augmenting paths over the clusters, many at a
+// time (Ahuja, Magnanti and Orlin, "Network Flows", 1993, sections 9.7 and 9.8): the result is optimal for the lists.
+// All orders are fixed, so the results are too.
 #pragma once
 
 #include <cstdint>
@@ -19,38 +22,40 @@
 
 namespace cluscomp {
 
-class Allotment {
+class DualAscent {
  public:
   enum class State { done, more, stalled };
 
   // mass: (n) or null for all one. low, high: (k), with sum low <= total mass <= sum high.
-  Allotment(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high);
+  DualAscent(int64_t n, int64_t k, const int64_t* mass, const int64_t* low, const int64_t* high);
 
   // Candidates of items [first, first + n), or of the items named; a later list of an item replaces its earlier one.
   void set_lists(const int64_t* items, int64_t first, int64_t n, int64_t length, const int32_t* ids,
                  const float* costs);
   void set_prices(const double* prices);  // before the first lists
-  void drop_lists();                   // before all are made anew, under the prices of now; the flow goes on with them
-  int64_t count_escaped();             // `escaped` at the prices of now
-  std::vector<double> prices() const;  // (k); where the bounds leave a choice, against a price of zero for no change
+  void drop_lists();        // before all lists are recomputed under the current prices; the flow continues with them
+  int64_t count_escaped();  // `escaped` under the current prices
+  // (k); where the bounds leave a cluster's size open, its price is relative to a price of zero for any size.
+  std::vector<double> prices() const;
 
-  // At most `rounds` Newton steps; false when no more are worth while. All lists must be set.
+  // Takes at most `rounds` Newton steps; false when more would gain little. All lists must be set.
   bool improve(int rounds, double tolerance);
-  double imbalance() const { return imbalance_; }  // mass out of place / total mass, as the prices leave it
-  int64_t escaped() const { return escaped_; }     // items of which a cluster outside the list may be the best
-  bool is_short() const { return is_short_; }      // prices would fall further, but the lists do not reach there
+  double imbalance() const { return imbalance_; }  // mass out of place / total mass, under the prices
+  int64_t escaped() const { return escaped_; }     // items whose best cluster may not be on their list
+  bool is_short() const { return is_short_; }  // the last step was cut short, since lists would not be valid beyond it
   const std::vector<int64_t>& sizes() const { return sizes_; }
   const std::vector<int32_t>& best() const { return best_; }
   int64_t n() const { return n_; }
   int64_t k() const { return k_; }
   int64_t total() const { return total_; }
 
-  // At most so many rounds of paths; done when no more than `rest` is out of place, stalled where lists hold no way.
+  // Takes at most so many rounds of paths: done when no more than `rest` is out of place, stalled when no list leads
+  // on.
   State settle(int64_t rounds, int64_t rest);
-  // Between two calls of it: what each cluster could take, and the sink may let it take, of what is out of place.
+  // Between two calls of `settle`: how much of the mass out of place each cluster could still take within its bounds.
   std::vector<int64_t> wanted() const;
-  // One unit of each item from its cluster `sources` to a cluster that may be outside its list, at a cost of `diffs`
-  // more.
+  // Moves one unit of each item from its cluster `sources` to `targets`, which may be outside its list; its cost there
+  // is higher by `diffs`.
   void pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets, const double* diffs);
   int64_t out_of_place() const;
   int64_t paths() const { return paths_; }
@@ -62,7 +67,7 @@ class Allotment {
   struct List {
     int64_t begin;
     int32_t length;
-    float last;  // no other cluster is better under base_
+    float last;  // cost + base_ price of its last entry: no cluster outside the list is below it
   };
   struct Holding {
     int32_t item, cluster;
@@ -81,7 +86,7 @@ class Allotment {
   std::vector<int32_t> ids_;
   std::vector<float> costs_;
   std::vector<double> prices_, base_;  // base_: when the lists were made
-  double reach_ = -1;                  // how far prices may fall below base_, against their mean; -1: not known yet
+  double reach_ = -1;  // how far prices may fall below base_, relative to their mean; -1: not computed yet
   bool is_short_ = false;
 
   // of the last evaluation

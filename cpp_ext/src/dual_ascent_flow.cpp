@@ -10,7 +10,7 @@
 #include <limits>
 #include <numeric>
 
-#include "cluscomp/allotment.h"
+#include "cluscomp/dual_ascent.h"
 #include "cluscomp/parallel.h"
 
 namespace cluscomp {
@@ -21,7 +21,7 @@ constexpr int32_t kNone = -1, kSink = -2;
 
 }  // namespace
 
-float Allotment::cost_of(int64_t item, int32_t cluster) const {
+float DualAscent::cost_of(int64_t item, int32_t cluster) const {
   const List list = lists_[item];
   for (int32_t l = 0; l < list.length; ++l)
     if (ids_[list.begin + l] == cluster) return costs_[list.begin + l];
@@ -29,7 +29,7 @@ float Allotment::cost_of(int64_t item, int32_t cluster) const {
 }
 
 // Where only differences of prices matter, the sink's price is set so that the dearest clusters deliver most.
-void Allotment::choose_level() {
+void DualAscent::choose_level() {
   if (!shift_free_) return;
   std::vector<int32_t> order(static_cast<size_t>(k_));
   std::iota(order.begin(), order.end(), 0);
@@ -45,7 +45,7 @@ void Allotment::choose_level() {
 }
 
 // Every holding at the best place of its item; one that is as good where it lies stays.
-void Allotment::place_items() {
+void DualAscent::place_items() {
   evaluate(prices_);
   if (holdings_.empty())
     for (int64_t i = 0; i < n_; ++i) holdings_.push_back({static_cast<int32_t>(i), best_[i], mass(i), kNone, 0});
@@ -62,7 +62,7 @@ void Allotment::place_items() {
   }
 }
 
-void Allotment::set_excess() {
+void DualAscent::set_excess() {
   delivered_.assign(static_cast<size_t>(k_), 0);
   excess_.assign(static_cast<size_t>(k_) + 1, 0);
   for (int64_t j = 0; j < k_; ++j) {
@@ -72,7 +72,7 @@ void Allotment::set_excess() {
   excess_[k_] = std::accumulate(delivered_.begin(), delivered_.end(), int64_t{0}) - total_;
 }
 
-void Allotment::begin_flow() {
+void DualAscent::begin_flow() {
   prices_.resize(static_cast<size_t>(k_));
   choose_level();
   prices_.push_back(0.0);  // of the sink
@@ -81,13 +81,13 @@ void Allotment::begin_flow() {
   flowing_ = true;
 }
 
-// After all lists were made anew: everything stays but what has a better place now.
-void Allotment::resume_flow() {
+// After all lists were recomputed: only what has a better place now moves.
+void DualAscent::resume_flow() {
   place_items();
   for (int64_t j = 0; j < k_; ++j) excess_[j] = sizes_[j] - delivered_[j];
 }
 
-void Allotment::relax(int32_t from, int32_t to, double reduced, int32_t holding, Queue& queue) {
+void DualAscent::relax(int32_t from, int32_t to, double reduced, int32_t holding, Queue& queue) {
   const double distance = distance_[from] + std::max(0.0, reduced);  // below zero by rounding only
   if (!(distance < distance_[to])) return;
   distance_[to] = distance;
@@ -98,7 +98,7 @@ void Allotment::relax(int32_t from, int32_t to, double reduced, int32_t holding,
 }
 
 // All steps out of a cluster: of its members to what else is on their lists.
-void Allotment::relax_members(int32_t cluster, Queue& queue) {
+void DualAscent::relax_members(int32_t cluster, Queue& queue) {
   std::vector<int32_t>& members = members_[cluster];
   std::erase_if(members, [&](int32_t h) { return holdings_[h].cluster != cluster || holdings_[h].amount == 0; });
   const double* prices = prices_.data();
@@ -117,7 +117,7 @@ void Allotment::relax_members(int32_t cluster, Queue& queue) {
 }
 
 // Dijkstra from all nodes with too much: those with too little that are within reach, by distance.
-std::vector<int32_t> Allotment::nearest_deficits() {
+std::vector<int32_t> DualAscent::nearest_deficits() {
   const auto sink = static_cast<int32_t>(k_);
   distance_.assign(static_cast<size_t>(k_) + 1, kFar);
   parent_.assign(static_cast<size_t>(k_) + 1, kNone);
@@ -155,12 +155,12 @@ std::vector<int32_t> Allotment::nearest_deficits() {
 }
 
 // After it, the steps on the ways to all nodes within `distance` cost nothing, and none less.
-void Allotment::raise_prices(double distance) {
+void DualAscent::raise_prices(double distance) {
   for (size_t v = 0; v < prices_.size(); ++v)
     if (distance_[v] < distance) prices_[v] += distance - distance_[v];
 }
 
-double Allotment::farthest() const {
+double DualAscent::farthest() const {
   double most = 0;
   for (const double distance : distance_)
     if (distance < kFar) most = std::max(most, distance);
@@ -168,7 +168,7 @@ double Allotment::farthest() const {
 }
 
 // What may move to `target`; ways that were used before in the same round may be blocked.
-int64_t Allotment::room_on_path(int32_t target) const {
+int64_t DualAscent::room_on_path(int32_t target) const {
   int64_t amount = -excess_[target];
   int32_t v = target;
   for (; from_[v] != kNone; v = from_[v]) {
@@ -183,7 +183,7 @@ int64_t Allotment::room_on_path(int32_t target) const {
   return std::min(amount, excess_[v]);
 }
 
-void Allotment::augment(int32_t target, int64_t amount) {
+void DualAscent::augment(int32_t target, int64_t amount) {
   excess_[target] += amount;
   int32_t v = target;
   for (; from_[v] != kNone; v = from_[v]) {
@@ -198,7 +198,7 @@ void Allotment::augment(int32_t target, int64_t amount) {
   excess_[v] -= amount;
 }
 
-void Allotment::move(int32_t holding, int64_t amount, int32_t cluster) {
+void DualAscent::move(int32_t holding, int64_t amount, int32_t cluster) {
   Holding& h = holdings_[holding];
   const int32_t item = h.item;
   h.amount -= amount;
@@ -219,12 +219,12 @@ void Allotment::move(int32_t holding, int64_t amount, int32_t cluster) {
   members_[cluster].push_back(made);
 }
 
-int64_t Allotment::out_of_place() const {
+int64_t DualAscent::out_of_place() const {
   return std::accumulate(excess_.begin(), excess_.end(), int64_t{0},
                          [](int64_t sum, int64_t excess) { return sum + std::max<int64_t>(0, excess); });
 }
 
-Allotment::State Allotment::settle(int64_t rounds, int64_t rest) {
+DualAscent::State DualAscent::settle(int64_t rounds, int64_t rest) {
   if (!flowing_) {
     begin_flow();
   } else if (!evaluated_) {
@@ -244,7 +244,7 @@ Allotment::State Allotment::settle(int64_t rounds, int64_t rest) {
   }
 }
 
-std::vector<int64_t> Allotment::wanted() const {
+std::vector<int64_t> DualAscent::wanted() const {
   const int64_t sink = std::max<int64_t>(0, -excess_[k_]);
   std::vector<int64_t> out(static_cast<size_t>(k_));
   for (int64_t j = 0; j < k_; ++j)
@@ -252,7 +252,7 @@ std::vector<int64_t> Allotment::wanted() const {
   return out;
 }
 
-void Allotment::extend_list(int64_t item, int32_t cluster, float cost) {
+void DualAscent::extend_list(int64_t item, int32_t cluster, float cost) {
   const List list = lists_[item];
   const auto begin = static_cast<int64_t>(ids_.size());
   for (int64_t l = list.begin; l < list.begin + list.length; ++l) {
@@ -266,8 +266,8 @@ void Allotment::extend_list(int64_t item, int32_t cluster, float cost) {
   lists_[item] = {begin, list.length + 1, list.last};
 }
 
-void Allotment::pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets,
-                     const double* diffs) {
+void DualAscent::pull(int64_t n, const int64_t* items, const int32_t* sources, const int32_t* targets,
+                      const double* diffs) {
   for (int64_t i = 0; i < n; ++i) {
     auto h = static_cast<int32_t>(items[i]);
     while (h != kNone && (holdings_[h].cluster != sources[i] || holdings_[h].amount == 0)) h = holdings_[h].next;
@@ -280,7 +280,7 @@ void Allotment::pull(int64_t n, const int64_t* items, const int32_t* sources, co
   }
 }
 
-void Allotment::write_units(int32_t* out) {
+void DualAscent::write_units(int32_t* out) {
   std::vector<std::pair<int32_t, int64_t>> parts;
   for (int64_t i = 0; i < n_; ++i) {
     parts.clear();
