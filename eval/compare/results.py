@@ -59,7 +59,7 @@ class ResultsFile:
                 self.rows[row["identity"]] = row
             except (ValueError, KeyError, TypeError) as exc:
                 raise MalformedFileError(
-                    f"{self.path}:{number} is no row of a comparison ({exc}); name another --output, or "
+                    f"{self.path}:{number} is no row of a comparison ({exc}); name another output, or "
                     "remove the file"
                 ) from exc
             read += len(line)
