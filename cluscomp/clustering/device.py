@@ -1,7 +1,7 @@
 """Torch tensors in GPU memory: the gate, assignment and product-quantizer codes; results stay there.
 
 Kernels run on torch's current stream and get their memory from torch. A filter on the tensor cores leaves few
-pairs open, and float64 in the CPU's order of sums decides them (cpp_ext/cuda/assign_kernels.h): labels,
+pairs open, and float64 in the CPU's order of sums decides them (cpp_ext/cuda/assign_decide.h): labels,
 scores and codes are those of the CPU, bit for bit, unless a step named below rounds differently.
 """
 

@@ -1,5 +1,6 @@
 // Assignment in the sub-spaces of a product quantizer, or in one: copy and centre, filter, decide.
-#include "assign_kernels.h"
+#include "assign_decide.h"
+#include "assign_filter.h"
 #include "cuda_api.h"
 
 namespace cluscomp::cuda {

@@ -1,4 +1,4 @@
-// The kernels of assignment: bfloat16 copies, the filter on tensor cores, the decision in float64.
+// The filter of assignment: bfloat16 copies and bounds on tensor cores; assign_decide.h then decides in float64.
 //
 // The proof is that of include/cluscomp/assign.h. With x' = X + ex and c' = C + ec, X and C being bfloat16,
 //     s(x, c) = <x', c'> + b(c) <= <X, C> + b + |X| |ec| + |ex| |c'|
@@ -7,52 +7,12 @@
 // was not kept could still win, the row is compared with all centroids.
 #pragma once
 
-#include "block.h"
+#include "assign_sums.h"
 
 namespace cluscomp::cuda {
 
 constexpr float kTiny = 0x1p-56f;     // added to norms: squares of values below 2^-63 may vanish
 constexpr float kTooLarge = 0x1p60f;  // norms from here on: products could overflow, nothing is filtered
-
-// Room for `count` values of type T a warp, one a lane.
-template <class T>
-struct LaneValues {
-  T* values;
-  CLUSCOMP_DEVICE T& at(int thread) const { return values[thread]; }
-  CLUSCOMP_DEVICE T sum(int warp) const {
-    T total = 0;
-    for (int lane = 0; lane < 32; ++lane) total += values[warp * 32 + lane];
-    return total;
-  }
-};
-
-// The CPU's order of float64 sums (kernels_impl.h, sum_f64): 32 lanes, folded to 8, then halved.
-CLUSCOMP_DEVICE double fold(const double* lanes) {
-  double v[8];
-  for (int i = 0; i < 8; ++i) v[i] = (lanes[i] + lanes[i + 8]) + (lanes[i + 16] + lanes[i + 24]);
-  for (int width = 4; width; width /= 2)
-    for (int i = 0; i < width; ++i) v[i] += v[i + width];
-  return v[0];
-}
-
-// What one lane adds to the squared distance or inner product of a and b.
-template <class A, class B>
-CLUSCOMP_DEVICE double lane_part(const A* a, const B* b, int64_t d, int lane, bool l2) {
-  double sum = 0;
-  for (int64_t j = lane; j < d; j += 32) {
-    const double x = static_cast<double>(value_of(a[j])), y = static_cast<double>(value_of(b[j])), difference = x - y;
-    sum = l2 ? fma(difference, difference, sum) : fma(x, y, sum);
-  }
-  return sum;
-}
-
-// Where vector i of group g lies in a matrix of rows, or in (groups, k, d) centroids.
-template <class T>
-struct Vectors {
-  const T* data;
-  int64_t count, stride, group_stride;
-  CLUSCOMP_DEVICE const T* at(int64_t group, int64_t i) const { return data + group * group_stride + i * stride; }
-};
 
 // bfloat16 copies of centred vectors, and upper bounds of |X| and |ex|. Vectors beyond `count` become zero.
 template <class T>
@@ -278,110 +238,6 @@ struct Filter {
         labels[row * kKept + i] = mine.label[i];
       }
       bounds[row * (kKept + 1) + kKept] = x_norm[row] < kTooLarge ? rest : INFINITY;
-    });
-  }
-};
-
-// One warp a row decides its open pairs; a row whose bounds do not suffice gets the whole block.
-template <class T>
-struct Decide {
-  Vectors<T> rows;
-  Vectors<float> centroids;
-  const float* mean;
-  Shape shape;
-  bool l2;
-  const float* bounds;
-  const int32_t* candidates;
-  int32_t* labels;  // (n, groups)
-  float* scores;    // likewise, or null
-
-  struct Choice {
-    double value, score;  // the objective, larger is better; what the caller gets
-    int64_t label;
-    CLUSCOMP_DEVICE void consider(const Choice& other) {
-      if (label < 0 || other.value > value || (other.value == value && other.label < label)) *this = other;
-    }
-  };
-  struct Shared {
-    double part[kThreads];
-    double row_term[kWarps];
-    Choice best[kWarps], found[kWarps];
-    bool open[kWarps];
-  };
-
-  CLUSCOMP_DEVICE void operator()(Block& block) const {
-    Shared& s = *reinterpret_cast<Shared*>(block.shared);
-    const int64_t padded = shape.padded_rows(), first = block.index * kWarps, group = first / padded;
-    const int64_t first_row = first % padded;  // a block has rows of one group: kWarps divides kTile
-    if (first_row >= shape.n) return;
-    block.threads([&](int t) {  // the row's own term, which the bounds leave out
-      s.part[t] = 0;
-      if (first_row + t / 32 < shape.n)
-        s.part[t] = lane_part(rows.at(group, first_row + t / 32), mean + group * shape.d, shape.d, t % 32, l2);
-    });
-    block.threads([&](int t) {
-      if (t % 32 != 0) return;
-      s.row_term[t / 32] = l2 ? 0.5 * fold(s.part + t) : -fold(s.part + t);
-      s.best[t / 32] = {-INFINITY, 0, -1};
-      s.open[t / 32] = false;
-    });
-    for (int i = 0; i <= kKept; ++i) {
-      block.threads([&](int t) {
-        if (t % 32 == 0)
-          s.open[t / 32] = is_open(first + t / 32, first_row + t / 32, i, s.row_term[t / 32], s.best[t / 32]);
-      });
-      if (i == kKept) break;
-      block.threads([&](int t) {
-        if (s.open[t / 32])
-          s.part[t] = compare(group, first_row + t / 32, candidates[(first + t / 32) * kKept + i], t % 32);
-      });
-      block.threads([&](int t) {
-        if (t % 32 == 0 && s.open[t / 32])
-          s.best[t / 32].consider(choice(s.part + t, candidates[(first + t / 32) * kKept + i]));
-      });
-    }
-    for (int row = 0; row < kWarps; ++row)
-      if (s.open[row]) compare_all(block, s, group, first_row + row, row);
-    block.threads([&](int t) {
-      const int64_t row = first_row + t / 32;
-      if (t % 32 != 0 || row >= shape.n) return;
-      labels[row * shape.groups + group] = static_cast<int32_t>(s.best[t / 32].label);
-      if (scores) scores[row * shape.groups + group] = static_cast<float>(s.best[t / 32].score);
-    });
-  }
-
- private:
-  // Whether the pair of the i-th bound (or, for i = kKept, any pair that was not kept) can still win.
-  CLUSCOMP_DEVICE bool is_open(int64_t vector, int64_t row, int i, double row_term, const Choice& best) const {
-    if (row >= shape.n || (i < kKept && !is_centroid(candidates[vector * kKept + i]))) return false;
-    if (i < kKept && best.label < 0) return true;
-    const double limit = best.value + row_term - 0x1p-40 * (fabs(best.value) + fabs(row_term));
-    return !(static_cast<double>(bounds[vector * (kKept + 1) + i]) < limit);
-  }
-  // Of few centroids nothing may have been kept; where centred values overflow, even padding has no bound.
-  CLUSCOMP_DEVICE bool is_centroid(int32_t label) const { return label >= 0 && label < shape.k; }
-  CLUSCOMP_DEVICE double compare(int64_t group, int64_t row, int64_t label, int lane) const {
-    return lane_part(rows.at(group, row), centroids.at(group, label), shape.d, lane, l2);
-  }
-  CLUSCOMP_DEVICE Choice choice(const double* lanes, int64_t label) const {
-    const double score = fold(lanes);
-    return {l2 ? -0.5 * score : score, score, label};
-  }
-  CLUSCOMP_DEVICE void compare_all(Block& block, Shared& s, int64_t group, int64_t row, int slot) const {
-    block.threads([&](int t) {
-      if (t % 32 == 0) s.found[t / 32] = {-INFINITY, 0, -1};
-    });
-    for (int64_t at = 0; at < shape.k; at += kWarps) {
-      block.threads([&](int t) {
-        if (at + t / 32 < shape.k) s.part[t] = compare(group, row, at + t / 32, t % 32);
-      });
-      block.threads([&](int t) {
-        if (t % 32 == 0 && at + t / 32 < shape.k) s.found[t / 32].consider(choice(s.part + t, at + t / 32));
-      });
-    }
-    block.threads([&](int t) {
-      for (int i = 0; t == 0 && i < kWarps; ++i)
-        if (s.found[i].label >= 0) s.best[slot].consider(s.found[i]);
     });
   }
 };
