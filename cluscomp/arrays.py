@@ -49,13 +49,14 @@ def as_rows(
     check_finite: bool = True,
     ids: Sequence[Any] | np.ndarray | None = None,
     largest: float | None = None,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Check a matrix of row vectors and return it in a form that the kernels read.
 
     x: (n, d) in any form of `array_forms.as_numpy`; float16, float32 and bfloat16 stay as they are without a
     copy when C-contiguous, float64 and integers are converted to float32.
-    dim: required d. min_rows: required n. ids: names for the rows in a message about values. largest:
-    magnitude that no value may exceed, `largest_safe(d)` unless given.
+    dim: required d. min_rows: required n. ids: names for the rows in a message about values, and first_row
+    the number of the first one. largest: magnitude that no value may exceed, `largest_safe(d)` unless given.
 
     Returns (n, d) C-contiguous ndarray of float32, float16, or uint16 (bfloat16 bits).
     Raises DTypeError, DimensionError, EmptyInputError, NonFiniteError, TooLargeError.
@@ -76,9 +77,9 @@ def as_rows(
         raise DimensionError(f"{name} has dim {rows.shape[1]}, but dim {dim} is needed")
     if rows.shape[0] < min_rows:
         raise EmptyInputError(f"{name} has {rows.shape[0]} rows, at least {min_rows} needed")
-    rows = np.ascontiguousarray(_of_kernel_dtype(rows, name, ids))
+    rows = np.ascontiguousarray(_of_kernel_dtype(rows, name, ids, first_row))
     if check_finite:
-        require_finite(rows, name=name, ids=ids, largest=largest)
+        require_finite(rows, name=name, ids=ids, first_row=first_row, largest=largest)
     return rows
 
 
@@ -134,20 +135,29 @@ def _too_large(name: str, label: str, value: float, largest: float, dim: int) ->
     )
 
 
-def _of_kernel_dtype(array: np.ndarray, name: str, ids: Any) -> np.ndarray:
+def _of_kernel_dtype(array: np.ndarray, name: str, ids: Any, first_row: int) -> np.ndarray:
     """float32, float16 or bfloat16 bits; values that are finite stay finite."""
     if array.dtype in _KERNEL_DTYPES:  # native byte order only
         return array
     if array.dtype == BFLOAT16:
         return array.view(np.uint16)
+    return narrowed(array, name=name, ids=ids, first_row=first_row)
+
+
+def narrowed(array: np.ndarray, *, name: str, ids: Any = None, first_row: int = 0) -> np.ndarray:
+    """Rows (n, d) of numbers as contiguous float32.
+
+    ids, first_row: as in `require_finite`. Raises TooLargeError for a finite value beyond float32.
+    """
     try:
         with np.errstate(over="raise"):
-            return array.astype(np.float32)
+            return np.ascontiguousarray(array, dtype=np.float32)
     except FloatingPointError:
         beyond = np.isfinite(array) & (np.abs(array) > FLOAT32_MAX)
         row = int(np.flatnonzero(beyond.any(axis=1))[0])
         value = float(array[row][beyond[row]][0])
-        raise _too_large(name, _row_label(row, 0, ids), value, FLOAT32_MAX, array.shape[1]) from None
+        label = _row_label(row, first_row, ids)
+        raise _too_large(name, label, value, FLOAT32_MAX, array.shape[1]) from None
 
 
 def to_float32(block: np.ndarray) -> np.ndarray:

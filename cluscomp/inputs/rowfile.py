@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cluscomp.arrays import to_float32
+from cluscomp.arrays import narrowed, to_float32
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, MalformedFileError
 from cluscomp.inputs.sources import Ids, check_block_rows, check_range, check_rows
 
@@ -104,7 +104,15 @@ class RowFile:
             )
         if self._prefix:
             self._check_prefix(raw, start)
-        return _convert(raw[:, self._prefix :].view(self._stored), self._stored)
+        return self._handed_out(raw[:, self._prefix :].view(self._stored), start)
+
+    def _handed_out(self, rows: np.ndarray, first: int) -> np.ndarray:
+        if self._stored == _BFLOAT16:
+            return to_float32(np.ascontiguousarray(rows).view("<u2"))
+        if self.dtype == np.float16:
+            return np.ascontiguousarray(rows, dtype=np.float16)
+        ids = None if self.ids is None else self.ids[first : first + len(rows)]
+        return narrowed(rows, name=str(self.path), ids=ids, first_row=first)
 
     def _check_prefix(self, raw: np.ndarray, start: int) -> None:
         dims = np.ascontiguousarray(raw[:, : self._prefix]).view("<i4")[:, 0]
@@ -140,14 +148,6 @@ def check_length(path: Path, n: int, dim: int, itemsize: int, *, header: int, ac
             f"{path} {fault}: {n} rows of {dim} values need {needed} bytes, the file has {actual}; "
             "write or fetch it again"
         )
-
-
-def _convert(rows: np.ndarray, stored: np.dtype[Any]) -> np.ndarray:
-    if stored == _BFLOAT16:
-        return to_float32(np.ascontiguousarray(rows).view("<u2"))
-    target = np.float16 if stored.kind == "f" and stored.itemsize == 2 else np.float32
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the caller reports by id
-        return np.ascontiguousarray(rows, dtype=target)
 
 
 def _read_full(stream: BinaryIO, buffer: memoryview) -> int:

@@ -66,14 +66,14 @@ class ArraySource:
     def read(self, start: int, stop: int) -> np.ndarray:
         """See VectorSource."""
         check_range(start, stop, self.n)
-        return self._convert(self._x[start:stop])
+        return self._convert(self._x[start:stop], start)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """See VectorSource."""
         return self._convert(self._x[check_rows(rows, self.n)])
 
-    def _convert(self, block: Any) -> np.ndarray:
-        rows = as_rows(block, name="embeddings", min_rows=0, check_finite=False)
+    def _convert(self, block: Any, first_row: int = 0) -> np.ndarray:
+        rows = as_rows(block, name="embeddings", min_rows=0, check_finite=False, first_row=first_row)
         if isinstance(self._x, np.memmap):
             rows = np.array(rows)  # a copy, so that the pages below can go
             _release_pages(self._x)

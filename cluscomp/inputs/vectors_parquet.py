@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import errors
+from cluscomp.arrays import narrowed
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, MalformedFileError
 from cluscomp.inputs.columns import Columns, check_columns
 from cluscomp.inputs.parquet import iter_parquet_batches, open_parquet
@@ -120,8 +121,11 @@ class ParquetVectors:
                 "all vectors of a file need the same dim"
             )
         values = lists.flatten().to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(values.reshape(len(lists), self.dim), dtype=self.dtype)
+        rows = values.reshape(len(lists), self.dim)
+        if self.dtype == np.float16:
+            return np.ascontiguousarray(rows, dtype=np.float16)
+        ids = None if self.ids is None else self.ids[first_row : first_row + len(rows)]
+        return narrowed(rows, name=str(self.path), ids=ids, first_row=first_row)
 
     def _refuse_nulls(self, lists: Any, first_row: int) -> None:
         values = [i for i, row in enumerate(lists.to_pylist()) if row is None or None in row]

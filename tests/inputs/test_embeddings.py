@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluscomp import errors
-from cluscomp.inputs import open_embeddings, read_ids, rowfile
+from cluscomp.inputs import ArraySource, open_embeddings, read_ids, rowfile
 
 X = np.arange(40, dtype=np.float32).reshape(10, 4) / 3 - 5
 
@@ -71,13 +71,25 @@ def test_npy_version_2_header_and_fortran_vector(tmp_path):
     same_rows(open_embeddings(tmp_path / "one.npy"), X[:, :1])
 
 
-def test_nan_rows_pass_and_float64_overflow_becomes_infinite(tmp_path):
+def test_nan_rows_pass_and_what_is_beyond_float32_is_named(tmp_path):
     x = X.astype(np.float64)
     x[1, 1], x[2, 2] = np.nan, 1e300
     np.save(tmp_path / "x.npy", x)
-    got = open_embeddings(tmp_path / "x.npy").read(0, 3)
-    assert np.isnan(got[1, 1])
-    assert np.isinf(got[2, 2])
+    source = open_embeddings(tmp_path / "x.npy")
+    assert np.isnan(source.read(0, 2)[1, 1])
+    with pytest.raises(errors.TooLargeError, match=r"x\.npy: row 2 holds 1e\+300, but the largest float32"):
+        source.read(0, 3)
+    (tmp_path / "ids.txt").write_text("".join(f"d{i}\n" for i in range(len(X))))
+    source = open_embeddings(tmp_path / "x.npy", tmp_path / "ids.txt")
+    for read in (
+        lambda: source.read(1, 3),
+        lambda: source.take(np.array([0, 2])),
+        lambda: list(source.blocks(2)),
+    ):
+        with pytest.raises(errors.TooLargeError, match=r"row 2 \(id 'd2'\) holds 1e\+300"):
+            read()
+    with pytest.raises(errors.TooLargeError, match="embeddings: row 2 holds"):
+        ArraySource(x).read(1, 3)
 
 
 @pytest.mark.parametrize(
