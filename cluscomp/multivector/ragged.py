@@ -90,7 +90,8 @@ def _is_list_of_matrices(vectors: Any) -> bool:
     is_column = getattr(vectors, "dtype", None) == np.dtype(object)
     if not (is_column or isinstance(vectors, (list, tuple))):
         return False
-    return max(map(_depth, vectors), default=2) == 2
+    filled = (part for part in vectors if not (hasattr(part, "__len__") and len(part) == 0))
+    return max(map(_depth, filled), default=2) == 2
 
 
 def _depth(part: Any) -> int:
