@@ -52,7 +52,10 @@ def score(folder: Path, queries: np.ndarray, documents: np.ndarray) -> float:
 
 
 def trained_and_opq(folder: Path, output: Path, **settings) -> tuple[float, float]:
-    """nDCG@10 of test queries by the trained codec, and by OPQ of the base encoder's vectors."""
+    """nDCG@10 of test queries by the trained codec, and by OPQ of the base encoder's vectors, mean of 8 seeds.
+
+    Seeds of OPQ differ by up to .05 on the subset (.732 to .785 on one machine), and BLAS picks the draw.
+    """
     from cluscomp.quantization.learned import LearnedCodec
     from cluscomp.training.repconc.train import train_repconc
 
@@ -61,13 +64,17 @@ def trained_and_opq(folder: Path, output: Path, **settings) -> tuple[float, floa
     documents = [(doc["title"] + " " + doc["text"]).strip() for doc in corpus.values()]
     base, tuned = cc.load_encoder("minilm"), cc.load_encoder(str(output / "encoder"))
     vectors = base.encode_documents(documents)
-    opq = cc.ProductQuantizer(384, settings["m"], settings["nbits"], rotation="opq", seed=0).train(vectors)
     codec = LearnedCodec.load(output / "codec")
     trained = vectors if settings["joint_epochs"] == 0 else tuned.encode_documents(documents)
     texts = list(queries.values())
+    by_opq = []
+    for seed in range(8):
+        opq = cc.ProductQuantizer(384, settings["m"], settings["nbits"], rotation="opq", seed=seed)
+        decoded = opq.decode(opq.train(vectors).encode(vectors))
+        by_opq.append(score(folder, base.encode_queries(texts), decoded))
     return (
         score(folder, codec.rotate_queries(tuned.encode_queries(texts)), codec.decode(codec.encode(trained))),
-        score(folder, base.encode_queries(texts), opq.decode(opq.encode(vectors))),
+        float(np.mean(by_opq)),
     )
 
 
@@ -77,7 +84,7 @@ def test_a_few_steps_beat_opq(shared_data, tmp_path):
         tmp_path / "data", tmp_path / "out", m=6, nbits=4, batch_size=32, joint_epochs=0.5, jpq_epochs=2.0,
         document_tokens=40, balance_rows=256, query_tokens=40,
     )  # fmt: skip
-    assert trained > opq + 0.005, (trained, opq)  # .767 and .748 when this was written
+    assert trained > opq + 0.005, (trained, opq)  # .786 and .768 when this was written
 
 
 @pytest.mark.slow
