@@ -141,11 +141,13 @@ void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
   documents.coarse = static_cast<const float*>(lists.data);
   documents.nlist = lists.n;
   documents.residual = documents.unit = true;
+  DocumentSet set;
+  set.append(documents);
   const int64_t query_offsets[] = {0, 11};
   const size_t scored = out.scores.size(), found = out.hits.size();
   out.scores.resize(scored + 10);
   out.hits.resize(found + 10);
-  search_documents(documents, documents.coarse, query_offsets, 1, {10, 20, lists.n / 2}, out.scores.data() + scored,
+  search_documents(set, documents.coarse, query_offsets, 1, {10, 20, lists.n / 2}, out.scores.data() + scored,
                    out.hits.data() + found);
 }
 
