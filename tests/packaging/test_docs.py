@@ -41,7 +41,7 @@ def test_links_lead_to_files_and_headings(page):
     assert not broken
 
 
-def test_every_page_is_reached_from_the_readme():
+def test_every_page_is_reached_from_the_readme(repository):
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
         page = waiting.pop()
