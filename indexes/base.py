@@ -256,7 +256,9 @@ class StoredIndex(Compactable, IndexContents[Segment]):
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.RLock())
+        # A copy does not share what changes: else a save of one would pass for a save of the other.
+        own = {name: dict(state[name]) for name in ("settings", "_folders")}
+        self.__dict__.update(state, **own, _lock=threading.RLock())
 
     # ---- inside ----
 

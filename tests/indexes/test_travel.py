@@ -154,6 +154,19 @@ def test_an_index_is_saved_again_where_it_was_saved(rows, queries, tmp_path):
         cc.index_factory("Flat", 16).add(rows).save(tmp_path / "a")
 
 
+def test_a_copy_does_not_overwrite_what_the_original_saved(rows, tmp_path):
+    index = cc.index_factory("IVF8,Flat", 16, seed=1).train(rows).add(rows)
+    index.save(tmp_path / "a")
+    index.add(rows[:1])
+    other = copy.copy(index).add(rows[:2])
+    other.nprobe = 2
+    index.save(tmp_path / "a")
+    assert index.nprobe != 2
+    with pytest.raises(OutputExistsError, match="was changed since"):
+        other.save(tmp_path / "a")
+    assert len(open_index(tmp_path / "a")) == 601
+
+
 def test_a_later_save_links_the_rows_that_an_earlier_one_wrote(rows, tmp_path):
     index = cc.index_factory("Flat", 16).add(rows)
     index.save(tmp_path / "a")
