@@ -38,7 +38,7 @@ class CompactReport:
     """What `compact` did.
 
     rows: that can be found, before and after. dropped: deleted rows that are gone. deleted: those that are
-    left. rewritten: segments that were made anew. bytes_before, bytes_after: array files of the folder, as
+    left. rewritten: segments written again. bytes_before, bytes_after: array files of the folder, as
     `save` writes them. lists: None without lists or rows.
     """
 

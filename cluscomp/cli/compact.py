@@ -81,6 +81,6 @@ def _show(report: CompactReport, folder: Path, changed: bool, dry_run: bool, as_
         bound = output.bound_text(lists.bound, lists.exceeded_by)
         output.result(f"lists: max / mean {lists.max_over_mean:.2f}{bound}")
     if dry_run:
-        output.result(f"nothing was written: {report.rewritten} segments would be made anew")
+        output.result(f"nothing was written: {report.rewritten} segments would be rewritten")
     elif not changed:
         output.result("nothing was to be done")
