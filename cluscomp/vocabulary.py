@@ -86,3 +86,11 @@ UNIT_CLUSTERINGS: tuple[UnitClustering, ...] = get_args(UnitClustering)
 Prefer = Literal["bytes", "speed", "quality"]
 """Which measure `tune` optimises among the points within its limits."""
 PREFERENCES: tuple[Prefer, ...] = get_args(Prefer)
+
+FusionMethod = Literal["cc", "rrf"]
+"""How several rankings become one: by normalised scores (convex combination), or by reciprocal ranks."""
+FUSION_METHODS: tuple[FusionMethod, ...] = get_args(FusionMethod)
+
+Normalisation = Literal["minmax", "tmm", "dbsf"]
+"""What scales the scores of a list: its range; the least that can be; its mean and deviation."""
+NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)

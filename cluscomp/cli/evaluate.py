@@ -9,6 +9,7 @@ from cluscomp import errors, files
 from cluscomp.cli import common, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.fused import Fused
 from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import QuerySet, check_k, encode_queries, search_options
@@ -54,6 +55,14 @@ def evaluate(
     margin: Annotated[
         float, flag("--margin", help="Loss against --baseline that is acceptable; 0.01 is one point.", min=0)
     ] = 0.01,
+    fuse: Annotated[
+        Path | None,
+        flag("--fuse", help="TREC run to fuse the index's with, such as one of BM25.", env=False),
+    ] = None,
+    fuse_weight: Annotated[
+        float,
+        flag("--fuse-weight", help="Weight of the index; --fuse has the rest.", env=False, min=0, max=1),
+    ] = 0.5,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
@@ -76,7 +85,8 @@ def evaluate(
     Averages run over all judged queries of the split, answered or not. Latency is that of single searches
     without encoding; queries per second that of one search with all queries. --baseline adds paired
     randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
-    With --output - the run goes to stdout, and the figures to stderr.
+    --fuse adds the figures of another run and of both together (cluscomp fuse); --output and --baseline then
+    mean the fused run. With --output - the run goes to stdout, and the figures to stderr.
 
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
@@ -100,6 +110,7 @@ def evaluate(
     dataset = dataset_folder(dataset)
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
+    other = None if fuse is None else read_run(fuse)
     depth = DEFAULT_DEPTH if k is None else k
     options = {
         **search_options(nprobe, refine_factor),
@@ -109,16 +120,18 @@ def evaluate(
         queries = _judged(opened, dataset, split, qrels, files, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
     report_missing_documents(opened, qrels)
+    fused = None if other is None else Fused.of(report, other, qrels, fuse_weight)
+    run = report.run if fused is None else fused.run
     if output_file == STDOUT:
-        output.result_run(report.run)
+        output.result_run(run)
     elif output_file is not None:
-        write_run(report.run, output_file)
+        write_run(run, output_file)
     comparisons: list[Comparison] = []
     if reference is not None:
-        comparisons = [compare_runs(report.run, reference, qrels, m, margin=margin) for m in report.metrics]
+        comparisons = [compare_runs(run, reference, qrels, m, margin=margin) for m in report.metrics]
     if keep is not None:
         options["keep"] = keep
-    _show(report, opened, index, options, comparisons, as_json, err=output_file == STDOUT)
+    _show(report, fused, opened, index, options, comparisons, as_json, err=output_file == STDOUT)
 
 
 def score(
@@ -166,8 +179,8 @@ def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
 
 
 def _show(
-    report: EvalReport, index: AnyIndex, folder: Path, options: dict[str, Any], comparisons: list[Comparison],
-    as_json: bool, *, err: bool,
+    report: EvalReport, fused: Fused | None, index: AnyIndex, folder: Path, options: dict[str, Any],
+    comparisons: list[Comparison], as_json: bool, *, err: bool,
 ) -> None:  # fmt: skip
     total = files.folder_bytes(folder)
     facts = {
@@ -186,6 +199,7 @@ def _show(
         "missing_hits": report.n_missing,
         "comparisons": [comparison.to_json() for comparison in comparisons],
         **options,
+        **({} if fused is None else {"fused": fused.to_json()}),
     }
     if as_json:
         output.result_json(facts)
@@ -204,6 +218,9 @@ def _show(
         ("queries / s", f"{report.queries_per_second:.0f}"),
     ]
     output.result_table(["", str(folder)], rows, err=err)
+    if fused is not None:
+        columns, figures = fused.table()
+        output.result_table(["", *map(label, columns)], figures, err=err)
     _show_comparisons(comparisons, err=err)
 
 

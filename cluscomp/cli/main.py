@@ -17,6 +17,7 @@ from cluscomp.cli.delete import delete
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
+from cluscomp.cli.fuse import fuse
 from cluscomp.cli.get import get
 from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
@@ -72,6 +73,7 @@ app.callback()(_program)
 app.command("build-index")(build_index)
 app.command("search")(search)
 app.command("eval")(evaluate)
+app.command("fuse")(fuse)
 app.command("inspect")(inspect)
 app.command("add")(add)
 app.command("upsert")(upsert)
