@@ -47,6 +47,10 @@ Missing = Literal["fail", "ignore"]
 """What to do about ids that are not in the index: raise an error, or pass over them."""
 MISSING: tuple[Missing, ...] = get_args(Missing)
 
+AttributeKind = Literal["bool", "int64", "float64", "timestamp", "text", "texts"]
+"""What a column of attributes holds; "texts" are lists of texts."""
+ATTRIBUTE_KINDS: tuple[AttributeKind, ...] = get_args(AttributeKind)
+
 Side = Literal["document", "query"]
 """Which of the two sides of a search a text or a vector is on."""
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -26,6 +26,7 @@ RANK = {
     "clustering": 4,
     "quantization": 5,
     "multivector": 5,
+    "attributes": 5,
     "inputs": 6,
     "encoders": 6,
     "indexes": 7,
