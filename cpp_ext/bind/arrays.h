@@ -10,6 +10,7 @@
 
 #include "cluscomp/assign.h"
 #include "cluscomp/rows.h"
+#include "cluscomp/skip_bits.h"
 
 namespace cluscomp::bind {
 
@@ -51,6 +52,11 @@ inline void require_equal(int64_t got, int64_t wanted, const char* what) {
   if (got == wanted) return;
   const std::string text = std::string(what) + ": got " + std::to_string(got) + ", expected " + std::to_string(wanted);
   throw std::invalid_argument(text);
+}
+
+inline SkipBits bits_of(const In<uint8_t, Vector1>& bits, int64_t n) {
+  require_equal(static_cast<int64_t>(bits.shape(0)), SkipBits::bytes_of(n), "length of skip_bits");
+  return {bits.data(), n};
 }
 
 // Returns n of offsets (n + 1,), which cut `rows` rows into n runs.

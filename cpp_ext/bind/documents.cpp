@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <vector>
 
 #include "codes.h"
 
@@ -19,7 +20,6 @@ namespace {
 
 using ListNumbers = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu, Vector1>;
 using Coarse = std::optional<In<float, Matrix2>>;
-using Skip = std::optional<In<uint8_t, Vector1>>;
 
 // Documents, and the Python arrays that they point into.
 struct StoredDocuments {
@@ -108,18 +108,36 @@ StoredSet set_of(nb::list owners) {
   return out;
 }
 
+// Bits of each part, and the arrays that hold them.
+struct PartBits {
+  std::vector<In<uint8_t, Vector1>> owners;
+  std::vector<SkipBits> bits;
+};
+
+PartBits bits_of_parts(const DocumentSet& documents, const nb::list& arrays) {
+  require_equal(static_cast<int64_t>(arrays.size()), documents.parts(), "parts of skip_bits");
+  PartBits out;
+  for (int64_t i = 0; i < documents.parts(); ++i) {
+    out.bits.emplace_back();
+    if (arrays[i].is_none()) continue;
+    out.owners.push_back(nb::cast<In<uint8_t, Vector1>>(arrays[i]));
+    out.bits.back() = bits_of(out.owners.back(), documents.part(i).n);
+  }
+  return out;
+}
+
 nb::tuple search_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k,
-                     int64_t candidates, int64_t nprobe, Skip skip) {
+                     int64_t candidates, int64_t nprobe, std::optional<nb::list> skip_bits) {
   if (k < 1 || candidates < k || nprobe < 1)
     throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
   const int64_t nq = self.check(queries, query_offsets);
-  if (skip) require_equal(static_cast<int64_t>(skip->shape(0)), self.documents.n(), "length of skip");
+  const PartBits skip = skip_bits ? bits_of_parts(self.documents, *skip_bits) : PartBits{};
   auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
   auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
   {
     nb::gil_scoped_release release;
     search_documents(self.documents, queries.data(), query_offsets.data(), nq,
-                     {k, candidates, nprobe, skip ? skip->data() : nullptr}, scores.data(), positions.data());
+                     {k, candidates, nprobe, skip_bits ? skip.bits.data() : nullptr}, scores.data(), positions.data());
   }
   return nb::make_tuple(scores, positions);
 }
@@ -183,8 +201,9 @@ void bind_documents(nb::module_& m) {
           "__init__", [](StoredSet* self, nb::list parts) { new (self) StoredSet(set_of(parts)); }, "parts"_a,
           "parts: Documents of one index. The position of a document counts through all of them.")
       .def("search", &search_set, "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a,
-           "skip"_a = nb::none(),
-           "Best k documents: scores and positions (nq, k). skip (n,) uint8 by position: 1 = left out.")
+           "skip_bits"_a = nb::none(),
+           "Best k documents: scores and positions (nq, k). skip_bits: of each part, (ceil(n / 8),) uint8 or None; "
+           "document i of the part is left out where bit i % 8 of byte i / 8 is 1.")
       .def("scores", &scores_of_set, "queries"_a, "query_offsets"_a, "chosen"_a,
            "Scores (nq, c) of chosen documents; -inf where the position is -1.")
       .def("bounds", &bounds_of_set, "query"_a, "chosen"_a,

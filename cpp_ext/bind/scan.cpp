@@ -78,7 +78,7 @@ void set_probes(ScanCall& call, const In<int32_t, Matrix2>& probes, int64_t n_li
 
 nb::tuple scan(const StoredCodes& codes, const StoredLists& stored, Queries queries,
                std::optional<In<int32_t, Matrix2>> probes, int64_t k, const std::string& metric,
-               std::optional<In<uint8_t, Vector1>> skip, bool rough, std::optional<In<float, Matrix2>> bases) {
+               std::optional<In<uint8_t, Vector1>> skip_bits, bool rough, std::optional<In<float, Matrix2>> bases) {
   const InvertedLists& lists = stored.lists;
   ScanCall call = call_of(*codes, queries, k, metric);
   require_equal(lists.rows(), codes->rows(), "last offset");
@@ -100,10 +100,7 @@ nb::tuple scan(const StoredCodes& codes, const StoredLists& stored, Queries quer
     require_equal(static_cast<int64_t>(bases->shape(1)), call.n_probes, "columns of bases");
     call.bases = bases->data();
   }
-  if (skip) {
-    require_equal(static_cast<int64_t>(skip->shape(0)), codes->rows(), "length of skip");
-    call.skip = skip->data();
-  }
+  if (skip_bits) call.skip = bits_of(*skip_bits, codes->rows());
   call.rough = rough;
   return run(call, [&](const HitArrays& out) { codes->scan(lists, call, out); });
 }
@@ -141,11 +138,12 @@ void bind_scan(nb::module_& m) {
           "what hits name instead of rows. coarse (n_lists, d) float32: where codes are residuals to the centroid of "
           "their list.");
 
-  m.def("scan", &scan, "codes"_a, "lists"_a, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a, "skip"_a = nb::none(),
-        "rough"_a = false, "bases"_a = nb::none(),
+  m.def("scan", &scan, "codes"_a, "lists"_a, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a,
+        "skip_bits"_a = nb::none(), "rough"_a = false, "bases"_a = nb::none(),
         "Best k rows of the probed lists: scores (nq, k) float32, best first, and positions (nq, k) int64; missing "
-        "ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is one list. skip "
-        "(rows,) uint8: 1 = left out. rough: scores only choose the candidates of a rerank, so codes may round them. "
+        "ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is one list. skip_bits "
+        "(ceil(rows / 8),) uint8: position p is left out where bit p % 8 of byte p / 8 is 1. rough: scores only choose "
+        "the candidates of a rerank, so codes may round them. "
         "bases (nq, n_probes) float32: inner products of queries with rows of `coarse`, if known.");
 
   m.def("rescore", &rescore_candidates, "codes"_a, "queries"_a, "candidates"_a, "k"_a, "metric"_a,

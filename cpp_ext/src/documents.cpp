@@ -44,7 +44,6 @@ RowsView rows_of(const float* queries, int64_t begin, int64_t end, int64_t d) {
 void search_all(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
                 const DocumentSearch& search, float* scores, int64_t* positions) {
   const int64_t k = search.k;
-  const auto left_out = [&](int64_t i) { return search.skip && search.skip[i]; };
   const Kernels& kern = kernels();
   const QueryPanels panels = pack_queries(rows_of(queries, 0, query_offsets[nq], documents.part(0).d));
   std::vector<TopK> best(static_cast<size_t>(nq), TopK(k));
@@ -52,34 +51,32 @@ void search_all(const DocumentSet& documents, const float* queries, const int64_
   for (int64_t first = 0; first < documents.n(); first += kBlockDocuments) {
     const int64_t count = std::min(kBlockDocuments, documents.n() - first);
     parallel_for(count, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        if (!left_out(first + i))
-          score_document(kern, documents, panels, query_offsets, nq, first + i, block.data() + i, kBlockDocuments);
+      documents.for_kept(search.skip, first + begin, first + end, [&](int64_t i) {
+        score_document(kern, documents, panels, query_offsets, nq, i, block.data() + (i - first), kBlockDocuments);
+      });
     });
     parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; ++q)
-        for (int64_t i = 0; i < count; ++i)
-          if (!left_out(first + i)) best[q].push(block[q * kBlockDocuments + i], first + i);
+        documents.for_kept(search.skip, first, first + count,
+                           [&](int64_t i) { best[q].push(block[q * kBlockDocuments + (i - first)], i); });
     });
   }
   for (int64_t q = 0; q < nq; ++q) best[q].write(scores + q * k, positions + q * k);
 }
 
 // The `wanted` documents with the largest sums, equal ones by position, ascending. largest: no sum is above it.
-std::vector<int64_t> choose(const std::vector<uint32_t>& sums, const uint8_t* skip, int64_t wanted, uint32_t largest) {
+std::vector<int64_t> choose(const DocumentSet& documents, const std::vector<uint32_t>& sums, const SkipBits* skip,
+                            int64_t wanted, uint32_t largest) {
   std::vector<int64_t> counts(static_cast<size_t>(largest) + 1, 0), chosen;
-  const auto n = static_cast<int64_t>(sums.size());
-  for (int64_t i = 0; i < n; ++i)
-    if (!skip || !skip[i]) ++counts[sums[i]];
+  documents.for_kept(skip, 0, documents.n(), [&](int64_t i) { ++counts[sums[i]]; });
   int64_t above = 0;
   auto last = static_cast<int64_t>(largest);  // sums above it are chosen, and the first of those equal to it
   while (last > 0 && above + counts[last] < wanted) above += counts[last--];
   int64_t equal = wanted - above;
-  for (int64_t i = 0; i < n; ++i) {
-    if ((skip && skip[i]) || sums[i] < static_cast<uint32_t>(last)) continue;
-    if (sums[i] == static_cast<uint32_t>(last) && equal-- <= 0) continue;
-    chosen.push_back(i);
-  }
+  documents.for_kept(skip, 0, documents.n(), [&](int64_t i) {
+    if (sums[i] > static_cast<uint32_t>(last) || (sums[i] == static_cast<uint32_t>(last) && equal-- > 0))
+      chosen.push_back(i);
+  });
   return chosen;
 }
 
@@ -125,7 +122,7 @@ std::vector<int64_t> candidates_of(const DocumentSet& documents, const ListScore
       add_list_scores(documents.part(piece.part), table, piece, sums.data() + position);
     }
   });
-  return choose(sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
+  return choose(documents, sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
 // Best k of the chosen documents, each of which gets its exact score.

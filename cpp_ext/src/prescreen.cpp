@@ -76,7 +76,7 @@ struct Searcher {
   const RowsView& rows;
   const PrescreenView& prescreen;
   Metric metric;
-  const uint8_t* skip;
+  SkipBits skip;
   const Kernels& kern = kernels();
   std::atomic<int64_t> scored{0};
 
@@ -113,7 +113,7 @@ struct Searcher {
       const int64_t found = kern.select(bounds, round_up(width, kLanes), from, scratch.open.data());
       for (int64_t i = 0; i < found; ++i) {
         const int64_t at = scratch.open[i], row = first + at;
-        if (at >= width || bounds[at] < needed || !is_open(bounds[at]) || (skip && skip[row])) continue;
+        if (at >= width || bounds[at] < needed || !is_open(bounds[at]) || skip[row]) continue;
         const float score = metric == Metric::ip ? kern.dot(query, rows.row(row), rows.type, rows.d)
                                                  : -kern.l2(query, rows.row(row), rows.type, rows.d);
         ++tried;

@@ -34,11 +34,13 @@ struct Search {
 };
 
 void keep(const Search& search, int64_t row, int64_t n, const float* scores, TopK& best) {
-  const uint8_t* skip = search.call.skip;
+  const SkipBits skip = search.call.skip;
   float threshold = best.threshold();
   for (int64_t i = 0; i < n; ++i) {
-    if (scores[i] < threshold || (skip && skip[row + i])) continue;
-    best.push(scores[i], search.lists.position(row + i));
+    if (scores[i] < threshold) continue;
+    const int64_t position = search.lists.position(row + i);
+    if (skip[position]) continue;
+    best.push(scores[i], position);
     threshold = best.threshold();
   }
 }

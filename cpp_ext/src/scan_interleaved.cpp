@@ -78,7 +78,7 @@ class Scan {
   const Kernels& kern_ = kernels();
   const FourBitCodes& codes_;
   const InvertedLists& lists_;
-  const uint8_t* skip_;
+  const SkipBits skip_;
   const uint8_t* stop_;
   size_t k_;
   std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
@@ -134,7 +134,7 @@ class Scan {
     for (; mask; mask &= mask - 1) {
       const int r = __builtin_ctzll(mask);
       const uint16_t sum = sums_[q * 64 + sum_slot(r)];
-      if (skip_ && skip_[first + r]) continue;
+      if (skip_.bytes && skip_[lists_.position(first + r)]) continue;
       if (rough)
         query.best.push(query.tables.value(sum, base_[q]), lists_.position(first + r));
       else

@@ -39,7 +39,7 @@ def fde_candidates(
     asked = _encoded(pipeline, queries.rows, queries.lengths, "query")
     wanted = min(candidates, sum(segment.n_rows - segment.n_deleted for segment in segments))
     found = [
-        Hits(*native.scan(*_encodings(pipeline, segment), asked, None, most, "ip", segment.deleted))
+        Hits(*native.scan(*_encodings(pipeline, segment), asked, None, most, "ip", segment.skip_bits))
         for segment in segments
         if (most := min(wanted, segment.n_rows))
     ]

@@ -17,7 +17,7 @@ from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_documents, softmax_scores
 from cluscomp.indexes.multivector.fde_candidates import fde_candidates
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import Hits, best_hits, deleted_rows
+from cluscomp.indexes.segments.search import Hits, best_hits
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 
@@ -77,7 +77,7 @@ def _scan(
     if effort.by_fde:
         positions = fde_candidates(pipeline, segments, queries, candidates)
         return best_hits(documents.scores(queries.rows, queries.offsets, positions), positions, k)
-    skip = deleted_rows(segments)
+    skip = [segment.skip_bits for segment in segments]
     return Hits(*documents.search(queries.rows, queries.offsets, k, candidates, nprobe, skip))
 
 

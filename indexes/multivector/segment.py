@@ -17,6 +17,7 @@ from cluscomp.indexes.segments.faults import lists_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.segment import list_offsets
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
+from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import CODES, Codes
 from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
@@ -54,7 +55,7 @@ class DocumentSegment(StoredSegment):
     lists: np.ndarray | None
     refine: Codes | None
     ids: IdColumn
-    deleted: np.ndarray | None = None
+    deleted: Tombstones | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     kernels: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

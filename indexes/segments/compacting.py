@@ -17,7 +17,7 @@ from cluscomp.indexes.segments.stored import StoredSegment
 
 def live_mask(segment: StoredSegment) -> np.ndarray:
     """(n_rows,) bool by position: rows that are not deleted."""
-    return np.ones(segment.n_rows, dtype=bool) if segment.deleted is None else segment.deleted == 0
+    return np.ones(segment.n_rows, dtype=bool) if segment.deleted is None else segment.deleted.live_mask()
 
 
 def live_column(segments: Sequence[StoredSegment]) -> IdColumn:

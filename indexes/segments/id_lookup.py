@@ -19,7 +19,7 @@ def live_rows(segment: StoredSegment) -> np.ndarray:
     """Positions of the rows of a segment that are not deleted, ascending."""
     if segment.deleted is None:
         return np.arange(segment.n_rows, dtype=np.int64)
-    return np.flatnonzero(segment.deleted == 0)
+    return segment.deleted.live_positions()
 
 
 def live_ids(segments: Sequence[StoredSegment]) -> np.ndarray:
@@ -33,7 +33,7 @@ def live_matches(segment: StoredSegment, wanted: IdColumn) -> np.ndarray:
     """Position in the segment (len(wanted),) of each wanted id, -1 where it is not there or deleted."""
     rows = segment.ids.find(wanted)
     if segment.deleted is not None:
-        rows = np.where((rows >= 0) & (segment.deleted[np.maximum(rows, 0)] == 0), rows, -1)
+        rows = np.where((rows >= 0) & ~segment.deleted.holds(np.maximum(rows, 0)), rows, -1)
     return rows
 
 

@@ -188,17 +188,6 @@ def first_positions(segments: Sequence[StoredSegment]) -> list[int]:
     return list(accumulate((segment.n_rows for segment in segments), initial=0))[: len(segments)]
 
 
-def deleted_rows(segments: Sequence[StoredSegment]) -> np.ndarray | None:
-    """(n,) uint8 by position over all segments, 1 = deleted, or None where no row is."""
-    masks = [segment.deleted for segment in segments]
-    if len(masks) == 1 or all(mask is None for mask in masks):
-        return masks[0]
-    rows = [segment.n_rows for segment in segments]
-    return np.concatenate(
-        [np.zeros(n, dtype=np.uint8) if mask is None else mask for mask, n in zip(masks, rows, strict=True)]
-    )
-
-
 def take_ids(segments: Sequence[StoredSegment], positions: np.ndarray, kind: str) -> np.ndarray:
     """Ids (same shape) of positions over all segments: int64 with -1, or object array of str with None, where
     missing.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +29,7 @@ from cluscomp.indexes.segments.stored import (
     finer_codes,
     stored_finer,
 )
+from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.code_layout import arrange_codes, plain_rows
 from cluscomp.indexes.stages.codec import CODES, Codes, ListView, rerank_name
 from cluscomp.indexes.stages.ivf import ListAssigner
@@ -52,7 +52,7 @@ class Segment(StoredSegment):
 
     codes: in the order of stages/code_layout.py. offsets: (nlist + 1,) int64 rows of each list.
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
-    refine: finer codes by position, or None. deleted: (n,) uint8 by position, 1 = deleted, or None.
+    refine: finer codes by position, or None. deleted: rows marked as deleted, or None.
     files: where memory-mapped arrays came from. prescreen: of float rows, or None.
     """
 
@@ -69,7 +69,7 @@ class Segment(StoredSegment):
     positions: np.ndarray | None
     refine: Codes | None
     ids: IdColumn
-    deleted: np.ndarray | None = None
+    deleted: Tombstones | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     prescreen: Prescreen | None = None
 
@@ -124,7 +124,7 @@ class Segment(StoredSegment):
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        return ListView(self.codes, self.offsets, self.positions, coarse, self._skip, self.prescreen)
+        return ListView(self.codes, self.offsets, self.positions, coarse, self.skip_bits, self.prescreen)
 
     @classmethod
     def merged(cls, pipeline: Pipeline, segments: Sequence[Segment], ticker: Ticker) -> Segment:
@@ -155,13 +155,6 @@ class Segment(StoredSegment):
                 f"a list holds position {int(found.max())}, but the segment has {self.n_rows} rows: "
                 "the index is damaged; restore a copy or rebuild it"
             )
-
-    @cached_property
-    def _skip(self) -> np.ndarray | None:
-        if self.deleted is None or self.positions is None:
-            return self.deleted
-        self.check_positions(self.positions)
-        return self.deleted[self.positions]
 
 
 def _split_granularities(pipeline: Pipeline, arrays: dict[str, np.ndarray]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.segments.faults import floats_fault
 from cluscomp.indexes.segments.ids import IdColumn, TextIds
+from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -34,7 +34,7 @@ class StoredRows:
     n_rows: int
     arrays: dict[str, np.ndarray]
     ids: IdColumn
-    deleted: np.ndarray | None
+    deleted: Tombstones | None
     files: Mapping[str, Any]
     file_of: Callable[[str], str]
 
@@ -52,7 +52,7 @@ class StoredRows:
 class StoredSegment(Portable):
     """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
-    ids: of the rows. deleted: (n_rows,) uint8 by position, 1 = deleted, or None. files: name -> SourceFile of
+    ids: of the rows. deleted: those marked as deleted, None for none. files: name -> SourceFile of
     arrays that are memory-mapped. parts: array -> part of the folder that its bytes are counted under; other
     arrays are those of codecs (`part_of`). notes: part -> what `inspect` says about it, where it is not one
     of the common parts.
@@ -61,7 +61,7 @@ class StoredSegment(Portable):
     parts: ClassVar[Mapping[str, str]]
     notes: ClassVar[Mapping[str, str]] = {}
     ids: IdColumn
-    deleted: np.ndarray | None
+    deleted: Tombstones | None
     files: Mapping[str, Any]
 
     @classmethod
@@ -76,16 +76,20 @@ class StoredSegment(Portable):
         """Rows stored, deleted ones included."""
         return len(self.ids)
 
-    @cached_property
+    @property
     def n_deleted(self) -> int:
-        """Rows marked as deleted, counted once."""
-        return 0 if self.deleted is None else int(self.deleted.sum(dtype=np.int64))
+        """Rows marked as deleted."""
+        return 0 if self.deleted is None else self.deleted.count
+
+    @property
+    def skip_bits(self) -> np.ndarray | None:
+        """Rows that a search leaves out, as kernels take them; None for none."""
+        return None if self.deleted is None else self.deleted.bits
 
     def with_deleted(self: Self, positions: np.ndarray) -> Self:
         """The segment with more rows marked as deleted; a search on the old one is not disturbed."""
-        mask = np.zeros(self.n_rows, dtype=np.uint8) if self.deleted is None else self.deleted.copy()
-        mask[positions] = 1
-        return replace(self, deleted=mask)  # type: ignore[type-var]
+        deleted = Tombstones.none(self.n_rows) if self.deleted is None else self.deleted
+        return replace(self, deleted=deleted.with_deleted(positions))  # type: ignore[type-var]
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         """Array and fault of each value that is wrong: floats that are not finite, ids that are no texts.

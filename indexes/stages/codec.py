@@ -53,15 +53,15 @@ class ListView:
 
     codes: in storage order. offsets: (nlist + 1,) int64 first stored row of each list. positions: (n,) int32
     or int64 position of each stored row, None where storage order is position order. coarse: (nlist, d)
-    float32 centroids of residual codes, or None. skip: (n,) uint8 by storage order, 1 = deleted, or None.
-    prescreen: of float rows in one list, or None.
+    float32 centroids of residual codes, or None. skip_bits: (ceil(n / 8),) uint8, position
+    p is left out where bit p % 8 of byte p // 8 is 1, or None. prescreen: of float rows in one list, or None.
     """
 
     codes: Codes
     offsets: np.ndarray
     positions: np.ndarray | None
     coarse: np.ndarray | None
-    skip: np.ndarray | None
+    skip_bits: np.ndarray | None
     prescreen: Prescreen | None = None
 
     def lists(self) -> native.Lists:

@@ -34,7 +34,7 @@ class KernelCodec(Codec):
     ) -> tuple[np.ndarray, np.ndarray]:
         codes, visited = self.listed(lists), lists.lists()
         return native.scan(
-            codes, visited, queries, probes.lists, k, metric, lists.skip, rough, probes.products
+            codes, visited, queries, probes.lists, k, metric, lists.skip_bits, rough, probes.products
         )
 
 

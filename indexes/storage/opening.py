@@ -21,6 +21,7 @@ from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import Kind, kind_of
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
+from cluscomp.indexes.segments.tombstones import Tombstones, stored_fault
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.stage import Stage
@@ -202,7 +203,7 @@ def stored_segment(
         n_rows=entry.rows,
         arrays=arrays,
         ids=_ids(entry, arrays),
-        deleted=_deleted_mask(number, entry, arrays.get("deleted")),
+        deleted=_deleted(number, entry, arrays.get("deleted")),
         files={name: mapped.source for name, mapped in own.items() if name != "deleted"},
         file_of=partial(segment_file, number),
     )
@@ -215,14 +216,10 @@ def _ids(entry: SegmentEntry, arrays: dict[str, np.ndarray]) -> IdColumn:
     return IntIds(arrays["ids"]) if entry.ids == INT else TextIds(arrays["ids_text"], arrays["ids_offsets"])
 
 
-def _deleted_mask(number: int, entry: SegmentEntry, positions: np.ndarray | None) -> np.ndarray | None:
+def _deleted(number: int, entry: SegmentEntry, positions: np.ndarray | None) -> Tombstones | None:
     if positions is None:
         return None
-    if int(positions.min()) < 0 or int(positions.max()) >= entry.rows or (np.diff(positions) <= 0).any():
-        raise CorruptIndexError(
-            f"{segment_file(number, 'deleted')}: deleted rows must rise within 0 to {entry.rows - 1}; "
-            "the index is damaged"
-        )
-    mask = np.zeros(entry.rows, dtype=np.uint8)
-    mask[positions] = 1
-    return mask
+    fault = stored_fault(entry.rows, positions)
+    if fault is not None:
+        raise CorruptIndexError(f"{segment_file(number, 'deleted')}: {fault}; the index is damaged")
+    return Tombstones.from_stored(entry.rows, positions)

@@ -85,7 +85,7 @@ def segment_stored(number: int, segment: StoredSegment) -> Iterator[StoredArray]
         source = segment.files.get(name)
         yield StoredArray(segment_file(number, name), array, array.dtype.str, source)
     if segment.deleted is not None:
-        yield StoredArray(segment_file(number, "deleted"), np.flatnonzero(segment.deleted), "<i8")
+        yield StoredArray(segment_file(number, "deleted"), segment.deleted.positions(), "<i8")
 
 
 def stored_arrays(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> list[StoredArray]:

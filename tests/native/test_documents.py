@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
+from cluscomp.indexes.segments.bits import pack_mask
 
 NLIST = 37
 
@@ -96,7 +97,7 @@ def test_all_documents(made, level):
     skip = np.zeros(300, np.uint8)
     skip[[0, 5, 100]] = 1
     queries = made["queries"], made["query_offsets"]
-    scores, positions = together(documents(made)).search(*queries, 297, 300, NLIST, skip)
+    scores, positions = together(documents(made)).search(*queries, 297, 300, NLIST, [pack_mask(skip)])
     for query in range(4):
         want = maxsim(made, query, decoded(made))
         assert sorted(positions[query]) == [i for i in range(300) if not skip[i]]
@@ -111,8 +112,8 @@ def test_candidates(made, level, nprobe, dtype):
     skip[::7] = 1
     stored = together(documents(made, lists=made["lists"].astype(dtype)))
     queries = made["queries"], made["query_offsets"]
-    scores, positions = stored.search(*queries, 20, 20, nprobe, skip)
-    every = together(documents(made)).search(*queries, 257, 300, NLIST, skip)
+    scores, positions = stored.search(*queries, 20, 20, nprobe, [pack_mask(skip)])
+    every = together(documents(made)).search(*queries, 257, 300, NLIST, [pack_mask(skip)])
     for query in range(4):
         want = chosen(made, query, 20, nprobe, skip)
         np.testing.assert_array_equal(np.sort(positions[query]), want)
@@ -186,9 +187,10 @@ def test_parts_are_searched_as_one(made, level, bounds):
     skip[::7] = 1
     queries = made["queries"], made["query_offsets"]
     whole, parts = together(documents(made)), cut(made, bounds)
+    of_parts = [pack_mask(part) for part in np.split(skip, bounds)]
     for k, candidates, nprobe in ((5, 5, 3), (5, 60, NLIST), (40, 41, 9), (30, 300, NLIST)):
-        want = whole.search(*queries, k, candidates, nprobe, skip)
-        for got, expected in zip(parts.search(*queries, k, candidates, nprobe, skip), want, strict=True):
+        want = whole.search(*queries, k, candidates, nprobe, [pack_mask(skip)])
+        for got, expected in zip(parts.search(*queries, k, candidates, nprobe, of_parts), want, strict=True):
             np.testing.assert_array_equal(got, expected)
     picked = np.random.default_rng(0).integers(-1, 300, size=(4, 50))
     np.testing.assert_array_equal(parts.scores(*queries, picked), whole.scores(*queries, picked))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
+from cluscomp.indexes.segments.bits import pack_mask
 
 
 def both(queries, rows, metric, k, skip=None, mean=None):
@@ -44,8 +45,8 @@ def test_hard_inputs(level, rng, metric):
     both(queries, np.zeros_like(rows), metric, 4)
     both(queries, rows * np.float32(1e30), metric, 4, mean=np.zeros(48, "f4"))
     both(rows[:5], rows, metric, 3, mean=np.full(48, 50, "f4"))  # any mean is right, a good one is fast
-    both(queries, rows, metric, 20, skip=(rng.random(900) < 0.5).astype("u1"))
-    both(queries, rows, metric, 20, skip=np.ones(900, "u1"))
+    both(queries, rows, metric, 20, skip=pack_mask(rng.random(900) < 0.5))
+    both(queries, rows, metric, 20, skip=pack_mask(np.ones(900, bool)))
 
 
 def test_threads_change_nothing(rng, threads):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
+from cluscomp.indexes.segments.bits import pack_mask
 
 K = 7
 
@@ -28,7 +29,7 @@ def check(found, queries, decoded, metric, offsets, positions, probes, k=K, skip
             [np.arange(offsets[p], offsets[p + 1]) for p in probes[q] if p >= 0] or [[]]
         ).astype(int)
         if skip is not None:
-            rows = rows[skip[rows] == 0]
+            rows = rows[skip[np.asarray(place)[rows]] == 0]
         want_scores, want_ids = reference.topk(exact[q, rows], np.asarray(place)[rows], k)
         np.testing.assert_allclose(scores[q], want_scores, rtol=2e-5, atol=2e-4)
         found_rows = {int(p): r for r, p in enumerate(place)}
@@ -141,7 +142,7 @@ def test_the_integer_filter_of_sq8_loses_no_row(level, rng, threads, case, d):
         live = skip[ids] == 0
         want_ids = np.stack([row[keep][:k] for row, keep in zip(ids, live, strict=True)])
         want_scores = np.stack([row[keep][:k] for row, keep in zip(scores, live, strict=True)])
-        found = native.scan(stored, lists, queries, probes, k, "ip", skip)
+        found = native.scan(stored, lists, queries, probes, k, "ip", pack_mask(skip))
         np.testing.assert_array_equal(found[1], want_ids)
         np.testing.assert_array_equal(found[0], want_scores)
         order = rng.permutation(n)
@@ -197,7 +198,7 @@ def test_the_shuffle_scan_equals_the_plain_scan_bit_for_bit(level, rng, threads,
     for count in (1, 4):
         native.set_num_threads(count)
         for k in (1, 10, 200):
-            call = (lists, queries, probes, k, metric, skip)
+            call = (lists, queries, probes, k, metric, pack_mask(skip))
             plain = native.scan(native.Codes.pq(codes, book), *call)
             fast = native.scan(native.Codes.pq(shuffled, book, interleaved=True), *call)
             np.testing.assert_array_equal(fast[1], plain[1])
@@ -253,7 +254,7 @@ def test_rough_scores_are_values_of_sums_of_bytes(level, rng, threads, metric, m
         bases = np.take_along_axis(queries @ coarse.T, np.maximum(probes, 0), axis=1)
     for k, count in ((1, 1), (10, 3), (400, 2)):
         native.set_num_threads(count)
-        call = (k, metric, skip, True)
+        call = (k, metric, pack_mask(skip), True)
         scores, ids = native.scan(stored, lists, queries, probes, *call)
         with_bases = native.scan(stored, lists, queries, probes, *call, bases)
         one = native.scan(stored, lists, queries[:1], probes[:1], *call)
@@ -265,8 +266,10 @@ def test_rough_scores_are_values_of_sums_of_bytes(level, rng, threads, metric, m
             for probe in probes[q][probes[q] >= 0]:
                 rows = np.arange(offsets[probe], offsets[probe + 1])
                 centroid = None if coarse is None else coarse[probe]
-                found.append(rough_scores(query, codes[rows], books, centroid, metric)[skip[rows] == 0])
-                at.append(positions[rows][skip[rows] == 0])
+                found.append(
+                    rough_scores(query, codes[rows], books, centroid, metric)[skip[positions[rows]] == 0]
+                )
+                at.append(positions[rows][skip[positions[rows]] == 0])
             want_scores, want_ids = reference.topk(np.concatenate(found), np.concatenate(at), k)
             np.testing.assert_array_equal(ids[q], want_ids)
             np.testing.assert_array_equal(scores[q], want_scores)
@@ -295,13 +298,13 @@ def test_one_list_with_deleted_rows_and_ties(rng, threads, n, k):
     exact = queries @ rows.T
     for count in (1, 3):
         native.set_num_threads(count)
-        scores, ids = native.scan(stored, lists, queries, None, k, "ip", skip)
+        scores, ids = native.scan(stored, lists, queries, None, k, "ip", pack_mask(skip))
         for q in range(9):
             live = np.flatnonzero(skip == 0)
             want_scores, want_ids = reference.topk(exact[q, live], live, k)
             np.testing.assert_array_equal(scores[q], want_scores)
             np.testing.assert_array_equal(ids[q], want_ids)
-        one = native.scan(stored, lists, queries[:1], None, k, "ip", skip)
+        one = native.scan(stored, lists, queries[:1], None, k, "ip", pack_mask(skip))
         np.testing.assert_array_equal(
             one[1][0], ids[0]
         )  # the split of one query over threads changes nothing
@@ -346,7 +349,7 @@ def test_levels_agree_bit_for_bit(rng, lists):
         ({"coarse": np.zeros((2, 4), "f4")}, "rows of coarse"),
         ({"coarse": np.zeros((1, 4), "f4")}, "no residuals"),
         ({"offsets": np.array([0, 100, 300], "i8"), "probes": None}, "lists without probes"),
-        ({"skip": np.zeros(299, "u1")}, "length of skip"),
+        ({"skip_bits": np.zeros(37, "u1")}, "length of skip_bits: got 37, expected 38"),
         ({"queries": np.zeros((1, 5), "f4")}, "columns of queries"),
         ({"k": 0}, "k must"),
     ],
@@ -359,7 +362,7 @@ def test_wrong_calls_are_refused(change, message):
         "queries": np.zeros((1, 4), "f4"),
         "probes": np.zeros((1, 1), "i4"),
         "k": 3,
-        "skip": None,
+        "skip_bits": None,
     } | change
     rows = native.Codes.floats(np.zeros((300, 4), "f4"))
     with pytest.raises(ValueError, match=message):

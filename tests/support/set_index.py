@@ -33,6 +33,7 @@ from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
 from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits, take_ids
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
+from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import CODES, Codec, Codes, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -89,7 +90,7 @@ class SetSegment(StoredSegment):
     items: np.ndarray
     starts: np.ndarray
     ids: IdColumn
-    deleted: np.ndarray | None = None
+    deleted: Tombstones | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -121,7 +122,7 @@ class SetSegment(StoredSegment):
         """Size of the intersection with each set (n,) float32; -inf for deleted ones."""
         common = np.isin(self.items, list(query)).astype(np.int64)
         found = np.diff(np.concatenate([[0], np.cumsum(common)])[self.starts]).astype(np.float32)
-        return found if self.deleted is None else np.where(self.deleted == 1, -np.inf, found)
+        return found if self.deleted is None else np.where(self.deleted.live_mask(), found, -np.inf)
 
 
 class SetIndex(StoredIndex[SetSegment]):

@@ -13,6 +13,7 @@ import numpy as np
 
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec
+from cluscomp.indexes.segments.bits import has_positions
 from cluscomp.indexes.stages.codec import CODES, ListView, Refiner, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -74,9 +75,9 @@ class SignCodec(Refiner):
             rows += lists.coarse[of_row]
         scores = self._scores(queries, rows, metric)
         visited = (probes.lists[:, :, None] == of_row).any(axis=1)
-        if lists.skip is not None:
-            visited &= lists.skip == 0
         positions = np.arange(len(rows)) if lists.positions is None else lists.positions
+        if lists.skip_bits is not None:
+            visited &= ~has_positions(lists.skip_bits, positions)
         everywhere = np.broadcast_to(positions, scores.shape)
         return _best(np.where(visited, scores, -np.inf), np.where(visited, everywhere, -1), k)
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cluscomp/pq_codes.h"
+#include "cluscomp/skip_bits.h"
 
 namespace cluscomp {
 
@@ -60,6 +61,14 @@ class DocumentSet {
     const auto next = std::upper_bound(firsts_.begin(), firsts_.end(), position);
     return {*parts_[next - firsts_.begin() - 1], position - *(next - 1)};
   }
+  // each(position) for the documents [begin, end) that are not left out, ascending. skip: of each part, or null.
+  template <class Each>
+  void for_kept(const SkipBits* skip, int64_t begin, int64_t end, Each each) const {
+    auto part = std::upper_bound(firsts_.begin(), firsts_.end(), begin) - firsts_.begin() - 1;
+    for (int64_t position = begin; position < end; ++part)
+      for (const int64_t stop = std::min(end, firsts_[part + 1]); position < stop; ++position)
+        if (!skip || !skip[part][position - firsts_[part]]) each(position);
+  }
 
  private:
   std::vector<const Documents*> parts_;
@@ -70,7 +79,7 @@ struct DocumentSearch {
   int64_t k;
   int64_t candidates;  // documents that are scored; all of them where that is at least n or there are no lists
   int64_t nprobe;  // lists of a query vector that count; the score of the others counts as that of the worst of these
-  const uint8_t* skip = nullptr;  // (n) documents by position, 1 = left out, or null
+  const SkipBits* skip = nullptr;  // of each part: documents by their number there; or null
 };
 
 // Best k documents of each query: scores and positions (nq, k), best first, ties by position; missing ones -infinity,

@@ -5,6 +5,7 @@
 
 #include "cluscomp/assign.h"
 #include "cluscomp/inverted_lists.h"
+#include "cluscomp/skip_bits.h"
 
 namespace cluscomp {
 
@@ -19,8 +20,8 @@ struct ScanCall {
   const float* bases = nullptr;  // (nq, n_probes) known inner products <query, centroid> of the probed lists, or null
   int64_t k = 1;
   Metric metric = Metric::ip;
-  const uint8_t* skip = nullptr;  // (rows) 1 = left out, or null
-  bool rough = false;             // scores only choose the candidates of a rerank: codes may round them
+  SkipBits skip{};     // by position
+  bool rough = false;  // scores only choose the candidates of a rerank: codes may round them
 };
 
 // Where the hits of all queries go, best first: both (nq, k); missing ones are (-infinity, -1).
