@@ -41,6 +41,7 @@ _PUBLIC = {
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
     "merge_indexes": "cluscomp.indexes.merging",
+    "convert_index": "cluscomp.indexes.conversion",
     "verify_index": "cluscomp.indexes.verify",
     "fde_encode": "cluscomp.multivector.fde",
     "maxsim": "cluscomp.multivector.maxsim",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex as AnyIndex
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.build import plan_build as plan_build
+    from cluscomp.indexes.conversion import convert_index as convert_index
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index

@@ -98,3 +98,7 @@ FUSION_METHODS: tuple[FusionMethod, ...] = get_args(FusionMethod)
 Normalisation = Literal["minmax", "tmm", "dbsf"]
 """What scales the scores of a list: its range; the least that can be; its mean and deviation."""
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
+
+Target = Literal["faiss", "npy", "parquet"]
+"""Files of other tools that the rows of an index can be written to."""
+TARGETS: tuple[Target, ...] = get_args(Target)

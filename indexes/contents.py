@@ -86,6 +86,15 @@ class IndexContents(Generic[Segment]):
         return live_ids(self._segments)
 
     @property
+    def next_id(self) -> int:
+        """Number from which rows without ids are numbered on; above every integer id that ever was there."""
+        return self._next_id
+
+    @next_id.setter
+    def next_id(self, value: int) -> None:
+        self._next_id = checks.integer("next_id", value, 0)
+
+    @property
     def encoder(self) -> dict[str, Any] | None:
         """Description of the model that made the vectors; kept in the manifest."""
         return self._encoder

@@ -13,6 +13,7 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import DTypeError, DuplicateIdError, EncoderMismatchError, UsageError
+from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.segments.compacting import live_column
 from cluscomp.indexes.segments.id_lookup import live_matches, positions_of
@@ -208,7 +209,7 @@ def _manifest(parts: Sequence[_Part], files: dict[str, FileEntry], extra: dict[s
 
 def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> dict[str, FileEntry]:
     """Titles and texts of all indexes that have some, as one file."""
-    documents = (document for part in parts if _has_texts(part) for document in _texts(part))
+    documents = (doc for part in parts if has_texts(part.index) for doc in live_texts(part.index))
     first = next(documents, None)
     if first is None:
         return {}
@@ -216,17 +217,17 @@ def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> dict[str, File
     return {FILE_NAME: writer.digest_extra(FILE_NAME)}
 
 
-def _has_texts(part: _Part) -> bool:
+def has_texts(index: StoredIndex[Any]) -> bool:
     """Whether rows that are left have texts, whose ids are texts as well."""
-    return FILE_NAME in part.index.extra_files and part.index.id_kind == TEXT and len(part.index) > 0
+    return FILE_NAME in index.extra_files and index.id_kind == TEXT and len(index) > 0
 
 
-def _texts(part: _Part) -> Iterator[Document]:
-    """Documents whose rows were not deleted: another index may hold their ids."""
-    with DocumentStore(part.index.extra_file(FILE_NAME)) as store:
+def live_texts(index: StoredIndex[Any]) -> Iterator[Document]:
+    """Documents of an index whose rows were not deleted."""
+    with DocumentStore(index.extra_file(FILE_NAME)) as store:
         for documents in store.batches():
             wanted = make_ids([document.id for document in documents], len(documents))
-            found = positions_of(part.index.segments, wanted)
+            found = positions_of(index.segments, wanted)
             yield from (document for document, row in zip(documents, found, strict=True) if row >= 0)
 
 
@@ -242,5 +243,5 @@ def _report(parts: Sequence[_Part]) -> IndexMergeReport:
         deleted=sum(part.index.n_deleted for part in parts),
         segments=len(segments),
         bytes=sum(stored.file_bytes for stored in arrays),
-        texts=any(_has_texts(part) for part in parts),
+        texts=any(has_texts(part.index) for part in parts),
     )

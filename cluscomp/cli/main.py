@@ -13,6 +13,7 @@ from cluscomp.cli.bench import bench
 from cluscomp.cli.build_index import build_index
 from cluscomp.cli.compact import compact
 from cluscomp.cli.compare import compare
+from cluscomp.cli.convert import convert
 from cluscomp.cli.delete import delete
 from cluscomp.cli.demo import demo
 from cluscomp.cli.doctor import doctor
@@ -80,6 +81,7 @@ app.command("upsert")(upsert)
 app.command("delete")(delete)
 app.command("get")(get)
 app.command("compact")(compact)
+app.command("convert")(convert)
 app.command("merge")(merge)
 app.command("verify")(verify)
 app.command("keys")(keys)

@@ -76,7 +76,7 @@ class ArraySource:
         rows = as_rows(block, name="embeddings", min_rows=0, check_finite=False, first_row=first_row)
         if isinstance(self._x, np.memmap):
             rows = np.array(rows)  # a copy, so that the pages below can go
-            _release_pages(self._x)
+            release_pages(self._x)
         return to_float32(rows) if rows.dtype == np.uint16 else rows
 
 
@@ -176,8 +176,11 @@ def _refuse_repeated_strings(ids: Sequence[str], where: str) -> None:
             )
 
 
-def _release_pages(x: np.memmap) -> None:
-    """Give the pages of a shared mapping back; they count as resident memory else, up to the whole file."""
+def release_pages(x: np.ndarray) -> None:
+    """Give the pages of a shared mapping back; they count as resident memory else, up to the whole file.
+
+    Other arrays are left alone.
+    """
     mapping = getattr(x, "_mmap", None)
-    if mapping is not None and x.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+    if mapping is not None and getattr(x, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)

@@ -26,7 +26,7 @@ by [api/page.py](api/page.py): change the docstrings, not the page.
 GROUPS = {
     "Indexes": [
         "index_factory", "open_index", "Index", "MultiVectorIndex", "AnyIndex", "merge_indexes",
-        "verify_index",
+        "convert_index", "verify_index",
     ],
     "Builds of indexes larger than memory": ["build_index", "plan_build"],
     "Clustering": [

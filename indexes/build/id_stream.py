@@ -78,7 +78,8 @@ class IdStream:
 
     def complete(self, manifest: Manifest, entry: SegmentEntry) -> Manifest:
         """The manifest with this segment and what it says about ids."""
-        return replace(manifest, id_kind=self._kind, next_id=self._largest + 1, segments=(entry,))
+        next_id = max(manifest.next_id, self._largest + 1)
+        return replace(manifest, id_kind=self._kind, next_id=next_id, segments=(entry,))
 
     def close(self) -> None:
         """Close all files; may be called twice."""

@@ -119,7 +119,14 @@ def build_files(work: BuildWork, request: Request) -> Mapping[str, Any]:
     }
     if request.store_texts:
         files[FILE_NAME] = lambda: work.path(FILE_NAME)
+    elif request.kept is not None and request.kept.write_texts is not None:
+        files[FILE_NAME] = lambda: _kept_texts(work.path(FILE_NAME), request.kept)
     return LateFiles(files)
+
+
+def _kept_texts(path: Path, kept: Any) -> Path:
+    kept.write_texts(path)
+    return path
 
 
 class LateFiles(Mapping[str, Any]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluscomp.indexes.base import StoredIndex
@@ -12,8 +14,21 @@ from cluscomp.indexes.kind import kind_of
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What an index that is made anew keeps beside its rows. next_id: number from which rows without ids are
+    numbered on. write_texts: makes the file of titles and texts at a path, None where there are none.
+    """
+
+    next_id: int
+    write_texts: Callable[[Path], object] | None = None
+
+
+@dataclass(frozen=True)
 class Request:
-    """What a caller asked for; all but max_memory and cache decides the bits of the index."""
+    """What a caller asked for; all but max_memory and cache decides the bits of the index.
+
+    kept: where the source is another index, whose state its identity tells.
+    """
 
     spec: IndexSpec
     metric: str
@@ -23,6 +38,7 @@ class Request:
     max_memory: int | None
     source: Source
     cache: bool = True
+    kept: Kept | None = None
 
     def identity(self) -> dict[str, Any]:
         """JSON value that two builds share exactly when they make the same index."""

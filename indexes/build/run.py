@@ -97,7 +97,7 @@ def build_index(
         InputError: the input is wrong; its kinds say how.
     """
     start = time.monotonic()
-    settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
+    settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
     checks.one_of("if_exists", if_exists, IF_EXISTS)
     if store_texts and encoder is None:
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
@@ -107,12 +107,7 @@ def build_index(
     given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     request = Request(**settings, store_texts=store_texts, source=opened, cache=cache)
-    if if_exists == "resume" and is_finished(target, request):
-        stages = tuple(stage.name for stage in stages_of(request) if stage is not PLAN)
-        return finished_report(target, stages, start)
-    check_index_target(target, "replace")
-    work = _build(request, target, if_exists, progress or silent, config or {})
-    return report_of(work, start)
+    return run_request(request, target, if_exists, progress, config, start)
 
 
 def plan_build(
@@ -155,13 +150,30 @@ def plan_build(
         UsageError, UnknownKeyError: arguments are wrong, or do not go together.
         InputError: the input is wrong; its kinds say how.
     """
-    settings = _settings(index_key, metric, seed, max_train_rows, max_memory)
+    settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
     given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     return plan_for(Request(**settings, store_texts=store_texts, source=opened))
 
 
-def _settings(
+def run_request(
+    request: Request,
+    target: Path,
+    if_exists: IfExists,
+    progress: Progress | None,
+    config: Mapping[str, Any] | None,
+    start: float,
+) -> BuildReport:
+    """Build what was asked for, or go on with it. start: of the monotonic clock. Raises as `build_index`."""
+    if if_exists == "resume" and is_finished(target, request):
+        stages = tuple(stage.name for stage in stages_of(request) if stage is not PLAN)
+        return finished_report(target, stages, start)
+    check_index_target(target, "replace")
+    work = _build(request, target, if_exists, progress or silent, config or {})
+    return report_of(work, start)
+
+
+def build_settings(
     index_key: str, metric: str, seed: int, max_train_rows: int | None, max_memory: int | str | None
 ) -> dict[str, Any]:
     """Checked arguments, as `Request` takes them."""
@@ -188,7 +200,7 @@ def _build(
         folder.close()  # the unfinished build of other settings is not ours to remove
         raise
     if folder.discarded:
-        warnings.warn(f"an unfinished build of other settings was discarded in {folder.path}", stacklevel=3)
+        warnings.warn(f"an unfinished build of other settings was discarded in {folder.path}", stacklevel=4)
     work = BuildWork(folder, target, progress, replace=if_exists != "fail", config=config)
     try:
         run_stages(stages_of(request), work, request)

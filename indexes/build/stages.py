@@ -118,6 +118,8 @@ def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
             )
         index.train_vectors(sample, lambda part, done, total: work.progress(f"train {part}", done, total))
     index.encoder = request.source.info
+    if request.kept is not None:
+        index.next_id = request.kept.next_id
     index.save(work.path(TRAINED), if_exists="replace")
     return {"rows": n}
 

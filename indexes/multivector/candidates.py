@@ -73,7 +73,7 @@ def vectors_at(pipeline: Pipeline, segments: Sequence[DocumentSegment], position
     for position in positions.tolist():
         segment, begin, end = _place(segments, bases, position)
         rows = segment.finest(pipeline).vectors(begin, end)
-        parts.append(rows if pipeline.refine is not None else _taken_back(pipeline, rows))
+        parts.append(rows if pipeline.refine is not None else pipeline.take_back(rows))
     lengths = [rows.shape[0] for rows in parts]
     return Ragged(np.concatenate(parts), np.cumsum(lengths, dtype=np.int64))
 
@@ -85,10 +85,3 @@ def _place(
     number = int(np.searchsorted(bases, position, side="right")) - 1
     begin, end = segments[number].doc_offsets[position - bases[number] :][:2].tolist()
     return segments[number], begin, end
-
-
-def _taken_back(pipeline: Pipeline, rows: np.ndarray) -> np.ndarray:
-    """Rows that have with a query the inner product that `rows` have with what the transforms make of it."""
-    for step in reversed(pipeline.steps):
-        rows = step.back(rows)
-    return rows

@@ -15,6 +15,7 @@ from cluscomp.errors import CorruptIndexError, InputError
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import lists_fault
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.segment import list_offsets
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment, finer_codes, stored_finer
 from cluscomp.indexes.segments.tombstones import Tombstones
@@ -128,6 +129,15 @@ class DocumentSegment(StoredSegment):
         empty = np.flatnonzero(np.diff(self.doc_offsets) == 0)
         if empty.size:
             yield "doc_offsets", f"document {empty[0]} has 0 vectors ({empty.size} documents have none)"
+
+    def vectors(self, pipeline: Pipeline) -> NumberedVectors:
+        """Its vectors, document by document."""
+        self.check_lists(pipeline.spec.nlist)
+        return NumberedVectors(pipeline, self.n_vectors, self.codes, lists=self.lists, finer=self.refine)
+
+    def vector_offsets(self) -> np.ndarray:
+        """doc_offsets."""
+        return self.doc_offsets
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Vectors (nlist,) of each list, those of deleted documents included."""

@@ -36,9 +36,7 @@ def _decoded(pipeline: Pipeline, segment: Segment, rows: np.ndarray) -> np.ndarr
     if pipeline.partition is not None and pipeline.codec.by_residual:
         lists = np.searchsorted(segment.offsets, stored, side="right") - 1
         decoded = decoded + pipeline.partition.centroids[lists]
-    for step in reversed(pipeline.steps):
-        decoded = step.back(decoded)
-    return decoded
+    return pipeline.take_back(decoded)
 
 
 def _stored_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.stored import (
     Shapes,
     StoredRows,
@@ -117,6 +118,26 @@ class Segment(StoredSegment):
             fault = positions_fault(self.positions, self.offsets)
             if fault is not None:
                 yield "positions", fault
+
+    def vectors(self, pipeline: Pipeline) -> NumberedVectors:
+        """Its rows by position."""
+        return NumberedVectors(
+            pipeline,
+            self.n_rows,
+            self.codes,
+            offsets=self.offsets,
+            find_places=self._places,
+            finer=self.refine,
+        )
+
+    def _places(self) -> np.ndarray | None:
+        """(n,) stored row of each position."""
+        positions = self.checked_positions()
+        if positions is None:
+            return None
+        places = np.empty(self.n_rows, dtype=position_dtype(self.n_rows))
+        places[positions] = np.arange(self.n_rows, dtype=places.dtype)
+        return places
 
     def list_sizes(self, nlist: int) -> np.ndarray:
         """Rows (nlist,) of each list, deleted ones included."""

@@ -11,6 +11,7 @@ import numpy as np
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.segments.faults import floats_fault
 from cluscomp.indexes.segments.ids import IdColumn, TextIds
+from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -106,6 +107,14 @@ class StoredSegment(Portable):
         wrong_ids = self.ids.fault() if isinstance(self.ids, TextIds) else None
         if wrong_ids is not None:
             yield wrong_ids
+
+    def vectors(self, pipeline: Pipeline) -> NumberedVectors:
+        """Its vectors by number, deleted ones included. UsageError where this kind stores none."""
+        raise UsageError(f"rows of the class {type(self).__name__} are no vectors")
+
+    def vector_offsets(self) -> np.ndarray | None:
+        """(n_rows + 1,) int64 first vector of each row; None where a row is one vector."""
+        return None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is stored of it, ids and deletions aside: name of the file part -> array."""

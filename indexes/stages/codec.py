@@ -74,9 +74,9 @@ class Codec(Stage):
 
     arrays: of the codes of a row, CODES and any others, by name; each is a file of a segment. by_residual:
     codes of a partitioned index are residuals. interleaved: codes are stored in the order that code_layout.py
-    describes. layout_version: format of index folders since which codes are stored as they are now.
-    joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation in front
-    (joint_training.py); None for other codecs.
+    describes. exact: rows come back as they were. layout_version: format of index folders since which codes
+    are stored as they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an
+    OPQ rotation in front (joint_training.py); None for other codecs.
     """
 
     spec: CodecSpec
@@ -84,6 +84,7 @@ class Codec(Stage):
     arrays: Mapping[str, RowArray]
     by_residual = False
     interleaved = False
+    exact = False
     layout_version = 1
     joint_groups: int | None = None
 

@@ -174,6 +174,14 @@ class Pipeline:
             base = step.apply_queries(base)
         return np.ascontiguousarray(base)
 
+    def take_back(self, projected: np.ndarray) -> np.ndarray:
+        """Rows whose inner products with queries are those of `projected` with what the transforms make of
+        the queries. UsageError where a transform has no way back.
+        """
+        for step in reversed(self.steps):
+            projected = step.back(projected)
+        return projected
+
     def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner | None:
         """What chooses the lists of n_new new rows beside the rows that are there, `sizes` in each list.
 

@@ -118,6 +118,7 @@ class FloatCodec(KernelRefiner):
         self.spec = spec
         self.dim = dim
         self.code_dtype = spec.dtype
+        self.exact = spec.dtype == "<f4"
         self.arrays = {CODES: RowArray(spec.dtype, dim)}
 
     def cost(self, shape: Shape) -> Cost:

@@ -46,7 +46,7 @@ INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
         ("contents",), ("base",),
-        ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("kinds",), ("__init__",),
+        ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
