@@ -8,6 +8,7 @@ from typing import Any
 
 from cluscomp import checks
 from cluscomp.indexes.segments.compacting import runs_to_merge, stays
+from cluscomp.indexes.segments.rebalancing import Rebalanced, rebalanced, require_bound
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -38,7 +39,8 @@ class CompactReport:
     """What `compact` did.
 
     rows: that can be found, before and after. dropped: deleted rows that are gone. deleted: those that are
-    left. rewritten: segments written again. bytes_before, bytes_after: array files of the folder, as
+    left. rewritten: segments written again. moved: vectors that `rebalance` put into other lists. encoded:
+    of them those whose codes were made again. bytes_before, bytes_after: array files of the folder, as
     `save` writes them. lists: None without lists or rows.
     """
 
@@ -51,6 +53,8 @@ class CompactReport:
     bytes_before: int
     bytes_after: int
     lists: ListExcess | None
+    moved: int = 0
+    encoded: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -65,36 +69,50 @@ class Compactable:
     _segments: tuple[Any, ...]
 
     def compact(
-        self, *, segments: int = MAX_SEGMENTS, dead: float = MAX_DEAD, progress: Progress | None = None
+        self,
+        *,
+        segments: int = MAX_SEGMENTS,
+        dead: float = MAX_DEAD,
+        rebalance: bool = False,
+        progress: Progress | None = None,
     ) -> CompactReport:
         """Merge segments and drop the rows that were deleted; every search finds what it found before.
 
         Codes, ids and the order of rows stay as they are, and nothing is decoded or trained. Neighbouring
         segments become one, those with the fewest rows first. The changes are in memory until `save`; files
         of segments that stay are then linked. The rows of merged segments are held twice for a while. Lists
-        keep their rows, so that those of BIVF may exceed their bound when many rows were deleted.
+        keep their rows, so that those of BIVF may exceed their bound when many rows were deleted; with
+        rebalance the rows beyond it move, and results may change.
 
         Args:
             segments: most segments that are left, at least 1.
             dead: share of deleted rows, 0 to 1, up to which a segment may stay as it is. Segments that are
                 merged lose all of their deleted rows; 0 drops every one.
+            rebalance: move rows of balanced lists until no list holds more than ceil(cap * n / nlist) of the
+                n rows that are stored. Of a list the rows stay that were added first; the others go to the
+                best list, by their decoded vectors, that has room. Where codes are residuals (PQ), theirs
+                are made again of decoded vectors, and lose a little once more.
             progress: called with (stage, done, total), in stored rows of the segments that are merged.
 
         Returns:
             A `CompactReport`: rows, segments, bytes, dropped rows, and how even the lists are.
 
         Raises:
-            UsageError: segments or dead is out of its range, or this kind of index cannot be compacted.
+            UsageError: segments or dead is out of its range, this kind of index cannot be compacted, or
+                rebalance is asked of lists without a bound.
             CorruptIndexError: positions or text ids in a folder are inconsistent.
 
         """
         most = checks.integer("segments", segments, 1)
         share = checks.number("dead", dead, low=0, high=1)
+        if rebalance:
+            require_bound(self.pipeline)
         with self._lock:
             before = self._segments
-            after, rewritten = compacted(self.pipeline, before, most, share, progress)
-            self._segments = after
-        return _report(self.pipeline, before, after, rewritten)
+            after = compacted(self.pipeline, before, most, share, progress)
+            result = rebalanced(self.pipeline, after, progress) if rebalance else Rebalanced(after)
+            self._segments = result.segments
+        return _report(self.pipeline, before, result)
 
 
 def compacted(
@@ -103,22 +121,20 @@ def compacted(
     most: int,
     dead: float,
     progress: Progress | None = None,
-) -> tuple[tuple[StoredSegment, ...], int]:
-    """At most `most` segments with the same rows, and how many of them are new."""
+) -> tuple[StoredSegment, ...]:
+    """At most `most` segments with the same rows."""
     runs = [[segments[number] for number in run] for run in runs_to_merge(segments, most)]
     is_new = [len(run) > 1 or not stays(run[0], dead) for run in runs]
     moved = [part for run, new in zip(runs, is_new, strict=True) if new for part in run]
     ticker = Ticker(progress, "compact", sum(part.n_rows for part in moved))
-    found = [
+    return tuple(
         type(run[0]).merged(pipeline, run, ticker) if new else run[0]
         for run, new in zip(runs, is_new, strict=True)
-    ]
-    return tuple(found), sum(is_new)
+    )
 
 
-def _report(
-    pipeline: Pipeline, before: Sequence[StoredSegment], after: Sequence[StoredSegment], rewritten: int
-) -> CompactReport:
+def _report(pipeline: Pipeline, before: Sequence[StoredSegment], result: Rebalanced) -> CompactReport:
+    after, old = result.segments, {id(segment) for segment in before}
     deleted = sum(segment.n_deleted for segment in after)
     return CompactReport(
         rows=sum(segment.n_rows for segment in after) - deleted,
@@ -126,10 +142,12 @@ def _report(
         deleted=deleted,
         segments_before=len(before),
         segments_after=len(after),
-        rewritten=rewritten,
+        rewritten=sum(id(segment) not in old for segment in after),
         bytes_before=_array_bytes(pipeline, before),
         bytes_after=_array_bytes(pipeline, after),
         lists=list_excess(pipeline, after),
+        moved=result.moved,
+        encoded=result.encoded,
     )
 
 

@@ -34,6 +34,14 @@ def compact(
     everything: Annotated[
         bool, flag("--all", help="One segment without deleted rows: --segments 1 --dead 0.", env=False)
     ] = False,
+    rebalance: Annotated[
+        bool,
+        flag(
+            "--rebalance",
+            help="Move rows of balanced lists (BIVF) until each keeps its bound; results may change.",
+            env=False,
+        ),
+    ] = False,
     dry_run: common.DryRun = False,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -43,8 +51,9 @@ def compact(
 ) -> None:
     """Merge the segments of an index and drop its deleted rows; every search finds what it found before.
 
-    Nothing is decoded, trained or encoded. The folder is replaced at once when all is written; until then,
-    and after a kill, the old one stands. The rows of merged segments are held in memory twice.
+    Nothing is decoded, trained or encoded, but for the rows that --rebalance moves. The folder is replaced
+    at once when all is written; until then, and after a kill, the old one stands. The rows of merged
+    segments are held in memory twice.
 
     Example: cluscomp compact my.index --all
     """
@@ -58,7 +67,7 @@ def compact(
     most, share = (1, 0.0) if everything else (MAX_SEGMENTS, MAX_DEAD)
     most, share = most if segments is None else segments, share if dead is None else dead
     with StageProgress(quiet=quiet) as progress:
-        report = opened.compact(segments=most, dead=share, progress=progress)
+        report = opened.compact(segments=most, dead=share, rebalance=rebalance, progress=progress)
     changed = report.rewritten > 0 or report.segments_before != report.segments_after
     if changed and not dry_run:
         opened.save(index)
@@ -80,6 +89,10 @@ def _show(report: CompactReport, folder: Path, changed: bool, dry_run: bool, as_
         lists = report.lists
         bound = output.bound_text(lists.bound, lists.exceeded_by)
         output.result(f"lists: max / mean {lists.max_over_mean:.2f}{bound}")
+    if report.moved:
+        output.result(
+            f"{report.moved} vectors went to other lists, {report.encoded} of them were encoded again"
+        )
     if dry_run:
         output.result(f"nothing was written: {report.rewritten} segments would be rewritten")
     elif not changed:

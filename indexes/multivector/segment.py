@@ -135,6 +135,17 @@ class DocumentSegment(StoredSegment):
         self.check_lists(pipeline.spec.nlist)
         return NumberedVectors(pipeline, self.n_vectors, self.codes, lists=self.lists, finer=self.refine)
 
+    def relisted(
+        self, pipeline: Pipeline, numbers: np.ndarray, lists: np.ndarray, codes: Codes
+    ) -> DocumentSegment:
+        changed = {name: np.array(array) for name, array in self.codes.items()}
+        for name, values in codes.items():
+            changed[name][numbers] = values
+        assert self.lists is not None
+        moved = np.array(self.lists)
+        moved[numbers] = lists
+        return DocumentSegment(changed, self.doc_offsets, moved, self.refine, self.ids, self.deleted)
+
     def vector_offsets(self) -> np.ndarray:
         """doc_offsets."""
         return self.doc_offsets

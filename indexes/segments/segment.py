@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -129,6 +129,21 @@ class Segment(StoredSegment):
             find_places=self._places,
             finer=self.refine,
         )
+
+    def relisted(self, pipeline: Pipeline, numbers: np.ndarray, lists: np.ndarray, codes: Codes) -> Segment:
+        vectors = self.vectors(pipeline)
+        arrays = {name: np.empty(a.shape, a.dtype) for name, a in self.codes.items()}
+        labels = np.empty(self.n_rows, dtype=np.int32)
+        for block in iter_blocks(self.n_rows, BLOCK_ROWS):
+            rows = np.arange(block.start, block.stop)
+            labels[block] = vectors.lists(rows)
+            for name, values in vectors.codes(rows).items():
+                arrays[name][block] = values
+        labels[numbers] = lists
+        for name, values in codes.items():
+            arrays[name][numbers] = values
+        moved = _stored_in_lists(pipeline, arrays | stored_finer(self.refine), labels, self.ids)
+        return replace(moved, deleted=self.deleted)
 
     def _places(self) -> np.ndarray | None:
         """(n,) stored row of each position."""

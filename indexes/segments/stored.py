@@ -112,6 +112,12 @@ class StoredSegment(Portable):
         """Its vectors by number, deleted ones included. UsageError where this kind stores none."""
         raise UsageError(f"rows of the class {type(self).__name__} are no vectors")
 
+    def relisted(
+        self: Self, pipeline: Pipeline, numbers: np.ndarray, lists: np.ndarray, codes: Codes
+    ) -> Self:
+        """The segment with vectors (m,) in other lists. codes: theirs, by name; empty where they stay."""
+        raise UsageError(f"rows of the class {type(self).__name__} cannot be moved to other lists")
+
     def vector_offsets(self) -> np.ndarray | None:
         """(n_rows + 1,) int64 first vector of each row; None where a row is one vector."""
         return None

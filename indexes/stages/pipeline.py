@@ -192,14 +192,17 @@ class Pipeline:
     def encode(self, rows: np.ndarray, assigner: ListAssigner | None) -> EncodedRows:
         """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; assigner: see there."""
         base = self.base_rows(rows)
-        rows = projected = self.project(base)
+        projected = self.project(base)
         labels = None if assigner is None else assigner.assign(projected)
+        finer = None if self.refine is None else self.refine.encode(base)
+        return EncodedRows(labels, self.codes(projected, labels), finer)
+
+    def codes(self, projected: np.ndarray, labels: np.ndarray | None) -> Codes:
+        """Codes of rows behind the transforms. labels: (n,) their lists, None without partition."""
+        rows, scores = projected, self.score_codec
         if labels is not None and self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(projected, labels)
-        finer = None if self.refine is None else self.refine.encode(base)
-        scores = self.score_codec
-        codes = self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
-        return EncodedRows(labels, codes, finer)
+        return self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
 
     def _seeds(self) -> Iterator[int]:
         """One seed a stage, so that adding a stage before another does not make two stages share draws."""

@@ -89,3 +89,21 @@ def test_exit_codes(program, invoke, grown, tmp_path):
     assert (
         done.returncode == 5 and done.stdout == "" and "damaged" in done.stderr and contents(grown) == before
     )
+
+
+def test_rebalance(invoke, tmp_path):
+    rows = np.random.default_rng(7).standard_normal((400, 16)).astype(np.float32)
+    index = index_factory("BIVF4(cap=1),PQ4x4", 16).train(rows).add(rows)
+    lists = index.segments[0].vectors(index.pipeline).lists(np.arange(400))
+    index.delete(np.flatnonzero(lists > 1))
+    index.save(tmp_path / "b")
+    shown = invoke("compact", tmp_path / "b", "--all", "--rebalance")
+    assert shown.exit_code == 0, shown.output
+    assert "100 vectors went to other lists, 100 of them were encoded again" in shown.stdout
+    assert (
+        "bound of 50 rows kept" in shown.stdout
+        and "bound of 50 rows kept" in invoke("inspect", tmp_path / "b").stdout
+    )
+    index_factory("IVF4,SQ8", 16).train(rows).add(rows).save(tmp_path / "i")
+    refused = invoke("compact", tmp_path / "i", "--rebalance")
+    assert (refused.exit_code, refused.stdout) == (2, "") and "BIVF" in refused.stderr
