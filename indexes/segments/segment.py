@@ -136,7 +136,8 @@ class Segment(StoredSegment):
         labels = np.empty(self.n_rows, dtype=np.int32)
         for block in iter_blocks(self.n_rows, BLOCK_ROWS):
             rows = np.arange(block.start, block.stop)
-            labels[block] = vectors.lists(rows)
+            found = vectors.lists(rows)
+            labels[block] = 0 if found is None else found
             for name, values in vectors.codes(rows).items():
                 arrays[name][block] = values
         labels[numbers] = lists
