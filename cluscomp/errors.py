@@ -22,7 +22,9 @@ __all__ = [
     "ForeignFileError",
     "IncompleteInputWarning",
     "IncompleteResultsWarning",
+    "IndexChangedError",
     "IndexFolderError",
+    "IndexLockedError",
     "IndexMissingError",
     "InfeasibleError",
     "InputError",
@@ -70,6 +72,10 @@ class OutputExistsError(CluscompError, FileExistsError):
     """The output path is taken and replacing it was not asked for."""
 
     exit_code = 2
+
+
+class IndexChangedError(OutputExistsError):
+    """Another writer changed the index folder since this index was opened from it or saved to it."""
 
 
 class NotTrainedError(CluscompError, RuntimeError):
@@ -149,6 +155,10 @@ class IndexFolderError(CluscompError, OSError):
 
 class IndexMissingError(IndexFolderError, FileNotFoundError):
     """There is no index at the path."""
+
+
+class IndexLockedError(IndexFolderError):
+    """Another writer is at work in the index folder."""
 
 
 class CorruptIndexError(IndexFolderError):

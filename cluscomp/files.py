@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -216,6 +216,22 @@ class FolderLock:
 
     def __init__(self, handle: int | None, held: bool) -> None:
         self._handle, self.held = handle, held
+
+    def note(self, text: bytes) -> None:
+        """Write into the file that is locked who holds it. What cannot be written is left out."""
+        if self._handle is not None:
+            with suppress(OSError):
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, text, 0)
+
+    def is_still_at(self, path: Path) -> bool:
+        """Whether the path leads to what is locked: it may have been replaced before the lock was there."""
+        if self._handle is None:
+            return True
+        try:
+            return os.path.samestat(os.fstat(self._handle), os.stat(path))
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Give the lock back; may be called twice."""

@@ -12,11 +12,10 @@ from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.storage.folder import HEADER_BYTES
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION, FileEntry, Manifest
 from cluscomp.indexes.storage.origin import Origin
-from cluscomp.indexes.storage.parts import file_part
-from cluscomp.indexes.storage.saving import StoredArray, stored_arrays
+from cluscomp.indexes.storage.parts import array_part
+from cluscomp.indexes.storage.saving import Written, planned, stored_arrays
 
 PARTS = (
     "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
@@ -74,7 +73,13 @@ class Described(Protocol):
 
     def search_defaults(self) -> dict[str, int]: ...
 
-    def manifest(self, files: Mapping[str, Any], extra_files: Mapping[str, Any]) -> Manifest: ...
+    @property
+    def has_changes(self) -> bool: ...
+
+    @property
+    def generation(self) -> int | None: ...
+
+    def manifest(self, written: Written, extra_files: Mapping[str, Any]) -> Manifest: ...
 
 
 def bytes_by_part(index: Described) -> dict[str, int]:
@@ -92,9 +97,9 @@ def bytes_by_part(index: Described) -> dict[str, int]:
     sizes = dict.fromkeys((*PARTS, *segment.parts.values()), 0)
     arrays = stored_arrays(index.pipeline, index.segments)
     for stored in arrays:
-        sizes[file_part(stored.name, segment)] += stored.file_bytes
+        sizes[array_part(stored.stage, stored.name, segment)] += stored.file_bytes
     sizes["other"] = sum(other_files(index).values())
-    sizes["manifest"] = _manifest_bytes(index, arrays)
+    sizes["manifest"] = _manifest_bytes(index)
     return sizes | {"total": sum(sizes.values())}
 
 
@@ -113,6 +118,7 @@ def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
         "dim": index.dim,
         "metric": index.metric,
         "format_version": FORMAT_VERSION,
+        "generation": index.generation,
         "encoder": index.encoder,
         "seed": index.seed,
         "is_trained": index.is_trained,
@@ -180,19 +186,9 @@ def _scanned(index: Described, sizes: np.ndarray, nprobe: int) -> dict[str, Any]
     return {"nprobe": nprobe, "mean": mean, "p50": median, "p99": most}
 
 
-def _manifest_bytes(index: Described, arrays: list[StoredArray]) -> int:
-    """Size of manifest.json: of the file if the index is as opened, else of what `save` would write."""
-    origin = index.origin
-    if origin is not None and origin.says(index.manifest(origin.manifest.files, origin.manifest.extra_files)):
-        return origin.manifest_bytes()
-    files = {
-        stored.name: FileEntry(
-            HEADER_BYTES + stored.array.size * np.dtype(stored.dtype).itemsize,
-            _ANY_CHECKSUM,
-            stored.dtype,
-            stored.array.shape,
-        )
-        for stored in arrays
-    }
+def _manifest_bytes(index: Described) -> int:
+    """Size of manifest.json: of the file if the index is as opened, else of what `save` writes elsewhere."""
+    if index.origin is not None and not index.has_changes:
+        return index.origin.manifest_bytes()
     extra = {name: FileEntry(size, _ANY_CHECKSUM) for name, size in other_files(index).items()}
-    return len(index.manifest(files, extra).to_bytes())
+    return len(index.manifest(planned(index.pipeline, index.segments), extra).to_bytes())

@@ -21,9 +21,11 @@ from cluscomp.indexes.segments.ids import TEXT, make_ids
 from cluscomp.indexes.storage.folder import FolderWriter, check_index_target
 from cluscomp.indexes.storage.manifest import FileEntry, Manifest
 from cluscomp.indexes.storage.saving import (
+    Written,
+    live_segments,
     new_bytes,
     stored_arrays,
-    write_stored,
+    write_index,
 )
 from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore, write_documents
 from cluscomp.vocabulary import IF_TAKEN, IfTaken
@@ -187,34 +189,36 @@ def _owners(parts: Sequence[_Part], name: Any) -> str:
 
 
 def _write(parts: Sequence[_Part], target: Path, if_exists: str) -> None:
-    segments = [segment for part in parts for segment in part.index.segments]
-    arrays = stored_arrays(parts[0].index.pipeline, segments)
-    with FolderWriter(target, if_exists=if_exists, needed_bytes=new_bytes(arrays)) as writer:
-        for stored in arrays:
-            write_stored(writer, stored)
-        extra = _write_texts(writer, parts)
-        writer.publish(_manifest(parts, writer.entries, extra))
+    segments, pipeline = _segments(parts), parts[0].index.pipeline
+    needed = new_bytes(stored_arrays(pipeline, segments))
+    with FolderWriter(target, if_exists=if_exists, needed_bytes=needed) as writer:
+        written = write_index(writer, pipeline, segments)
+        _write_texts(writer, parts)
+        writer.publish(_manifest(parts, written, writer.extra))
 
 
-def _manifest(parts: Sequence[_Part], files: dict[str, FileEntry], extra: dict[str, FileEntry]) -> Manifest:
-    manifests = [part.index.manifest(files, extra) for part in parts]
+def _segments(parts: Sequence[_Part]) -> list[Any]:
+    """Segments of all indexes that have rows left."""
+    return [segment for part in parts for segment in live_segments(part.index.segments)]
+
+
+def _manifest(parts: Sequence[_Part], written: Written, extra: dict[str, FileEntry]) -> Manifest:
+    manifests = [part.index.manifest(written, extra) for part in parts]
     kinds = [part.index.id_kind for part in parts if part.index.id_kind is not None]
     return replace(
         manifests[0],
         id_kind=kinds[0] if kinds else None,
         next_id=max(manifest.next_id for manifest in manifests),
-        segments=tuple(entry for manifest in manifests for entry in manifest.segments),
     )
 
 
-def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> dict[str, FileEntry]:
+def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> None:
     """Titles and texts of all indexes that have some, as one file."""
     documents = (doc for part in parts if has_texts(part.index) for doc in live_texts(part.index))
     first = next(documents, None)
-    if first is None:
-        return {}
-    write_documents(writer.folder / FILE_NAME, chain([first], documents))
-    return {FILE_NAME: writer.digest_extra(FILE_NAME)}
+    if first is not None:
+        write_documents(writer.folder / FILE_NAME, chain([first], documents))
+        writer.take_extra(FILE_NAME)
 
 
 def has_texts(index: StoredIndex[Any]) -> bool:
@@ -233,14 +237,14 @@ def live_texts(index: StoredIndex[Any]) -> Iterator[Document]:
 
 def _report(parts: Sequence[_Part]) -> IndexMergeReport:
     first = parts[0].index
-    segments = [segment for part in parts for segment in part.index.segments]
+    segments = _segments(parts)
     arrays = stored_arrays(first.pipeline, segments)
     return IndexMergeReport(
         key=first.key,
         dim=first.dim,
         metric=first.metric,
         rows=sum(len(part.index) for part in parts),
-        deleted=sum(part.index.n_deleted for part in parts),
+        deleted=sum(segment.n_deleted for segment in segments),
         segments=len(segments),
         bytes=sum(stored.file_bytes for stored in arrays),
         texts=any(has_texts(part.index) for part in parts),

@@ -17,15 +17,15 @@ from cluscomp.indexes.segments.ids import TEXT, make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
+from cluscomp.indexes.storage.names import array_file, stage_file
 from cluscomp.indexes.storage.opening import (
     MOST_READS,
+    by_owner,
     key_of,
     load_stage,
-    of_segment,
     stored_segment,
 )
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
-from cluscomp.indexes.storage.saving import segment_file
 from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
 from cluscomp.vocabulary import VERIFY_LEVELS, VerifyLevel
 
@@ -69,7 +69,8 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
         try:
             with FolderReader(folder) as reader:
                 found = _Examination(reader).run(level)
-                if reader.is_current():
+                # a fault may come of files that others replaced or removed in the meantime
+                if reader.is_current() or (not found and reader.is_same_folder()):
                     return found
         except CluscompError:
             raise
@@ -99,10 +100,10 @@ class _Examination:
         arrays = self._files(manifest, with_sums=level != "quick")
         with self._faults_of(MANIFEST_NAME):
             kind, pipeline = key_of(self.reader.path, manifest)
-            self._stages(pipeline, arrays)
+            self._stages(manifest, pipeline, arrays)
             segments = self._segments(manifest, kind, pipeline, arrays)
             if level == "deep":
-                self._rows(pipeline, segments)
+                self._rows(manifest, pipeline, segments)
                 self._ids(manifest, segments)
         if level == "deep" and FILE_NAME in manifest.extra_files:
             self._texts()
@@ -141,29 +142,31 @@ class _Examination:
         if wanted:
             self.reader.verify(name, entry)
 
-    def _stages(self, pipeline: Pipeline, arrays: Mapping[str, MappedFile]) -> None:
+    def _stages(self, manifest: Manifest, pipeline: Pipeline, arrays: Mapping[str, MappedFile]) -> None:
         for stage_name, stage in pipeline.stages().items():
-            names = [f"{stage_name}.{name}.npy" for name in stage.parameter_specs]
+            names = [stage_file(manifest.trained, stage_name, name) for name in stage.parameter_specs]
             if names and all(name in arrays for name in names):
                 with self._faults_of(*names):
-                    load_stage(self.reader.path, stage_name, stage, arrays)
+                    load_stage(self.reader.path, manifest, stage_name, stage, arrays)
 
     def _segments(
         self, manifest: Manifest, kind: Kind, pipeline: Pipeline, arrays: Mapping[str, MappedFile]
     ) -> dict[int, StoredSegment]:
         """Segments by number, without those that lack a file or cannot be opened."""
         found: dict[int, StoredSegment] = {}
+        listed, owned = by_owner({name: name for name in manifest.files}), by_owner(arrays)
         for number, entry in enumerate(manifest.segments):
-            names = of_segment(number, {name: name for name in manifest.files}).values()
+            names = listed.get(entry.name, {}).values()
             if all(name in arrays for name in names):
                 with self._faults_of(*names):
-                    found[number] = stored_segment(number, entry, kind, pipeline, arrays)
+                    found[number] = stored_segment(entry, kind, pipeline, owned)
         return found
 
-    def _rows(self, pipeline: Pipeline, segments: Mapping[int, StoredSegment]) -> None:
+    def _rows(self, manifest: Manifest, pipeline: Pipeline, segments: Mapping[int, StoredSegment]) -> None:
         for number, segment in segments.items():
             for name, message in segment.faults(pipeline):
-                self.faults.append(IndexFault(segment_file(number, name), message))
+                file = array_file(manifest.segments[number].name, name)
+                self.faults.append(IndexFault(file, message))
 
     def _ids(self, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> None:
         """Whether live ids are different, and new rows get numbers that no row has."""
@@ -190,10 +193,10 @@ class _Examination:
 
 def _id_file(number: int, manifest: Manifest) -> str:
     """Name of the file that holds the ids of a segment; ranges stand in the manifest."""
-    form = manifest.segments[number].ids
-    if form == "range":
+    entry = manifest.segments[number]
+    if entry.ids == "range":
         return MANIFEST_NAME
-    return segment_file(number, "ids_text" if form == TEXT else "ids")
+    return array_file(entry.name, "ids_text" if entry.ids == TEXT else "ids")
 
 
 def _duplicate(name: object, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> IndexFault:

@@ -237,7 +237,7 @@ def build_chosen(
     index = open_index(target)
     for name, value in chosen.parameters.items():
         setattr(index, name, value)
-    index.save(target)
+    index.save(target, grace=0)  # it was built just now: nobody reads it yet
     n_bytes = index.nbytes()["total"]
     return {"output": str(target), "bytes": n_bytes, "bytes_per_document": n_bytes / len(index)}
 

@@ -15,8 +15,8 @@ from cluscomp.indexes.stages.cost import Cost
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline, training_rows
 from cluscomp.indexes.stages.pipeline_cost import pipeline_cost
-from cluscomp.indexes.storage.folder import COPY_BYTES
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
+from cluscomp.indexes.storage.staging import COPY_BYTES
 
 # Rows of one block: fewer would cost time a call, more would not make it faster.
 MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 16_384

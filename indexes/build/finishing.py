@@ -19,7 +19,7 @@ from cluscomp.indexes.stages.prescreen import (
     prescreen_block_rows,
     prescreen_frame,
 )
-from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.staging import HEADER_BYTES
 from cluscomp.indexes.storage.stream import ArrayStream
 
 GROUP_ROWS = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from cluscomp.errors import DTypeError, DuplicateIdError, UsageError
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, RangeIds, TextIds, equal_runs, make_ids
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.manifest import Manifest, SegmentEntry
-from cluscomp.indexes.storage.saving import segment_file
 from cluscomp.indexes.storage.stream import ArrayStream
 
 HASHES = "hashes"
@@ -24,14 +24,15 @@ MIN_MEMORY = 1 << 20
 
 
 class IdStream:
-    """Ids of all blocks of segment `number`, one kind for all.
+    """Ids of all blocks of a segment, one kind for all. path: file of an array, or of a temporary one by its
+    name with a dot in front.
 
     Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a
     text id (its XXH64 hash); integers are their own key.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self._folder, self._number = folder, number
+    def __init__(self, path: Callable[[str], Path]) -> None:
+        self._path = path
         self._kind: str | None = None
         self._numbered = False
         self._n = 0
@@ -73,13 +74,13 @@ class IdStream:
             self._streams.pop(name).remove()
             del specs[name]
         if self._start is not None:
-            return specs, SegmentEntry(self._n, "range", self._start)
-        return specs, SegmentEntry(self._n, self._kind or INT)
+            return specs, SegmentEntry("", self._n, "range", self._start)
+        return specs, SegmentEntry("", self._n, self._kind or INT)
 
-    def complete(self, manifest: Manifest, entry: SegmentEntry) -> Manifest:
-        """The manifest with this segment and what it says about ids."""
+    def complete(self, manifest: Manifest) -> Manifest:
+        """The manifest with what the ids say."""
         next_id = max(manifest.next_id, self._largest + 1)
-        return replace(manifest, id_kind=self._kind, next_id=next_id, segments=(entry,))
+        return replace(manifest, id_kind=self._kind, next_id=next_id)
 
     def close(self) -> None:
         """Close all files; may be called twice."""
@@ -89,10 +90,9 @@ class IdStream:
     def _open(self, kind: str) -> None:
         self._kind = kind
         names = {"ids": "<i8"} if kind == INT else {"ids_text": "|u1", "ids_offsets": "<i8"}
-        paths = {name: self._folder / segment_file(self._number, name) for name in names}
-        self._streams = {name: ArrayStream(paths[name], dtype, ()) for name, dtype in names.items()}
+        self._streams = {name: ArrayStream(self._path(name), dtype, ()) for name, dtype in names.items()}
         if kind == TEXT:
-            self._streams[HASHES] = ArrayStream(self._folder / ".hashes", "<u8", ())
+            self._streams[HASHES] = ArrayStream(self._path(f".{HASHES}"), "<u8", ())
             self._streams["ids_offsets"].append(np.zeros(1, dtype=np.int64))
 
     def _append_texts(self, column: TextIds) -> None:

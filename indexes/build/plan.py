@@ -16,7 +16,7 @@ from cluscomp import errors
 from cluscomp.files import require_free
 from cluscomp.indexes.build.costs import BuildShape, StageCost
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
-from cluscomp.indexes.storage.folder import REMEDY
+from cluscomp.indexes.storage.staging import REMEDY
 
 # Share of free memory that a build may use when no limit is given.
 DEFAULT_SHARE = 0.8

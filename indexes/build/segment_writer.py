@@ -14,23 +14,25 @@ from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import SegmentEntry
-from cluscomp.indexes.storage.saving import segment_file
+from cluscomp.indexes.storage.names import draft_name
+from cluscomp.indexes.storage.saving import named_segment
+from cluscomp.indexes.storage.staging import Draft
 from cluscomp.indexes.storage.stream import ArrayStream
 
 
 class SegmentWriter:
-    """The files of segment `number` in an unfinished folder. Base class; each kind says what its streams are.
+    """The files of a segment in an unfinished folder. Base class; each kind says what its streams are.
 
-    n_vectors: vectors that will come, if known; balanced lists need to know it. Methods that write raise
-    OSError; the caller turns it into an error that names the index.
+    n_vectors: vectors that will come, if known; balanced lists need to know it. drafts: arrays that are
+    written already. Methods that write raise OSError; the caller turns it into an error that names the index.
     """
 
-    def __init__(
-        self, folder: FolderWriter, pipeline: Pipeline, *, number: int, n_vectors: int | None
-    ) -> None:
-        self.folder, self.pipeline, self.number = folder, pipeline, number
+    def __init__(self, folder: FolderWriter, pipeline: Pipeline, *, n_vectors: int | None) -> None:
+        self.folder, self.pipeline = folder, pipeline
         self.rows = 0
-        self.ids = IdStream(folder.folder, number)
+        self.drafts: dict[str, Draft] = {}
+        self._names: dict[str, str] = {}
+        self.ids = IdStream(self.path)
         self.streams: dict[str, ArrayStream] = {}
         try:
             self.start(n_vectors)
@@ -97,12 +99,16 @@ class SegmentWriter:
         arrays, entry = self.ids.finish(block_bytes)
         arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
         for name, spec in arrays.items():
-            self.folder.register_array(segment_file(self.number, name), spec)
-        return entry
+            self.drafts[name] = self.folder.streamed(self.file(name), spec)
+        return named_segment(self.folder, entry, self.drafts, {})
 
     def path(self, name: str) -> Path:
         """File of a stream or array."""
-        return self.folder.folder / (name if name.startswith(".") else segment_file(self.number, name))
+        return self.folder.folder / self.file(name)
+
+    def file(self, name: str) -> str:
+        """Its name, which passes: that of a stream with a dot in front, others get theirs by contents."""
+        return self._names.setdefault(name, name if name.startswith(".") else draft_name())
 
     def close(self) -> None:
         """Close all files; may be called twice."""

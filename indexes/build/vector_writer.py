@@ -19,13 +19,13 @@ from cluscomp.arrays import as_rows, iter_blocks
 from cluscomp.errors import DimensionError
 from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
 from cluscomp.indexes.build.segment_writer import SegmentWriter
+from cluscomp.indexes.segments.bits import position_dtype
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.segment import encode_block, list_offsets, position_dtype
+from cluscomp.indexes.segments.segment import encode_block, list_offsets
 from cluscomp.indexes.stages.codec import CODES
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
 from cluscomp.indexes.stages.prescreen import PRESCREEN_ARRAYS, prescreen_block_rows, prescreen_bytes
-from cluscomp.indexes.storage.saving import segment_file
 from cluscomp.indexes.storage.stream import GroupedFile
 
 LABELS = ".labels"
@@ -69,7 +69,7 @@ class VectorWriter(SegmentWriter):
         if self._assigner is not None:
             arrays["positions"] = self._group_lists(arrays, block_bytes)
             offsets = list_offsets(self._counts)
-            self.folder.write_array(segment_file(self.number, "offsets"), offsets, "<i8")
+            self.drafts["offsets"] = self.folder.write_array(offsets, "<i8")
         arrange_file(self.pipeline.codec, self.path(CODES), arrays[CODES], offsets, block_bytes)
         if self.pipeline.spec.has_prescreen:
             paths = {name: self.path(name) for name in PRESCREEN_ARRAYS}
@@ -105,7 +105,7 @@ class VectorWriter(SegmentWriter):
         with ExitStack() as files:
 
             def create(name: str, spec: ArraySpec) -> GroupedFile:
-                file = files.enter_context(self.folder.create(segment_file(self.number, name)))
+                file = files.enter_context(self.folder.create(self.file(name)))
                 return GroupedFile(file, spec)
 
             grouped = {name: create(name, specs[name]) for name in names}

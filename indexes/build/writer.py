@@ -20,9 +20,8 @@ from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
-from cluscomp.indexes.storage.manifest import FileEntry
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
-from cluscomp.indexes.storage.saving import parameter_arrays, write_stored
+from cluscomp.indexes.storage.saving import Written, write_stages
 
 DEFAULT_BLOCK_BYTES = 64 << 20
 
@@ -63,8 +62,7 @@ class IndexWriter:
         self._writer = FolderWriter(Path(path), if_exists=if_exists, needed_bytes=needed)
         try:
             with self._writer.disk_errors():
-                number = len(index.segments)
-                self._segment = kind(self._writer, index.pipeline, number=number, n_vectors=n_vectors)
+                self._segment = kind(self._writer, index.pipeline, n_vectors=n_vectors)
         except BaseException:
             self.abort()
             raise
@@ -116,11 +114,10 @@ class IndexWriter:
         try:
             with writer.disk_errors():
                 entry = segment.finish(self.max_block_bytes)
-                for stored in parameter_arrays(self.index.pipeline):
-                    write_stored(writer, stored)
-                extra = self._take_extra(extra_files or {})
-            manifest = self.index.manifest(writer.entries, extra)
-            writer.publish(segment.ids.complete(manifest, entry))
+                mark = write_stages(writer, self.index.pipeline)
+                self._take_extra(extra_files or {})
+            written = Written(mark, (entry,), writer.entries)
+            writer.publish(segment.ids.complete(self.index.manifest(written, writer.extra)))
         finally:
             self.abort()
 
@@ -144,14 +141,15 @@ class IndexWriter:
         if self.n_rows is not None and self.n_rows != self.rows_written:
             raise DimensionError(f"{self.n_rows} rows were announced, but {self.rows_written} came")
 
-    def _take_extra(self, files: Mapping[str, str | os.PathLike[str] | bytes]) -> dict[str, FileEntry]:
+    def _take_extra(self, files: Mapping[str, str | os.PathLike[str] | bytes]) -> None:
         for name, source in files.items():
             target = self.extra_path(name)
             if isinstance(source, bytes):
                 target.write_bytes(source)
             else:
                 _link_or_copy(Path(source), target)
-        return {name: self._writer.digest_extra(name) for name in self._extra}
+        for name in self._extra:
+            self._writer.take_extra(name)
 
 
 def _needed_bytes(index: StoredIndex[Any], n_rows: int, n_vectors: int) -> int:

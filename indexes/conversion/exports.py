@@ -15,7 +15,7 @@ from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.conversion.rows import READ_ROWS, DecodedRows, document_offsets, ids_of
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.ids import TEXT
-from cluscomp.indexes.storage.folder import npy_header
+from cluscomp.indexes.storage.staging import npy_header
 from cluscomp.progress import Progress, Ticker
 
 Written = Mapping[Path, Callable[[Path], None]]

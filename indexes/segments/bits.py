@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
+INT32_ROWS = 2**31 - 1
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 _UNPACKED_BYTES = 1 << 17  # at a time: a million positions
+
+
+def position_dtype(n: int) -> str:
+    """int32 while it suffices: positions are 4 of the bytes that each row costs."""
+    return "<i4" if n <= INT32_ROWS else "<i8"
 
 
 def bit_bytes(n: int) -> int:

@@ -18,6 +18,7 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
+from cluscomp.indexes.segments.bits import position_dtype
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn
@@ -43,8 +44,6 @@ from cluscomp.indexes.stages.prescreen import (
     prescreen_arrays,
 )
 from cluscomp.progress import Progress, Ticker
-
-INT32_ROWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -203,11 +202,6 @@ def _split_granularities(pipeline: Pipeline, arrays: dict[str, np.ndarray]) -> N
         memory_map = getattr(arrays[rerank_name(name)].base, "_mmap", None)
         if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
             memory_map.madvise(mmap.MADV_RANDOM)
-
-
-def position_dtype(n_rows: int) -> str:
-    """int32 while it suffices: positions are 4 of the bytes that each row costs."""
-    return "<i4" if n_rows <= INT32_ROWS else "<i8"
 
 
 def list_offsets(counts: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -50,7 +50,20 @@ class StoredRows:
         return offsets
 
 
-class StoredSegment(Portable):
+@dataclass(frozen=True, kw_only=True)
+class AtHome(Portable):
+    """What a segment knows of the folder that holds it.
+
+    name: there, made from its contents; None before it was saved. deletions: SourceFile that holds `deleted`
+    as it is, or None. statistics: JSON values about its rows, which are saved with it.
+    """
+
+    name: str | None = None
+    deletions: Any = None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StoredSegment(AtHome):
     """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
     ids: of the rows. deleted: those marked as deleted, None for none. files: name -> SourceFile of
@@ -90,7 +103,11 @@ class StoredSegment(Portable):
     def with_deleted(self: Self, positions: np.ndarray) -> Self:
         """The segment with more rows marked as deleted; a search on the old one is not disturbed."""
         deleted = Tombstones.none(self.n_rows) if self.deleted is None else self.deleted
-        return replace(self, deleted=deleted.with_deleted(positions))  # type: ignore[type-var]
+        return self.changed(deleted=deleted.with_deleted(positions), deletions=None)
+
+    def changed(self: Self, **values: Any) -> Self:
+        """The segment with other values of some fields; it shares the rest."""
+        return replace(self, **values)
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         """Array and fault of each value that is wrong: floats that are not finite, ids that are no texts.

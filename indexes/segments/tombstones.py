@@ -11,6 +11,7 @@ from cluscomp.indexes.segments.bits import (
     count_bits,
     has_positions,
     inverted,
+    position_dtype,
     positions_in,
     unpack_bits,
     with_positions,
@@ -65,12 +66,13 @@ class Tombstones:
     # ---- on disk ----
 
     def stored(self) -> np.ndarray:
-        """The form in which they are stored: ascending int64 positions while these are few, else the bits."""
-        return self.positions() if ROWS_PER_POSITION * self.count < self.n else self.bits
+        """The form in which they are stored: ascending positions while these are few, else the bits."""
+        few = ROWS_PER_POSITION * self.count < self.n
+        return self.positions().astype(position_dtype(self.n)) if few else self.bits
 
     @classmethod
     def from_stored(cls, n: int, stored: np.ndarray) -> Tombstones:
-        """Of what `stored` returned, int64 positions or uint8 bits, which has no `stored_fault`."""
+        """Of what `stored` returned, positions or uint8 bits, which has no `stored_fault`."""
         if stored.dtype == np.uint8:
             bits = np.array(stored)
             return cls(bits, n, count_bits(bits))
@@ -78,7 +80,7 @@ class Tombstones:
 
 
 def stored_fault(n: int, stored: np.ndarray) -> str | None:
-    """What is wrong with deletions of n rows as a file holds them, int64 or uint8; None if nothing."""
+    """What is wrong with deletions of n rows as a file holds them, integers or uint8; None if nothing."""
     if stored.dtype == np.uint8:
         if len(stored) != bit_bytes(n):
             return f"{len(stored)} bytes of bits, but {n} rows have {bit_bytes(n)}"

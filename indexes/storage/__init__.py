@@ -1,9 +1,13 @@
 """The folder of an index.
 
-manifest.py  manifest.json, checked field by field   opening.py  what a folder holds, as an index
-identity.py  which file, which state of a folder     reading.py  an open folder: files of one state
-folder.py    writing a folder, all or nothing        saving.py   which arrays a folder holds
-stream.py    arrays written block by block           texts.py    docs.sqlite
-origin.py    the folder an index was opened from     sniff.py    names other tools' files
-parts.py     bytes by part of the folder
+manifest.py  manifest.json, checked field by field   opening.py   what a folder holds, as an index
+fields.py    JSON that is not trusted                reading.py   an open folder: files of one state
+names.py     names of files, from their contents     saving.py    which arrays a folder holds
+identity.py  which file, which state of a folder     staging.py   files on their way into a folder
+sources.py   files that arrays are mapped from       folder.py    a new folder, all or nothing
+origin.py    the folder an index was opened from     commit.py    the next state in the same folder
+deletions.py deleted rows as they are stored         retiring.py  files that no longer belong to it
+stream.py    arrays written block by block           lock.py      the lock of the one writer
+parts.py     bytes by part of the folder             texts.py     docs.sqlite
+sniff.py     names other tools' files
 """

@@ -21,15 +21,17 @@ from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import Kind, kind_of
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
-from cluscomp.indexes.segments.tombstones import Tombstones, stored_fault
+from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.stage import Stage
-from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.deletions import deletions_spec, read_deletions
 from cluscomp.indexes.storage.identity import Version
-from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, SegmentEntry
+from cluscomp.indexes.storage.manifest import MANIFEST_NAME, NAMED_BY_CONTENTS, Manifest, SegmentEntry
+from cluscomp.indexes.storage.names import array_file, owner_of, stage_file, without_mark
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
-from cluscomp.indexes.storage.saving import SourceFile, segment_file
+from cluscomp.indexes.storage.sources import SourceFile
+from cluscomp.indexes.storage.staging import HEADER_BYTES
 
 MOST_READS = 10  # of a folder that is replaced again and again while it is being opened
 T = TypeVar("T")
@@ -43,20 +45,22 @@ class OpenedFolder:
     manifest: Manifest
     pipeline: Pipeline
     segments: tuple[StoredSegment, ...]
-    extra_files: dict[str, SourceFile]
+    files: dict[str, SourceFile]
     version: Version
 
 
-def open_folder(path: Path, *, verify: bool) -> OpenedFolder:
+def open_folder(
+    path: Path, *, verify: bool, known: Mapping[str, StoredSegment] | None = None
+) -> OpenedFolder:
     """Open the index at `path`: one state of it, also while others replace it. verify: also compare the
-    checksums of all files.
+    checksums of all files. known: segments by name that stay as they are, mapped, where the state has them.
 
     Raises IndexMissingError, ForeignFileError, CorruptIndexError, NewerFormatError, IndexFolderError.
     """
     for _ in range(MOST_READS):
         try:
             with FolderReader(path) as folder:
-                opened = _try_open(folder, verify)
+                opened = _try_open(folder, verify, known or {})
         except CluscompError:
             raise
         except OSError as exc:
@@ -69,14 +73,14 @@ def open_folder(path: Path, *, verify: bool) -> OpenedFolder:
     )
 
 
-def _try_open(folder: FolderReader, verify: bool) -> OpenedFolder | None:
+def _try_open(folder: FolderReader, verify: bool, known: Mapping[str, StoredSegment]) -> OpenedFolder | None:
     """What is in the folder, or None where it was replaced meanwhile, whereupon its files are removed."""
     try:
         manifest = folder.manifest()
         if verify:
             for name, entry in (manifest.files | manifest.extra_files).items():
                 folder.verify(name, entry)
-        opened = _open(folder, manifest)
+        opened = _open(folder, manifest, known)
     except OSError:  # all errors of index folders are OSErrors too
         if folder.is_current():
             raise
@@ -84,17 +88,34 @@ def _try_open(folder: FolderReader, verify: bool) -> OpenedFolder | None:
     return None if folder.mixes_states() else opened
 
 
-def _open(folder: FolderReader, manifest: Manifest) -> OpenedFolder:
+def _open(folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSegment]) -> OpenedFolder:
     path = folder.path
     kind, pipeline = key_of(path, manifest)
-    files = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
+    arrays = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
     for name, stage in pipeline.stages().items():
-        load_stage(path, name, stage, files)
+        load_stage(path, manifest, name, stage, arrays)
+    owned = by_owner(arrays)
     segments = tuple(
-        stored_segment(i, entry, kind, pipeline, files) for i, entry in enumerate(manifest.segments)
+        _same_segment(known.get(entry.name), entry, owned) or stored_segment(entry, kind, pipeline, owned)
+        for entry in manifest.segments
     )
-    extra = {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
-    return OpenedFolder(path, manifest, pipeline, segments, extra, folder.version)
+    files = {name: mapped.source for name, mapped in arrays.items()}
+    files |= {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
+    return OpenedFolder(path, manifest, pipeline, segments, files, folder.version)
+
+
+def _same_segment(
+    known: StoredSegment | None, entry: SegmentEntry, owned: Mapping[str, Mapping[str, MappedFile]]
+) -> StoredSegment | None:
+    """A segment that is open already, with the deleted rows that it has now; None where its files differ."""
+    own = dict(owned.get(entry.name, {}))
+    deleted, deletions = _deletions(entry, own)
+    sources = {name: mapped.source for name, mapped in own.items()}
+    if known is None or known.files != sources:
+        return None
+    if known.deletions == deletions and known.n_deleted == entry.deleted:
+        return known
+    return known.changed(deleted=deleted, deletions=deletions)
 
 
 def key_of(path: Path, manifest: Manifest) -> tuple[Kind, Pipeline]:
@@ -104,7 +125,7 @@ def key_of(path: Path, manifest: Manifest) -> tuple[Kind, Pipeline]:
     """
     try:
         key = parse_key(manifest.key)
-        shapes = {name: entry.shape or () for name, entry in manifest.files.items()}
+        shapes = {without_mark(name): entry.shape or () for name, entry in manifest.files.items()}
         spec = key.codec.bind(key, shapes, str(path / MANIFEST_NAME))
         kind = kind_of(spec)
         pipeline = kind.stages(spec, manifest.dim, manifest.metric, manifest.seed)
@@ -132,28 +153,37 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
     """Name -> dtype and shape that the key implies; None where the length is only known from the listing."""
     expected: dict[str, ArraySpec | None] = {}
     for stage_name, stage in pipeline.stages().items():
-        expected |= {f"{stage_name}.{name}.npy": spec for name, spec in stage.parameter_specs.items()}
-    for number, segment in enumerate(manifest.segments):
-        listed = of_segment(number, {name: entry.shape or () for name, entry in manifest.files.items()})
+        expected |= {
+            stage_file(manifest.trained, stage_name, name): spec
+            for name, spec in stage.parameter_specs.items()
+        }
+    owned = by_owner({name: entry.shape or () for name, entry in manifest.files.items()})
+    for segment in manifest.segments:
+        listed = owned.get(segment.name, {})
         arrays: dict[str, ArraySpec | None] = dict(kind.segment.listed_arrays(pipeline, segment.rows, listed))
         if segment.ids == INT:
             arrays["ids"] = ArraySpec("<i8", (segment.rows,))
         if segment.ids == TEXT:
             arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
-        if segment.deleted:
-            arrays["deleted"] = ArraySpec("<i8", (segment.deleted,))
-        expected |= {segment_file(number, name): spec for name, spec in arrays.items()}
+        expected |= {array_file(segment.name, name): spec for name, spec in arrays.items()}
+        if segment.deletions is not None:
+            expected[segment.deletions] = _deletions_spec(manifest, segment)
     return expected
 
 
-def of_segment(number: int, files: Mapping[str, T]) -> dict[str, T]:
-    """What `files` has of one segment, by the names of its arrays."""
-    prefix, suffix = segment_file(number, "\0").split("\0")
-    return {
-        name.removeprefix(prefix).removesuffix(suffix): value
-        for name, value in files.items()
-        if name.startswith(prefix) and name.endswith(suffix)
-    }
+def _deletions_spec(manifest: Manifest, segment: SegmentEntry) -> ArraySpec:
+    if manifest.format_version < NAMED_BY_CONTENTS:
+        return ArraySpec("<i8", (segment.deleted,))
+    return deletions_spec(segment.rows, segment.deleted)
+
+
+def by_owner(files: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """Segment (or another owner) -> array -> what `files` has of it."""
+    found: dict[str, dict[str, T]] = {}
+    for name, value in files.items():
+        owner, array = owner_of(name)
+        found.setdefault(owner, {})[array] = value
+    return found
 
 
 def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manifest: Manifest) -> None:
@@ -179,12 +209,15 @@ def _require_same_files(path: Path, expected: dict[str, ArraySpec | None], manif
         raise CorruptIndexError(f"{where} says that ids are {manifest.id_kind}, but its segments differ")
 
 
-def load_stage(path: Path, stage_name: str, stage: Stage, files: Mapping[str, MappedFile]) -> None:
+def load_stage(
+    path: Path, manifest: Manifest, stage_name: str, stage: Stage, files: Mapping[str, MappedFile]
+) -> None:
     """Read the small arrays of a trained stage, which every search uses, into memory."""
     loaded: Parameters = {}
     for name in stage.parameter_specs:
-        loaded[name] = np.array(files[f"{stage_name}.{name}.npy"].array)
-        require_finite_parameters(str(path / f"{stage_name}.{name}.npy"), loaded[name])
+        file = stage_file(manifest.trained, stage_name, name)
+        loaded[name] = np.array(files[file].array)
+        require_finite_parameters(str(path / file), loaded[name])
     try:
         stage.load(loaded)
     except (UsageError, InputError) as exc:
@@ -194,32 +227,37 @@ def load_stage(path: Path, stage_name: str, stage: Stage, files: Mapping[str, Ma
 
 
 def stored_segment(
-    number: int, entry: SegmentEntry, kind: Kind, pipeline: Pipeline, files: Mapping[str, MappedFile]
+    entry: SegmentEntry, kind: Kind, pipeline: Pipeline, owned: Mapping[str, Mapping[str, MappedFile]]
 ) -> StoredSegment:
-    """Segment `number` of a folder. Raises CorruptIndexError for values that kernels cannot take."""
-    own = of_segment(number, files)
+    """A segment of a folder. owned: as `by_owner` tells. Raises CorruptIndexError for values that kernels
+    cannot take.
+    """
+    own = dict(owned.get(entry.name, {}))
+    deleted, deletions = _deletions(entry, own)
     arrays = {name: mapped.array for name, mapped in own.items()}
     rows = StoredRows(
         n_rows=entry.rows,
         arrays=arrays,
         ids=_ids(entry, arrays),
-        deleted=_deleted(number, entry, arrays.get("deleted")),
-        files={name: mapped.source for name, mapped in own.items() if name != "deleted"},
-        file_of=partial(segment_file, number),
+        deleted=deleted,
+        files={name: mapped.source for name, mapped in own.items()},
+        file_of=partial(array_file, entry.name),
     )
-    return kind.segment.from_stored(pipeline, rows)
+    segment = kind.segment.from_stored(pipeline, rows)
+    return segment.changed(name=entry.name, deletions=deletions, statistics=entry.statistics)
 
 
-def _ids(entry: SegmentEntry, arrays: dict[str, np.ndarray]) -> IdColumn:
+def _deletions(
+    entry: SegmentEntry, own: dict[str, MappedFile]
+) -> tuple[Tombstones | None, SourceFile | None]:
+    """The deleted rows of a segment, and their file, which is taken out of its files."""
+    if entry.deletions is None:
+        return None, None
+    mapped = own.pop(owner_of(entry.deletions)[1])
+    return read_deletions(mapped.array, entry.rows, entry.deleted, entry.deletions), mapped.source
+
+
+def _ids(entry: SegmentEntry, arrays: Mapping[str, np.ndarray]) -> IdColumn:
     if entry.ids == "range":
         return RangeIds(entry.first_id, entry.rows)
     return IntIds(arrays["ids"]) if entry.ids == INT else TextIds(arrays["ids_text"], arrays["ids_offsets"])
-
-
-def _deleted(number: int, entry: SegmentEntry, positions: np.ndarray | None) -> Tombstones | None:
-    if positions is None:
-        return None
-    fault = stored_fault(entry.rows, positions)
-    if fault is not None:
-        raise CorruptIndexError(f"{segment_file(number, 'deleted')}: {fault}; the index is damaged")
-    return Tombstones.from_stored(entry.rows, positions)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cluscomp.errors import CorruptIndexError, OutputExistsError, UsageError
+from cluscomp.errors import CluscompError, CorruptIndexError, IndexChangedError, UsageError
 from cluscomp.files import real_path
-from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.identity import Version, file_identity
-from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
-from cluscomp.indexes.storage.saving import SourceFile, link_unchanged
+from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from cluscomp.indexes.storage.sources import SourceFile
 
 
 class Origin:
-    """An opened folder. manifest: as it was read. extra_files: files stored with the index, such as
-    docs.sqlite. version: the state of the folder that this is.
+    """An opened folder. manifest: as it was read. files: those that it lists. version: the state of the
+    folder that this is.
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, extra_files: dict[str, SourceFile], version: Version
+        self, folder: Path, manifest: Manifest, files: Mapping[str, SourceFile], version: Version
     ) -> None:
-        self.folder, self.manifest, self.extra_files = real_path(folder), manifest, extra_files
+        self.folder, self.manifest, self.files = real_path(folder), manifest, files
         self.version = version
 
     def is_unchanged(self) -> bool:
@@ -32,21 +33,20 @@ class Origin:
             return False
 
     def is_at(self, target: Path) -> bool:
-        """Whether `target` is this folder and nobody changed it since it was opened.
+        """Whether `target` is this folder, and an index is there."""
+        return self.folder == real_path(target) and (target / MANIFEST_NAME).is_file()
 
-        Raises OutputExistsError where somebody did: saving would undo that change.
-        """
-        if self.folder != real_path(target) or not (target / MANIFEST_NAME).is_file():
-            return False
-        self.require_unchanged(target)
-        return True
-
-    def require_unchanged(self, target: Path) -> None:
-        """Raise OutputExistsError where somebody changed the folder since: saving would undo that change."""
-        if not self.is_unchanged():
-            raise OutputExistsError(
-                f"{target} was changed since this index was opened from it or saved to it; open it again, or "
-                "save with if_exists='replace' to overwrite that change"
+    def require_unchanged(self) -> None:
+        """Raise IndexChangedError where somebody changed the folder since: saving would undo that change."""
+        try:
+            raw = (self.folder / MANIFEST_NAME).read_bytes()
+        except OSError:
+            raw = b""
+        if hashlib.sha256(raw).hexdigest() != self.version.digest:
+            raise IndexChangedError(
+                f"{self.folder} was changed since this index was opened from it or saved to it: this index "
+                f"began from generation {self.manifest.generation}, and there is {_generation(raw)} now; "
+                "open it again, or save with if_exists='replace' to overwrite that change"
             )
 
     def says(self, manifest: Manifest) -> bool:
@@ -59,10 +59,10 @@ class Origin:
 
     def extra_file(self, name: str) -> Path:
         """Path of a file that was stored with the index."""
-        if name not in self.extra_files:
-            known = ", ".join(self.extra_files) or "none"
+        if name not in self.manifest.extra_files:
+            known = ", ".join(self.manifest.extra_files) or "none"
             raise UsageError(f"the index has no file {name!r}; it has: {known}")
-        source = self.extra_files[name]
+        source = self.files[name]
         if not source.is_unchanged():
             raise CorruptIndexError(
                 f"{source.path} was removed or changed since the index was opened; open it again"
@@ -70,12 +70,9 @@ class Origin:
         return source.path
 
 
-def write_extra(writer: FolderWriter, origin: Origin | None, *, share: bool) -> dict[str, FileEntry]:
-    """Take over the files stored with an index. share: link them, since the old folder goes away."""
-    if origin is None:
-        return {}
-    entries = {}
-    for name, source in origin.extra_files.items():
-        is_linked = share and link_unchanged(writer, name, source)
-        entries[name] = source.entry if is_linked else writer.copy(name, origin.extra_file(name))
-    return entries
+def _generation(raw: bytes) -> str:
+    """The generation that a manifest tells of, for a message."""
+    try:
+        return f"generation {parse_manifest(raw, MANIFEST_NAME).generation}"
+    except CluscompError:
+        return "no index of this version"

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.storage.folder import HEADER_BYTES
+from cluscomp.indexes.storage.deletions import deletions_spec
+from cluscomp.indexes.storage.staging import HEADER_BYTES
 
 COMMON_PARTS = {"ids": "ids", "ids_text": "ids", "ids_offsets": "ids", "deleted": "tombstones"}
 """Array that segments of every kind may have -> part; `StoredSegment.parts` says it of the others."""
@@ -23,10 +24,11 @@ def parameter_part(stage: str, parameter: str) -> str:
     return {"partition": "centroids", "refine": "refine"}.get(stage, "codebooks")
 
 
-def file_part(name: str, segment: type[StoredSegment]) -> str:
-    """Part of the folder that an array file is counted under, from its name. segment: class of segments."""
-    stage, array = name.split(".")[:2]
-    if not stage.startswith("segment"):
+def array_part(stage: str | None, array: str, segment: type[StoredSegment]) -> str:
+    """Part of the folder that an array is counted under. stage: that it belongs to; None: to a segment, whose
+    class is `segment`.
+    """
+    if stage is not None:
         return parameter_part(stage, array)
     return COMMON_PARTS.get(array) or segment.part_of(array)
 
@@ -51,7 +53,7 @@ def part_bytes(
     if id_bytes:
         sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)
     if deleted:
-        sizes["tombstones"] = HEADER_BYTES + 8 * deleted
+        sizes["tombstones"] = HEADER_BYTES + deletions_spec(n_rows, deleted).nbytes
     return sizes
 
 

@@ -1,7 +1,8 @@
 """One state of an index folder: its manifest and its files, of which none comes from another state.
 
-A save or a build puts another folder at the path in one step. So the folder is opened once, and its files are
-opened relative to that handle: what stands at the path later changes nothing that is read here.
+A build puts another folder at the path in one step. So the folder is opened once, and its files are opened
+relative to that handle: what stands at the path later changes nothing that is read here. A save replaces the
+manifest in the folder, and the files that only the old manifest lists are removed some time later.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import BinaryIO
 import numpy as np
 
 from cluscomp.errors import CluscompError, CorruptIndexError, ForeignFileError, IndexMissingError
-from cluscomp.indexes.storage.folder import COPY_BYTES, HEADER_BYTES, npy_header
-from cluscomp.indexes.storage.identity import Version, identity_of
+from cluscomp.files import real_path
+from cluscomp.indexes.storage.identity import Identity, Version, file_identity, identity_of
 from cluscomp.indexes.storage.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -28,8 +29,9 @@ from cluscomp.indexes.storage.manifest import (
     Manifest,
     parse_manifest,
 )
-from cluscomp.indexes.storage.saving import SourceFile
 from cluscomp.indexes.storage.sniff import describe_file, describe_folder, is_lfs_pointer, read_head
+from cluscomp.indexes.storage.sources import SourceFile
+from cluscomp.indexes.storage.staging import COPY_BYTES, HEADER_BYTES, npy_header
 
 HAS_HANDLES = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _HEAD_BYTES = 64
@@ -74,12 +76,18 @@ class FolderReader:
         return self._version
 
     def is_current(self) -> bool:
-        """Whether the path still leads to the folder that is open: otherwise a fault may come of that."""
+        """Whether the path still leads to the state that was read: otherwise a fault may come of that."""
         try:
-            if self._handle is not None:
-                return os.path.samestat(os.fstat(self._handle), os.stat(self.path))
-            status = os.stat(self.path / MANIFEST_NAME)
-            return self._version is None or identity_of(status) == self._version.identity
+            if self._handle is not None and not self.is_same_folder():
+                return False
+            return self._version is None or self._manifest_identity() == self._version.identity
+        except FileNotFoundError:
+            return False
+
+    def is_same_folder(self) -> bool:
+        """Whether the path still leads to the folder that is open."""
+        try:
+            return self._handle is None or os.path.samestat(os.fstat(self._handle), os.stat(self.path))
         except FileNotFoundError:
             return False
 
@@ -156,8 +164,13 @@ class FolderReader:
                 raise _wrong_size(path, file.read(_HEAD_BYTES), status.st_size, entry.bytes)
             yield file
 
+    def _manifest_identity(self) -> Identity:
+        if self._handle is None:
+            return file_identity(self.path / MANIFEST_NAME)
+        return identity_of(os.stat(MANIFEST_NAME, dir_fd=self._handle))
+
     def _source(self, name: str, entry: FileEntry, file: BinaryIO) -> SourceFile:
-        return SourceFile(self.path.absolute() / name, entry, identity_of(os.fstat(file.fileno())))
+        return SourceFile(real_path(self.path) / name, entry, identity_of(os.fstat(file.fileno())))
 
     def _manifest_bytes(self, file: BinaryIO) -> bytes:
         path, size = self.path / MANIFEST_NAME, os.fstat(file.fileno()).st_size

@@ -1,129 +1,230 @@
-"""What an index writes: names of the arrays, the manifest, links to files that did not change."""
+"""What an index writes: arrays of its stages and segments, under names that come from their contents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.storage.folder import HEADER_BYTES, FolderWriter
-from cluscomp.indexes.storage.identity import Identity, file_identity
-from cluscomp.indexes.storage.manifest import FileEntry, Manifest, SegmentEntry
+from cluscomp.indexes.storage.manifest import FileEntry, SegmentEntry
+from cluscomp.indexes.storage.names import (
+    SEGMENT,
+    array_file,
+    deletions_file,
+    segment_name,
+    stage_file,
+    trained_mark,
+)
+from cluscomp.indexes.storage.sources import SourceFile
+from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, Staging
 
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file that an array is mapped from, and its identity on disk when it was opened."""
-
-    path: Path
-    entry: FileEntry
-    identity: Identity
-
-    def is_unchanged(self) -> bool:
-        """Whether the path still leads to the file that was opened."""
-        try:
-            return file_identity(self.path) == self.identity
-        except OSError:
-            return False
-
-
-def source_files(
-    folder: Path, entries: Mapping[str, FileEntry], identities: Mapping[str, Identity]
-) -> dict[str, SourceFile]:
-    """Files of a folder that was just written. identities: of its files, by name."""
-    folder = folder.absolute()
-    return {name: SourceFile(folder / name, entry, identities[name]) for name, entry in entries.items()}
-
-
-def segment_sources(
-    folder: Path, manifest: Manifest, number: int, identities: Mapping[str, Identity]
-) -> dict[str, SourceFile]:
-    """Files of the arrays of one segment of a folder that was just written, without its deletions."""
-    prefix = segment_file(number, "")[: -len(".npy")]
-    own = {name: entry for name, entry in manifest.files.items() if name.startswith(prefix)}
-    found = source_files(folder, own, identities)
-    names = {name: name[len(prefix) : -len(".npy")] for name in own}
-    return {names[name]: source for name, source in found.items() if names[name] != "deleted"}
+Segment = TypeVar("Segment", bound=StoredSegment)
+DELETED = "deleted"
+"""Name of the deleted rows among the arrays of a segment."""
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """One array of the index: file name, values, dtype, and the file that it is mapped from, if any."""
+    """One array of the index: stage that it belongs to (None: a segment), its name there, values, dtype, and
+    the file that it is mapped from, if any.
+    """
 
+    stage: str | None
     name: str
     array: np.ndarray
     dtype: str
     source: SourceFile | None = None
 
     @property
+    def entry(self) -> FileEntry:
+        """What the manifest lists of its file, but for the checksum."""
+        size = HEADER_BYTES + self.array.size * np.dtype(self.dtype).itemsize
+        return FileEntry(size, "0" * 64, self.dtype, self.array.shape)
+
+    @property
     def file_bytes(self) -> int:
         """Size of its file."""
-        return HEADER_BYTES + self.array.size * np.dtype(self.dtype).itemsize
+        return self.entry.bytes
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the manifest says of the arrays: mark of the trained ones, segments, files, generation."""
+
+    trained: str
+    segments: tuple[SegmentEntry, ...]
+    files: Mapping[str, FileEntry]
+    generation: int = 1
 
 
 def parameter_arrays(pipeline: Pipeline) -> Iterator[StoredArray]:
-    """Arrays of the trained stages: STAGE.NAME.npy."""
+    """Arrays of the trained stages."""
     for stage_name, stage in pipeline.stages().items():
         specs = stage.parameter_specs
         for name, array in stage.parameters().items():
-            yield StoredArray(f"{stage_name}.{name}.npy", array, specs[name].dtype)
+            yield StoredArray(stage_name, name, array, specs[name].dtype)
 
 
-def segment_file(number: int, name: str) -> str:
-    """File name of an array of segment `number`."""
-    return f"segment{number}.{name}.npy"
-
-
-def segment_stored(number: int, segment: StoredSegment) -> Iterator[StoredArray]:
-    """Arrays of one segment: what it stores of its rows, ids, deleted."""
+def row_arrays(segment: StoredSegment) -> Iterator[StoredArray]:
+    """Arrays of one segment: what it stores of its rows, ids."""
     for name, array in (segment.arrays() | segment.ids.arrays()).items():
-        source = segment.files.get(name)
-        yield StoredArray(segment_file(number, name), array, array.dtype.str, source)
-    if segment.deleted is not None:
-        yield StoredArray(segment_file(number, "deleted"), segment.deleted.positions(), "<i8")
+        yield StoredArray(None, name, array, array.dtype.str, segment.files.get(name))
+
+
+def deletion_array(segment: StoredSegment) -> StoredArray | None:
+    """The deleted rows of a segment, or None without any."""
+    if segment.deleted is None or not segment.n_deleted:
+        return None
+    array = segment.deleted.stored()
+    return StoredArray(None, DELETED, array, array.dtype.str)
+
+
+def live_segments(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Those that a folder keeps: a segment without a row that is left is dropped."""
+    return tuple(segment for segment in segments if segment.n_deleted < segment.n_rows)
 
 
 def stored_arrays(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> list[StoredArray]:
     """All arrays of an index in the order in which they are written."""
     found = list(parameter_arrays(pipeline))
-    for number, segment in enumerate(segments):
-        found.extend(segment_stored(number, segment))
+    for segment in live_segments(segments):
+        found.extend(row_arrays(segment))
+        deleted = deletion_array(segment)
+        found.extend([] if deleted is None else [deleted])
     return found
 
 
-def segment_entry(n_rows: int, ids: IdColumn, n_deleted: int) -> SegmentEntry:
-    """What the manifest says about a segment."""
-    if isinstance(ids, RangeIds):
-        return SegmentEntry(n_rows, "range", ids.start, n_deleted)
-    return SegmentEntry(n_rows, ids.kind, 0, n_deleted)
-
-
-def write_stored(writer: FolderWriter, stored: StoredArray) -> None:
-    """Put an array into the folder: by a link where its file is unchanged, else by writing it.
-
-    Arrays are immutable by rule, so two folders may share a file.
-    """
-    if stored.source is not None and link_unchanged(writer, stored.name, stored.source):
-        writer.entries[stored.name] = stored.source.entry
-    else:
-        writer.write_array(stored.name, stored.array, stored.dtype)
-
-
-def link_unchanged(writer: FolderWriter, name: str, source: SourceFile) -> bool:
-    """Link a file of another folder into this one, if it still is the one that was opened."""
-    if not source.is_unchanged() or not writer.link(name, source.path):
-        return False
-    if file_identity(writer.folder / name)[:2] == source.identity[:2]:
-        return True
-    (writer.folder / name).unlink()  # somebody replaced the file in between
-    return False
+def planned(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> Written:
+    """What a save to a new folder will write, but for the checksums and the names that come from them."""
+    mark, files, entries = "0" * 16, {}, []
+    for stored in parameter_arrays(pipeline):
+        files[stage_file(mark, stored.stage or "", stored.name)] = stored.entry
+    for number, segment in enumerate(live_segments(segments)):
+        name = f"s{number:016x}"
+        files |= {array_file(name, stored.name): stored.entry for stored in row_arrays(segment)}
+        deleted = deletion_array(segment)
+        file = None if deleted is None else deletions_file(name, 1)
+        if file is not None and deleted is not None:
+            files[file] = deleted.entry
+        entries.append(
+            replace(
+                segment_entry(segment.n_rows, segment.ids),
+                name=name,
+                deleted=segment.n_deleted,
+                deletions=file,
+                statistics=dict(segment.statistics),
+            )
+        )
+    return Written(mark, tuple(entries), files)
 
 
 def new_bytes(arrays: Sequence[StoredArray]) -> int:
     """Bytes that have to be written for arrays that cannot be linked."""
     return sum(item.file_bytes for item in arrays if item.source is None)
+
+
+# ---- into a folder ----
+
+
+def write_index(staging: Staging, pipeline: Pipeline, segments: Sequence[StoredSegment]) -> Written:
+    """Write what the folder lacks of the trained stages and of segments that have rows left.
+
+    Arrays are immutable by rule: a file of the folder stays, one of another folder is linked where that
+    works.
+    """
+    mark = write_stages(staging, pipeline)
+    found: dict[str, SegmentEntry] = {}
+    for segment in segments:
+        entry = _write_segment(staging, segment, found)
+        found[entry.name] = entry
+    return Written(mark, tuple(found.values()), staging.entries, staging.generation)
+
+
+def write_stages(staging: Staging, pipeline: Pipeline) -> str:
+    """Write the arrays of the trained stages, unless they are there; returns their mark."""
+    mark = trained_mark(pipeline)
+    for stored in parameter_arrays(pipeline):
+        _put(staging, stage_file(mark, stored.stage or "", stored.name), stored)
+    return mark
+
+
+def named_segment(
+    staging: Staging, entry: SegmentEntry, drafts: Mapping[str, Draft], taken: Mapping[str, SegmentEntry]
+) -> SegmentEntry:
+    """The entry of a segment whose arrays are drafts, with the name that these give it. taken: segments that
+    are in the folder already.
+    """
+    checksums, copy = {name: draft.entry.sha256 for name, draft in drafts.items()}, 0
+    while (name := segment_name(checksums, entry.ids, entry.first_id, copy)) in taken:
+        copy += 1
+    for array, draft in drafts.items():
+        if not staging.keeps(array_file(name, array)):
+            staging.settle(array_file(name, array), draft)
+    return replace(entry, name=name)
+
+
+def segment_entry(n_rows: int, ids: IdColumn) -> SegmentEntry:
+    """What the manifest says about a segment that has no name yet."""
+    if isinstance(ids, RangeIds):
+        return SegmentEntry("", n_rows, "range", ids.start)
+    return SegmentEntry("", n_rows, ids.kind)
+
+
+def _write_segment(
+    staging: Staging, segment: StoredSegment, taken: Mapping[str, SegmentEntry]
+) -> SegmentEntry:
+    entry = segment_entry(segment.n_rows, segment.ids)
+    if segment.name is not None and SEGMENT.fullmatch(segment.name) and segment.name not in taken:
+        entry = replace(entry, name=segment.name)
+        for stored in row_arrays(segment):
+            _put(staging, array_file(segment.name, stored.name), stored)
+    else:
+        drafts = {stored.name: _draft(staging, stored) for stored in row_arrays(segment)}
+        entry = named_segment(staging, entry, drafts, taken)
+    return replace(
+        entry,
+        deleted=segment.n_deleted,
+        deletions=_write_deletions(staging, segment, entry.name),
+        statistics=dict(segment.statistics),
+    )
+
+
+def _write_deletions(staging: Staging, segment: StoredSegment, name: str) -> str | None:
+    if not segment.n_deleted:
+        return None
+    source = segment.deletions
+    if source is not None and source.path.name.startswith(f"{name}.") and staging.keeps(source.path.name):
+        return str(source.path.name)
+    stored = deletion_array(segment)
+    assert stored is not None
+    file = deletions_file(name, staging.generation)
+    staging.settle(file, staging.write_array(stored.array, stored.dtype))
+    return file
+
+
+def _put(staging: Staging, name: str, stored: StoredArray) -> None:
+    if not staging.keeps(name):
+        staging.settle(name, _draft(staging, stored))
+
+
+def _draft(staging: Staging, stored: StoredArray) -> Draft:
+    linked = None if stored.source is None else staging.link(stored.source)
+    return linked or staging.write_array(stored.array, stored.dtype)
+
+
+# ---- what segments learn of it ----
+
+
+def segment_at_home(segment: Segment, entry: SegmentEntry, files: Mapping[str, SourceFile]) -> Segment:
+    """A segment that was just written, with its name and its files. files: of the folder."""
+    names = {stored.name for stored in row_arrays(segment)}
+    own = {name: files[array_file(entry.name, name)] for name in names}
+    deletions = None if entry.deletions is None else files[entry.deletions]
+    if (segment.name, segment.files, segment.deletions) == (entry.name, own, deletions):
+        return segment
+    return segment.changed(name=entry.name, files=own, deletions=deletions)

@@ -10,7 +10,7 @@ import numpy as np
 from cluscomp.errors import DTypeError
 from cluscomp.files import flush
 from cluscomp.indexes.stages.parameters import ArraySpec
-from cluscomp.indexes.storage.folder import HEADER_BYTES, SteadyFile, npy_header
+from cluscomp.indexes.storage.staging import HEADER_BYTES, SteadyFile, npy_header
 
 
 class ArrayStream:

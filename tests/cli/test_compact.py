@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 from cluscomp import index_factory, open_index
 
@@ -82,7 +83,7 @@ def test_exit_codes(program, invoke, grown, tmp_path):
     assert invoke("compact", grown, "--segments", 0).exit_code == 2
     assert invoke("compact", grown, "--dead", 2).exit_code == 2
     assert program("compact", tmp_path / "none").returncode == 5
-    file = grown / "segment0.positions.npy"
+    file = file_of(grown, "segment0.positions")
     file.write_bytes(file.read_bytes()[:-4] + np.int32(10**6).tobytes())
     before = contents(grown)
     done = program("compact", grown, "--all")

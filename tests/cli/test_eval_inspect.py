@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 
 class TestEval:
@@ -153,7 +154,7 @@ class TestInspect:
 
     def test_verify_finds_an_altered_byte(self, invoke, index):
         assert invoke("inspect", index, "--verify").exit_code == 0
-        file = index / "segment0.codes.npy"
+        file = file_of(index, "segment0.codes")
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from stored_files import file_of, what_of
+
 
 def test_a_whole_index(invoke, text_index):
     result = invoke("verify", text_index)
@@ -15,12 +17,16 @@ def test_a_whole_index(invoke, text_index):
 
 def test_faults_are_listed_and_exit_with_5(invoke, program, text_index):
     (text_index / "docs.sqlite").write_bytes(b"x" * (text_index / "docs.sqlite").stat().st_size)
-    (text_index / "segment0.codes.npy").unlink()
+    file_of(text_index, "segment0.codes").unlink()
     assert invoke("verify", text_index, "--level", "quick").exit_code == 5
     result = program("verify", text_index, "-q")
     assert result.returncode == 5 and result.stderr == ""
     lines = [line.split("\t") for line in result.stdout.splitlines()]
-    assert [line[0] for line in lines] == ["segment0.codes.npy", "docs.sqlite", "docs.sqlite"]
+    assert [what_of(text_index, line[0]) for line in lines] == [
+        "segment0.codes.npy",
+        "docs.sqlite",
+        "docs.sqlite",
+    ]
     assert "is missing" in lines[0][1] and "checksum" in lines[1][1] and "cannot be read" in lines[2][1]
     result = invoke("verify", text_index, "--json")
     assert result.exit_code == 5

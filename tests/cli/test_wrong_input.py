@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1234567\n"
 
@@ -196,7 +197,7 @@ class TestSearch:
 
 
 def corrupt_codes(index):
-    file = index / "segment0.codes.npy"
+    file = file_of(index, "segment0.codes")
     file.write_bytes(file.read_bytes()[:-100])
 
 

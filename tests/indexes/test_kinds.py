@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored_files import file_name, file_of
 from typer.testing import CliRunner
 
 from cluscomp.errors import CorruptIndexError, DuplicateIdError, InputError, UsageError
@@ -84,14 +85,14 @@ def test_plan_build_and_describe(tmp_path):
     assert report.index_bytes == pytest.approx(plan.index_bytes, abs=6000)  # three JSON files are estimated
     index_factory("Sets", DIM).add(SETS).save(tmp_path / "saved")
     for name in ("items", "starts"):
-        one, two = (tmp_path / which / f"segment0.{name}.npy" for which in ("built", "saved"))
+        one, two = (file_of(tmp_path / which, f"segment0.{name}") for which in ("built", "saved"))
         assert one.read_bytes() == two.read_bytes()
     index = open_index(tmp_path / "built", verify=True)
     assert answers(index, QUERIES, 5) == expected(SETS, QUERIES, 5)
     facts = index.describe()
     sizes = {file.name: file.stat().st_size for file in (tmp_path / "built").iterdir()}
-    assert facts["bytes"]["codes"] == sizes["segment0.items.npy"]
-    assert facts["bytes"]["set_starts"] == sizes["segment0.starts.npy"]
+    assert facts["bytes"]["codes"] == sizes[file_name(tmp_path / "built", "segment0.items")]
+    assert facts["bytes"]["set_starts"] == sizes[file_name(tmp_path / "built", "segment0.starts")]
     assert facts["bytes"]["total"] == sum(sizes.values())
     assert facts["lists"] is None and facts["search_defaults"] == {}
 
@@ -109,7 +110,7 @@ def test_inspect_shows_its_parts(tmp_path):
 
 def test_a_damaged_folder_is_refused(tmp_path):
     build_index(SETS, index_key="Sets", output=tmp_path / "i")
-    file = tmp_path / "i" / "segment0.starts.npy"
+    file = file_of(tmp_path / "i", "segment0.starts")
     file.write_bytes(file.read_bytes()[:-8] + np.int64(10**6).tobytes())
     with pytest.raises(CorruptIndexError, match="starts"):
         open_index(tmp_path / "i")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored_files import what_of
 
 from cluscomp.errors import CorruptIndexError, MalformedFileError, MissingInputError, UsageError
 from cluscomp.indexes import index_factory, open_index, parse_key
@@ -84,7 +85,7 @@ def test_a_codec_of_one_set_is_stored_once(codec, rows, tmp_path) -> None:
     LearnedCodec(codec.rotation, codec.document_centroids).save(tmp_path / "codec")
     index = index_factory(f"RepCONC({tmp_path / 'codec'})", DIM).add(rows)
     index.save(tmp_path / "index")
-    names = sorted(path.name for path in (tmp_path / "index").iterdir())
+    names = sorted(what_of(tmp_path / "index", path.name) for path in (tmp_path / "index").iterdir())
     assert names == [
         "codec.document_centroids.npy",
         "manifest.json",

@@ -71,7 +71,7 @@ def test_files_are_linked_and_the_sources_stay(save, tmp_path):
     before = {path: path.read_bytes() for folder in (a, b) for path in folder.iterdir()}
     merge_indexes([a, str(b)], tmp_path / "all")
     inodes = {path.stat().st_ino for path in before}
-    for path in (tmp_path / "all").glob("segment*.npy"):
+    for path in (tmp_path / "all").glob("s*.npy"):
         assert path.stat().st_ino in inodes
     assert {path: path.read_bytes() for path in before} == before
     with pytest.raises(OutputExistsError):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from stored_files import file_name, file_of
 
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes import index_factory, open_index
@@ -46,7 +47,7 @@ def test_a_streamed_index_has_the_same_bytes(rng, tmp_path, key, block_bytes):
         writer.finish()
     index.add(rows).save(tmp_path / "saved")
     names = {path.name for path in (tmp_path / "saved").iterdir()}
-    assert "segment0.shadow_values.npy" in names
+    assert file_name(tmp_path / "saved", "segment0.shadow_values") in names
     assert {path.name for path in (tmp_path / "streamed").iterdir()} == names
     for name in names - {"manifest.json"}:
         assert (tmp_path / "streamed" / name).read_bytes() == (tmp_path / "saved" / name).read_bytes(), name
@@ -77,7 +78,7 @@ def test_an_index_stored_without_prescreen_is_searched_row_by_row(rng, tmp_path)
 
 def test_a_damaged_frame_is_refused(rng, tmp_path):
     index_factory("Flat", 6).add(rng.normal(size=(50, 6)).astype("f4")).save(tmp_path / "i")
-    file = tmp_path / "i" / "segment0.shadow_frame.npy"
+    file = file_of(tmp_path / "i", "segment0.shadow_frame")
     file.write_bytes(file.read_bytes()[:-4] + np.float32(np.nan).tobytes())
     with pytest.raises(CorruptIndexError, match="shadow_frame"):
         open_index(tmp_path / "i")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 from cluscomp.errors import (
     DiskFullError,
@@ -23,8 +24,9 @@ from cluscomp.errors import (
 )
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build.writer import IndexWriter
-from cluscomp.indexes.storage import folder as folder_module
-from cluscomp.indexes.storage.folder import FolderWriter, npy_header
+from cluscomp.indexes.storage import staging as staging_module
+from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.staging import npy_header
 
 
 def files_of(path: Path) -> dict[str, bytes]:
@@ -112,10 +114,10 @@ def test_saving_back_links_unchanged_files_and_old_maps_stay_valid(
     make_index("Flat", "ip").save(path)
     reader, writer = open_index(path), open_index(path)
     before = reader.search(queries, 9)
-    inode = (path / "segment0.codes.npy").stat().st_ino
+    inode = file_of(path, "segment0.codes").stat().st_ino
     writer.add(rows[:10])
     writer.save(path)
-    assert (path / "segment0.codes.npy").stat().st_ino == inode
+    assert file_of(path, "segment0.codes").stat().st_ino == inode
     for got, wanted in zip(reader.search(queries, 9), before, strict=True):
         np.testing.assert_array_equal(got, wanted)
     assert len(reader) == 600
@@ -196,7 +198,7 @@ def test_replaced_source_file_is_not_linked(make_index, rows, queries, tmp_path)
     make_index("SQ8", "ip").save(tmp_path / "a")
     index = open_index(tmp_path / "a")
     wanted = index.search(queries, 5)
-    codes = tmp_path / "a" / "segment0.codes.npy"
+    codes = file_of(tmp_path / "a", "segment0.codes")
     (tmp_path / "new").write_bytes(bytes(codes.stat().st_size))
     os.replace(tmp_path / "new", codes)
     index.save(tmp_path / "b")
@@ -209,7 +211,7 @@ class DiskFull:
 
     def __init__(self, monkeypatch, allowed: int, code: int = errno.ENOSPC) -> None:
         self.left, self.code = allowed, code
-        original = folder_module._Hashing.write
+        original = staging_module._Hashing.write
 
         def write(hashing, data):
             self.left -= len(data)
@@ -217,7 +219,7 @@ class DiskFull:
                 raise OSError(self.code, os.strerror(self.code))
             original(hashing, data)
 
-        monkeypatch.setattr(folder_module._Hashing, "write", write)
+        monkeypatch.setattr(staging_module._Hashing, "write", write)
 
 
 @pytest.mark.parametrize("allowed", [0, 200, 5000, 20000])
@@ -243,7 +245,7 @@ def test_full_disk_leaves_the_old_index_and_nothing_else(
 
 def test_too_little_room_is_known_before_writing(make_index, tmp_path, monkeypatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(folder_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(staging_module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DiskFullError, match=r"needs \d+ bytes, but the device has 1000 bytes free") as caught:
         make_index("Flat", "ip").save(tmp_path / "index")
     assert caught.value.exit_code == 3

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 import cluscomp as cc
-from cluscomp.errors import DuplicateIdError, IndexMissingError, OutputExistsError
+from cluscomp.errors import DuplicateIdError, IndexChangedError, IndexMissingError, OutputExistsError
 from cluscomp.indexes import open_index
 
 DOCUMENT_KEYS = ("Pool4,Flat", "Pool4,IVF8,PQ12", "Pool4,PQ6,Refine(SQ8)")
@@ -170,9 +171,9 @@ def test_a_copy_does_not_overwrite_what_the_original_saved(rows, tmp_path):
 def test_a_later_save_links_the_rows_that_an_earlier_one_wrote(rows, tmp_path):
     index = cc.index_factory("Flat", 16).add(rows)
     index.save(tmp_path / "a")
-    first = (tmp_path / "a" / "segment0.codes.npy").stat().st_ino
+    first = file_of(tmp_path / "a", "segment0.codes").stat().st_ino
     index.add(rows[:10]).save(tmp_path / "a")
-    assert (tmp_path / "a" / "segment0.codes.npy").stat().st_ino == first
+    assert file_of(tmp_path / "a", "segment0.codes").stat().st_ino == first
 
 
 @pytest.mark.parametrize("late", ["before the arrays", "before the exchange"])
@@ -183,18 +184,19 @@ def test_two_owners_of_one_folder_lose_no_row(late, rows, tmp_path, monkeypatch)
     if late == "before the arrays":
         one.save(tmp_path / "a")
     else:
-        from cluscomp.indexes.storage.folder import FolderWriter
+        from cluscomp.indexes.storage.commit import FolderCommit
 
-        publish = FolderWriter.publish
+        publish = FolderCommit.publish
 
-        def first_the_other(writer: Any, *arguments: Any) -> None:
-            monkeypatch.setattr(FolderWriter, "publish", publish)
+        def first_the_other(commit: Any, *arguments: Any) -> Any:
+            monkeypatch.setattr(FolderCommit, "publish", publish)
             one.save(tmp_path / "a")
-            publish(writer, *arguments)
+            return publish(commit, *arguments)
 
-        monkeypatch.setattr(FolderWriter, "publish", first_the_other)
-    with pytest.raises(OutputExistsError, match="was changed since"):
+        monkeypatch.setattr(FolderCommit, "publish", first_the_other)
+    with pytest.raises(IndexChangedError, match="from generation 1, and there is generation 2 now"):
         other.save(tmp_path / "a")
+    assert len(other) == 605
     assert len(open_index(tmp_path / "a")) == 603
 
 

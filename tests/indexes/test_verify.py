@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stored_files import file_name, file_of, what_of
 
 import cluscomp as cc
 from cluscomp.errors import ForeignFileError, IndexFolderError, IndexMissingError, UnknownKeyError
@@ -42,6 +43,7 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> No
 
 def rewrite(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> None:
     """Change an array in its file and tell the manifest its new checksum, as a faulty writer would."""
+    name = file_name(folder, name)
     raw = (folder / name).read_bytes()
     array = np.load(folder / name)
     change(array)
@@ -61,7 +63,7 @@ def sign(folder: Path, name: str) -> None:
 
 def only(folder: Path, level: Any = "deep") -> tuple[str, str]:
     (fault,) = verify_index(folder, level)
-    return fault.file, fault.message
+    return what_of(folder, fault.file), fault.message
 
 
 @pytest.mark.parametrize("level", ["quick", "sums", "deep"])
@@ -93,14 +95,14 @@ def test_empty_and_numbered_indexes_have_no_fault(trained, rows, tmp_path) -> No
 
 
 def test_every_damaged_file_is_named(saved) -> None:
-    (saved / "segment0.positions.npy").unlink()
-    with (saved / "segment1.codes.npy").open("ab") as file:
+    file_of(saved, "segment0.positions").unlink()
+    with file_of(saved, "segment1.codes").open("ab") as file:
         file.write(b"more")
-    (saved / "transform0.matrix.npy").write_bytes(
+    file_of(saved, "transform0.matrix").write_bytes(
         b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n"
     )
     for level in ("quick", "sums", "deep"):
-        faults = {fault.file: fault.message for fault in verify_index(saved, level)}
+        faults = {what_of(saved, fault.file): fault.message for fault in verify_index(saved, level)}
         assert faults.keys() == {"segment0.positions.npy", "segment1.codes.npy", "transform0.matrix.npy"}
         assert "is missing" in faults["segment0.positions.npy"]
         assert "the manifest says" in faults["segment1.codes.npy"]
@@ -108,9 +110,9 @@ def test_every_damaged_file_is_named(saved) -> None:
 
 
 def test_altered_bytes_are_found_by_sums(saved) -> None:
-    raw = bytearray((saved / "segment0.codes.npy").read_bytes())
+    raw = bytearray(file_of(saved, "segment0.codes").read_bytes())
     raw[-1] ^= 1
-    (saved / "segment0.codes.npy").write_bytes(raw)
+    file_of(saved, "segment0.codes").write_bytes(raw)
     assert verify_index(saved, "quick") == []
     file, message = only(saved, "sums")
     assert file == "segment0.codes.npy" and "has checksum" in message
@@ -118,8 +120,8 @@ def test_altered_bytes_are_found_by_sums(saved) -> None:
 
 
 def test_a_header_of_another_array(saved) -> None:
-    raw = (saved / "segment0.codes.npy").read_bytes()
-    (saved / "segment0.codes.npy").write_bytes(raw.replace(b"|u1", b"|i1", 1))
+    raw = file_of(saved, "segment0.codes").read_bytes()
+    file_of(saved, "segment0.codes").write_bytes(raw.replace(b"|u1", b"|i1", 1))
     file, message = only(saved, "quick")
     assert file == "segment0.codes.npy" and "does not begin with the header" in message
 
@@ -151,7 +153,7 @@ def test_offsets_deleted_rows_and_trained_arrays(saved) -> None:
     rewrite(saved, "segment1.offsets.npy", lambda a: a.__setitem__(8, 49))
     rewrite(saved, "transform0.matrix.npy", lambda a: a.__setitem__((0, 0), np.nan))
     for level in ("quick", "deep"):
-        faults = {fault.file: fault.message for fault in verify_index(saved, level)}
+        faults = {what_of(saved, fault.file): fault.message for fault in verify_index(saved, level)}
         assert faults.keys() == {"segment0.deleted.npy", "segment1.offsets.npy", "transform0.matrix.npy"}
         assert "within 0 to 599" in faults["segment0.deleted.npy"]
         assert "from 0 to 49, but must rise from 0 to 50" in faults["segment1.offsets.npy"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stored_files import file_of
 
 import cluscomp as cc
 from cluscomp.errors import (
@@ -267,7 +268,7 @@ def test_wrong_calls(documents, make_documents):
 def test_damaged_lists_are_refused(make_documents, questions, tmp_path):
     q, lengths = questions
     make_documents("Pool4,IVF8,PQ12").save(tmp_path / "index")
-    path = tmp_path / "index" / "segment0.lists.npy"
+    path = file_of(tmp_path / "index", "segment0.lists")
     data = bytearray(path.read_bytes())
     data[-1] = 255
     path.write_bytes(data)
