@@ -4,7 +4,7 @@ from cluscomp.multivector.fde import fde_encode
 from cluscomp.multivector.maxsim import maxsim
 from cluscomp.multivector.pooling import pool_tokens
 from cluscomp.multivector.ragged import Ragged, as_ragged
-from cluscomp.multivector.support import support_errors, support_sample
+from cluscomp.multivector.support import support_errors, support_line, support_sample
 
 __all__ = [
     "Ragged",
@@ -13,5 +13,6 @@ __all__ = [
     "maxsim",
     "pool_tokens",
     "support_errors",
+    "support_line",
     "support_sample",
 ]

@@ -17,7 +17,7 @@ from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
 from cluscomp.multivector.grouping import clustered_groups, sequential_groups
 from cluscomp.multivector.ragged import Ragged, as_ragged, offsets_of
-from cluscomp.multivector.support import SupportFit, fit_support, pack_sample
+from cluscomp.multivector.support import SupportFit, checked_line, fit_support, pack_sample
 from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import POOL_METHODS, PoolMethod
 
@@ -43,6 +43,8 @@ def pool_tokens(
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
     sample: Any = None,
+    ward_share: float = 0.0,
+    ward_line: Any = None,
     seed: int = 0,
     return_labels: Literal[False] = False,
     progress: Progress | None = None,
@@ -63,6 +65,8 @@ def pool_tokens(
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
     sample: Any = None,
+    ward_share: float = 0.0,
+    ward_line: Any = None,
     seed: int = 0,
     return_labels: Literal[True],
     progress: Progress | None = None,
@@ -82,6 +86,8 @@ def pool_tokens(
     total_bytes: int | None = None,
     bytes_per_vector: float | None = None,
     sample: Any = None,
+    ward_share: float = 0.0,
+    ward_line: Any = None,
     seed: int = 0,
     return_labels: bool = False,
     progress: Progress | None = None,
@@ -118,6 +124,10 @@ def pool_tokens(
         sample: of "support": (n, d) token vectors of the whole collection, the same for all documents.
             `cluscomp.multivector.support_sample` draws one, and `support_errors` says how close a pooling
             comes.
+        ward_share: of "support": share, 0 to 1, that the largest products of Ward's means have in what is
+            fitted, beside those of the tokens.
+        ward_line: of "support": (b, c); b + c log(tokens of the document) is added to Ward's products.
+            `cluscomp.multivector.support_line` finds it. None: nothing is added.
         seed: of k-means and k-medoids.
         return_labels: return labels, too.
         progress: called as progress(stage, done, total).
@@ -144,12 +154,13 @@ def pool_tokens(
     if budget.needs_merges and grouping != "ward":
         raise UsageError(f"a budget by height or in total needs method 'ward' or 'support', not {method!r}")
     protected = checks.integer("protected", protected, 0)
+    how = _support_fit(method, ward_share, ward_line)
     packed = _packed(sample, method, ragged.dim)
     ticker = Ticker(progress, "pool", (2 if packed is None else 3) * len(ragged))
     labels, kept = _group(ragged, budget, grouping, linkage, protected, seed, ticker)
     pooled = _means(ragged, labels, kept, renormalize, ticker)
     if packed is not None:
-        pooled = _fitted(ragged, pooled, kept, protected, packed, ticker)
+        pooled = _fitted(ragged, pooled, kept, protected, packed, how, ticker)
     ticker.finish()
     return (pooled, kept, labels) if return_labels else (pooled, kept)
 
@@ -166,6 +177,14 @@ def _total(
         raise UsageError("total_vectors and total_bytes are both given; pass one of them")
     size = 4 * dim if bytes_per_vector is None else bytes_per_vector
     return int(checks.number("total_bytes", total_bytes) // checks.number("bytes_per_vector", size, above=0))
+
+
+def _support_fit(method: str, ward_share: float, ward_line: Any) -> SupportFit:
+    """What support pooling fits to, checked."""
+    share = checks.number("ward_share", ward_share, low=0, high=1)
+    if method != SUPPORT and (share > 0 or ward_line is not None):
+        raise UsageError(f"ward_share and ward_line belong to method 'support', but method is {method!r}")
+    return SupportFit(ward_share=share, line=checked_line(ward_line))
 
 
 def _packed(sample: Any, method: str, dim: int) -> native.SupportSample | None:
@@ -225,12 +244,13 @@ def _fitted(
     kept: np.ndarray,
     protected: int,
     sample: native.SupportSample,
+    how: SupportFit,
     ticker: Ticker,
 ) -> np.ndarray:
     """The means (N', d) fitted to the support functions; what a document keeps whole stays."""
     fixed = np.where(kept == ragged.lengths, kept, np.minimum(kept, protected))
     start = Ragged(means, offsets_of(kept, means.shape[0]))
-    return fit_support(ragged, start, fixed, sample, SupportFit(), ticker.advance)
+    return fit_support(ragged, start, fixed, sample, how, ticker.advance)
 
 
 def _means(

@@ -45,12 +45,13 @@ void bind_support(nb::module_& m) {
           "row that is too long, or -1.")
       .def(
           "fit",
-          [](const SupportSample& self, const Rows& start, Offsets offsets, Offsets fixed, In<float, Matrix2> targets,
-             double ridge, int64_t rounds, int64_t steps) {
+          [](const SupportSample& self, const Rows& start, Offsets offsets, Offsets fixed, In<float, Matrix2> values,
+             In<double, Vector1> shifts, double start_share, double ridge, int64_t rounds, int64_t steps) {
             const Ragged documents = ragged_of(self, start, offsets);
             require_equal(static_cast<int64_t>(fixed.shape(0)), documents.n_docs, "length of fixed");
-            require_equal(static_cast<int64_t>(targets.shape(0)), documents.n_docs, "rows of targets");
-            require_equal(static_cast<int64_t>(targets.shape(1)), self.n(), "columns of targets");
+            require_equal(static_cast<int64_t>(values.shape(0)), documents.n_docs, "rows of values");
+            require_equal(static_cast<int64_t>(values.shape(1)), self.n(), "columns of values");
+            require_equal(static_cast<int64_t>(shifts.shape(0)), documents.n_docs, "length of shifts");
             for (int64_t i = 0; i < documents.n_docs; ++i)
               if (fixed.data()[i] < 0) throw std::invalid_argument("fixed must not be negative");
             auto vectors = make_array<float>({start.shape(0), start.shape(1)});
@@ -58,14 +59,14 @@ void bind_support(nb::module_& m) {
             int64_t bad;
             {
               nb::gil_scoped_release release;
-              bad = self.fit(documents, fixed.data(), targets.data(), {ridge, rounds, steps}, vectors.data(),
-                             objectives.data());
+              bad = self.fit(documents, fixed.data(), values.data(), shifts.data(), {start_share, ridge, rounds, steps},
+                             vectors.data(), objectives.data());
             }
             return nb::make_tuple(vectors, objectives, bad);
           },
-          "start"_a, "offsets"_a, "fixed"_a, "targets"_a, "ridge"_a, "rounds"_a, "steps"_a,
-          "Vectors (n, d) fitted to the targets (n_docs, n), objectives (n_docs, 2) before and after, and as "
-          "`values`.");
+          "start"_a, "offsets"_a, "fixed"_a, "values"_a, "shifts"_a, "start_share"_a, "ridge"_a, "rounds"_a, "steps"_a,
+          "Vectors (n, d) fitted to (1 - start_share) values (n_docs, n) + start_share (those of the start + shifts "
+          "(n_docs)), objectives (n_docs, 2) before and after, and as `values`.");
 }
 
 }  // namespace cluscomp::bind

@@ -42,7 +42,7 @@ struct SupportSample::Document {
   std::vector<float> best;  // (n rounded up to 16): largest product of every q
   std::vector<int32_t> position;
 
-  std::vector<float> start, kept, residual;
+  std::vector<float> start, kept, target, residual;
   std::vector<int32_t> members, firsts;       // q's by vector, and where those of each vector begin
   std::vector<float> rest, direction, image;  // of conjugate gradients
 
@@ -52,9 +52,11 @@ struct SupportSample::Document {
   }
   bool assign(const SupportSample& sample, const Kernels& kern);
   void group(int64_t n, int64_t k);
-  double objective(const SupportSample& sample, const float* target, double ridge) const;
+  void aim(const SupportSample& sample, const float* values, double shift, double share);
+  double objective(const SupportSample& sample, double ridge) const;
   void move(const SupportSample& sample, const Kernels& kern, int64_t j, const SupportFit& how);
-  bool fit(const SupportSample& sample, int64_t fixed, const float* target, const SupportFit& how, double* objectives);
+  bool fit(const SupportSample& sample, int64_t fixed, const float* values, double shift, const SupportFit& how,
+           double* objectives);
 };
 
 // False where a row is too long.
@@ -81,7 +83,17 @@ void SupportSample::Document::group(int64_t n, int64_t k) {
   for (int64_t q = 0; q < n; ++q) members[next[position[q]]++] = static_cast<int32_t>(q);
 }
 
-double SupportSample::Document::objective(const SupportSample& sample, const float* target, double ridge) const {
+// `best` holds the largest products of the vectors at the start.
+void SupportSample::Document::aim(const SupportSample& sample, const float* values, double shift, double share) {
+  target.assign(values, values + sample.n_);
+  if (share == 0) return;
+  for (int64_t q = 0; q < sample.n_; ++q) {
+    const double mixed = (1 - share) * static_cast<double>(values[q]) + share * (static_cast<double>(best[q]) + shift);
+    target[q] = static_cast<float>(mixed);
+  }
+}
+
+double SupportSample::Document::objective(const SupportSample& sample, double ridge) const {
   double errors = 0, moved = 0;
   for (int64_t q = 0; q < sample.n_; ++q) {
     const double error = static_cast<double>(best[q]) - static_cast<double>(target[q]);
@@ -126,12 +138,13 @@ void SupportSample::Document::move(const SupportSample& sample, const Kernels& k
 }
 
 // `rows` holds the vectors at the start, and the fitted ones at the end.
-bool SupportSample::Document::fit(const SupportSample& sample, int64_t fixed, const float* target,
+bool SupportSample::Document::fit(const SupportSample& sample, int64_t fixed, const float* values, double shift,
                                   const SupportFit& how, double* objectives) {
   const Kernels& kern = kernels();
   start = kept = rows;
   if (!assign(sample, kern)) return false;
-  objectives[0] = objectives[1] = objective(sample, target, how.ridge);
+  aim(sample, values, shift, how.start_share);
+  objectives[0] = objectives[1] = objective(sample, how.ridge);
   residual.resize(best.size());
   for (int64_t round = 0; round < how.rounds; ++round) {
     check_interrupt();
@@ -139,7 +152,7 @@ bool SupportSample::Document::fit(const SupportSample& sample, int64_t fixed, co
     group(sample.n_, rounded.n);
     for (int64_t j = fixed; j < rounded.n; ++j) move(sample, kern, j, how);
     if (!assign(sample, kern)) break;
-    const double now = objective(sample, target, how.ridge);
+    const double now = objective(sample, how.ridge);
     if (!(now < objectives[1])) continue;
     objectives[1] = now;
     kept = rows;
@@ -173,8 +186,8 @@ int64_t SupportSample::values(const Ragged& documents, float* values) const {
   return bad.found();
 }
 
-int64_t SupportSample::fit(const Ragged& start, const int64_t* fixed, const float* targets, const SupportFit& how,
-                           float* vectors, double* objectives) const {
+int64_t SupportSample::fit(const Ragged& start, const int64_t* fixed, const float* values, const double* shifts,
+                           const SupportFit& how, float* vectors, double* objectives) const {
   Lowest bad;
   parallel_for(start.n_docs, 1, [&](int64_t begin, int64_t end) {
     Document& own = Document::of_thread();
@@ -184,7 +197,7 @@ int64_t SupportSample::fit(const Ragged& start, const int64_t* fixed, const floa
       own.rounded.n = last - first;
       if (own.rounded.n == 0) continue;
       load_padded(start.rows, first, last, ld_, own.rows);
-      if (!own.fit(*this, fixed[i], targets + i * n_, how, objectives + 2 * i)) bad.offer(i);
+      if (!own.fit(*this, fixed[i], values + i * n_, shifts[i], how, objectives + 2 * i)) bad.offer(i);
       for (int64_t row = first; row < last; ++row)
         std::copy_n(own.rows.data() + (row - first) * ld_, d_, vectors + row * d_);
     }

@@ -117,9 +117,10 @@ void compare_support(const RowsView& x, const RowsView& sample, Results& out) {
   const int64_t offsets[] = {0, x.n / 3, x.n}, starts[] = {0, 3, 20}, fixed[] = {1, 0};
   std::vector<float> values(static_cast<size_t>(2 * sample.n)), vectors(static_cast<size_t>(20 * x.d));
   std::vector<double> objectives(4);
+  const double shifts[] = {0.02, -0.1};
   packed.values({x, offsets, 2}, values.data());
   const RowsView start{x.data, x.type, 20, x.d, x.d};
-  packed.fit({start, starts, 2}, fixed, values.data(), {2.0, 2, 6}, vectors.data(), objectives.data());
+  packed.fit({start, starts, 2}, fixed, values.data(), shifts, {0.25, 2.0, 2, 6}, vectors.data(), objectives.data());
   out.sums.insert(out.sums.end(), values.begin(), values.end());
   out.sums.insert(out.sums.end(), vectors.begin(), vectors.end());
   out.doubles.insert(out.doubles.end(), objectives.begin(), objectives.end());

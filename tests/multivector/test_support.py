@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_reference import fit, objective, support_function
+from support_reference import fit, mixed_target, objective, support_function
 
 import cluscomp as cc
 from cluscomp import native
 from cluscomp.errors import DimensionError, InputError, NonFiniteError, UnknownKeyError, UsageError
-from cluscomp.multivector import support, support_errors, support_sample
+from cluscomp.multivector import support, support_errors, support_line, support_sample
 from cluscomp.multivector.ragged import Ragged, offsets_of
 
 LENGTHS = [17, 1, 0, 40, 5, 2, 33]
@@ -79,6 +79,31 @@ def test_no_rounds_change_nothing(rng):
     np.testing.assert_array_equal(fitted(x, start, x, support.SupportFit(steps=0)), start)
 
 
+def test_the_share_of_ward_alone_changes_nothing(rng):
+    x = documents(rng, [30])
+    ward, _ = cc.pool_tokens(x, [30], max_vectors=4)
+    np.testing.assert_array_equal(pool(x, [30], 4, x, ward_share=1.0)[0], ward)
+
+
+def test_shares_and_shift_by_hand():
+    x, start = np.array([[3, 4], [0, 1]], "f4"), np.array([[1, 0]], "f4")
+    q = np.array([[2, 0]], "f4")  # h = 6, <q, v> = 2, shift = 1 + 3 log 2
+    how = support.SupportFit(ward_share=0.25, line=(1, 3), ridge=2, rounds=1)
+    target = 0.75 * 6 + 0.25 * (2 + 1 + 3 * np.log(2))
+    np.testing.assert_allclose(fitted(x, start, q, how) @ q[0], 2 + (target - 2) * 4 / (4 + 2), rtol=1e-4)
+
+
+def test_line_by_hand():
+    lengths = [1, 2, 4, 0]
+    x = np.array([[5, 0], [7, 0], [1, 0], [9, 1], [2, 2], [0, 0], [1, 0]], "f4")
+    short = np.array([[4, 0], [5, 0], [6, 0]], "f4")  # 1, 2 and 3 below in the direction of (1, 0)
+    b, c = support_line(x, lengths, short, [1, 1, 1, 0], sample=np.array([[1, 0]], "f4"))
+    np.testing.assert_allclose([b, c], [1, 1 / np.log(2)], rtol=1e-4)
+    b, c = support_line(x[:4], [2, 2], short[:2], [1, 1], sample=np.array([[1, 0]], "f4"))
+    np.testing.assert_allclose([b, c], [(3 + 4) / 2, 0], rtol=1e-4)
+    assert support_line(x[:0], [0], short[:0], [0], sample=x) == (0, 0)
+
+
 # ---- against plain float64 -------------------------------------------------------------------------
 
 
@@ -94,6 +119,15 @@ def test_fit_is_that_of_exact_ridge_regression(rng, level, d, tokens, k, n):
     assert values[2] <= values[1] * 1.001 + 1e-6  # a q between two vectors may go to either
     if n <= 100:
         np.testing.assert_allclose(got, want, atol=5e-3)
+
+
+@pytest.mark.parametrize(("share", "line"), [(0.25, (0.1, 0.03)), (0.5, (0, 0)), (1.0, (-0.2, 0.1))])
+def test_fit_to_a_mixture(rng, level, share, line):
+    x, sample = documents(rng, [60]), documents(rng, [90])
+    start, _ = cc.pool_tokens(x, [60], max_vectors=5)
+    target = mixed_target(x, start, sample, share, line[0] + line[1] * np.log(60))
+    got = fitted(x, start, sample, support.SupportFit(share, line, steps=200))
+    np.testing.assert_allclose(got, fit(start, sample, target), atol=5e-3)
 
 
 def test_values_are_the_largest_products(rng, level):
@@ -225,6 +259,12 @@ def test_wrong_calls(rng):
         cc.pool_tokens(x, [5], factor=2, sample=x)
     with pytest.raises(UnknownKeyError, match="support"):
         cc.pool_tokens(x, [5], factor=2, method="suport")
+    with pytest.raises(UsageError, match="belong to method 'support'"):
+        cc.pool_tokens(x, [5], factor=2, ward_share=0.5)
+    with pytest.raises(UsageError, match="ward_share must be"):
+        pool(x, [5], 2, x, ward_share=1.5)
+    with pytest.raises(UsageError, match="two numbers"):
+        pool(x, [5], 2, x, ward_line=[1])
     with pytest.raises(DimensionError, match="sample"):
         pool(x, [5], 2, x[:, :7])
     with pytest.raises(NonFiniteError, match="sample"):

@@ -18,6 +18,14 @@ def objective(
     return float(errors @ errors + ridge * ((np.asarray(v, "f8") - start) ** 2).sum())
 
 
+def mixed_target(
+    x: np.ndarray, start: np.ndarray, sample: np.ndarray, share: float, shift: float
+) -> np.ndarray:
+    """What is fitted where Ward's largest products have a share in it."""
+    ward = support_function(start, sample) + shift
+    return (1 - share) * support_function(x, sample) + share * ward
+
+
 def fit(start, sample, target, *, ridge=2.0, rounds=2, fixed=0) -> np.ndarray:
     """The vectors of the best round."""
     start, sample = np.asarray(start, "f8"), np.asarray(sample, "f8")

@@ -2,6 +2,7 @@
 // of q's that is the same for all documents.
 //
 //   minimise over v_1..v_k   sum_q (max_j <q, v_j> - target(q))^2 + ridge * sum_j |v_j - start_j|^2
+//   target(q) = (1 - start_share) h(q) + start_share (max_j <q, start_j> + shift)
 //
 // A round assigns every q to its largest <q, v_j>, as in max-affine regression (Magnani and Boyd, "Convex
 // piecewise-linear fitting", Optimization and Engineering 10 (2009)), and moves each v_j by some steps of conjugate
@@ -20,6 +21,7 @@
 namespace cluscomp {
 
 struct SupportFit {
+  double start_share;  // 0 to 1
   double ridge;
   int64_t rounds;
   int64_t steps;  // of conjugate gradients, at most
@@ -46,10 +48,11 @@ class SupportSample {
   // longer than kLongestRow, whose values mean nothing, or -1.
   int64_t values(const Ragged& documents, float* values) const;
 
-  // start: the vectors of all documents; of document i the first fixed[i] stay as they are. targets (n_docs, n).
+  // start: the vectors of all documents; of document i the first fixed[i] stay as they are. values (n_docs, n): h of
+  // each document. shifts (n_docs).
   // vectors (rows of start, d): the fitted ones. objectives (n_docs, 2): before and after. Returns as `values` does.
-  int64_t fit(const Ragged& start, const int64_t* fixed, const float* targets, const SupportFit& how, float* vectors,
-              double* objectives) const;
+  int64_t fit(const Ragged& start, const int64_t* fixed, const float* values, const double* shifts,
+              const SupportFit& how, float* vectors, double* objectives) const;
 
  private:
   struct Document;
