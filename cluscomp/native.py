@@ -32,8 +32,8 @@ hash_integers = _core.hash_integers
 first_row_beyond = _core.first_row_beyond
 Codes = _core.Codes
 Lists = _core.Lists
-scan = _core.scan
-rescore = _core.rescore
+Parts = _core.Parts
+IntegerIds = _core.IntegerIds
 build_prescreen = _core.build_prescreen
 interleave_codes = _core.interleave_codes
 squared_distances = _core.squared_distances
@@ -185,6 +185,35 @@ class Assigner:
 def is_native(value: object) -> bool:
     """Whether `value` is an object of the kernels, which only repeats arrays that Python holds."""
     return type(value).__module__ in (__name__, _core.__name__)
+
+
+# ---- search ----------------------------------------------------------------------------------------
+
+
+def scan(
+    codes: Codes,
+    lists: Lists,
+    queries: np.ndarray,
+    probes: np.ndarray | None,
+    k: int,
+    metric: str,
+    skip_bits: np.ndarray | None = None,
+    *more: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Parts.scan` of one part. skip_bits: those of the part. more: its other arguments."""
+    skipped = None if skip_bits is None else [skip_bits]
+    found: tuple[np.ndarray, np.ndarray] = Parts([codes], [lists]).scan(
+        queries, probes, k, metric, skipped, *more
+    )
+    return found
+
+
+def rescore(
+    codes: Codes, queries: np.ndarray, candidates: np.ndarray, k: int, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Parts.rescore` of one part."""
+    found: tuple[np.ndarray, np.ndarray] = Parts([codes]).rescore(queries, candidates, k, metric)
+    return found
 
 
 # ---- product quantization --------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import live_ids, positions_of, require_found, require_kind
 from cluscomp.indexes.segments.ids import INT, make_ids
-from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
 from cluscomp.progress import Progress
@@ -34,7 +34,7 @@ class IndexContents(Generic[Segment]):
         self.spec, self.key, self.dim, self.seed = spec, str(spec), dim, seed
         self.metric: str = self.pipeline.metric
         self.settings: dict[str, Any] = {}
-        self._segments: tuple[Segment, ...] = ()
+        self._together: Together[Segment] = Together(())
         self._id_kind: str | None = None
         self._next_id = 0
         self._encoder: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class IndexContents(Generic[Segment]):
 
     def __len__(self) -> int:
         """Rows that can be found: added and not deleted."""
-        return sum(segment.n_rows - segment.n_deleted for segment in self._segments)
+        return self._together.n_live
 
     @property
     def n_total(self) -> int:
@@ -53,7 +53,7 @@ class IndexContents(Generic[Segment]):
     @property
     def n_deleted(self) -> int:
         """Rows that are marked as deleted and still take room."""
-        return sum(segment.n_deleted for segment in self._segments)
+        return self._together.n_rows - self._together.n_live
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -185,6 +185,14 @@ class IndexContents(Generic[Segment]):
 
     # ---- inside ----
 
+    @property
+    def _segments(self) -> tuple[Segment, ...]:
+        return self._together.segments
+
+    @_segments.setter
+    def _segments(self, segments: tuple[Segment, ...]) -> None:
+        self._together = Together(segments, self._together)
+
     def _load_settings(self, settings: dict[str, Any], where: str) -> None:
         try:
             self.settings = dict(settings)
@@ -193,10 +201,9 @@ class IndexContents(Generic[Segment]):
             raise CorruptIndexError(f"{where}: the settings of the index are inconsistent ({exc})") from exc
         self.settings = dict(settings)
 
-    def _checked_k(self, k: int, segments: tuple[StoredSegment, ...], beyond: str) -> int:
+    def _checked_k(self, k: int, n_live: int, beyond: str) -> int:
         """Hits of each query; 0 only from an empty index that may clip."""
         k = checks.integer("k", k, 1)
-        n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
         if checks.one_of("k_beyond", beyond, K_BEYOND) == "clip":
             return min(k, n_live)
         if k > n_live:
@@ -209,7 +216,7 @@ class IndexContents(Generic[Segment]):
     def _no_hits(self, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
         """What a search of an empty index returns."""
         positions = np.empty((n_queries, 0), dtype=np.int64)
-        return positions.astype(np.float32), take_ids((), positions, self._id_kind or INT)
+        return positions.astype(np.float32), Together(()).take_ids(positions, self._id_kind or INT)
 
     def _positions(self, segments: tuple[Segment, ...], ids: Any) -> np.ndarray:
         """Positions (len(ids),) over all segments of rows by id. Raises InputError, DuplicateIdError."""

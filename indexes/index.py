@@ -17,7 +17,7 @@ from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
-from cluscomp.indexes.segments.search import search_segments, take_ids
+from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.opening import open_folder
 from cluscomp.progress import Progress
@@ -174,9 +174,9 @@ class Index(StoredIndex[Segment]):
             NotTrainedError: the key has to learn first.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
-        segments = self._segments
+        together = self._together
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
-        k = self._checked_k(k, segments, k_beyond)
+        k = self._checked_k(k, together.n_live, k_beyond)
         nprobe = self.nprobe if nprobe is None else self._checked_nprobe(nprobe)
         factor = (
             self.refine_factor if refine_factor is None else checks.integer("refine_factor", refine_factor, 1)
@@ -184,9 +184,9 @@ class Index(StoredIndex[Segment]):
         self.pipeline.require_trained()
         if k == 0:
             return self._no_hits(rows.shape[0])
-        hits = search_segments(self.pipeline, segments, rows, k, nprobe=nprobe, refine_factor=factor)
+        hits = search_segments(self.pipeline, together, rows, k, nprobe=nprobe, refine_factor=factor)
         self._warn_if_incomplete(hits.positions, k, nprobe)
-        return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
+        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
 
     # ---- single rows ----
 

@@ -15,6 +15,7 @@ from cluscomp.errors import OutputExistsError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.contents import IndexContents, Segment
 from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.storage.commit import FolderCommit
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.lock import WAIT, writer_lock
@@ -209,7 +210,8 @@ class SavedIndex(IndexContents[Segment]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy does not share what changes: else a save of one would pass for a save of the other.
         own = {name: dict(state[name]) for name in ("settings", "_folders")}
-        self.__dict__.update(state, **own, _lock=threading.RLock())
+        together = Together(state["_together"].segments)
+        self.__dict__.update(state, **own, _together=together, _lock=threading.RLock())
 
     @classmethod
     def from_folder(cls: type[Self], opened: OpenedFolder) -> Self:

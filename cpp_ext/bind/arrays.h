@@ -83,6 +83,7 @@ void bind_assign(nb::module_& module);
 void bind_balanced(nb::module_& module);
 void bind_codes(nb::module_& module);
 void bind_hash(nb::module_& module);
+void bind_ids(nb::module_& module);
 void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);

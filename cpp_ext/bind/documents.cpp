@@ -8,9 +8,9 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <vector>
 
 #include "codes.h"
+#include "part_bits.h"
 
 namespace cluscomp::bind {
 
@@ -108,30 +108,14 @@ StoredSet set_of(nb::list owners) {
   return out;
 }
 
-// Bits of each part, and the arrays that hold them.
-struct PartBits {
-  std::vector<In<uint8_t, Vector1>> owners;
-  std::vector<SkipBits> bits;
-};
-
-PartBits bits_of_parts(const DocumentSet& documents, const nb::list& arrays) {
-  require_equal(static_cast<int64_t>(arrays.size()), documents.parts(), "parts of skip_bits");
-  PartBits out;
-  for (int64_t i = 0; i < documents.parts(); ++i) {
-    out.bits.emplace_back();
-    if (arrays[i].is_none()) continue;
-    out.owners.push_back(nb::cast<In<uint8_t, Vector1>>(arrays[i]));
-    out.bits.back() = bits_of(out.owners.back(), documents.part(i).n);
-  }
-  return out;
-}
-
 nb::tuple search_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t k,
                      int64_t candidates, int64_t nprobe, std::optional<nb::list> skip_bits) {
   if (k < 1 || candidates < k || nprobe < 1)
     throw std::invalid_argument("k and nprobe must be at least 1, candidates at least k");
   const int64_t nq = self.check(queries, query_offsets);
-  const PartBits skip = skip_bits ? bits_of_parts(self.documents, *skip_bits) : PartBits{};
+  const PartBits skip = skip_bits ? bits_of_parts(*skip_bits, self.documents.parts(),
+                                                  [&](int64_t part) { return self.documents.part(part).n; })
+                                  : PartBits{};
   auto scores = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(k)});
   auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(k)});
   {

@@ -42,6 +42,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_assign(m);
   cluscomp::bind::bind_balanced(m);
   cluscomp::bind::bind_hash(m);
+  cluscomp::bind::bind_ids(m);
   cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
   cluscomp::bind::bind_codes(m);

@@ -4,12 +4,13 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
-#include <numeric>
+#include <array>
 #include <optional>
 #include <vector>
 
 #include "cluscomp/interleaved_codes.h"
 #include "codes.h"
+#include "part_bits.h"
 
 namespace cluscomp::bind {
 
@@ -62,9 +63,50 @@ nb::tuple run(const ScanCall& call, Search search) {
   return nb::make_tuple(scores, positions);
 }
 
-ScanCall call_of(const Codes& codes, const Queries& queries, int64_t k, const std::string& metric) {
-  require_equal(static_cast<int64_t>(queries.shape(1)), codes.dim(), "columns of queries");
-  return {.queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .k = k, .metric = metric_of(metric)};
+// Parts, and the Python objects that hold them.
+struct StoredParts {
+  std::vector<nb::object> owners;
+  std::vector<std::array<int64_t, 2>> whole;  // offsets of the parts without lists
+  Parts parts;
+
+  ScanCall call(const Queries& queries, int64_t k, const std::string& metric) const {
+    require_equal(static_cast<int64_t>(queries.shape(1)), parts.form().dim(), "columns of queries");
+    return {
+        .queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .k = k, .metric = metric_of(metric)};
+  }
+};
+
+void check_part(const Parts& parts, const Codes& codes, const InvertedLists& lists) {
+  require_equal(lists.rows(), codes.rows(), "last offset");
+  if (lists.coarse && !codes.takes_residuals()) throw std::invalid_argument("codes of this form are no residuals");
+  if (!parts.count()) return;
+  if (!parts.form().same_form(codes)) throw std::invalid_argument("the codes of the parts differ in form");
+  require_equal(lists.count, parts.lists(), "lists of a part");
+  if (lists.coarse != parts.coarse()) throw std::invalid_argument("the parts differ in their centroids");
+}
+
+StoredParts parts_of(const nb::list& codes, const std::optional<nb::list>& lists) {
+  StoredParts out;
+  if (!codes.size()) throw std::invalid_argument("there must be at least one part");
+  if (lists) require_equal(static_cast<int64_t>(lists->size()), static_cast<int64_t>(codes.size()), "lists");
+  out.whole.reserve(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const Codes& stored = *nb::cast<const StoredCodes&>(codes[i]);
+    out.owners.emplace_back(codes[i]);
+    InvertedLists of_part;
+    if (lists) {
+      const auto& held = nb::cast<const StoredLists&>((*lists)[i]);
+      out.owners.emplace_back((*lists)[i]);
+      of_part = held.lists;
+      if (held.coarse) require_equal(static_cast<int64_t>(held.coarse->shape(1)), stored.dim(), "columns of coarse");
+    } else {
+      out.whole.push_back({0, stored.rows()});
+      of_part = {.offsets = out.whole.back().data(), .count = 1};
+    }
+    check_part(out.parts, stored, of_part);
+    out.parts.append(stored, of_part);
+  }
+  return out;
 }
 
 void set_probes(ScanCall& call, const In<int32_t, Matrix2>& probes, int64_t n_lists) {
@@ -76,45 +118,44 @@ void set_probes(ScanCall& call, const In<int32_t, Matrix2>& probes, int64_t n_li
   call.n_probes = static_cast<int64_t>(probes.shape(1));
 }
 
-nb::tuple scan(const StoredCodes& codes, const StoredLists& stored, Queries queries,
-               std::optional<In<int32_t, Matrix2>> probes, int64_t k, const std::string& metric,
-               std::optional<In<uint8_t, Vector1>> skip_bits, bool rough, std::optional<In<float, Matrix2>> bases) {
-  const InvertedLists& lists = stored.lists;
-  ScanCall call = call_of(*codes, queries, k, metric);
-  require_equal(lists.rows(), codes->rows(), "last offset");
+nb::tuple scan(const StoredParts& self, Queries queries, std::optional<In<int32_t, Matrix2>> probes, int64_t k,
+               const std::string& metric, std::optional<nb::list> skip_bits, bool rough,
+               std::optional<In<float, Matrix2>> bases) {
+  const Parts& parts = self.parts;
+  ScanCall call = self.call(queries, k, metric);
   std::vector<int32_t> zeros;
   if (probes) {
-    set_probes(call, *probes, lists.count);
+    set_probes(call, *probes, parts.lists());
   } else {
-    require_equal(lists.count, 1, "lists without probes");
+    require_equal(parts.lists(), 1, "lists without probes");
     zeros.assign(static_cast<size_t>(call.nq), 0);
     call.probes = zeros.data();
     call.n_probes = 1;
-  }
-  if (lists.coarse) {
-    if (!codes->takes_residuals()) throw std::invalid_argument("codes of this form are no residuals");
-    require_equal(static_cast<int64_t>(stored.coarse->shape(1)), codes->dim(), "columns of coarse");
   }
   if (bases) {
     require_equal(static_cast<int64_t>(bases->shape(0)), call.nq, "rows of bases");
     require_equal(static_cast<int64_t>(bases->shape(1)), call.n_probes, "columns of bases");
     call.bases = bases->data();
   }
-  if (skip_bits) call.skip = bits_of(*skip_bits, codes->rows());
+  PartBits skip;
+  if (skip_bits) {
+    skip = bits_of_parts(*skip_bits, parts.count(), [&](int64_t part) { return parts[part].lists.rows(); });
+    call.skip = skip.bits.data();
+  }
   call.rough = rough;
-  return run(call, [&](const HitArrays& out) { codes->scan(lists, call, out); });
+  return run(call, [&](const HitArrays& out) { parts.form().scan(parts, call, out); });
 }
 
-nb::tuple rescore_candidates(const StoredCodes& codes, Queries queries, In<int64_t, Matrix2> candidates, int64_t k,
+nb::tuple rescore_candidates(const StoredParts& self, Queries queries, In<int64_t, Matrix2> candidates, int64_t k,
                              const std::string& metric) {
-  const ScanCall call = call_of(*codes, queries, k, metric);
-  if (!codes->by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
+  const ScanCall call = self.call(queries, k, metric);
+  if (!self.parts.form().by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
   require_equal(static_cast<int64_t>(candidates.shape(0)), call.nq, "rows of candidates");
   const int64_t* end = candidates.data() + candidates.size();
-  if (candidates.size() && *std::max_element(candidates.data(), end) >= codes->rows())
+  if (candidates.size() && *std::max_element(candidates.data(), end) >= self.parts.rows())
     throw std::invalid_argument("a candidate is not below the number of rows");
   return run(call, [&](const HitArrays& out) {
-    rescore(*codes, call, candidates.data(), static_cast<int64_t>(candidates.shape(1)), out);
+    rescore(self.parts, call, candidates.data(), static_cast<int64_t>(candidates.shape(1)), out);
   });
 }
 
@@ -138,16 +179,29 @@ void bind_scan(nb::module_& m) {
           "what hits name instead of rows. coarse (n_lists, d) float32: where codes are residuals to the centroid of "
           "their list.");
 
-  m.def("scan", &scan, "codes"_a, "lists"_a, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a,
-        "skip_bits"_a = nb::none(), "rough"_a = false, "bases"_a = nb::none(),
-        "Best k rows of the probed lists: scores (nq, k) float32, best first, and positions (nq, k) int64; missing "
-        "ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is one list. skip_bits "
-        "(ceil(rows / 8),) uint8: position p is left out where bit p % 8 of byte p / 8 is 1. rough: scores only choose "
-        "the candidates of a rerank, so codes may round them. "
-        "bases (nq, n_probes) float32: inner products of queries with rows of `coarse`, if known.");
-
-  m.def("rescore", &rescore_candidates, "codes"_a, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
-        "Best k of the candidates (nq, c) int64, row numbers of which negative ones are none, as `scan` returns them.");
+  nb::class_<StoredParts>(m, "Parts", "Stored rows of one or more segments, searched as one in one call.")
+      .def(
+          "__init__",
+          [](StoredParts* self, nb::list codes, std::optional<nb::list> lists) {
+            new (self) StoredParts(parts_of(codes, lists));
+          },
+          "codes"_a, "lists"_a = nb::none(),
+          "codes: Codes of one form, one a part. lists: Lists of each, with the same centroids; None: each part is one "
+          "list of its rows. Positions count through all parts: those of a part begin behind the rows of the parts "
+          "before it.")
+      .def_prop_ro("n_rows", [](const StoredParts& self) { return self.parts.rows(); })
+      .def("scan", &scan, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a, "skip_bits"_a = nb::none(),
+           "rough"_a = false, "bases"_a = nb::none(),
+           "Best k rows of the probed lists of all parts: scores (nq, k) float32, best first, and positions (nq, k) "
+           "int64; missing ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is "
+           "one list. skip_bits: of each part, (ceil(rows / 8),) uint8 or None; position p of the part is left out "
+           "where "
+           "bit p % 8 of byte p / 8 is 1. rough: scores only choose the candidates of a "
+           "rerank, so codes may round them. bases (nq, n_probes) float32: inner products of queries with rows of "
+           "`coarse`, if known. IndexError for a list that holds a position which its part does not have.")
+      .def("rescore", &rescore_candidates, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
+           "Best k of the candidates (nq, c) int64, row numbers counted through all parts, of which negative ones are "
+           "none, as `scan` returns them.");
 
   m.def("interleave_codes", &interleave, "codes"_a, "offsets"_a, "undo"_a = false,
         "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle "

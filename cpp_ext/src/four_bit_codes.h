@@ -7,7 +7,6 @@ namespace cluscomp {
 
 struct FourBitCodes {
   const PqCodebook& book;
-  const uint8_t* codes;
   Metric metric;
   bool residual;  // to the centroid of the list
   bool rough;     // scores are values of sums of 7-bit table entries

@@ -11,7 +11,7 @@
 namespace cluscomp {
 namespace {
 
-class PqScorer : public Scorer {
+class PqScorer final : public Scorer {
  public:
   PqScorer(const PqCodebook& book, const uint8_t* codes, const float* coarse, Metric metric)
       : kern_(kernels()),
@@ -25,11 +25,14 @@ class PqScorer : public Scorer {
   }
   void set_query(const float* query) override {
     query_ = query;
+    list_ = -1;
     if (metric_ == Metric::ip || !coarse_) fill(query);
   }
+  void attach(const Codes& codes) override { codes_ = static_cast<const PqCodes&>(codes).row(0); }
   // With residual codes <q, c + r> = <q, c> + <q, r>: one table serves all lists. |q - c - r|^2 needs one a list.
   void enter_list(int64_t list) override {
-    if (!coarse_) return;
+    if (!coarse_ || list == list_) return;
+    list_ = list;
     const float* centroid = coarse_ + list * book_.d();
     if (metric_ == Metric::ip) {
       base_ = kern_.dot(query_, centroid, RowType::f32, book_.d());
@@ -60,6 +63,7 @@ class PqScorer : public Scorer {
   std::vector<float> tables_, pairs_, residual_;
   const float* query_ = nullptr;
   float base_ = 0;
+  int64_t list_ = -1;  // that was entered last
 
   void fill(const float* query) {
     book_.tables(query, metric_, tables_.data());
@@ -110,8 +114,13 @@ std::unique_ptr<Scorer> PqCodes::scorer(Metric metric, const float* coarse) cons
   return std::make_unique<PqScorer>(book_, codes_, coarse, metric);
 }
 
-void PqCodes::scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const {
-  interleaved_ ? scan_interleaved(*this, lists, call, out) : scan_lists(*this, lists, call, out);
+bool PqCodes::same_form(const Codes& other) const {
+  const auto* codes = dynamic_cast<const PqCodes*>(&other);
+  return codes && &codes->book_ == &book_ && codes->interleaved_ == interleaved_;
+}
+
+void PqCodes::scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const {
+  interleaved_ ? scan_interleaved(parts, call, out) : scan_lists(parts, call, out);
 }
 
 }  // namespace cluscomp

@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "cluscomp/codes.h"
 #include "cluscomp/parallel.h"
 
@@ -8,21 +10,25 @@ constexpr int64_t kQueries = 16;  // of one piece of work
 
 }  // namespace
 
-void Scorer::rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best) {
-  for_rows(rows, n, ahead, [&](int64_t row) {
+void Scorer::rescore(const Parts::Place* rows, int64_t n, int64_t ahead, TopK& best) {
+  for_rows(rows, n, ahead, [&](const Parts::Place& place) {
     float score_of_row;
-    score(row, 1, best.threshold(), &score_of_row);
-    if (!(score_of_row < best.threshold())) best.push(score_of_row, row);
+    attach(*place.codes);
+    score(place.row, 1, best.threshold(), &score_of_row);
+    if (!(score_of_row < best.threshold())) best.push(score_of_row, place.position);
   });
 }
 
-void rescore(const Codes& codes, const ScanCall& call, const int64_t* candidates, int64_t c, const HitArrays& out) {
+void rescore(const Parts& parts, const ScanCall& call, const int64_t* candidates, int64_t c, const HitArrays& out) {
   parallel_for(call.nq, kQueries, [&](int64_t begin, int64_t end) {
-    const auto scorer = codes.scorer(call.metric, nullptr);
+    const auto scorer = parts.form().scorer(call.metric, nullptr);
+    std::vector<Parts::Place> places(static_cast<size_t>((end - begin) * c), Parts::Place{nullptr, 0, -1});
+    for (int64_t i = 0; i < (end - begin) * c; ++i)
+      if (const int64_t position = candidates[begin * c + i]; position >= 0) places[i] = parts.at(position);
     for (int64_t q = begin; q < end; ++q) {
       TopK best(call.k);
-      scorer->set_query(call.queries + q * codes.dim());
-      scorer->rescore(candidates + q * c, c, (end - q - 1) * c, best);
+      scorer->set_query(call.queries + q * parts.form().dim());
+      scorer->rescore(places.data() + (q - begin) * c, c, (end - q - 1) * c, best);
       best.write(out.scores + q * call.k, out.positions + q * call.k);
     }
   });

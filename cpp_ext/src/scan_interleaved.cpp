@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "cluscomp/interleaved_codes.h"
@@ -33,6 +34,8 @@ struct Query {
   const float* bases;  // what lists add to scores, in the order of the probes; or null
   FourBitTables tables;
   Reservoir best;
+  int64_t list = -1;  // that was entered last
+  float base = 0;     // what it adds to scores
 };
 
 // A row whose bound reached the threshold, and its sum of bytes.
@@ -41,27 +44,31 @@ struct Waiting {
   uint16_t sum;
 };
 
-// Up to four queries at the rows of one visit.
+// Up to four queries at the rows of one range.
 class Scan {
  public:
-  Scan(const FourBitCodes& codes, const InvertedLists& lists, const ScanCall& call)
+  Scan(const FourBitCodes& codes, const Parts& parts, const ScanCall& call)
       : codes_(codes),
-        lists_(lists),
-        skip_(call.skip),
-        stop_(codes.codes + lists.rows() * codes.bytes()),
+        coarse_(parts.coarse()),
+        call_(call),
         k_(static_cast<size_t>(call.k)),
         rest_(static_cast<size_t>(codes.bytes() * kGroupRows)) {}
 
-  // ahead: the codes that will be read after these.
-  void visit(const Visit* visits, int count, std::vector<Query>& queries, const uint8_t* ahead) {
-    const int64_t list = visits[0].list, begin = visits[0].begin, end = visits[0].end;
-    list_begin_ = lists_.offsets[list];
-    list_end_ = lists_.offsets[list + 1];
+  // ahead: the rows that will be read after these.
+  void visit(const Range& range, const Visit* visits, int count, std::vector<Query>& queries, const Range& ahead) {
+    part_ = range.part;
+    stored_ = first_codes(range);
+    const InvertedLists& lists = part_->lists;
+    list_begin_ = lists.offsets[range.list];
+    list_end_ = lists.offsets[range.list + 1];
+    stop_ = stored_ + lists.rows() * codes_.bytes();
     for (int q = 0; q < count; ++q) enter(q, queries[visits[q].query], visits[q]);
-    for (int64_t row = begin; row < end; row += kPairRows) {
+    const uint8_t* after = first_codes(ahead) + ahead.begin * codes_.bytes();
+    const int64_t end = range.end;
+    for (int64_t row = range.begin; row < end; row += kPairRows) {
       const uint8_t* first = group(row);
       const uint8_t* second = row + kGroupRows < end ? group(row + kGroupRows) : first;
-      const uint8_t* next = row + kPairRows < end ? first + kPairRows * codes_.bytes() : ahead;
+      const uint8_t* next = row + kPairRows < end ? first + kPairRows * codes_.bytes() : after;
       const int64_t n = std::min(end - row, kPairRows);
       uint64_t masks[kSharedQueries];
       kern_.reach_u4({first, second, next}, codes_.bytes(), bytes_, limits_, count, masks, sums_);
@@ -72,14 +79,13 @@ class Scan {
     for (int q = 0; q < count; ++q) settle(q);
   }
 
-  const uint8_t* codes_at(int64_t row) const { return codes_.codes + row * codes_.bytes(); }
-
  private:
   const Kernels& kern_ = kernels();
   const FourBitCodes& codes_;
-  const InvertedLists& lists_;
-  const SkipBits skip_;
-  const uint8_t* stop_;
+  const float* coarse_;
+  const ScanCall& call_;
+  const Parts::Part* part_ = nullptr;
+  const uint8_t *stored_ = nullptr, *stop_ = nullptr;  // codes of the part
   size_t k_;
   std::vector<uint8_t> rest_;  // the rows left over at the end of a list, spread to a group of 32
   std::vector<float> residual_, floats_;
@@ -92,22 +98,31 @@ class Scan {
   uint16_t sums_[kSharedQueries * 64];
   int64_t list_begin_ = 0, list_end_ = 0;
 
+  static const uint8_t* first_codes(const Range& range) {
+    return static_cast<const PqCodes*>(range.part->codes)->row(0);
+  }
+  const uint8_t* codes_at(int64_t row) const { return stored_ + row * codes_.bytes(); }
   void enter(int q, Query& query, const Visit& visit) {
     queries_[q] = &query;
-    base_[q] = query.bases ? query.bases[visit.probe] : 0;
-    if (lists_.coarse) {
+    if (query.list != visit.list) enter_list(query, visit);
+    base_[q] = query.base;
+    bytes_[q] = query.tables.bytes();
+    set_limit(q);
+  }
+  void enter_list(Query& query, const Visit& visit) {
+    query.list = visit.list;
+    query.base = query.bases ? query.bases[visit.probe] : 0;
+    if (coarse_) {
       const int64_t d = codes_.book.d();
-      const float* centroid = lists_.coarse + visit.list * d;
+      const float* centroid = coarse_ + visit.list * d;
       if (codes_.table_per_list()) {
         residual_.resize(static_cast<size_t>(d));
         for (int64_t j = 0; j < d; ++j) residual_[j] = query.values[j] - centroid[j];
         query.tables.fill(codes_, residual_.data(), floats_);
       } else if (!query.bases) {
-        base_[q] = kern_.dot(query.values, centroid, RowType::f32, d);
+        query.base = kern_.dot(query.values, centroid, RowType::f32, d);
       }
     }
-    bytes_[q] = query.tables.bytes();
-    set_limit(q);
   }
   void set_limit(int q) {
     const int64_t needed = queries_[q]->tables.needed(queries_[q]->best.threshold(), base_[q]);
@@ -134,9 +149,10 @@ class Scan {
     for (; mask; mask &= mask - 1) {
       const int r = __builtin_ctzll(mask);
       const uint16_t sum = sums_[q * 64 + sum_slot(r)];
-      if (skip_.bytes && skip_[lists_.position(first + r)]) continue;
+      const int64_t position = part_->position(first + r);
+      if (call_.skips(*part_, position)) continue;
       if (rough)
-        query.best.push(query.tables.value(sum, base_[q]), lists_.position(first + r));
+        query.best.push(query.tables.value(sum, base_[q]), part_->first + position);
       else
         waiting_[q].push_back({first + r, sum});
     }
@@ -180,31 +196,55 @@ class Scan {
         at[j] = codes_at(group_row) + (row - group_row);
       }
       query.tables.exact_scores(codes_, at, stride, base_[q], scores);
-      for (int j = 0; j < n; ++j) query.best.push(scores[j], lists_.position(rows[i + j].row));
+      for (int j = 0; j < n; ++j) query.best.push(scores[j], part_->first + part_->position(rows[i + j].row));
     }
     if (query.best.threshold() != before) set_limit(q);
   }
 };
 
-// Visits [begin, end) of the vector: neighbours at the same rows go together.
-void run_visits(Scan& scan, const std::vector<Visit>& visits, size_t begin, size_t end, std::vector<Query>& queries) {
-  while (begin < end) {
-    size_t stop = begin + 1;
-    while (stop < end && stop - begin < kSharedQueries && visits[stop].same_rows(visits[begin])) ++stop;
-    check_interrupt();  // a thread's share of the queries may take seconds
-    const uint8_t* ahead = scan.codes_at(stop < end ? visits[stop].begin : 0);
-    scan.visit(visits.data() + begin, static_cast<int>(stop - begin), queries, ahead);
-    begin = stop;
+// All visits: those at the same rows go together.
+void run_visits(Scan& scan, const Parts& parts, const std::vector<Visit>& visits, std::vector<Query>& queries) {
+  const auto ranges_of = [&](size_t visit) {
+    std::vector<Range> ranges;
+    if (visit < visits.size())
+      each_range(parts, visits[visit].list, kPieceRows, [&](const Range& range) { ranges.push_back(range); });
+    return ranges;
+  };
+  std::vector<Range> ranges = ranges_of(0);
+  for (size_t first = 0, last; first < visits.size(); first = last) {
+    last = end_of_visits(visits, first);
+    std::vector<Range> following = ranges_of(last);
+    for (size_t r = 0; r < ranges.size(); ++r) {
+      const Range& next = r + 1 < ranges.size() ? ranges[r + 1] : following.empty() ? ranges[r] : following[0];
+      for (size_t begin = first, end; begin < last; begin = end) {
+        end = std::min(last, begin + kSharedQueries);
+        check_interrupt();  // a thread's share of the queries may take seconds
+        const auto count = static_cast<int>(end - begin);
+        scan.visit(ranges[r], visits.data() + begin, count, queries, end < last ? ranges[r] : next);
+      }
+    }
+    ranges = std::move(following);
   }
+}
+
+// Share `share` of `shares` of what one query visits.
+void run_share(Scan& scan, const Parts& parts, const std::vector<Visit>& visits, int64_t share, int64_t shares,
+               std::vector<Query>& query) {
+  int64_t number = 0;
+  for (const Visit& visit : visits)
+    each_range(parts, visit.list, kPieceRows, [&](const Range& range) {
+      if (number++ % shares != share) return;
+      check_interrupt();
+      scan.visit(range, &visit, 1, query, range);
+    });
 }
 
 }  // namespace
 
-void scan_interleaved(const PqCodes& stored, const InvertedLists& lists, const ScanCall& call, const HitArrays& out) {
-  const FourBitCodes codes{.book = stored.book(),
-                           .codes = stored.row(0),
+void scan_interleaved(const Parts& parts, const ScanCall& call, const HitArrays& out) {
+  const FourBitCodes codes{.book = static_cast<const PqCodes&>(parts.form()).book(),
                            .metric = call.metric,
-                           .residual = lists.coarse != nullptr,
+                           .residual = parts.coarse() != nullptr,
                            .rough = call.rough};
   const int64_t d = codes.book.d(), threads = num_threads(), nq = call.nq, k = call.k;
   const float* bases = codes.residual && codes.metric == Metric::ip ? call.bases : nullptr;
@@ -223,28 +263,26 @@ void scan_interleaved(const PqCodes& stored, const InvertedLists& lists, const S
     const int64_t grain = std::min(kMostQueries, (nq + threads - 1) / threads);
     parallel_for(nq, grain, [&](int64_t first, int64_t last) {
       std::vector<Query> block = make(first, last);
-      Scan scan(codes, lists, call);
-      const auto visits = visits_of(lists, call, first, last, kPieceRows);
-      run_visits(scan, visits, 0, visits.size(), block);
+      Scan scan(codes, parts, call);
+      run_visits(scan, parts, visits_of(call, first, last), block);
       for (int64_t q = first; q < last; ++q) block[q - first].best.write(out.scores + q * k, out.positions + q * k);
     });
     return;
   }
   for (int64_t q = 0; q < nq; ++q) {  // few queries: threads share the lists of each
-    const auto visits = visits_of(lists, call, q, q + 1, kPieceRows);
-    const auto pieces = static_cast<int64_t>(visits.size());
-    std::vector<Query> parts = make(q, q + 1);
-    for (int64_t i = 1; i < threads; ++i) parts.push_back(parts[0]);
+    const auto visits = visits_of(call, q, q + 1);
+    std::vector<Query> shares = make(q, q + 1);
+    for (int64_t i = 1; i < threads; ++i) shares.push_back(shares[0]);
     parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        std::vector<Query> mine{std::move(parts[i])};
-        Scan scan(codes, lists, call);
-        for (int64_t v = i; v < pieces; v += threads) run_visits(scan, visits, v, v + 1, mine);
-        parts[i] = std::move(mine[0]);
+        std::vector<Query> mine{std::move(shares[i])};
+        Scan scan(codes, parts, call);
+        run_share(scan, parts, visits, i, threads, mine);
+        shares[i] = std::move(mine[0]);
       }
     });
-    for (int64_t i = 1; i < threads; ++i) parts[0].best.merge(parts[i].best);
-    parts[0].best.write(out.scores + q * k, out.positions + q * k);
+    for (int64_t i = 1; i < threads; ++i) shares[0].best.merge(shares[i].best);
+    shares[0].best.write(out.scores + q * k, out.positions + q * k);
   }
 }
 

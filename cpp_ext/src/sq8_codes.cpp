@@ -69,7 +69,7 @@ class IntegerFilter {
   std::vector<int8_t> weights_;
 };
 
-class Sq8Scorer : public Scorer {
+class Sq8Scorer final : public Scorer {
  public:
   Sq8Scorer(const uint8_t* codes, const float* vmin, const float* vdiff, const float* row_scales, int64_t d,
             Metric metric)
@@ -96,27 +96,34 @@ class Sq8Scorer : public Scorer {
   }
   int64_t together() const override { return 256; }
   int64_t row_bytes() const override { return d_; }
-  void prefetch(int64_t row) const override { prefetch_bytes(codes_ + row * d_, d_); }
+  void attach(const Codes& codes) override {
+    const auto& stored = static_cast<const Sq8Codes&>(codes);
+    codes_ = stored.row(0);
+    row_scales_ = stored.scales();
+  }
+  void prefetch(const Codes& codes, int64_t row) const override {
+    prefetch_bytes(static_cast<const Sq8Codes&>(codes).row(row), d_);
+  }
   void score(int64_t row, int64_t n, float needed, float* out) override {
     for (; n > 0; row += kAtOnce, out += kAtOnce, n -= kAtOnce) score_some(row, std::min(n, kAtOnce), needed, out);
   }
   // All whole sums, then the rows of the k largest, then those that still reach.
-  void rescore(const int64_t* rows, int64_t n, int64_t ahead, TopK& best) override {
+  void rescore(const Parts::Place* rows, int64_t n, int64_t ahead, TopK& best) override {
     if (row_scales_ || !filter_.on() || n <= best.k()) return Scorer::rescore(rows, n, ahead, best);
     bounded_.clear();
-    for_rows(rows, n, ahead, [&](int64_t row) {
+    for_rows(rows, n, ahead, [&](const Parts::Place& place) {
       int32_t sum;
-      kern_.dots_u8(codes_ + row * d_, 1, d_, filter_.weights(), &sum);
-      bounded_.push_back({sum, row});
+      kern_.dots_u8(static_cast<const Sq8Codes*>(place.codes)->row(place.row), 1, d_, filter_.weights(), &sum);
+      bounded_.push_back({sum, &place});
     });
     const auto first = std::min<int64_t>(best.k(), static_cast<int64_t>(bounded_.size()));
     std::nth_element(bounded_.begin(), bounded_.begin() + first, bounded_.end(),
                      [](const Bounded& a, const Bounded& b) { return a.sum > b.sum; });
-    for (int64_t i = 0; i < first; ++i) best.push(exact(bounded_[i].row), bounded_[i].row);
+    for (int64_t i = 0; i < first; ++i) keep(*bounded_[i].place, best);
     double least = filter_.least(static_cast<double>(best.threshold()));
     for (auto i = bounded_.begin() + first; i < bounded_.end(); ++i) {
       if (i->sum < least) continue;
-      best.push(exact(i->row), i->row);
+      keep(*i->place, best);
       least = filter_.least(static_cast<double>(best.threshold()));
     }
   }
@@ -124,7 +131,7 @@ class Sq8Scorer : public Scorer {
  private:
   struct Bounded {
     int32_t sum;
-    int64_t row;
+    const Parts::Place* place;
   };
   std::vector<Bounded> bounded_;
   const Kernels& kern_ = kernels();
@@ -136,6 +143,10 @@ class Sq8Scorer : public Scorer {
   float base_ = 0;
   IntegerFilter filter_;
 
+  void keep(const Parts::Place& place, TopK& best) {
+    attach(*place.codes);
+    best.push(exact(place.row), place.position);
+  }
   float exact(int64_t row) const {
     const uint8_t* code = codes_ + row * d_;
     if (metric_ != Metric::ip) return -kern_.l2_u8(query_.data(), scale_.data(), code, d_);
@@ -166,6 +177,12 @@ class Sq8Scorer : public Scorer {
 };
 
 }  // namespace
+
+bool Sq8Codes::same_form(const Codes& other) const {
+  const auto* codes = dynamic_cast<const Sq8Codes*>(&other);
+  return codes && codes->dim() == dim() && !codes->scales_ == !scales_ &&
+         std::equal(vmin_, vmin_ + dim(), codes->vmin_) && std::equal(vdiff_, vdiff_ + dim(), codes->vdiff_);
+}
 
 std::unique_ptr<Scorer> Sq8Codes::scorer(Metric metric, const float* /*coarse*/) const {
   if (scales_ && metric != Metric::ip) throw std::invalid_argument("rows with scales have inner products only");

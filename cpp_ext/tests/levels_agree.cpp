@@ -201,9 +201,12 @@ Results run(int64_t d, int64_t k) {
   std::vector<float> best(static_cast<size_t>(n * 5));
   const size_t before = out.hits.size();
   out.hits.resize(before + static_cast<size_t>(n * 5));
-  const PrescreenedCodes prescreened(rows, {values.data(), terms.data(), mean.data(), longest});
+  const PrescreenedCodes screened(rows, {values.data(), terms.data(), mean.data(), longest});
+  const int64_t bounds[] = {0, k};
   const ScanCall call{.queries = x.data(), .nq = n, .k = 5, .metric = Metric::ip};
-  prescreened.scan({}, call, {best.data(), out.hits.data() + before});
+  Parts parts;
+  parts.append(screened, {.offsets = bounds, .count = 1});
+  scan_prescreened(parts, call, {best.data(), out.hits.data() + before});
   out.scores.insert(out.scores.end(), best.begin(), best.end());
   compare_tokens({x.data(), RowType::f32, n, d, d}, rows, out);
   compare_documents({x.data(), RowType::f32, n, d, d}, rows, out);

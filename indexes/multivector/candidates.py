@@ -9,7 +9,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import first_positions
+from cluscomp.indexes.segments.together import Together, first_positions
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 
@@ -17,7 +17,7 @@ QUERY_BLOCK = 64
 
 
 def score_positions(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, positions: np.ndarray
 ) -> np.ndarray:
     """Scores (nq, len(positions)) of documents by the finest codes; -inf where a position is -1."""
     scores = np.full((len(queries), len(positions)), -np.inf, dtype=np.float32)
@@ -27,23 +27,28 @@ def score_positions(
         if pipeline.refine is None:
             base = pipeline.project_queries(base)
         wanted = np.broadcast_to(positions, (len(part), len(positions)))
-        scores[block] = score_documents(pipeline, segments, Ragged(base, part.offsets), wanted)
+        scores[block] = score_documents(pipeline, together, Ragged(base, part.offsets), wanted)
     return scores
 
 
 def score_documents(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, positions: np.ndarray
 ) -> np.ndarray:
     """Scores (nq, c) of documents of each query by the finest codes; -inf where a position is -1.
 
     queries: behind the transforms, or base rows where there are finer codes. positions: (nq, c).
     """
-    documents = native.DocumentSet([segment.finest(pipeline) for segment in segments])
+    documents = together.made("finest", lambda: _finest(pipeline, together))
     return documents.scores(queries.rows, queries.offsets, np.ascontiguousarray(positions))
 
 
+def _finest(pipeline: Pipeline, together: Together[DocumentSegment]) -> native.DocumentSet:
+    """The documents of all segments in their finest codes, as kernels score them."""
+    return native.DocumentSet([segment.finest(pipeline) for segment in together.segments])
+
+
 def softmax_scores(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray,
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, positions: np.ndarray,
     temperature: float,
 ) -> np.ndarray:  # fmt: skip
     """Scores (nq, c) of documents of each query by attention instead of the maximum: for each query vector q
@@ -54,7 +59,7 @@ def softmax_scores(
     temperature approaches. queries, positions: as in `score_documents`.
     """
     scores = np.full(positions.shape, -np.inf, dtype=np.float32)
-    bases = first_positions(segments)
+    segments, bases = together.segments, together.firsts[:-1]
     for row, column in np.argwhere(positions >= 0).tolist():
         documents, begin, end = _place(segments, bases, int(positions[row, column]))
         vectors = documents.finest(pipeline).vectors(begin, end).astype(np.float64)
@@ -79,7 +84,7 @@ def vectors_at(pipeline: Pipeline, segments: Sequence[DocumentSegment], position
 
 
 def _place(
-    segments: Sequence[DocumentSegment], bases: Sequence[int], position: int
+    segments: Sequence[DocumentSegment], bases: Sequence[int] | np.ndarray, position: int
 ) -> tuple[DocumentSegment, int, int]:
     """Segment of a document, and the rows [begin, end) of its vectors there."""
     number = int(np.searchsorted(bases, position, side="right")) - 1

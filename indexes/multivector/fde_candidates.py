@@ -10,13 +10,11 @@ documents were added. Of seven shapes tried on SciFact, (20, 3, 16) kept the mos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cluscomp import native
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import Hits, merged_hits
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.fde import fde_encode
@@ -29,7 +27,7 @@ BLOCK_VECTORS = 16_384
 
 
 def fde_candidates(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, candidates: int
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, candidates: int
 ) -> np.ndarray:
     """Positions (nq, c) over all segments of the documents whose encodings score best, best first; c is
     `candidates`, or all documents that are not deleted where these are fewer.
@@ -37,18 +35,17 @@ def fde_candidates(
     queries: behind the transforms.
     """
     asked = _encoded(pipeline, queries.rows, queries.lengths, "query")
-    wanted = min(candidates, sum(segment.n_rows - segment.n_deleted for segment in segments))
-    found = [
-        Hits(*native.scan(*_encodings(pipeline, segment), asked, None, most, "ip", segment.skip_bits))
-        for segment in segments
-        if (most := min(wanted, segment.n_rows))
-    ]
-    return merged_hits([s for s in segments if s.n_rows], found, wanted).positions
+    wanted = min(candidates, together.n_live)
+    parts = together.made(
+        "fde", lambda: native.Parts([_encodings(pipeline, segment) for segment in together.segments])
+    )
+    positions: np.ndarray = parts.scan(asked, None, wanted, "ip", together.skip_bits)[1]
+    return positions
 
 
-def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> tuple[native.Codes, native.Lists]:
+def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> native.Codes:
     """Of all documents, deleted ones included; made when first used."""
-    made = segment.kernels.get("fde")
+    made: native.Codes | None = segment.kernels.get("fde")
     if made is None:
         documents, offsets = segment.searchable(pipeline), segment.doc_offsets
         codes = np.empty((segment.n_rows, FDE_DIM), dtype=np.uint8)
@@ -58,7 +55,7 @@ def _encodings(pipeline: Pipeline, segment: DocumentSegment) -> tuple[native.Cod
             lengths = np.diff(offsets[part.start : part.stop + 1])
             codes[part], scales[part] = scaled_bytes(_encoded(pipeline, vectors, lengths, "document"))
         made = segment.kernels["fde"] = byte_codes(codes, scales)
-    return made, native.Lists(np.array([0, segment.n_rows]))
+    return made
 
 
 def scaled_bytes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

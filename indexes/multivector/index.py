@@ -24,7 +24,6 @@ from cluscomp.indexes.multivector.segment import (
 )
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn, RangeIds
-from cluscomp.indexes.segments.search import take_ids
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.multivector import Ragged
@@ -291,11 +290,11 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
             InputError: a query has no vectors.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
-        segments = self._segments
+        together = self._together
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         asked = pruned(asked, keep, salience)
-        k = self._checked_k(k, segments, k_beyond)
+        k = self._checked_k(k, together.n_live, k_beyond)
         effort = Effort(
             self.candidates if candidates is None else integer("candidates", candidates, 1),
             self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
@@ -306,8 +305,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         self.pipeline.require_trained()
         if k == 0:
             return self._no_hits(len(asked))
-        hits = search_documents(self.pipeline, segments, asked, k, effort)
-        return hits.scores, take_ids(segments, hits.positions, self._id_kind or INT)
+        hits = search_documents(self.pipeline, together, asked, k, effort)
+        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
 
     # ---- single documents ----
 
@@ -330,8 +329,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         self.pipeline.require_trained()
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
-        segments = self._segments
-        return score_positions(self.pipeline, segments, asked, self._positions(segments, ids))
+        together = self._together
+        return score_positions(self.pipeline, together, asked, self._positions(together.segments, ids))
 
     def vectors(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return what the codes of documents stand for, by the finer codes of a rerank where there are some.

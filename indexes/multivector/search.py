@@ -7,7 +7,6 @@ rescaling to unit length undoes that. Results are ordered by score descending, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,8 @@ from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_documents, softmax_scores
 from cluscomp.indexes.multivector.fde_candidates import fde_candidates
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.search import Hits, best_hits
+from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.stages.hits import Hits, best_hits
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.multivector import Ragged
 
@@ -40,50 +40,54 @@ class Effort:
 
 
 def search_documents(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, k: int, effort: Effort
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, k: int, effort: Effort
 ) -> Hits:
     """Best k documents of each query; k is at most the number of documents not deleted."""
     scores = np.empty((len(queries), k), dtype=np.float32)
     positions = np.empty((len(queries), k), dtype=np.int64)
     for block in iter_blocks(len(queries), QUERY_BLOCK):
-        hits = _search_block(pipeline, segments, queries.part(block), k, effort)
+        hits = _search_block(pipeline, together, queries.part(block), k, effort)
         scores[block], positions[block] = hits.scores, hits.positions
     return Hits(scores, positions)
 
 
 def _search_block(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, k: int, effort: Effort
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, k: int, effort: Effort
 ) -> Hits:
     base = pipeline.base_rows(queries.rows)
     projected = Ragged(pipeline.project_queries(base), queries.offsets)
-    n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-    wider = min(k * effort.refine_factor, n_live)
+    wider = min(k * effort.refine_factor, together.n_live)
     if pipeline.refine is None and effort.softmax is None:
-        return _scan(pipeline, segments, projected, k, effort)
-    rough = _scan(pipeline, segments, projected, wider, effort)
+        return _scan(pipeline, together, projected, k, effort)
+    rough = _scan(pipeline, together, projected, wider, effort)
     finest = projected if pipeline.refine is None else Ragged(base, queries.offsets)
     if effort.softmax is None:
-        return _rescore(pipeline, segments, finest, rough.positions, k)
-    scores = softmax_scores(pipeline, segments, finest, rough.positions, effort.softmax)
+        return _rescore(pipeline, together, finest, rough.positions, k)
+    scores = softmax_scores(pipeline, together, finest, rough.positions, effort.softmax)
     return best_hits(scores, rough.positions, k)
 
 
 def _scan(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, k: int, effort: Effort
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, k: int, effort: Effort
 ) -> Hits:
     """Best k by the codes. Candidates are chosen among the documents of all segments together."""
     nprobe, candidates = min(effort.nprobe, pipeline.spec.nlist), max(effort.candidates, k)
-    documents = native.DocumentSet([segment.searchable(pipeline) for segment in segments])
+    documents = together.made("documents", lambda: _documents(pipeline, together))
     if effort.by_fde:
-        positions = fde_candidates(pipeline, segments, queries, candidates)
+        positions = fde_candidates(pipeline, together, queries, candidates)
         return best_hits(documents.scores(queries.rows, queries.offsets, positions), positions, k)
-    skip = [segment.skip_bits for segment in segments]
-    return Hits(*documents.search(queries.rows, queries.offsets, k, candidates, nprobe, skip))
+    found = documents.search(queries.rows, queries.offsets, k, candidates, nprobe, together.skip_bits)
+    return Hits(*found)
+
+
+def _documents(pipeline: Pipeline, together: Together[DocumentSegment]) -> native.DocumentSet:
+    """The documents of all segments as kernels search them."""
+    return native.DocumentSet([segment.searchable(pipeline) for segment in together.segments])
 
 
 def _rescore(
-    pipeline: Pipeline, segments: Sequence[DocumentSegment], queries: Ragged, positions: np.ndarray, k: int
+    pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, positions: np.ndarray, k: int
 ) -> Hits:
     """Best k of the candidates (nq, c) by the finer codes."""
-    scores = score_documents(pipeline, segments, queries, positions)
+    scores = score_documents(pipeline, together, queries, positions)
     return best_hits(scores, positions, k)

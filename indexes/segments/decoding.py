@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.search import first_positions
 from cluscomp.indexes.segments.segment import Segment
+from cluscomp.indexes.segments.together import first_positions
 from cluscomp.indexes.stages.code_layout import plain_rows
 from cluscomp.indexes.stages.pipeline import Pipeline
 

@@ -160,7 +160,7 @@ class Segment(StoredSegment):
 
     def list_view(self, coarse: np.ndarray | None) -> ListView:
         """What a scan reads. coarse: centroids where codes are residuals."""
-        return ListView(self.codes, self.offsets, self.positions, coarse, self.skip_bits, self.prescreen)
+        return ListView(self.codes, self.offsets, self.positions, coarse, self.prescreen)
 
     @classmethod
     def merged(cls, pipeline: Pipeline, segments: Sequence[Segment], ticker: Ticker) -> Segment:

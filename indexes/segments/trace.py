@@ -9,6 +9,7 @@ import numpy as np
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.search import rerank_candidates
 from cluscomp.indexes.segments.segment import Segment
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.pipeline import Pipeline
 
 
@@ -46,4 +47,6 @@ def candidates(
     if pipeline.refine is None:
         return None
     rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", largest=pipeline.largest)
-    return rerank_candidates(pipeline, segments, rows, k, nprobe=nprobe, refine_factor=refine_factor)
+    return rerank_candidates(
+        pipeline, Together(tuple(segments)), rows, k, nprobe=nprobe, refine_factor=refine_factor
+    )

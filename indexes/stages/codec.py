@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.specs import CodecSpec
+from cluscomp.indexes.stages.hits import Hits, merged_hits
 from cluscomp.indexes.stages.ivf import Ivf, Probes
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.prescreen import Prescreen
@@ -53,20 +55,32 @@ class ListView:
 
     codes: in storage order. offsets: (nlist + 1,) int64 first stored row of each list. positions: (n,) int32
     or int64 position of each stored row, None where storage order is position order. coarse: (nlist, d)
-    float32 centroids of residual codes, or None. skip_bits: (ceil(n / 8),) uint8, position
-    p is left out where bit p % 8 of byte p // 8 is 1, or None. prescreen: of float rows in one list, or None.
+    float32 centroids of residual codes, or None. prescreen: of float rows in one list, or None.
     """
 
     codes: Codes
     offsets: np.ndarray
     positions: np.ndarray | None
     coarse: np.ndarray | None
-    skip_bits: np.ndarray | None
     prescreen: Prescreen | None = None
 
     def lists(self) -> native.Lists:
         """The lists as kernels read them."""
         return native.Lists(self.offsets, self.positions, self.coarse)
+
+
+@dataclass(frozen=True)
+class StoredLists:
+    """Stored rows of all segments as scans read them; positions count through all of them.
+
+    views: of neighbouring rows. skip_bits: of each view, (ceil(n / 8),) uint8, where position p is left out
+    if bit p % 8 of byte p // 8 is 1, or None; None where nothing is left out. kernels: what kernels read of
+    them, made when first used.
+    """
+
+    views: tuple[ListView, ...]
+    skip_bits: list[np.ndarray | None] | None = None
+    kernels: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class Codec(Stage):
@@ -105,20 +119,40 @@ class Codec(Stage):
         """What `scan` gets of float32 queries (nq, dim); made once for the scans of all segments."""
         return queries
 
-    @abstractmethod
     def scan(
         self,
         queries: Any,
-        lists: ListView,
+        lists: StoredLists,
         probes: Probes,
         k: int,
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k of the probed lists: scores (nq, k) float32, positions (nq, k) int64; missing -inf, -1.
+        """Best k of the probed lists of all views: scores (nq, k) float32, positions (nq, k) int64;
+        missing -inf, -1. Without kernels, what `scan_view` finds in each is merged.
 
         rough: scores only choose the candidates of a rerank, so a codec may round them.
         """
+        skip_bits = lists.skip_bits or [None] * len(lists.views)
+        found = [
+            Hits(*self.scan_view(queries, view, probes, k, metric, bits))
+            for view, bits in zip(lists.views, skip_bits, strict=True)
+        ]
+        firsts = accumulate((int(view.offsets[-1]) for view in lists.views[:-1]), initial=0)
+        merged = merged_hits(found, list(firsts), k)
+        return merged.scores, merged.positions
+
+    def scan_view(
+        self,
+        queries: Any,
+        view: ListView,
+        probes: Probes,
+        k: int,
+        metric: str,
+        skip_bits: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`scan` of one view, with positions there; what a codec without kernels defines."""
+        raise NotImplementedError
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         """An empty faiss index without lists that reads plain codes of this codec; UsageError without one."""
@@ -143,6 +177,10 @@ class Refiner(Codec):
         self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k of candidate rows (nq, c) int64, of which -1 is none, as `scan` returns them."""
+
+    def parts(self, codes: Sequence[Codes]) -> native.Parts | None:
+        """Codes of all segments as kernels score them; None for a codec without kernels."""
+        return None
 
 
 class ScoreKeeper(Codec):

@@ -82,7 +82,7 @@ class Ivf(Stage):
         self.metric = metric
         self._centroids: np.ndarray | None = None
         self._assigner: Any = None
-        self._searchable: native.Codes | None = None
+        self._searchable: native.Parts | None = None
 
     @property
     def centroids(self) -> np.ndarray:
@@ -162,9 +162,10 @@ class Ivf(Stage):
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
             return Probes(self.assign(queries)[:, None].astype(np.int32))
         if self._searchable is None:
-            self._searchable = build_prescreen(self.centroids, self.metric).over(self.centroids)
-        everything = native.Lists(np.array([0, self.nlist]))
-        scores, lists = native.scan(self._searchable, everything, queries, None, nprobe, self.metric)
+            self._searchable = native.Parts(
+                [build_prescreen(self.centroids, self.metric).over(self.centroids)]
+            )
+        scores, lists = self._searchable.scan(queries, None, nprobe, self.metric)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
 from cluscomp import native
-from cluscomp.errors import UsageError
-from cluscomp.indexes.stages.codec import Codec, Codes, ListView, Refiner
+from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.indexes.stages.codec import Codec, Codes, ListView, Refiner, StoredLists
 from cluscomp.indexes.stages.ivf import Probes
 
 
@@ -26,16 +27,23 @@ class KernelCodec(Codec):
     def scan(
         self,
         queries: np.ndarray,
-        lists: ListView,
+        lists: StoredLists,
         probes: Probes,
         k: int,
         metric: str,
         rough: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        codes, visited = self.listed(lists), lists.lists()
-        return native.scan(
-            codes, visited, queries, probes.lists, k, metric, lists.skip_bits, rough, probes.products
-        )
+        parts = lists.kernels.get("parts")
+        if parts is None:
+            codes = [self.listed(view) for view in lists.views]
+            parts = lists.kernels["parts"] = native.Parts(codes, [view.lists() for view in lists.views])
+        try:
+            found: tuple[np.ndarray, np.ndarray] = parts.scan(
+                queries, probes.lists, k, metric, lists.skip_bits, rough, probes.products
+            )
+        except IndexError as exc:  # positions in a file are not trusted
+            raise CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it") from exc
+        return found
 
 
 class KernelRefiner(KernelCodec, Refiner):
@@ -45,6 +53,9 @@ class KernelRefiner(KernelCodec, Refiner):
         self, queries: np.ndarray, codes: Codes, candidates: np.ndarray, k: int, metric: str
     ) -> tuple[np.ndarray, np.ndarray]:
         return native.rescore(self.stored(codes), queries, candidates, k, metric)
+
+    def parts(self, codes: Sequence[Codes]) -> native.Parts:
+        return native.Parts([self.stored(part) for part in codes])
 
 
 def kernel_codec(codec: Codec) -> KernelCodec:

@@ -9,7 +9,7 @@ import pytest
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes import open_index, parse_key
-from cluscomp.indexes.segments import search as search_module
+from cluscomp.indexes.segments import rerank as rerank_module
 
 
 class CountedReads(np.ndarray):
@@ -31,7 +31,7 @@ def is_mapped(array: np.ndarray) -> bool:
 def test_hits_are_those_of_the_rerank_bit_for_bit(
     make_index, any_metric: str, queries, tmp_path, monkeypatch, key: str, codec: str
 ) -> None:
-    monkeypatch.setattr(search_module, "FETCH_BYTES", 1000)  # several reads a search
+    monkeypatch.setattr(rerank_module, "FETCH_BYTES", 1000)  # several reads a search
     index = make_index(f"{key},BiDR({codec})", any_metric)
     wanted = make_index(f"{key},Refine({codec})", any_metric).search(queries, 6)
     index.delete([5, 70])

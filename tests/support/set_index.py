@@ -31,11 +31,12 @@ from cluscomp.indexes.kind import register as register_kind
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
-from cluscomp.indexes.segments.search import Hits, best_hits, merged_hits, take_ids
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
+from cluscomp.indexes.segments.together import first_positions
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import CODES, Codec, Codes, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
+from cluscomp.indexes.stages.hits import Hits, best_hits, merged_hits
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.registry import register
@@ -133,14 +134,14 @@ class SetIndex(StoredIndex[SetSegment]):
         return self
 
     def search(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-        k = self._checked_k(k, self._segments, "fail")
+        k = self._checked_k(k, len(self), "fail")
         found = []
         for segment in self._segments:
             scores = np.stack([segment.overlaps(set(query)) for query in queries])
             places = np.broadcast_to(np.arange(segment.n_rows), scores.shape)
             found.append(best_hits(scores, np.where(np.isfinite(scores), places, -1), k))
-        hits: Hits = merged_hits(self._segments, found, k)
-        return hits.scores, take_ids(self._segments, hits.positions, self._id_kind or INT)
+        hits: Hits = merged_hits(found, first_positions(self._segments), k)
+        return hits.scores, self._together.take_ids(hits.positions, self._id_kind or INT)
 
 
 def flattened(sets: Any, dim: int) -> tuple[np.ndarray, np.ndarray]:

@@ -68,16 +68,16 @@ class SignCodec(Refiner):
     def prepare(self, queries, metric):
         return Prepared(queries, np.square(queries).sum(axis=1, keepdims=True))
 
-    def scan(self, queries, lists: ListView, probes, k, metric, rough=False):
-        of_row = np.repeat(np.arange(len(lists.offsets) - 1), np.diff(lists.offsets))
-        rows = self.decode(lists.codes)
-        if lists.coarse is not None:
-            rows += lists.coarse[of_row]
+    def scan_view(self, queries, view: ListView, probes, k, metric, skip_bits):
+        of_row = np.repeat(np.arange(len(view.offsets) - 1), np.diff(view.offsets))
+        rows = self.decode(view.codes)
+        if view.coarse is not None:
+            rows += view.coarse[of_row]
         scores = self._scores(queries, rows, metric)
         visited = (probes.lists[:, :, None] == of_row).any(axis=1)
-        positions = np.arange(len(rows)) if lists.positions is None else lists.positions
-        if lists.skip_bits is not None:
-            visited &= ~has_positions(lists.skip_bits, positions)
+        positions = np.arange(len(rows)) if view.positions is None else view.positions
+        if skip_bits is not None:
+            visited &= ~has_positions(skip_bits, positions)
         everywhere = np.broadcast_to(positions, scores.shape)
         return _best(np.where(visited, scores, -np.inf), np.where(visited, everywhere, -1), k)
 

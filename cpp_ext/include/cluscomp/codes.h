@@ -17,6 +17,8 @@ class Codes {
   int64_t rows() const { return rows_; }
   int64_t dim() const { return dim_; }
 
+  // Whether a scorer that one of them made can score rows of the other: the same form with the same parameters.
+  virtual bool same_form(const Codes& other) const = 0;
   // Whether codes may be residuals to the centroid of their list.
   virtual bool takes_residuals() const { return false; }
   // Whether rows can be read one by one, as scorers and `decode` do.
@@ -25,9 +27,9 @@ class Codes {
   virtual std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const = 0;
   // Writes what n rows from `first` on stand for as float32 (n, dim).
   virtual void decode(int64_t first, int64_t n, float* out) const = 0;
-  // The best k rows of the probed lists.
-  virtual void scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const {
-    scan_lists(*this, lists, call, out);
+  // The best k rows of the probed lists of parts, all of which are of this form.
+  virtual void scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const {
+    scan_lists(parts, call, out);
   }
 
  protected:

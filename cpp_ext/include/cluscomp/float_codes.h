@@ -8,8 +8,13 @@ namespace cluscomp {
 class FloatCodes : public Codes {
  public:
   explicit FloatCodes(const RowsView& rows) : Codes(rows.n, rows.d), view_(rows) {}
+  const RowsView& view() const { return view_; }
+
+  bool same_form(const Codes& other) const override;
   std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;
   void decode(int64_t first, int64_t n, float* out) const override;
+  // By the prescreens of the parts that have one.
+  void scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const override;
 
  protected:
   const RowsView view_;

@@ -11,6 +11,6 @@ void interleave_codes(uint8_t* codes, int64_t bytes, const int64_t* offsets, int
 
 // `scan_lists` over interleaved codes. Unless the call allows rough scores, they are those of PqCodes::scorer, bit for
 // bit; rough ones are values of sums of 7-bit table entries. Lists are read once for all queries that probe them.
-void scan_interleaved(const PqCodes& codes, const InvertedLists& lists, const ScanCall& call, const HitArrays& out);
+void scan_interleaved(const Parts& parts, const ScanCall& call, const HitArrays& out);
 
 }  // namespace cluscomp

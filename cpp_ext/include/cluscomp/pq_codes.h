@@ -15,12 +15,13 @@ class PqCodes : public Codes {
   const PqCodebook& book() const { return book_; }
   const uint8_t* row(int64_t i) const { return codes_ + i * book_.code_size(); }
 
+  bool same_form(const Codes& other) const override;
   bool takes_residuals() const override { return true; }
   bool by_row() const override { return !interleaved_; }
   // Asymmetric distances (Jegou et al. 2011): look-up tables summed over the codes of a row.
   std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;
   void decode(int64_t first, int64_t n, float* out) const override { book_.decode(row(first), n, out); }
-  void scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const override;
+  void scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const override;
 
  private:
   const PqCodebook& book_;

@@ -30,14 +30,21 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
 class PrescreenedCodes : public FloatCodes {
  public:
   PrescreenedCodes(const RowsView& rows, const PrescreenView& prescreen) : FloatCodes(rows), prescreen_(prescreen) {}
-  // All rows in their order; probes and positions are not read.
-  void scan(const InvertedLists& lists, const ScanCall& call, const HitArrays& out) const override;
+  const PrescreenView& prescreen() const { return prescreen_; }
   // Rows scored so far, over all queries: what the prescreen could not rule out.
   int64_t rows_scored() const { return scored_.load(); }
+  void count(int64_t scored) const { scored_.fetch_add(scored, std::memory_order_relaxed); }
 
  private:
   const PrescreenView prescreen_;
   mutable std::atomic<int64_t> scored_{0};
 };
+
+// The codes, if they have a prescreen; else null.
+const PrescreenedCodes* prescreened(const Codes& codes);
+
+// All rows of parts of float rows in their order; probes and positions are not read. Each part has a prescreen of its
+// own; of those without one, all rows are scored.
+void scan_prescreened(const Parts& parts, const ScanCall& call, const HitArrays& out);
 
 }  // namespace cluscomp

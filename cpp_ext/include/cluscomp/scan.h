@@ -4,12 +4,10 @@
 #include <cstdint>
 
 #include "cluscomp/assign.h"
-#include "cluscomp/inverted_lists.h"
+#include "cluscomp/parts.h"
 #include "cluscomp/skip_bits.h"
 
 namespace cluscomp {
-
-class Codes;
 
 // What one call of a scan asks for.
 struct ScanCall {
@@ -20,8 +18,10 @@ struct ScanCall {
   const float* bases = nullptr;  // (nq, n_probes) known inner products <query, centroid> of the probed lists, or null
   int64_t k = 1;
   Metric metric = Metric::ip;
-  SkipBits skip{};     // by position
-  bool rough = false;  // scores only choose the candidates of a rerank: codes may round them
+  const SkipBits* skip = nullptr;  // of each part, by position there; or null
+  bool rough = false;              // scores only choose the candidates of a rerank: codes may round them
+
+  bool skips(const Parts::Part& part, int64_t position) const { return skip && skip[part.number][position]; }
 };
 
 // Where the hits of all queries go, best first: both (nq, k); missing ones are (-infinity, -1).
@@ -30,11 +30,12 @@ struct HitArrays {
   int64_t* positions;
 };
 
-// Scans rows by their scorer.
-void scan_lists(const Codes& codes, const InvertedLists& lists, const ScanCall& call, const HitArrays& out);
+// Scans rows by their scorer. Any cut into parts gives the same hits: a score is a function of row and query alone, and
+// the order of hits is total.
+void scan_lists(const Parts& parts, const ScanCall& call, const HitArrays& out);
 
-// The best k of given rows: candidates (nq, c) row numbers, of which negative ones are none. Probes, bases and skip of
-// the call are not read.
-void rescore(const Codes& codes, const ScanCall& call, const int64_t* candidates, int64_t c, const HitArrays& out);
+// The best k of given rows: candidates (nq, c) positions, of which negative ones are none; the rows of all parts stand
+// by position. Probes, bases and skip of the call are not read.
+void rescore(const Parts& parts, const ScanCall& call, const int64_t* candidates, int64_t c, const HitArrays& out);
 
 }  // namespace cluscomp

@@ -12,6 +12,11 @@ class Sq8Codes : public Codes {
   Sq8Codes(const uint8_t* codes, int64_t n, int64_t d, const float* vmin, const float* vdiff,
            const float* scales = nullptr)
       : Codes(n, d), codes_(codes), vmin_(vmin), vdiff_(vdiff), scales_(scales) {}
+
+  const uint8_t* row(int64_t i) const { return codes_ + i * dim(); }
+  const float* scales() const { return scales_; }
+
+  bool same_form(const Codes& other) const override;
   std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;
   void decode(int64_t first, int64_t n, float* out) const override;
 

@@ -1,0 +1,160 @@
+"""Small segments side by side: their codes are copied list by list, so that searches find long lists.
+
+A scan of n rows in one list takes much less time than scans of one row in each of n segments: codes of 4 bits
+are read 32 rows at a time, and every list that is begun costs something. So neighbours with few rows a list
+are put together, as `compact` would put them, but in memory only: codes and positions, GATHERED_BYTES at
+most. Positions stay what they are, and no result changes.
+
+Copies are made when searches have read the segments once through since the last copy, so that one search of
+an index that was just opened does not pay for them. Runs grow by a factor, so that a segment that is added
+moves few rows; a group is kept while its segments are there, whatever is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.indexes.segments.compacting import live_mask
+from cluscomp.indexes.segments.segment import Segment, list_offsets, position_dtype
+from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.stages.code_layout import arrange_codes, plain_codes
+from cluscomp.indexes.stages.codec import Codec, Codes, ListView, StoredLists
+from cluscomp.indexes.stages.pipeline import Pipeline
+
+GATHERED_BYTES = 256 << 20
+"""Most bytes of codes and positions that an index holds twice."""
+ROWS_A_LIST = 128
+"""Mean rows of a list from which a segment is scanned where it stands."""
+_GROWTH = 4  # a run takes in the next one while it has at most so many times its rows
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbours whose lists stand side by side. parts: codes of each, by which it is known again."""
+
+    parts: tuple[Codes, ...]
+    view: ListView
+
+    def begins(self, segments: Sequence[Segment]) -> bool:
+        """Whether it holds the first of these segments."""
+        return len(segments) >= len(self.parts) and all(
+            segment.codes is codes for segment, codes in zip(segments, self.parts, strict=False)
+        )
+
+
+@dataclass
+class Gathering:
+    """What an index keeps while its segments change. read: how often searches have read the segments through
+    since groups were made last.
+    """
+
+    groups: tuple[Group, ...] = ()
+    read: float = 0.0
+
+
+def stored_lists(pipeline: Pipeline, together: Together[Segment], n_queries: int, nprobe: int) -> StoredLists:
+    """The codes of all segments as the scan of so many queries reads them."""
+    if pipeline.partition is None or len(together.segments) == 1:
+        return together.made("lists", lambda: _lists(pipeline, together, ()))
+    found: StoredLists | None = together.found("gathered")
+    if found is not None:
+        return found
+    kept: Gathering = together.kept.setdefault("gathering", Gathering())
+    kept.read += n_queries * min(nprobe, pipeline.spec.nlist) / pipeline.spec.nlist
+    if kept.read < 1:
+        return together.made("lists", lambda: _lists(pipeline, together, kept.groups))
+    kept.read, kept.groups = 0.0, tuple(_groups(pipeline, together.segments, kept.groups))
+    return together.made("gathered", lambda: _lists(pipeline, together, kept.groups))
+
+
+def _lists(pipeline: Pipeline, together: Together[Segment], groups: Sequence[Group]) -> StoredLists:
+    covered = list(_cover(pipeline, together.segments, groups))
+    if together.skip_bits is None:
+        return StoredLists(tuple(view for view, _ in covered))
+    bits = [_skip_bits(members) for _, members in covered]
+    return StoredLists(tuple(view for view, _ in covered), bits)
+
+
+def _cover(
+    pipeline: Pipeline, segments: Sequence[Segment], groups: Sequence[Group]
+) -> Iterator[tuple[ListView, Sequence[Segment]]]:
+    """Views that cover neighbours, of groups where there are some, else of segments; and what each covers."""
+    residual = pipeline.partition is not None and pipeline.uses_residuals
+    coarse = pipeline.partition.centroids if pipeline.partition is not None and residual else None
+    at = {id(group.parts[0]): group for group in groups}
+    number = 0
+    while number < len(segments):
+        group = at.get(id(segments[number].codes))
+        if group is not None and group.begins(segments[number : number + len(group.parts)]):
+            yield group.view, segments[number : number + len(group.parts)]
+            number += len(group.parts)
+        else:
+            yield segments[number].list_view(coarse), segments[number : number + 1]
+            number += 1
+
+
+def _skip_bits(segments: Sequence[Segment]) -> np.ndarray | None:
+    """Deleted rows of neighbours as kernels take them, None for none."""
+    if len(segments) == 1 or not any(segment.n_deleted for segment in segments):
+        return segments[0].skip_bits
+    return pack_mask(~np.concatenate([live_mask(segment) for segment in segments]))
+
+
+def _groups(pipeline: Pipeline, segments: Sequence[Segment], known: Sequence[Group]) -> Iterator[Group]:
+    most = _most_rows(pipeline, segments)
+    for start, stop in runs_to_gather([segment.n_rows for segment in segments], most):
+        run = segments[start:stop]
+        if len(run) == 1:
+            continue
+        views = [view for view, _ in _cover(pipeline, run, known)]
+        if len(views) > 1:
+            for segment in run:
+                segment.checked_positions()  # they will count from elsewhere
+            views = [gathered_view(pipeline.codec, views)]
+        yield Group(tuple(segment.codes for segment in run), views[0])
+
+
+def _most_rows(pipeline: Pipeline, segments: Sequence[Segment]) -> int:
+    """Rows from which a segment is scanned where it stands: fewer where copies would take too much memory."""
+    most, row_bytes = ROWS_A_LIST * pipeline.spec.nlist, pipeline.codec.row_bytes + 4
+    while sum(segment.n_rows for segment in segments if segment.n_rows < most) * row_bytes > GATHERED_BYTES:
+        most //= 2
+    return most
+
+
+def runs_to_gather(rows: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Runs [start, stop) of neighbours that are scanned as one. rows: of each segment. most: rows from which
+    a segment, or a run, takes in no other.
+    """
+    runs: list[tuple[int, int, int]] = []
+    for number, n in enumerate(rows):
+        start = number
+        while runs and max(runs[-1][2], n) < most and runs[-1][2] <= _GROWTH * n:
+            start, _, before = runs.pop()
+            n += before
+        runs.append((start, number + 1, n))
+    return [(start, stop) for start, stop, _ in runs]
+
+
+def gathered_view(codec: Codec, views: Sequence[ListView]) -> ListView:
+    """Views of neighbours as one: rows of a list by position, which count through all of them."""
+    sizes = np.array([np.diff(view.offsets) for view in views])
+    nlist = sizes.shape[1]
+    numbers = np.arange(nlist, dtype=np.uint16 if nlist <= 1 << 16 else np.int32)
+    order = np.argsort(np.concatenate([np.repeat(numbers, own) for own in sizes]), kind="stable")
+    firsts = np.cumsum([0, *sizes.sum(axis=1)])
+    positions = np.concatenate(
+        [
+            (np.arange(len(first)) if view.positions is None else view.positions) + first
+            for view, first in zip(views, firsts[:-1], strict=True)
+        ]
+    )[order]
+    plain = [plain_codes(codec, view.codes, view.offsets) for view in views]
+    codes = {name: np.concatenate([part[name] for part in plain])[order] for name in codec.arrays}
+    offsets = list_offsets(sizes.sum(axis=0))
+    arrange_codes(codec, codes, offsets)
+    return ListView(codes, offsets, positions.astype(position_dtype(len(order))), views[0].coarse)

@@ -1,0 +1,97 @@
+"""Segments that are searched as one: what all searches need of them, made once while they stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from cluscomp import native
+from cluscomp.indexes.segments.ids import INT, RangeIds, TextIds
+from cluscomp.indexes.segments.stored import StoredSegment
+
+Segment = TypeVar("Segment", bound=StoredSegment)
+Made = TypeVar("Made")
+
+
+class Together(Generic[Segment]):
+    """The segments of an index at one moment. Positions count through all of them.
+
+    n_live: rows that are not deleted. firsts: (segments + 1,) int64 position of the first row of each, then
+    the number of rows. kept: what outlives the segments: that of `before`, those of the index until now.
+    """
+
+    def __init__(self, segments: tuple[Segment, ...], before: Together[Segment] | None = None) -> None:
+        self.segments = segments
+        self.kept: dict[str, Any] = {} if before is None else before.kept
+        self.n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
+        self.firsts = np.array([*first_positions(segments), 0], dtype=np.int64)
+        self.firsts[-1] = sum(segment.n_rows for segment in segments)
+        self._made: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.segments,)  # what kernels read is made again
+
+    @property
+    def n_rows(self) -> int:
+        """Rows stored, deleted ones included."""
+        return int(self.firsts[-1])
+
+    @cached_property
+    def skip_bits(self) -> list[np.ndarray | None] | None:
+        """Deleted rows of each segment as kernels take them; None where no row is deleted."""
+        return None if self.n_live == self.n_rows else [segment.skip_bits for segment in self.segments]
+
+    def made(self, name: str, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made at the first call with this name; searches of several threads may each
+        make it, to the same end.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        made: Made = self._made[name]
+        return made
+
+    def found(self, name: str) -> Any:
+        """What was made under this name, or None."""
+        return self._made.get(name)
+
+    def parts(self, positions: np.ndarray) -> Iterator[tuple[Segment, np.ndarray, slice]]:
+        """Segments that hold some of the ascending positions (m,): the segment, the rows there, and which of
+        the positions they are.
+        """
+        bounds = np.searchsorted(positions, self.firsts)
+        for number in np.flatnonzero(bounds[1:] > bounds[:-1]).tolist():
+            part = slice(int(bounds[number]), int(bounds[number + 1]))
+            yield self.segments[number], positions[part] - self.firsts[number], part
+
+    def take_ids(self, positions: np.ndarray, kind: str) -> np.ndarray:
+        """Ids (same shape) of positions: int64 with -1, or object array of str with None, where missing."""
+        if kind == INT:
+            found: np.ndarray = self.made("ids", self._integer_ids).take(positions)
+            return found
+        ids = np.full(positions.shape, None, dtype=object)
+        numbers = np.searchsorted(self.firsts, positions, side="right") - 1
+        for place in np.argwhere(positions >= 0).tolist():
+            at = tuple(place)
+            column = self.segments[numbers[at]].ids
+            assert isinstance(column, TextIds)
+            ids[at] = column.text(int(positions[at] - self.firsts[numbers[at]]))
+        return ids
+
+    def _integer_ids(self) -> native.IntegerIds:
+        columns = [
+            segment.ids.start if isinstance(segment.ids, RangeIds) else segment.ids.arrays()["ids"]
+            for segment in self.segments
+        ]
+        return native.IntegerIds(columns, np.diff(self.firsts))
+
+
+def first_positions(segments: Sequence[StoredSegment]) -> list[int]:
+    """Position of the first row of each segment, counted over all of them."""
+    firsts, total = [], 0
+    for segment in segments:
+        firsts.append(total)
+        total += segment.n_rows
+    return firsts

@@ -1,0 +1,37 @@
+"""Hits of a search: the best rows of each query, by score descending, then by position ascending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Hits:
+    """scores: (nq, k) float32, best first, -inf where missing. positions: (nq, k) int64 over all segments, -1
+    missing.
+    """
+
+    scores: np.ndarray
+    positions: np.ndarray
+
+
+def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
+    """The k best columns of each row, by score descending, then position ascending, missing ones last."""
+    keys = np.where(positions < 0, np.iinfo(np.int64).max, positions)
+    order = np.lexsort((keys, -scores), axis=1)[:, :k]
+    return Hits(np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1))
+
+
+def merged_hits(found: Sequence[Hits], firsts: Sequence[int], k: int) -> Hits:
+    """The best k of the hits of some segments, whose positions then count over all of them. firsts: position
+    of the first row of each.
+    """
+    positions = [
+        np.where(hits.positions >= 0, hits.positions + first, -1)
+        for hits, first in zip(found, firsts, strict=True)
+    ]
+    scores = np.concatenate([hits.scores for hits in found], axis=1)
+    return best_hits(scores, np.concatenate(positions, axis=1), k)
