@@ -14,7 +14,7 @@ from cluscomp import checks
 from cluscomp.array_forms import id_values
 from cluscomp.indexes.compaction import Compactable
 from cluscomp.indexes.contents import Segment
-from cluscomp.indexes.following import FollowingIndex
+from cluscomp.indexes.saved import SavedIndex
 from cluscomp.indexes.segments.id_lookup import (
     find_all,
     largest_id,
@@ -25,7 +25,7 @@ from cluscomp.indexes.segments.ids import IdColumn, make_ids
 from cluscomp.vocabulary import MISSING, Missing
 
 
-class StoredIndex(Compactable, FollowingIndex[Segment]):
+class StoredIndex(Compactable, SavedIndex[Segment]):
     """Segments of stored rows, their ids and settings; `Index` and `MultiVectorIndex` search them.
 
     A row is what has an id: a vector, or all vectors of a document.

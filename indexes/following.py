@@ -1,19 +1,56 @@
-"""Taking up what other writers saved: `refresh`."""
+"""Which state of which folder an index holds, and taking up what other writers saved there."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import UsageError
-from cluscomp.indexes.contents import Segment
-from cluscomp.indexes.saved import SavedIndex
+from cluscomp.indexes.contents import IndexContents, Segment
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.segments.rebasing import rebased
+from cluscomp.indexes.storage.lock import writer_lock
 from cluscomp.indexes.storage.names import trained_mark
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin
 
+_STATE = ("_together", "_id_kind", "_next_id", "_encoder", "_origin")
 
-class FollowingIndex(SavedIndex[Segment]):
-    """Base of `StoredIndex`: one of several owners of a folder."""
+
+class FollowingIndex(IndexContents[Segment]):
+    """Base of `SavedIndex`: one of several owners of a folder."""
+
+    def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
+        super().__init__(spec, dim, metric, seed=seed)
+        self._origin: Origin | None = None
+        self._folders: dict[Path, Origin] = {}  # opened or saved to, by path
+        self._lock = threading.RLock()  # of changes, one at a time; a search needs none
+        self._alone_in: Path | None = None  # the folder whose lock this index holds
+
+    @property
+    def origin(self) -> Origin | None:
+        """The folder that the index was opened from, or else first saved to."""
+        return self._origin
+
+    @property
+    def generation(self) -> int | None:
+        """Commits of the folder that the index was opened from, or else first saved to, up to the state that
+        this index holds or began from. 0 for a folder of format 1 or 2; None without a folder.
+        """
+        return None if self._origin is None else self._origin.manifest.generation
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there is anything that the folder of `generation` does not hold: rows, deletions, settings,
+        encoder.
+        """
+        if self._origin is None or not self._is_at_rest:
+            return True
+        saved = self._origin.manifest
+        return (self.settings, self._encoder) != (saved.settings, saved.encoder)
 
     def refresh(self) -> bool:
         """Take up the newest generation of the folder that the index was opened from, in place.
@@ -36,22 +73,62 @@ class FollowingIndex(SavedIndex[Segment]):
                 raise UsageError("the index was not opened from a folder, so there is nothing to take up")
             if origin.is_unchanged():
                 return False
-            if self._segments is not self._at_rest:
+            if not self._is_at_rest:
                 raise UsageError(
                     f"the index has rows or deletions that were not saved to {origin.folder}; save it first, "
                     "or open the folder again to give them up"
                 )
-            known = {segment.name: segment for segment in self._segments if segment.name is not None}
-            opened = open_folder(origin.folder, verify=False, known=known)
-            self._require_successor(opened)
-            self._take_up(opened, origin)
+            opened = self._newest(origin)
+            self._take_up(opened, origin, opened.segments)
         return opened.version.digest != origin.version.digest
 
-    def _require_successor(self, opened: OpenedFolder) -> None:
-        """Raise UsageError unless the codes of the new state mean what those of this index mean."""
-        new = opened.manifest
+    # ---- inside ----
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether the rows are those of the folder that the index was opened from."""
+        return self._origin is not None and self._segments is self._origin.segments
+
+    @contextmanager
+    def _alone(self, folder: Path, wait: float) -> Iterator[None]:
+        """Hold the lock of a folder, unless this index holds it already."""
+        if self._alone_in == folder:
+            yield
+            return
+        with writer_lock(folder, wait):
+            before, self._alone_in = self._alone_in, folder
+            try:
+                yield
+            finally:
+                self._alone_in = before
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Put the index back as it was, if an error is raised."""
+        before = {name: getattr(self, name) for name in _STATE}
+        settings, folders = dict(self.settings), dict(self._folders)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.update(before, settings=settings, _folders=folders)
+            raise
+
+    def _rebase(self, own: Origin) -> None:
+        """Let the index be the newest state of a folder with the changes that were made here since."""
+        opened = self._newest(own)
+        segments = rebased(own.segments, self._segments, opened.segments)
+        mine = self._id_kind, self._next_id
+        self._take_up(opened, own, segments)
+        self._id_kind, self._next_id = self._id_kind or mine[0], max(self._next_id, mine[1])
+
+    def _newest(self, own: Origin) -> OpenedFolder:
+        """The newest state of a folder. Raises UsageError unless its codes mean what those of this index
+        mean.
+        """
+        known = {segment.name: segment for segment in self._segments if segment.name is not None}
+        opened = open_folder(own.folder, verify=False, known=known)
         for name in ("key", "dim", "metric"):
-            mine, theirs = getattr(self, name), getattr(new, name)
+            mine, theirs = getattr(self, name), getattr(opened.manifest, name)
             if mine != theirs:
                 raise UsageError(
                     f"{opened.path} holds an index of {name} {theirs!r} now, but this one has {mine!r}; open "
@@ -62,15 +139,18 @@ class FollowingIndex(SavedIndex[Segment]):
                 f"{opened.path} holds an index that was trained anew, so that its codes mean nothing to this "
                 "one; open it with open_index"
             )
+        return opened
 
-    def _take_up(self, opened: OpenedFolder, origin: Origin) -> None:
-        new, old = opened.manifest, origin.manifest
+    def _take_up(self, opened: OpenedFolder, own: Origin, segments: tuple[Any, ...]) -> None:
+        """Begin from a newer state of the folder `own`. segments: that the index consists of then."""
+        new, old = opened.manifest, own.manifest
         changed = {name: value for name, value in self.settings.items() if old.settings.get(name) != value}
         self._load_settings({**new.settings, **changed}, str(opened.path))
         if self._encoder == old.encoder:
             self._encoder = new.encoder
         self._id_kind, self._next_id = new.id_kind, new.next_id
-        self._origin = Origin(opened.path, new, opened.files, opened.version)
-        self._folders[self._origin.folder] = self._origin
-        segments: tuple[Any, ...] = opened.segments  # of the kind that the key says
-        self._segments = self._at_rest = segments
+        taken = Origin.of(opened)
+        self._folders[taken.folder] = taken
+        if self._origin is not None and self._origin.folder == taken.folder:
+            self._origin = taken
+        self._segments = segments

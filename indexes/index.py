@@ -259,23 +259,29 @@ class Index(StoredIndex[Segment]):
             )
 
 
-def open_index(path: str | os.PathLike[str], *, verify: bool = False) -> Index | MultiVectorIndex:
+def open_index(
+    path: str | os.PathLike[str], *, verify: bool = False, generation: int | None = None
+) -> Index | MultiVectorIndex:
     """Open an index folder. Arrays stay on disk, mapped into memory: opening costs about what is touched
     later.
 
     Args:
         path: the folder.
         verify: also read every file and compare its checksum.
+        generation: the state of the folder to open, while its files are there (`grace` of `save`); None: the
+            newest.
 
     Returns:
         An `Index`, or a `MultiVectorIndex` where its key begins with a pool.
 
     Raises:
-        IndexMissingError: there is no index.
+        IndexMissingError: there is no index, or not this generation of it any more.
         ForeignFileError: another tool's file, or a git-LFS pointer.
         NewerFormatError: a later version wrote it.
         CorruptIndexError: truncated, altered or inconsistent.
     """
-    opened = open_folder(checks.path("path", path), verify=verify)
+    if generation is not None:
+        generation = checks.integer("generation", generation, 0)
+    opened = open_folder(checks.path("path", path), verify=verify, generation=generation)
     index: Index | MultiVectorIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
     return index

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from cluscomp import checks
 from cluscomp.errors import OutputExistsError, UsageError
 from cluscomp.files import real_path
-from cluscomp.indexes.contents import IndexContents, Segment
-from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.contents import Segment
+from cluscomp.indexes.following import FollowingIndex
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.storage.commit import FolderCommit
 from cluscomp.indexes.storage.folder import FolderWriter
-from cluscomp.indexes.storage.lock import WAIT, writer_lock
+from cluscomp.indexes.storage.lock import WAIT
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin
@@ -31,41 +31,13 @@ from cluscomp.indexes.storage.saving import (
     stored_arrays,
     write_index,
 )
+from cluscomp.indexes.storage.staging import disk_errors
 
 Self = TypeVar("Self", bound="SavedIndex[Any]")
 
 
-class SavedIndex(IndexContents[Segment]):
+class SavedIndex(FollowingIndex[Segment]):
     """Base of `StoredIndex`: folders and pickling."""
-
-    def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
-        super().__init__(spec, dim, metric, seed=seed)
-        self._origin: Origin | None = None
-        self._folders: dict[Path, Origin] = {}  # opened or saved to, by path
-        self._at_rest: tuple[Segment, ...] | None = None  # the segments that the origin holds
-        self._lock = threading.RLock()  # of changes, one at a time; a search needs none
-
-    @property
-    def origin(self) -> Origin | None:
-        """The folder that the index was opened from, or else first saved to."""
-        return self._origin
-
-    @property
-    def generation(self) -> int | None:
-        """Commits of the folder that the index was opened from, or else first saved to, up to the state that
-        this index holds or began from. 0 for a folder of format 1 or 2; None without a folder.
-        """
-        return None if self._origin is None else self._origin.manifest.generation
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether there is anything that the folder of `generation` does not hold: rows, deletions, settings,
-        encoder.
-        """
-        origin = self._origin
-        if origin is None or self._segments is not self._at_rest:
-            return True
-        return (self.settings, self._encoder) != (origin.manifest.settings, origin.manifest.encoder)
 
     # ---- save ----
 
@@ -74,6 +46,7 @@ class SavedIndex(IndexContents[Segment]):
         path: str | os.PathLike[str],
         *,
         if_exists: str = "fail",
+        merge: bool = False,
         wait: float = WAIT,
         grace: float = GRACE,
     ) -> None:
@@ -81,38 +54,95 @@ class SavedIndex(IndexContents[Segment]):
 
         An index that was opened from `path`, or saved there before, is saved back without asking, as the next
         generation of the folder: only what is new is written. Where somebody else changed the folder since,
-        nothing is written. Segments of which every row is deleted are dropped.
+        nothing is written, or both changes are joined (`merge`). Segments of which every row is deleted are
+        dropped.
 
         Args:
             path: the folder.
             if_exists: "fail", or "replace", which replaces an index and nothing else.
+            merge: where somebody else changed the folder since, take up that state, delete what was deleted
+                here, and add behind it what was added here. Rows that were deleted on either side are
+                deleted.
             wait: seconds to wait while another writer is at work in the folder.
             grace: seconds for which files of older generations stay in the folder, for readers that are
                 opening them; the first save after that removes them.
 
         Raises:
             OutputExistsError: something is there that is not replaced.
-            IndexChangedError: somebody else changed the folder since; it is an OutputExistsError.
+            IndexChangedError: somebody else changed the folder since; it is an OutputExistsError. With
+                merge: and the index was compacted here.
+            DuplicateIdError: with merge, an id was added on both sides; rows that were numbered may be such.
             IndexLockedError: another writer is still at work in the folder.
             NotTrainedError: the key has to learn first.
-            UsageError: the index has too many segments; `compact` merges them.
+            UsageError: the index has too many segments; `compact` merges them. With merge: if_exists is
+                "replace", or the folder holds an index of another key, dim, metric or training now.
             DiskFullError, IndexFolderError: the folder cannot be written; the old state is then untouched.
             UnknownKeyError: if_exists is unknown.
         """
         self.pipeline.require_trained()
         target = checks.path("path", path)
         wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        if merge and if_exists == "replace":
+            raise UsageError(
+                "merge=True joins the index with what is at the path, if_exists='replace' does away with "
+                "that; pass one of them"
+            )
         with self._lock:
-            self._write(target, if_exists, wait, grace)
+            own = self._own(target)
+            if not merge or own is None:
+                self._write(target, if_exists, wait, grace)
+                return
+            with disk_errors(own.folder), self._alone(own.folder, wait), self._all_or_nothing():
+                if not own.is_unchanged():
+                    self._rebase(own)
+                self._write(target, if_exists, wait, grace)
+
+    @contextmanager
+    def writer(self: Self, *, wait: float = WAIT, grace: float = GRACE) -> Iterator[Self]:
+        """Be the only writer of the folder that the index was opened from, for a block.
+
+        On entering, the index takes up the newest generation, as `refresh` does. On leaving, it is saved if
+        it has changed. An error inside puts it back as it was, and nothing is saved. No other thread changes
+        the index meanwhile.
+
+        Args:
+            wait: seconds to wait while another writer is at work in the folder.
+            grace: as of `save`.
+
+        Returns:
+            A context manager that gives the index.
+
+        Raises:
+            IndexLockedError: another writer is still at work in the folder.
+            UsageError, IndexFolderError: as of `refresh` and `save`.
+        """
+        wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        with self._lock:
+            origin = self._origin
+            if origin is None:
+                raise UsageError("the index has no folder yet; save it to one first")
+            with ExitStack() as stack:
+                with disk_errors(origin.folder):
+                    stack.enter_context(self._alone(origin.folder, wait))
+                self.refresh()
+                with self._all_or_nothing():
+                    yield self
+                    if self.has_changes:
+                        self._write(origin.folder, "fail", wait, grace)
+
+    def _own(self, target: Path) -> Origin | None:
+        """The state of the folder `target` that the index was opened from or saved as, if it is there."""
+        own = self._folders.get(real_path(target))
+        return own if own is not None and own.is_at(target) else None
 
     def _write(self, target: Path, if_exists: str, wait: float, grace: float) -> None:
-        own = self._folders.get(real_path(target)) if if_exists == "fail" else None
+        own = self._own(target) if if_exists == "fail" else None
         segments = live_segments(self._segments)
         needed = new_bytes(stored_arrays(self.pipeline, segments))
         staging: FolderCommit | FolderWriter
-        if own is not None and own.is_at(target):
+        if own is not None:
             own.require_unchanged()
-            lock = partial(self._writer_lock, own.folder, wait)
+            lock = partial(self._alone, own.folder, wait)
             staging = FolderCommit(own, lock=lock, grace=grace, needed_bytes=needed)
         else:
             staging = FolderWriter(target, if_exists=if_exists, needed_bytes=needed, wait=wait)
@@ -124,21 +154,18 @@ class SavedIndex(IndexContents[Segment]):
         saved = Origin(target, manifest, staging.sources(staging.target), version)
         self._remember(saved, segments)
 
-    def _writer_lock(self, folder: Path, wait: float) -> AbstractContextManager[None]:
-        return writer_lock(folder, wait)
-
     def _remember(self, saved: Origin, segments: tuple[Segment, ...]) -> None:
         """Segments that were just written learn their files, so that the next save leaves or links them."""
-        was_at_rest = self._segments is self._at_rest
+        was_at_rest = self._is_at_rest
         self._folders[saved.folder] = saved
         if self._origin is None or self._origin.folder == saved.folder:
             self._origin = saved
-        self._segments = tuple(
+        self._segments = saved.segments = tuple(
             segment_at_home(segment, entry, saved.files)
             for segment, entry in zip(segments, saved.manifest.segments, strict=True)
         )
-        if self._origin is saved or was_at_rest:
-            self._at_rest = self._segments
+        if was_at_rest:
+            self._origin.segments = self._segments
 
     def manifest(self, written: Written, extra_files: Mapping[str, Any]) -> Manifest:
         """Say what manifest.json holds when the index consists of these files.
@@ -200,18 +227,18 @@ class SavedIndex(IndexContents[Segment]):
         No pickle is ever part of an index folder.
         """
         origin = self._origin
-        if origin is None or self._segments is not self._at_rest or not origin.is_unchanged():
+        if origin is None or not self._is_at_rest or not origin.is_unchanged():
             return super().__reduce_ex__(protocol)
         return reopened, (type(self), origin.folder, origin.version.digest, self.settings, self._encoder)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_alone_in")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy does not share what changes: else a save of one would pass for a save of the other.
         own = {name: dict(state[name]) for name in ("settings", "_folders")}
         together = Together(state["_together"].segments)
-        self.__dict__.update(state, **own, _together=together, _lock=threading.RLock())
+        self.__dict__.update(state, **own, _together=together, _lock=threading.RLock(), _alone_in=None)
 
     @classmethod
     def from_folder(cls: type[Self], opened: OpenedFolder) -> Self:
@@ -229,9 +256,9 @@ class SavedIndex(IndexContents[Segment]):
         manifest = opened.manifest
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline
-        index._origin = Origin(opened.path, manifest, opened.files, opened.version)
+        index._origin = Origin.of(opened)
         index._folders[index._origin.folder] = index._origin
-        index._segments = index._at_rest = opened.segments
+        index._segments = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._load_settings(manifest.settings, str(opened.path))
         return index

@@ -50,16 +50,21 @@ class OpenedFolder:
 
 
 def open_folder(
-    path: Path, *, verify: bool, known: Mapping[str, StoredSegment] | None = None
+    path: Path,
+    *,
+    verify: bool,
+    known: Mapping[str, StoredSegment] | None = None,
+    generation: int | None = None,
 ) -> OpenedFolder:
     """Open the index at `path`: one state of it, also while others replace it. verify: also compare the
     checksums of all files. known: segments by name that stay as they are, mapped, where the state has them.
+    generation: of the state; None: the newest.
 
     Raises IndexMissingError, ForeignFileError, CorruptIndexError, NewerFormatError, IndexFolderError.
     """
     for _ in range(MOST_READS):
         try:
-            with FolderReader(path) as folder:
+            with FolderReader(path, generation) as folder:
                 opened = _try_open(folder, verify, known or {})
         except CluscompError:
             raise

@@ -6,24 +6,36 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cluscomp.errors import CluscompError, CorruptIndexError, IndexChangedError, UsageError
 from cluscomp.files import real_path
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from cluscomp.indexes.storage.opening import OpenedFolder
 from cluscomp.indexes.storage.sources import SourceFile
 
 
 class Origin:
     """An opened folder. manifest: as it was read. files: those that it lists. version: the state of the
-    folder that this is.
+    folder that this is. segments: that the index had of it then.
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, files: Mapping[str, SourceFile], version: Version
+        self,
+        folder: Path,
+        manifest: Manifest,
+        files: Mapping[str, SourceFile],
+        version: Version,
+        segments: tuple[Any, ...] = (),
     ) -> None:
         self.folder, self.manifest, self.files = real_path(folder), manifest, files
-        self.version = version
+        self.version, self.segments = version, segments
+
+    @classmethod
+    def of(cls, opened: OpenedFolder) -> Origin:
+        """What was just opened."""
+        return cls(opened.path, opened.manifest, opened.files, opened.version, opened.segments)
 
     def is_unchanged(self) -> bool:
         """Whether nobody replaced or changed the folder since it was opened or saved."""

@@ -29,6 +29,7 @@ from cluscomp.indexes.storage.manifest import (
     Manifest,
     parse_manifest,
 )
+from cluscomp.indexes.storage.names import is_of_contents, manifest_file
 from cluscomp.indexes.storage.sniff import describe_file, describe_folder, is_lfs_pointer, read_head
 from cluscomp.indexes.storage.sources import SourceFile
 from cluscomp.indexes.storage.staging import COPY_BYTES, HEADER_BYTES, npy_header
@@ -50,11 +51,14 @@ class MappedFile:
 class FolderReader:
     """An open index folder. Use as a context manager; memory maps stay valid when it is left.
 
+    generation: the state to read; None: the newest.
+
     Raises IndexMissingError or ForeignFileError where no folder is at the path.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, generation: int | None = None) -> None:
+        self.path, self._generation = path, generation
+        self._manifest_name = MANIFEST_NAME
         self._version: Version | None = None
         if not path.is_dir():
             raise _not_a_folder(path)
@@ -96,14 +100,23 @@ class FolderReader:
         return self._handle is None and not self.is_current()
 
     def manifest(self) -> Manifest:
-        """Read and check manifest.json."""
+        """Read and check the manifest of the newest generation, or of the one that was asked for."""
         try:
-            with self._open(MANIFEST_NAME) as file:
-                raw = self._manifest_bytes(file)
-                self._version = Version.of(raw, identity_of(os.fstat(file.fileno())))
+            newest = self._read_manifest(MANIFEST_NAME)
         except FileNotFoundError:
             raise self._no_manifest() from None
-        return parse_manifest(raw, str(self.path / MANIFEST_NAME))
+        if self._generation in (None, newest.generation):
+            return newest
+        try:
+            found = self._read_manifest(manifest_file(self._generation or 0))
+        except FileNotFoundError:
+            raise self._no_generation(newest.generation) from None
+        if found.generation != self._generation:
+            raise CorruptIndexError(
+                f"{self.path / self._manifest_name} says that it is of generation {found.generation}; the "
+                "index is damaged"
+            )
+        return found
 
     def file(self, name: str, entry: FileEntry) -> SourceFile:
         """Which file it is, once its size has been checked."""
@@ -164,16 +177,23 @@ class FolderReader:
                 raise _wrong_size(path, file.read(_HEAD_BYTES), status.st_size, entry.bytes)
             yield file
 
+    def _read_manifest(self, name: str) -> Manifest:
+        self._manifest_name = name
+        with self._open(name) as file:
+            raw = self._manifest_bytes(file)
+            self._version = Version.of(raw, identity_of(os.fstat(file.fileno())))
+        return parse_manifest(raw, str(self.path / name))
+
     def _manifest_identity(self) -> Identity:
         if self._handle is None:
-            return file_identity(self.path / MANIFEST_NAME)
-        return identity_of(os.stat(MANIFEST_NAME, dir_fd=self._handle))
+            return file_identity(self.path / self._manifest_name)
+        return identity_of(os.stat(self._manifest_name, dir_fd=self._handle))
 
     def _source(self, name: str, entry: FileEntry, file: BinaryIO) -> SourceFile:
         return SourceFile(real_path(self.path) / name, entry, identity_of(os.fstat(file.fileno())))
 
     def _manifest_bytes(self, file: BinaryIO) -> bytes:
-        path, size = self.path / MANIFEST_NAME, os.fstat(file.fileno()).st_size
+        path, size = self.path / self._manifest_name, os.fstat(file.fileno()).st_size
         if size > MAX_MANIFEST_BYTES:
             raise CorruptIndexError(
                 f"{path} has {size} bytes, more than the {MAX_MANIFEST_BYTES} that a manifest may have"
@@ -183,6 +203,15 @@ class FolderReader:
         if is_lfs_pointer(raw):
             raise ForeignFileError(f"{path} is {describe_file(raw)}")
         return raw
+
+    def _no_generation(self, newest: int) -> IndexMissingError:
+        self._manifest_name = MANIFEST_NAME  # which decides whether this is the state of now
+        files = [file.name for file in self.path.glob("manifest.*.json") if is_of_contents(file.name)]
+        older = ", ".join(map(str, sorted(int(name.split(".")[1]) for name in files))) or "none"
+        return IndexMissingError(
+            f"{self.path} has no generation {self._generation}: it is at {newest}, and of older ones there "
+            f"are: {older}"
+        )
 
     def _no_manifest(self) -> CluscompError:
         known = describe_folder(self.path)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +37,22 @@ def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
         + text.ljust(HEADER_BYTES - 11)
         + b"\n"
     )
+
+
+@contextmanager
+def disk_errors(target: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """Turn a full or forbidden device into an error of ours, which names the index."""
+    try:
+        yield
+    except CluscompError:
+        raise
+    except OSError as exc:
+        full = disk_full(exc, target, needed_bytes, REMEDY)
+        raise full or IndexFolderError(
+            exc.errno,
+            f"cannot write the index {target}: {exc.strerror or exc}; nothing was changed; name another "
+            "place, or make this one writable",
+        ) from exc
 
 
 @dataclass(frozen=True)
@@ -126,20 +142,9 @@ class Staging:
         with self.disk_errors(), new_file(self.folder / name) as file:
             yield file
 
-    @contextmanager
-    def disk_errors(self) -> Iterator[None]:
+    def disk_errors(self) -> AbstractContextManager[None]:
         """Turn a full or forbidden device into an error of ours."""
-        try:
-            yield
-        except CluscompError:
-            raise
-        except OSError as exc:
-            full = disk_full(exc, self.target, self.needed_bytes, REMEDY)
-            raise full or IndexFolderError(
-                exc.errno,
-                f"cannot write the index {self.target}: {exc.strerror or exc}; nothing was changed; name "
-                "another place, or make this one writable",
-            ) from exc
+        return disk_errors(self.target, self.needed_bytes)
 
     def digest(self, name: str) -> FileEntry:
         """Size and checksum of a file of the folder."""

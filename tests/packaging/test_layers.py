@@ -45,7 +45,7 @@ OTHERS = "others"
 INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
-        ("contents",), ("saved",), ("following",), ("base",),
+        ("contents",), ("following",), ("saved",), ("base",),
         ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
