@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.indexes.segments.bits import pack_mask, position_dtype
 from cluscomp.indexes.segments.compacting import live_mask
-from cluscomp.indexes.segments.segment import Segment, list_offsets, position_dtype
+from cluscomp.indexes.segments.segment import Segment, list_offsets
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.code_layout import arrange_codes, plain_codes
 from cluscomp.indexes.stages.codec import Codec, Codes, ListView, StoredLists
@@ -83,8 +83,7 @@ def _cover(
     pipeline: Pipeline, segments: Sequence[Segment], groups: Sequence[Group]
 ) -> Iterator[tuple[ListView, Sequence[Segment]]]:
     """Views that cover neighbours, of groups where there are some, else of segments; and what each covers."""
-    residual = pipeline.partition is not None and pipeline.uses_residuals
-    coarse = pipeline.partition.centroids if pipeline.partition is not None and residual else None
+    coarse = pipeline.residual_centroids
     at = {id(group.parts[0]): group for group in groups}
     number = 0
     while number < len(segments):
