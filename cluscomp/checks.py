@@ -29,14 +29,18 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     Takes what Python takes for an index: int and NumPy's integers, but not bool, float or text.
     Raises UsageError.
     """
-    wanted = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
     try:
         found = operator.index(value)
     except TypeError as exc:
-        raise UsageError(f"{name} must be {wanted}, but is {value!r}") from exc
+        raise _no_integer(name, value, low, high) from exc
     if isinstance(value, bool) or found < low or (high is not None and found > high):
-        raise UsageError(f"{name} must be {wanted}, but is {value!r}")
+        raise _no_integer(name, value, low, high)
     return found
+
+
+def _no_integer(name: str, value: Any, low: int, high: int | None) -> UsageError:
+    wanted = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"
+    return UsageError(f"{name} must be {wanted}, but is {value!r}")
 
 
 def rng(seed: Any) -> np.random.Generator:

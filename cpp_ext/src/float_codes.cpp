@@ -50,7 +50,7 @@ bool FloatCodes::same_form(const Codes& other) const {
 
 void FloatCodes::scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const {
   for (int64_t i = 0; i < parts.count(); ++i)
-    if (prescreened(*parts[i].codes)) return scan_prescreened(parts, call, out);
+    if (static_cast<const FloatCodes&>(*parts[i].codes).prescreened()) return scan_prescreened(parts, call, out);
   scan_lists(parts, call, out);
 }
 

@@ -118,7 +118,7 @@ class Search {
   void scan(int64_t number, int64_t begin, int64_t end) {
     part_ = &parts_[number];
     const auto& codes = static_cast<const FloatCodes&>(*part_->codes);
-    const PrescreenedCodes* screened = prescreened(codes);
+    const PrescreenedCodes* screened = codes.prescreened();
     rows_ = &codes.view();
     prescreen_ = screened ? &screened->prescreen() : nullptr;
     if (prescreen_) block_.enter(*prescreen_);
@@ -220,8 +220,6 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
   });
   return panels ? *std::max_element(longest.begin(), longest.end()) * (1 + 0x1p-22f) : 0.0f;
 }
-
-const PrescreenedCodes* prescreened(const Codes& codes) { return dynamic_cast<const PrescreenedCodes*>(&codes); }
 
 void scan_prescreened(const Parts& parts, const ScanCall& call, const HitArrays& out) {
   const int64_t nq = call.nq, k = call.k, d = parts.form().dim();

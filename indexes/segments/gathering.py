@@ -7,11 +7,13 @@ most. Positions stay what they are, and no result changes.
 
 Copies are made when searches have read the segments once through since the last copy, so that one search of
 an index that was just opened does not pay for them. Runs grow by a factor, so that a segment that is added
-moves few rows; a group is kept while its segments are there, whatever is deleted.
+moves few rows; where nothing is added for long, they become one. A group is kept while its segments are
+there, whatever is deleted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,9 +29,12 @@ from cluscomp.indexes.stages.pipeline import Pipeline
 
 GATHERED_BYTES = 256 << 20
 """Most bytes of codes and positions that an index holds twice."""
-ROWS_A_LIST = 128
+ROWS_A_LIST = 512
 """Mean rows of a list from which a segment is scanned where it stands."""
-_GROWTH = 4  # a run takes in the next one while it has at most so many times its rows
+STEPS = ((1, 4.0), (64, math.inf))
+"""After how many readings of all segments copies are made, and how many times the rows of the next one a run
+may have that takes it in."""
+_LAST = len(STEPS)
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,20 @@ class Gathering:
 
 def stored_lists(pipeline: Pipeline, together: Together[Segment], n_queries: int, nprobe: int) -> StoredLists:
     """The codes of all segments as the scan of so many queries reads them."""
+    current: tuple[int, StoredLists] | None = together.found("lists")
+    if current is not None and current[0] == _LAST:
+        return current[1]
     if pipeline.partition is None or len(together.segments) == 1:
-        return together.made("lists", lambda: _lists(pipeline, together, ()))
-    found: StoredLists | None = together.found("gathered")
-    if found is not None:
-        return found
+        return together.put("lists", (_LAST, _lists(pipeline, together, ())))[1]
     kept: Gathering = together.kept.setdefault("gathering", Gathering())
     kept.read += n_queries * min(nprobe, pipeline.spec.nlist) / pipeline.spec.nlist
-    if kept.read < 1:
-        return together.made("lists", lambda: _lists(pipeline, together, kept.groups))
-    kept.read, kept.groups = 0.0, tuple(_groups(pipeline, together.segments, kept.groups))
-    return together.made("gathered", lambda: _lists(pipeline, together, kept.groups))
+    step = sum(kept.read >= readings for readings, _ in STEPS)
+    if current is not None and current[0] >= step:
+        return current[1]
+    if step:
+        groups = _groups(pipeline, together.segments, kept.groups, STEPS[step - 1][1])
+        kept.read, kept.groups = 0.0, tuple(groups)
+    return together.put("lists", (step, _lists(pipeline, together, kept.groups)))[1]
 
 
 def _lists(pipeline: Pipeline, together: Together[Segment], groups: Sequence[Group]) -> StoredLists:
@@ -83,7 +91,8 @@ def _cover(
     pipeline: Pipeline, segments: Sequence[Segment], groups: Sequence[Group]
 ) -> Iterator[tuple[ListView, Sequence[Segment]]]:
     """Views that cover neighbours, of groups where there are some, else of segments; and what each covers."""
-    coarse = pipeline.residual_centroids
+    residual = pipeline.partition is not None and pipeline.uses_residuals
+    coarse = pipeline.partition.centroids if pipeline.partition is not None and residual else None
     at = {id(group.parts[0]): group for group in groups}
     number = 0
     while number < len(segments):
@@ -103,9 +112,11 @@ def _skip_bits(segments: Sequence[Segment]) -> np.ndarray | None:
     return pack_mask(~np.concatenate([live_mask(segment) for segment in segments]))
 
 
-def _groups(pipeline: Pipeline, segments: Sequence[Segment], known: Sequence[Group]) -> Iterator[Group]:
+def _groups(
+    pipeline: Pipeline, segments: Sequence[Segment], known: Sequence[Group], growth: float
+) -> Iterator[Group]:
     most = _most_rows(pipeline, segments)
-    for start, stop in runs_to_gather([segment.n_rows for segment in segments], most):
+    for start, stop in runs_to_gather([segment.n_rows for segment in segments], most, growth):
         run = segments[start:stop]
         if len(run) == 1:
             continue
@@ -125,14 +136,14 @@ def _most_rows(pipeline: Pipeline, segments: Sequence[Segment]) -> int:
     return most
 
 
-def runs_to_gather(rows: Sequence[int], most: int) -> list[tuple[int, int]]:
+def runs_to_gather(rows: Sequence[int], most: int, growth: float) -> list[tuple[int, int]]:
     """Runs [start, stop) of neighbours that are scanned as one. rows: of each segment. most: rows from which
-    a segment, or a run, takes in no other.
+    a segment, or a run, takes in no other. growth: as in STEPS.
     """
     runs: list[tuple[int, int, int]] = []
     for number, n in enumerate(rows):
         start = number
-        while runs and max(runs[-1][2], n) < most and runs[-1][2] <= _GROWTH * n:
+        while runs and max(runs[-1][2], n) < most and runs[-1][2] <= growth * n:
             start, _, before = runs.pop()
             n += before
         runs.append((start, number + 1, n))

@@ -15,7 +15,7 @@ from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.hits import Hits
-from cluscomp.indexes.stages.ivf import Probes
+from cluscomp.indexes.stages.ivf import EVERYTHING
 from cluscomp.indexes.stages.pipeline import Pipeline
 
 _MIN_QUERIES, _MAX_QUERIES = 16, 1024
@@ -77,10 +77,8 @@ def _scan(
     rough: bool = False,
 ) -> Hits:
     """Best k by the codes; scores are those of the codes, rounded where they may be rough."""
-    if pipeline.partition is None:
-        probes = Probes(np.zeros((queries.shape[0], 1), dtype=np.int32))
-    else:
-        probes = pipeline.partition.probe(queries, nprobe)
+    partition = pipeline.partition
+    probes = EVERYTHING if partition is None else partition.probe(queries, nprobe)
     lists = stored_lists(pipeline, together, queries.shape[0], nprobe)
     prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
     return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough))

@@ -19,25 +19,21 @@ Made = TypeVar("Made")
 class Together(Generic[Segment]):
     """The segments of an index at one moment. Positions count through all of them.
 
-    n_live: rows that are not deleted. firsts: (segments + 1,) int64 position of the first row of each, then
-    the number of rows. kept: what outlives the segments: that of `before`, those of the index until now.
+    n_rows: rows stored. n_live: rows that are not deleted. firsts: (segments + 1,) int64 position of the
+    first row of each, then n_rows. kept: what outlives the segments: that of `before`, those of the index
+    until now.
     """
 
     def __init__(self, segments: tuple[Segment, ...], before: Together[Segment] | None = None) -> None:
         self.segments = segments
         self.kept: dict[str, Any] = {} if before is None else before.kept
-        self.n_live = sum(segment.n_rows - segment.n_deleted for segment in segments)
-        self.firsts = np.array([*first_positions(segments), 0], dtype=np.int64)
-        self.firsts[-1] = sum(segment.n_rows for segment in segments)
+        self.n_rows = sum(segment.n_rows for segment in segments)
+        self.n_live = self.n_rows - sum(segment.n_deleted for segment in segments)
+        self.firsts = np.array([*first_positions(segments), self.n_rows], dtype=np.int64)
         self._made: dict[str, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.segments,)  # what kernels read is made again
-
-    @property
-    def n_rows(self) -> int:
-        """Rows stored, deleted ones included."""
-        return int(self.firsts[-1])
 
     @cached_property
     def skip_bits(self) -> list[np.ndarray | None] | None:
@@ -48,10 +44,13 @@ class Together(Generic[Segment]):
         """What `make` returns, made at the first call with this name; searches of several threads may each
         make it, to the same end.
         """
-        if name not in self._made:
-            self._made[name] = make()
-        made: Made = self._made[name]
-        return made
+        made: Made | None = self._made.get(name)
+        return self.put(name, make()) if made is None else made
+
+    def put(self, name: str, value: Made) -> Made:
+        """Keep a value under a name, in the place of what was there."""
+        self._made[name] = value
+        return value
 
     def found(self, name: str) -> Any:
         """What was made under this name, or None."""

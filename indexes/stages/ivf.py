@@ -59,6 +59,10 @@ class Probes:
     products: np.ndarray | None = None
 
 
+EVERYTHING = Probes(np.zeros((1, 1), dtype=np.int32))
+"""What each query visits where all rows are one list."""
+
+
 class ListAssigner(Protocol):
     """Chooses the lists of rows that are being added, in the order in which they come."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.stages.codec import Codec, Codes, ListView, Refiner, StoredLists
-from cluscomp.indexes.stages.ivf import Probes
+from cluscomp.indexes.stages.ivf import EVERYTHING, Probes
 
 
 class KernelCodec(Codec):
@@ -37,20 +37,14 @@ class KernelCodec(Codec):
         if parts is None:
             codes = [self.listed(view) for view in lists.views]
             parts = lists.kernels["parts"] = native.Parts(codes, [view.lists() for view in lists.views])
+        visited = None if probes is EVERYTHING else probes.lists
         try:
             found: tuple[np.ndarray, np.ndarray] = parts.scan(
-                queries, probes.lists, k, metric, lists.skip_bits, rough, probes.products
+                queries, visited, k, metric, lists.skip_bits, rough, probes.products
             )
         except IndexError as exc:  # positions in a file are not trusted
             raise CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it") from exc
         return found
-
-    def score_rows(self, queries: np.ndarray, view: ListView, rows: np.ndarray, metric: str) -> np.ndarray:
-        prepared = self.prepare(queries, metric)
-        scores: np.ndarray = native.score_rows(
-            self.stored(view.codes), view.lists(), prepared, np.ascontiguousarray(rows), metric
-        )
-        return scores
 
 
 class KernelRefiner(KernelCodec, Refiner):

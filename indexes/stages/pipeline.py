@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Pipeline:
         self.refine: Refiner | None = None if spec.refine is None else make_refiner(spec.refine, dim)
         self._was_trained = False
 
-    @property
+    @cached_property
     def largest(self) -> float:
         """Largest magnitude of a component of a row, of a token vector or of a query."""
         return largest_value(self.spec, self.metric, self.dim)
@@ -88,11 +89,6 @@ class Pipeline:
     def uses_residuals(self) -> bool:
         """Codes are residuals to the centroid of their list."""
         return self.partition is not None and self.codec.by_residual
-
-    @property
-    def residual_centroids(self) -> np.ndarray | None:
-        """Centroids (nlist, dim) of the lists where codes are residuals to them, else None."""
-        return self.partition.centroids if self.partition is not None and self.uses_residuals else None
 
     @property
     def decodes_to_unit(self) -> bool:

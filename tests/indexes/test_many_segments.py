@@ -138,6 +138,10 @@ def test_calls_of_the_kernels_do_not_grow_with_the_segments(monkeypatch, whole, 
 # ---- lists side by side in memory ------------------------------------------------------------------
 
 
+def step_of(index: Index) -> int:
+    return index._together.found("lists")[0]
+
+
 def views_of(index: Index) -> list:
     coarse = index.pipeline.partition.centroids if index.pipeline.uses_residuals else None
     return [segment.list_view(coarse) for segment in index.segments]
@@ -159,58 +163,69 @@ def test_lists_side_by_side_are_those_of_a_compacted_segment(many, key):
 
 def test_runs():
     runs = gathering.runs_to_gather
-    assert runs([], 10) == []
-    assert runs([5], 10) == [(0, 1)]
-    assert runs([1, 1, 1], 10) == [(0, 3)]
-    assert runs([10, 1, 1], 10) == [(0, 1), (1, 3)]  # a segment of 10 rows stays where it is
-    assert runs([1, 1, 12, 1], 10) == [(0, 2), (2, 3), (3, 4)]
-    assert runs([9, 1], 10) == [(0, 1), (1, 2)]  # 9 rows are not moved for 1
-    assert runs([9, 1, 1, 1], 10) == [(0, 4)]
-    assert runs([8, 8, 8], 10) == [(0, 2), (2, 3)]  # the first two are enough
+    assert runs([], 10, 4) == []
+    assert runs([5], 10, 4) == [(0, 1)]
+    assert runs([1, 1, 1], 10, 4) == [(0, 3)]
+    assert runs([10, 1, 1], 10, 4) == [(0, 1), (1, 3)]  # a segment of 10 rows stays where it is
+    assert runs([1, 1, 12, 1], 10, 4) == [(0, 2), (2, 3), (3, 4)]
+    assert runs([9, 1], 10, 4) == [(0, 1), (1, 2)]  # 9 rows are not moved for 1
+    assert runs([9, 1], 10, 9) == [(0, 2)]
+    assert runs([9, 1, 1, 1], 10, 4) == [(0, 4)]
+    assert runs([8, 8, 8], 10, 4) == [(0, 2), (2, 3)]  # the first two are enough
 
 
 @pytest.mark.parametrize("n", [17, 300, 4096])
 def test_runs_are_few_and_cover_everything(n):
     rows = [1] * n
-    found = gathering.runs_to_gather(rows, 10**9)
+    found = gathering.runs_to_gather(rows, 10**9, 4)
     assert [start for start, _ in found] == [0, *[stop for _, stop in found[:-1]]]
     assert found[-1][1] == n
-    assert len(found) <= 2 + np.log(n) / np.log(gathering._GROWTH)
+    assert len(found) <= 2 + np.log(n) / np.log(4)
 
 
 def test_one_search_of_a_part_of_the_lists_copies_nothing(whole, many, asked):
     index = cut(whole["IVF8,SQ8", "ip"], many, [100, 200, 300])
     for _ in range(7):
         index.search(asked[0], 3, nprobe=1)
-        assert index._together.found("gathered") is None
+        assert step_of(index) == 0
     index.search(asked[0], 3, nprobe=1)
-    assert len(index._together.found("gathered").views) == 1
+    assert len(index._together.found("lists")[1].views) == 1
     flat = cut(whole["SQ8", "ip"], many, [100, 200, 300])
     flat.search(asked, 3)
-    assert len(flat._together.found("lists").views) == 4  # one list: nothing would be gained
+    assert len(flat._together.found("lists")[1].views) == 4  # one list: nothing would be gained
 
 
 def test_groups_outlive_deletions_and_additions(whole, many, asked):
     index = cut(whole["IVF8,PQ4x4,RFlat", "ip"], many[:300], list(range(10, 300, 10)))
     index.search(asked, 3, nprobe=8)
-    before = index._together.found("gathered")
+    before = index._together.found("lists")[1]
     index.delete([5, 17, 290])
     index.search(asked, 3, nprobe=8)
-    after = index._together.found("gathered")
+    after = index._together.found("lists")[1]
     assert len(before.views) == len(after.views)
     assert all(a.codes is b.codes for a, b in zip(before.views, after.views, strict=True))
     index.add(many[300:301])
     index.search(asked[0], 3, nprobe=1)
-    added = index._together.found("lists")
+    added = index._together.found("lists")[1]
     assert [view.offsets[-1] for view in added.views] == [*(view.offsets[-1] for view in before.views), 1]
     assert all(a.codes is b.codes for a, b in zip(before.views, added.views, strict=False))
+
+
+def test_segments_that_stay_for_long_become_one(whole, many, asked):
+    index = cut(whole["IVF8,SQ8", "ip"], many, [200, 300, 399])
+    want = whole["IVF8,SQ8", "ip"].search(asked, 9)
+    sizes = []
+    for _ in range(14):
+        require_same(index.search(asked, 9, nprobe=8), want)
+        sizes.append([int(view.offsets[-1]) for view in index._together.found("lists")[1].views])
+    assert sizes == [[399, 1]] * 13 + [[400]]
 
 
 def test_memory_of_the_copies_is_bounded(monkeypatch, whole, many, asked):
     monkeypatch.setattr(gathering, "GATHERED_BYTES", 99 * (DIM + 4))
     index = cut(whole["IVF8,SQ8", "ip"], many, [100, 200, 300, 310, 320])
     index.search(asked, 3, nprobe=8)
-    assert [int(view.offsets[-1]) for view in index._together.found("gathered").views] == [
+    assert [int(view.offsets[-1]) for view in index._together.found("lists")[1].views] == [
         100,
         100,
         100,

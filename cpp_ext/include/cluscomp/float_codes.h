@@ -5,10 +5,14 @@
 
 namespace cluscomp {
 
+class PrescreenedCodes;
+
 class FloatCodes : public Codes {
  public:
   explicit FloatCodes(const RowsView& rows) : Codes(rows.n, rows.d), view_(rows) {}
   const RowsView& view() const { return view_; }
+  // The same rows, if they have a prescreen; else null.
+  virtual const PrescreenedCodes* prescreened() const { return nullptr; }
 
   bool same_form(const Codes& other) const override;
   std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;

@@ -30,6 +30,7 @@ float build_prescreen(const RowsView& rows, const float* mean, Metric metric, ui
 class PrescreenedCodes : public FloatCodes {
  public:
   PrescreenedCodes(const RowsView& rows, const PrescreenView& prescreen) : FloatCodes(rows), prescreen_(prescreen) {}
+  const PrescreenedCodes* prescreened() const override { return this; }
   const PrescreenView& prescreen() const { return prescreen_; }
   // Rows scored so far, over all queries: what the prescreen could not rule out.
   int64_t rows_scored() const { return scored_.load(); }
@@ -39,9 +40,6 @@ class PrescreenedCodes : public FloatCodes {
   const PrescreenView prescreen_;
   mutable std::atomic<int64_t> scored_{0};
 };
-
-// The codes, if they have a prescreen; else null.
-const PrescreenedCodes* prescreened(const Codes& codes);
 
 // All rows of parts of float rows in their order; probes and positions are not read. Each part has a prescreen of its
 // own; of those without one, all rows are scored.
