@@ -34,6 +34,7 @@ Codes = _core.Codes
 Lists = _core.Lists
 Parts = _core.Parts
 IntegerIds = _core.IntegerIds
+score_rows = _core.score_rows
 build_prescreen = _core.build_prescreen
 interleave_codes = _core.interleave_codes
 squared_distances = _core.squared_distances

@@ -13,15 +13,17 @@ from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageErr
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.scoring import score_positions
 from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.opening import open_folder
 from cluscomp.progress import Progress
-from cluscomp.vocabulary import KBeyond
+from cluscomp.vocabulary import MISSING, KBeyond, Missing
 
 if TYPE_CHECKING:
     import faiss
@@ -190,12 +192,42 @@ class Index(StoredIndex[Segment]):
 
     # ---- single rows ----
 
+    def score(self, queries: Any, ids: Any, *, finer: bool = True, missing: Missing = "fail") -> np.ndarray:
+        """Score rows by id, each as a search that visits all lists would.
+
+        Only these rows are read. So candidates from elsewhere (a lexical index, another embedding) get the
+        scores of this one.
+
+        Args:
+            queries: (nq, dim), or (dim,) for one.
+            ids: m ids for all queries, or (nq, m), m for each query; those of one query are different from
+                each other.
+            finer: score by the finer codes of the rerank where the key has one, else by the codes.
+            missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+
+        Returns:
+            Scores (nq, m) float32, equal bits to those of a search.
+
+        Raises:
+            InputError: an id is not in the index.
+            DuplicateIdError: an id is given twice for one query.
+            UnknownKeyError: missing is unknown.
+            NotTrainedError: the key has to learn first.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
+        """
+        checks.one_of("missing", missing, MISSING)
+        self.pipeline.require_trained()
+        together = self._together
+        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
+        positions = asked_positions(together.segments, self._id_kind, ids, len(rows), missing)
+        return score_positions(self.pipeline, together, rows, positions, finer=finer)
+
     def vectors(self, ids: Any) -> np.ndarray:
         """Return what the codes of rows stand for: the rows themselves, as exactly as the index keeps them.
 
         Where the key has a rerank, its finer codes are decoded, and with RFlat the rows come back as they
-        were. With metric "cosine" and behind L2norm, rows have been scaled to length one. Reading takes one
-        pass over the positions of all rows for keys with lists.
+        were. With metric "cosine" and behind L2norm, rows have been scaled to length one. The first call
+        makes a table of 4 bytes a row for keys with lists.
 
         Args:
             ids: ids that are in the index, different from each other, such as `ids[0]` of a search.

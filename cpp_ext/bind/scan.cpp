@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cluscomp/interleaved_codes.h"
+#include "cluscomp/score_rows.h"
 #include "codes.h"
 #include "part_bits.h"
 
@@ -159,6 +160,28 @@ nb::tuple rescore_candidates(const StoredParts& self, Queries queries, In<int64_
   });
 }
 
+auto scores_of_rows(const StoredCodes& codes, const StoredLists& stored, Queries queries, In<int64_t, Matrix2> rows,
+                    const std::string& metric) {
+  require_equal(static_cast<int64_t>(queries.shape(1)), codes->dim(), "columns of queries");
+  const ScanCall call{
+      .queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .metric = metric_of(metric)};
+  const InvertedLists& lists = stored.lists;
+  const ChosenRows chosen{rows.data(), static_cast<int64_t>(rows.shape(0)), static_cast<int64_t>(rows.shape(1))};
+  if (!codes->by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
+  if (lists.coarse && !codes->takes_residuals()) throw std::invalid_argument("codes of this form are no residuals");
+  if (lists.coarse) require_equal(static_cast<int64_t>(stored.coarse->shape(1)), codes->dim(), "columns of coarse");
+  require_equal(lists.rows(), codes->rows(), "last offset");
+  if (chosen.sets != 1) require_equal(chosen.sets, call.nq, "sets of rows");
+  if (rows.size() && *std::max_element(rows.data(), rows.data() + rows.size()) >= codes->rows())
+    throw std::invalid_argument("a row is not below the number of rows");
+  auto scores = make_array<float>({static_cast<size_t>(call.nq), rows.shape(1)});
+  {
+    nb::gil_scoped_release release;
+    score_rows(*codes, lists, call, chosen, scores.data());
+  }
+  return scores;
+}
+
 void interleave(Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
   const int64_t n_lists = check_offsets(offsets, static_cast<int64_t>(codes.shape(0)));
   nb::gil_scoped_release release;
@@ -202,6 +225,11 @@ void bind_scan(nb::module_& m) {
       .def("rescore", &rescore_candidates, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
            "Best k of the candidates (nq, c) int64, row numbers counted through all parts, of which negative ones are "
            "none, as `scan` returns them.");
+
+  m.def(
+      "score_rows", &scores_of_rows, "codes"_a, "lists"_a, "queries"_a, "rows"_a, "metric"_a,
+      "Scores (nq, c) float32 of chosen rows, in their order, as `scan` gives them; -infinity where a row is negative. "
+      "rows (nq or 1, c) int64: of each query, or the same of all; ascending ones are scored sooner.");
 
   m.def("interleave_codes", &interleave, "codes"_a, "offsets"_a, "undo"_a = false,
         "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle "

@@ -19,15 +19,20 @@ QUERY_BLOCK = 64
 def score_positions(
     pipeline: Pipeline, together: Together[DocumentSegment], queries: Ragged, positions: np.ndarray
 ) -> np.ndarray:
-    """Scores (nq, len(positions)) of documents by the finest codes; -inf where a position is -1."""
-    scores = np.full((len(queries), len(positions)), -np.inf, dtype=np.float32)
+    """Scores (nq, c) of documents by the finest codes; -inf where a position is -1.
+
+    positions: (nq, c), or (1, c) for all queries.
+    """
+    positions = np.broadcast_to(positions, (len(queries), positions.shape[1]))
+    scores = np.full(positions.shape, -np.inf, dtype=np.float32)
+    if not together.segments:
+        return scores
     for block in iter_blocks(len(queries), QUERY_BLOCK):
         part = queries.part(block)
         base = pipeline.base_rows(part.rows)
         if pipeline.refine is None:
             base = pipeline.project_queries(base)
-        wanted = np.broadcast_to(positions, (len(part), len(positions)))
-        scores[block] = score_documents(pipeline, together, Ragged(base, part.offsets), wanted)
+        scores[block] = score_documents(pipeline, together, Ragged(base, part.offsets), positions[block])
     return scores
 
 

@@ -22,13 +22,14 @@ from cluscomp.indexes.multivector.segment import (
     encode_documents,
     require_finite_documents,
 )
+from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn, RangeIds
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, as_stage
-from cluscomp.vocabulary import CANDIDATES_BY, KBeyond
+from cluscomp.vocabulary import CANDIDATES_BY, MISSING, KBeyond, Missing
 
 DEFAULT_CANDIDATES = 384
 TRAINED_PARTS = ("centroids", "codebooks", "rotation")
@@ -310,27 +311,32 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
 
     # ---- single documents ----
 
-    def score(self, queries: Any, ids: Any, *, lengths: Any = None) -> np.ndarray:
+    def score(self, queries: Any, ids: Any, *, lengths: Any = None, missing: Missing = "fail") -> np.ndarray:
         """Score documents by id, each as a search of all of them would.
 
         Args:
             queries: ragged, as `search` takes them.
-            ids: of documents, different from each other.
+            ids: m ids of documents for all queries, or (nq, m), m for each query; those of one query are
+                different from each other.
             lengths: (nq,) vectors of each query, or None.
+            missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
 
         Returns:
-            Scores (nq, len(ids)) float32.
+            Scores (nq, m) float32, equal bits to those of a search.
 
         Raises:
             InputError: an id is not in the index, or a query has no vectors.
-            DuplicateIdError: an id is given twice.
+            DuplicateIdError: an id is given twice for one query.
+            UnknownKeyError: missing is unknown.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
         """
+        one_of("missing", missing, MISSING)
         self.pipeline.require_trained()
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         together = self._together
-        return score_positions(self.pipeline, together, asked, self._positions(together.segments, ids))
+        positions = asked_positions(together.segments, self._id_kind, ids, len(asked), missing)
+        return score_positions(self.pipeline, together, asked, positions)
 
     def vectors(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return what the codes of documents stand for, by the finer codes of a rerank where there are some.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import first_positions
 from cluscomp.indexes.stages.code_layout import plain_rows
@@ -31,28 +30,9 @@ def _decoded(pipeline: Pipeline, segment: Segment, rows: np.ndarray) -> np.ndarr
     if pipeline.refine is not None and segment.refine is not None:
         finer = {name: np.ascontiguousarray(array[rows]) for name, array in segment.refine.items()}
         return pipeline.refine.decode(finer)
-    stored = _stored_rows(segment, rows)
+    stored = segment.stored_rows(rows)
     decoded = pipeline.codec.decode(plain_rows(pipeline.codec, segment.codes, segment.offsets, stored))
     if pipeline.partition is not None and pipeline.codec.by_residual:
         lists = np.searchsorted(segment.offsets, stored, side="right") - 1
         decoded = decoded + pipeline.partition.centroids[lists]
     return pipeline.take_back(decoded)
-
-
-def _stored_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:
-    """Where the codes of rows stand; one pass over the positions of the segment."""
-    if segment.positions is None:
-        return rows
-    segment.check_positions(segment.positions)
-    wanted = np.zeros(segment.n_rows, dtype=bool)
-    wanted[rows] = True
-    stored = np.flatnonzero(wanted[segment.positions])
-    there = np.asarray(segment.positions[stored])
-    order = np.argsort(there, kind="stable")
-    place = np.searchsorted(there[order], rows)
-    if not np.array_equal(there[order][np.minimum(place, max(0, len(there) - 1))], rows):
-        raise CorruptIndexError(
-            f"the lists hold {len(there)} of {len(np.unique(rows))} rows that were asked for: the index is "
-            "damaged; restore a copy or rebuild it"
-        )
-    return stored[order[place]]

@@ -91,8 +91,7 @@ def _cover(
     pipeline: Pipeline, segments: Sequence[Segment], groups: Sequence[Group]
 ) -> Iterator[tuple[ListView, Sequence[Segment]]]:
     """Views that cover neighbours, of groups where there are some, else of segments; and what each covers."""
-    residual = pipeline.partition is not None and pipeline.uses_residuals
-    coarse = pipeline.partition.centroids if pipeline.partition is not None and residual else None
+    coarse = pipeline.residual_centroids
     at = {id(group.parts[0]): group for group in groups}
     number = 0
     while number < len(segments):

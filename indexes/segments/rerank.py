@@ -22,7 +22,7 @@ def rescore(
     """Best k of the candidates (nq, c), -1 for none, by the finer codes."""
     (parts,) = together.made("finer", lambda: (_finer_parts(pipeline, together),))
     if parts is None:
-        return _rescore_read_rows(pipeline, together, queries, candidates, k)
+        return _rescoreread_rows(pipeline, together, queries, candidates, k)
     return Hits(*parts.rescore(queries, candidates, k, pipeline.score_metric))
 
 
@@ -36,7 +36,7 @@ def _finer_parts(pipeline: Pipeline, together: Together[Segment]) -> native.Part
     return pipeline.refine.parts([_finer(segment) for segment in together.segments])
 
 
-def _rescore_read_rows(
+def _rescoreread_rows(
     pipeline: Pipeline, together: Together[Segment], queries: np.ndarray, candidates: np.ndarray, k: int
 ) -> Hits:
     """The candidates of some queries at a time are read, each row once and in the order of the files."""
@@ -52,13 +52,13 @@ def _rescore_read_rows(
             continue
         compact = np.where(candidates[block] >= 0, np.searchsorted(wanted, candidates[block]), -1)
         scores[block], found = pipeline.refine.rescore(
-            queries[block], _read_rows(together, wanted), compact, k, pipeline.score_metric
+            queries[block], read_rows(together, wanted), compact, k, pipeline.score_metric
         )
         positions[block] = np.where(found >= 0, wanted[found], -1)
     return Hits(scores, positions)
 
 
-def _read_rows(together: Together[Segment], wanted: np.ndarray) -> Codes:
+def read_rows(together: Together[Segment], wanted: np.ndarray) -> Codes:
     """Finer codes of ascending positions, in memory."""
     read = [(_finer(segment), rows) for segment, rows, _ in together.parts(wanted)]
     return {name: np.concatenate([codes[name][rows] for codes, rows in read]) for name in read[0][0]}

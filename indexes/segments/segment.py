@@ -18,11 +18,12 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.bits import position_dtype
+from cluscomp.indexes.segments.bits import count_bits, position_dtype, positions_in, unpack_bits
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.numbered import NumberedVectors
+from cluscomp.indexes.segments.row_lookup import RowLookup
 from cluscomp.indexes.segments.stored import (
     Shapes,
     StoredRows,
@@ -53,7 +54,7 @@ class Segment(StoredSegment):
     codes: in the order of stages/code_layout.py. offsets: (nlist + 1,) int64 rows of each list.
     positions: (n,) int32 or int64 position of each stored row, or None without partition.
     refine: finer codes by position, or None. deleted: rows marked as deleted, or None.
-    files: where memory-mapped arrays came from. prescreen: of float rows, or None.
+    files: where memory-mapped arrays came from. prescreen: of float rows, or None. lookup: of stored rows.
     """
 
     parts: ClassVar[Mapping[str, str]] = {
@@ -72,6 +73,7 @@ class Segment(StoredSegment):
     deleted: Tombstones | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     prescreen: Prescreen | None = None
+    lookup: RowLookup = field(default_factory=RowLookup, repr=False, compare=False)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """codes, refine, offsets and positions, prescreen."""
@@ -169,6 +171,21 @@ class Segment(StoredSegment):
         for segment in segments:
             first += _move_rows(pipeline, segment, arrays, labels, first, ticker)
         return _stored_in_lists(pipeline, arrays, labels, ids)
+
+    def stored_rows(self, positions: np.ndarray) -> np.ndarray:
+        """Where the codes of rows at positions (m,) stand. Raises CorruptIndexError as `RowLookup` does."""
+        return positions if self.positions is None else self.lookup.rows_of(self.positions)[positions]
+
+    def stored_rows_in(self, bits: np.ndarray) -> np.ndarray:
+        """Ascending stored rows of a set of positions (bits.py)."""
+        if self.positions is None or 32 * count_bits(bits) < self.n_rows:
+            return np.sort(self.stored_rows(positions_in(bits)))
+        self.lookup.rows_of(self.positions)  # checks them
+        return np.flatnonzero(unpack_bits(bits, self.n_rows)[self.positions])
+
+    def positions_at(self, rows: np.ndarray) -> np.ndarray:
+        """Positions (m,) of stored rows."""
+        return rows if self.positions is None else self.positions[rows]
 
     def checked_positions(self) -> np.ndarray | None:
         """`positions`, each of which stands there once; CorruptIndexError if not."""

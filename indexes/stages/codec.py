@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from types import ModuleType
 from typing import Any
@@ -153,6 +153,22 @@ class Codec(Stage):
     ) -> tuple[np.ndarray, np.ndarray]:
         """`scan` of one view, with positions there; what a codec without kernels defines."""
         raise NotImplementedError
+
+    def score_rows(self, queries: np.ndarray, view: ListView, rows: np.ndarray, metric: str) -> np.ndarray:
+        """Scores (nq, c) float32 of chosen rows, in their order, those that `scan` gives them; -inf where a
+        row is negative.
+
+        queries: (nq, dim) float32, behind the transforms. view: plain codes. rows: (nq or 1, c) int64 stored
+        rows of the view.
+        """
+        n, nlist = int(view.offsets[-1]), len(view.offsets) - 1
+        every = Probes(np.tile(np.arange(nlist, dtype=np.int32), (len(queries), 1)))
+        by_row = np.full((len(queries), n + 1), -np.inf, dtype=np.float32)  # the last column: negative rows
+        if n:
+            lists = StoredLists((replace(view, positions=None),))
+            scores, found = self.scan(self.prepare(queries, metric), lists, every, n, metric)
+            np.put_along_axis(by_row, found, scores, axis=1)
+        return np.take_along_axis(by_row, np.broadcast_to(rows, (len(queries), rows.shape[1])), axis=1)
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         """An empty faiss index without lists that reads plain codes of this codec; UsageError without one."""

@@ -46,6 +46,13 @@ class KernelCodec(Codec):
             raise CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it") from exc
         return found
 
+    def score_rows(self, queries: np.ndarray, view: ListView, rows: np.ndarray, metric: str) -> np.ndarray:
+        prepared = self.prepare(queries, metric)
+        scores: np.ndarray = native.score_rows(
+            self.stored(view.codes), view.lists(), prepared, np.ascontiguousarray(rows), metric
+        )
+        return scores
+
 
 class KernelRefiner(KernelCodec, Refiner):
     """A codec whose single rows kernels score."""

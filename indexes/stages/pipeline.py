@@ -91,6 +91,11 @@ class Pipeline:
         return self.partition is not None and self.codec.by_residual
 
     @property
+    def residual_centroids(self) -> np.ndarray | None:
+        """Centroids (nlist, dim) of the lists where codes are residuals to them, else None."""
+        return self.partition.centroids if self.partition is not None and self.uses_residuals else None
+
+    @property
     def decodes_to_unit(self) -> bool:
         """Codes of a multi-vector index stand for vectors of length one."""
         is_kept = len(set(self.spec.stage_dims(self.dim))) == 1

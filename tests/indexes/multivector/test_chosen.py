@@ -58,3 +58,17 @@ def test_wrong_calls(make_documents, questions, documents):
     with pytest.raises(UsageError, match="MRL8"):
         short.vectors([0])
     assert short.score(q, [0], lengths=lengths).shape == (5, 1)
+
+
+def test_scores_of_documents_of_each_query(key, make_documents, questions):
+    q, lengths = questions
+    index = make_documents(key, [f"d{i}" for i in range(150)])
+    rng = np.random.default_rng(0)
+    places = np.array([rng.permutation(150)[:6] for _ in lengths])
+    table = index.score(q, index.ids, lengths=lengths)
+    got = index.score(q, np.array(index.ids)[places], lengths=lengths)
+    np.testing.assert_array_equal(got, np.take_along_axis(table, places, axis=1))
+    index.delete(["d4"])
+    got = index.score(q, ["d4", "d5", "nothing"], lengths=lengths, missing="ignore")
+    np.testing.assert_array_equal(got[:, 1], table[:, 5])
+    assert np.isneginf(got[:, [0, 2]]).all()
