@@ -35,6 +35,7 @@ __all__ = [
     "NotTrainedError",
     "OptionalDependencyError",
     "OutputExistsError",
+    "RequestRefusedError",
     "SubsampleWarning",
     "TooFewRowsError",
     "TooLargeError",
@@ -177,6 +178,17 @@ class EncoderMismatchError(CluscompError, ValueError):
     """Queries come from another encoder than the documents of the index."""
 
     exit_code = 5
+
+
+# ---- servers (exit code 1) -------------------------------------------------------------------------
+
+
+class RequestRefusedError(CluscompError):
+    """A server does not answer a request. `status` is the number of HTTP, `code` one word for programs."""
+
+    def __init__(self, message: str, status: int, code: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.retry_after = status, code, retry_after
 
 
 # ---- warnings --------------------------------------------------------------------------------------

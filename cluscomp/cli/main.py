@@ -26,6 +26,7 @@ from cluscomp.cli.merge import merge
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import result
 from cluscomp.cli.search import search
+from cluscomp.cli.serve import serve
 from cluscomp.cli.streams import run_program
 from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
@@ -73,6 +74,7 @@ app = typer.Typer(
 app.callback()(_program)
 app.command("build-index")(build_index)
 app.command("search")(search)
+app.command("serve")(serve)
 app.command("eval")(evaluate)
 app.command("fuse")(fuse)
 app.command("inspect")(inspect)

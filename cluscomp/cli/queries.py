@@ -133,24 +133,6 @@ def index_encoder(index: AnyIndex, name: str | None, remedy: str) -> Any:
     """The encoder that made the index; EncoderMismatchError if `name` is another. remedy: for an index that
     knows none.
     """
-    from cluscomp.encoders import check_same_encoder, load_encoder
+    from cluscomp.encoders.remembered import remembered_encoder
 
-    info = index.encoder
-    if info is None:
-        raise errors.UsageError(
-            "the index was built from vectors and knows no encoder, so that texts cannot be encoded for it; "
-            f"{remedy}, or build it with --corpus and --encoder"
-        )
-    if name is not None:
-        model = load_encoder(name, info["kind"], bf16=info.get("bf16", False))
-    else:
-        model = load_encoder(
-            info["name"],
-            info["kind"],
-            max_seq_length=info.get("max_seq_length"),
-            query_prompt=info.get("query_prompt"),
-            document_prompt=info.get("document_prompt"),
-            bf16=info.get("bf16", False),
-        )
-    check_same_encoder(info, model.info)
-    return model
+    return remembered_encoder(index.encoder, name, remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,12 +145,9 @@ def ids_for(index: AnyIndex, names: Any) -> Any:
 
     Raises InputError for a text that is no integer then.
     """
-    if index.id_kind != "int64" or not isinstance(names, list):
-        return names
-    wrong = next((name for name in names if not re.fullmatch(r"-?[0-9]+", name)), None)
-    if wrong is not None:
-        raise errors.InputError(f"id {wrong!r} is no integer, but the ids of the index are integers")
-    return [int(name) for name in names]
+    from cluscomp.inputs.ids import ids_of_kind
+
+    return ids_of_kind(names, index.id_kind) if isinstance(names, list) else names
 
 
 def named_ids(index: AnyIndex, ids: Path | None, names: Sequence[str] | None) -> Any:

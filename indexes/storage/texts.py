@@ -124,14 +124,16 @@ class _Tally:
 
 
 class DocumentStore:
-    """Read access to the documents of an index; use it as a context manager."""
+    """Read access to the documents of an index; use it as a context manager, and by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise errors.IndexMissingError(f"{path} is missing; build the index with store_texts=True")
         self._path = path
         # immutable: no lock files are written, so that an index on a read-only device can be searched
-        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        self._database = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+        )
 
     def __enter__(self) -> DocumentStore:
         return self
@@ -139,6 +141,10 @@ class DocumentStore:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     def iter_contents(self, n: int) -> Iterator[str]:

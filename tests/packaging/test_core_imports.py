@@ -30,6 +30,12 @@ OPTIONAL = [
     "hnswlib",
     "usearch",
     "scann",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "prometheus_client",
+    "httpx2",
 ]
 
 IMPORT_EVERYTHING = """

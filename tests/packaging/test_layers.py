@@ -34,6 +34,7 @@ RANK = {
     "lora": 8,
     "demo": 9,
     "bench": 9,
+    "server": 9,
     "training": 9,
     "cli": 10,
     "__main__": 11,

@@ -1,0 +1,39 @@
+"""The encoder that an index remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cluscomp.errors import UsageError
+
+
+def remembered_encoder(info: Mapping[str, Any] | None, name: str | None, remedy: str) -> Any:
+    """Load the encoder that an index remembers.
+
+    info: what the index says of it, or None. name: of the encoder that the caller means, or None. remedy:
+    what else can be done where the index knows no encoder.
+
+    Raises UsageError (none is known), EncoderMismatchError (`name`, or what is installed, is another one),
+    and what `load_encoder` raises.
+    """
+    from cluscomp.encoders import check_same_encoder, load_encoder
+
+    if info is None:
+        raise UsageError(
+            "the index was built from vectors and knows no encoder, so that texts cannot be encoded for it; "
+            f"{remedy}, or build it with --corpus and --encoder"
+        )
+    if name is not None:
+        model = load_encoder(name, info["kind"], bf16=info.get("bf16", False))
+    else:
+        model = load_encoder(
+            info["name"],
+            info["kind"],
+            max_seq_length=info.get("max_seq_length"),
+            query_prompt=info.get("query_prompt"),
+            document_prompt=info.get("document_prompt"),
+            bf16=info.get("bf16", False),
+        )
+    check_same_encoder(info, model.info)
+    return model

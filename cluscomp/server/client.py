@@ -1,0 +1,132 @@
+"""A client of a server of `cluscomp serve`; needs httpx2 (pip install 'cluscomp[client]')."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from cluscomp.errors import RequestRefusedError, require
+
+
+class Client:
+    """Asks a server; use it as a context manager, or `close` it. Threads may share one.
+
+    url: of the server. token: for reading, or for changing. timeout: seconds that an answer may take.
+    Methods raise RequestRefusedError for every answer that is an error, and for none at all (status 0).
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8765", *, token: str | None = None, timeout: float = 30.0
+    ) -> None:
+        self._httpx = require("httpx2", extra="client", why="cluscomp.server.client.Client")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # Proxies of the environment are for other hosts than one's own servers.
+        limits = self._httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        self._client = self._httpx.Client(
+            base_url=url, headers=headers, timeout=timeout, limits=limits, trust_env=False
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def indexes(self) -> list[dict[str, Any]]:
+        """Facts of all open indexes."""
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/indexes")["indexes"]
+        return found
+
+    def index(self, name: str) -> dict[str, Any]:
+        """Facts of one index."""
+        return self._ask("GET", _path(name))
+
+    def search(
+        self, name: str, queries: Any, k: int, *, lengths: Any = None, **options: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (nq, k) float32 and ids (nq, k), text, as `Index.search` gives them; -inf and None where
+        fewer were found. options: nprobe, refine_factor, candidates, timeout_ms.
+        """
+        answer = self.ask(name, vectors=queries, lengths=lengths, k=k, **options)
+        results = answer["results"]
+        width = max((len(result["hits"]) for result in results), default=0)
+        scores = np.full((len(results), width), -np.inf, dtype=np.float32)
+        ids = np.full((len(results), width), None, dtype=object)
+        for row, result in enumerate(results):
+            for column, hit in enumerate(result["hits"]):
+                scores[row, column], ids[row, column] = hit["score"], hit["id"]
+        return scores, ids
+
+    def ask(
+        self,
+        name: str,
+        *,
+        text: str | None = None,
+        texts: Sequence[str] | None = None,
+        vectors: Any = None,
+        lengths: Any = None,
+        k: int = 10,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """The whole answer to a search by one of text, texts and vectors. options: also include."""
+        body: dict[str, Any] = {"k": k, **options}
+        if text is not None:
+            body["text"] = text
+        if texts is not None:
+            body["texts"] = list(texts)
+        if vectors is not None and lengths is None:
+            body["vectors_b64"] = packed(np.atleast_2d(np.asarray(vectors)))
+        elif vectors is not None:
+            body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
+        return self._ask("POST", f"{_path(name)}/search", body)
+
+    def get(self, name: str, ids: Sequence[Any], include: Sequence[str] = ("text",)) -> list[dict[str, Any]]:
+        """Documents by id, in order."""
+        body = {"ids": [str(one) for one in ids], "include": list(include)}
+        found: list[dict[str, Any]] = self._ask("POST", f"{_path(name)}/documents:get", body)["documents"]
+        return found
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._client.request(method, path, json=body)
+        except self._httpx.HTTPError as exc:
+            raise RequestRefusedError(
+                f"no answer from {self._client.base_url}: {exc}", 0, "no-answer"
+            ) from exc
+        if answer.status_code >= 400:
+            raise _refused(answer)
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def packed(rows: np.ndarray) -> dict[str, Any]:
+    """An array in the form of the field `vectors_b64`."""
+    kept = rows if rows.dtype in (np.float16, np.float32, np.float64) else rows.astype(np.float32)
+    little = np.ascontiguousarray(kept, dtype=kept.dtype.newbyteorder("<"))
+    data = base64.b64encode(little.tobytes()).decode("ascii")
+    return {"dtype": kept.dtype.name, "shape": list(kept.shape), "data": data}
+
+
+def _path(name: str) -> str:
+    return f"/v1/indexes/{quote(name, safe='')}"
+
+
+def _refused(answer: Any) -> RequestRefusedError:
+    try:
+        problem = answer.json()
+        detail, code = str(problem["detail"]), str(problem["code"])
+    except (ValueError, KeyError, TypeError):
+        detail, code = f"status {answer.status_code}", "unknown"
+    again = answer.headers.get("retry-after", "")
+    return RequestRefusedError(detail, answer.status_code, code, int(again) if again.isdigit() else None)

@@ -1,0 +1,217 @@
+"""The gate before all routes: hosts, origins, tokens, sizes of bodies; it counts and logs what passed."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+import time
+from typing import Any
+
+from cluscomp.errors import RequestRefusedError
+from cluscomp.server.core import Core
+from cluscomp.server.problems import MEDIA_TYPE, problem_of
+from cluscomp.server.request_log import fingerprint
+
+OPEN_PATHS = frozenset({"/health", "/ready"})
+"""Answered to everybody: they say nothing of what is served."""
+PROTECTED = ("/v1/", "/metrics")
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_POLICY = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+HEADERS = [
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+_log = logging.getLogger("cluscomp.server")
+
+
+class Gate:
+    """ASGI application around another one."""
+
+    def __init__(self, app: Any, core: Core) -> None:
+        self._app, self._core = app, core
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Passage(self._app, self._core, scope, receive, send).run()
+
+
+class _Passage:
+    """One request on its way."""
+
+    def __init__(self, app: Any, core: Core, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self._app, self._core, self._scope, self._receive, self._out = app, core, scope, receive, send
+        self._headers = {name.lower(): value for name, value in scope["headers"]}
+        self._id = secrets.token_hex(8)
+        self._status = 0
+        self._token: str | None = None
+        self._facts: dict[str, Any] = {}
+
+    async def run(self) -> None:
+        begun = time.monotonic()
+        self._scope["cluscomp"] = self._facts
+        self._facts["id"] = self._id
+        try:
+            self._check()
+            body = await self._body()
+            await self._app(self._scope, _replay(body, self._receive), self._send)
+        except Exception as exc:  # noqa: BLE001 - the last place that can answer
+            await self._refuse(exc)
+        finally:
+            self._count(time.monotonic() - begun)
+
+    # ---- what is let in ----
+
+    def _check(self) -> None:
+        path = self._scope["path"]
+        if path in OPEN_PATHS:
+            return
+        self._check_host()
+        self._check_origin()
+        if path.startswith(PROTECTED):
+            self._check_token()
+            if self._core.draining:
+                raise RequestRefusedError("the server is about to end; ask another one", 503, "draining")
+
+    def _check_host(self) -> None:
+        host = self._headers.get(b"host", b"").decode("latin-1")
+        allowed = self._core.settings.hosts
+        if "*" not in allowed and host_name(host) not in allowed:
+            raise RequestRefusedError(
+                "this host name is not served here; start the server with --allowed-host NAME", 400, "host"
+            )
+
+    def _check_origin(self) -> None:
+        """Pages of other sites may not change or search: browsers say where a page comes from."""
+        origin = self._headers.get(b"origin")
+        if origin is None or self._scope["method"] in SAFE:
+            return
+        name = origin.decode("latin-1")
+        host = self._headers.get(b"host", b"").decode("latin-1")
+        if name in self._core.settings.cors or name.partition("://")[2].lower() == host.lower():
+            return
+        raise RequestRefusedError("pages of this origin are not let in (--cors ORIGIN)", 403, "origin")
+
+    def _check_token(self) -> None:
+        settings = self._core.settings
+        self._token = self._given_token()
+        is_admin = same(self._token, settings.admin_token)
+        self._facts["admin"] = is_admin
+        if settings.read_token is None or is_admin or same(self._token, settings.read_token):
+            return
+        if self._token is None:
+            raise RequestRefusedError("a token is needed: Authorization: Bearer TOKEN", 401, "token")
+        raise RequestRefusedError("this token is not known here", 401, "token")
+
+    def _given_token(self) -> str | None:
+        kind, _, token = self._headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if kind.lower() == "bearer" and token:
+            return token.strip()
+        key = self._headers.get(b"x-api-key")
+        return None if key is None else key.decode("latin-1")
+
+    async def _body(self) -> bytes:
+        """The body, counted while it is read. Raises RequestRefusedError."""
+        if self._scope["method"] in SAFE:
+            return b""
+        limit = self._core.settings.max_body
+        length = self._headers.get(b"content-length", b"0")
+        too_large = RequestRefusedError(
+            f"the body has more than {limit} bytes, the most that is taken here (--max-body)", 413, "body"
+        )
+        if length.isdigit() and int(length[:20]) > limit:
+            raise too_large
+        parts, total = [], 0
+        until = time.monotonic() + self._core.settings.body_timeout
+        while True:
+            message = await self._next(until)
+            if message["type"] == "http.disconnect":
+                raise RequestRefusedError("the client left", 400, "left")
+            parts.append(message.get("body", b""))
+            total += len(parts[-1])
+            if total > limit:
+                raise too_large
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    async def _next(self, until: float) -> Any:
+        try:
+            return await asyncio.wait_for(self._receive(), max(0.001, until - time.monotonic()))
+        except asyncio.TimeoutError:
+            raise RequestRefusedError("the body did not arrive in time", 408, "slow-body") from None
+
+    # ---- what goes out ----
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message = {**message, "headers": [*message["headers"], *self._own_headers()]}
+        await self._out(message)
+
+    def _own_headers(self) -> list[tuple[bytes, bytes]]:
+        return [*HEADERS, (b"x-request-id", self._id.encode())]
+
+    async def _refuse(self, exc: Exception) -> None:
+        status, body, headers = problem_of(exc)
+        if status == 500:
+            _log.error("request %s: %s", self._id, exc, exc_info=exc)
+        if self._status:  # the answer has begun
+            return
+        close = [(b"connection", b"close")] if status in (408, 413) else []
+        lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        start = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            *lines,
+            *close,
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": start})
+        await self._out({"type": "http.response.body", "body": body})
+
+    def _count(self, seconds: float) -> None:
+        route = getattr(self._scope.get("route"), "path", "none")
+        self._core.metrics.request(route, self._status, seconds)
+        if self._core.log.enabled:
+            facts = {name: value for name, value in self._facts.items() if name != "admin"}
+            self._core.log.write(
+                {
+                    "time": round(time.time(), 3),
+                    **facts,
+                    "route": route,
+                    "status": self._status,
+                    "ms": round(seconds * 1000, 3),
+                    "token": fingerprint(self._token),
+                }
+            )
+
+
+def host_name(host: str) -> str:
+    """The name of a Host header, without its port, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def same(given: str | None, wanted: str | None) -> bool:
+    """Whether two tokens are equal, in a time that says nothing of where they differ."""
+    if given is None or wanted is None:
+        return False
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+
+
+def _replay(body: bytes, receive: Any) -> Any:
+    """A `receive` that gives the whole body once, and then what comes of the connection."""
+    waiting = [body]
+
+    async def again() -> Any:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again

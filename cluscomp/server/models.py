@@ -1,0 +1,172 @@
+"""Bodies of requests and answers; the description at /openapi.json is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from cluscomp.server.limits import Limits
+
+EXACTLY = {"extra": "forbid"}
+"""No fields but those that are named, so that a misspelt one is not passed over."""
+MAX_TEXT = 32768
+MAX_TEXTS = 4096
+
+Text = Annotated[str, Limits(min_length=1, max_length=MAX_TEXT)]
+Number = Annotated[float, Limits()]
+Id = Annotated[str, Limits(min_length=1, max_length=4096)]
+Row = Annotated[list[Number], Limits(min_length=1)]
+Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
+Include = Literal["text", "attributes", "vector"]
+
+
+@dataclass
+class Packed:
+    """An array: base64 of its little-endian numbers, row after row."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    dtype: Literal["float16", "float32", "float64"]
+    shape: Annotated[list[Annotated[int, Limits(ge=0, le=2**31 - 1)]], Limits(min_length=1, max_length=2)]
+    data: Annotated[str, Limits()]
+
+
+@dataclass
+class PackedTokens:
+    """Token vectors of queries below each other, and how many of them each query has."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    dtype: Literal["float16", "float32", "float64"]
+    shape: Annotated[list[Annotated[int, Limits(ge=0, le=2**31 - 1)]], Limits(min_length=2, max_length=2)]
+    data: Annotated[str, Limits()]
+    lengths: Annotated[list[Positive], Limits(min_length=1)]
+
+
+@dataclass
+class SearchRequest:
+    """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    text: Text | None = None
+    texts: Annotated[list[Text] | None, Limits(min_length=1)] = None
+    vectors: Annotated[list[Row] | None, Limits(min_length=1)] = None
+    vectors_b64: Packed | None = None
+    tokens_b64: PackedTokens | None = None
+    k: Positive = 10
+    nprobe: Positive | None = None
+    refine_factor: Positive | None = None
+    candidates: Positive | None = None
+    include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=list)
+    timeout_ms: Positive | None = None
+
+
+@dataclass
+class Hit:
+    """A hit. id: always text. score: more is better. title, text: where asked for and stored."""
+
+    id: str
+    score: float
+    title: str | None = None
+    text: str | None = None
+
+
+@dataclass
+class QueryHits:
+    """Hits of one query, best first. found: how many. probed: lists that were visited, if there are lists.
+
+    complete: whether all rows were scored.
+    """
+
+    found: int
+    complete: bool
+    probed: int | None
+    hits: list[Hit]
+
+
+@dataclass
+class SearchAnswer:
+    """Answer to a search, a result for each query. took_ms: of the search that it was part of; batch: queries
+    of that search; queue_ms: how long it waited for it; encode_ms: of its texts.
+    """
+
+    index: str
+    generation: int
+    took_ms: float
+    queue_ms: float
+    encode_ms: float
+    batch: int
+    results: list[QueryHits]
+
+
+@dataclass
+class GetRequest:
+    """Documents by id."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    ids: Annotated[list[Id], Limits(min_length=1)]
+    include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=lambda: ["text"])
+
+
+@dataclass
+class Document:
+    """What the index holds of a document. vectors: what its codes stand for, several rows where it has
+    several; null where the codes have no way back.
+    """
+
+    id: str
+    title: str | None = None
+    text: str | None = None
+    vectors: list[list[float]] | None = None
+
+
+@dataclass
+class GetAnswer:
+    """Documents in the order asked for."""
+
+    index: str
+    generation: int
+    documents: list[Document]
+
+
+@dataclass
+class IndexFacts:
+    """What is known of a served index."""
+
+    name: str
+    generation: int
+    rows: int
+    key: str
+    metric: str
+    dim: int
+    several_vectors: bool
+    encoder: str | None
+    has_texts: bool
+    nlist: int | None
+    search_defaults: dict[str, int]
+    bytes: int
+    bytes_per_document: float | None
+
+
+@dataclass
+class IndexList:
+    """All served indexes; those of a root folder that are not open have a name only."""
+
+    indexes: list[IndexFacts]
+    closed: list[str]
+
+
+@dataclass
+class Problem:
+    """An error. code: one word for programs. detail: what is wrong, and the remedy."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+def plain(value: Any) -> Any:
+    """JSON values of an answer."""
+    from dataclasses import asdict
+
+    return asdict(value)

@@ -1,0 +1,135 @@
+"""From the body of a search to its queries and options."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import numpy as np
+
+from cluscomp.errors import DimensionError, InputError, RequestRefusedError, UsageError
+from cluscomp.server.models import Packed, PackedTokens, SearchRequest
+from cluscomp.server.searching import Queries
+from cluscomp.server.served import Served
+from cluscomp.server.settings import ServerSettings
+
+FORMS = ("text", "texts", "vectors", "vectors_b64", "tokens_b64")
+
+
+def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
+    """Texts to encode, or None where the body has vectors. Raises RequestRefusedError, InputError."""
+    given = [name for name in FORMS if getattr(body, name) is not None]
+    if len(given) != 1:
+        what = f"{' and '.join(given)} are given" if given else "none is given"
+        raise unfit(f"one of {', '.join(FORMS)} is needed, and {what}")
+    texts = [body.text] if body.text is not None else body.texts
+    if texts is None:
+        return None
+    _check_number(len(texts), settings)
+    for text in texts:
+        if not text.strip():
+            raise InputError("a text is empty; give the words to search for")
+        check_unicode(text)
+    return texts
+
+
+def check_unicode(text: str) -> str:
+    """The text. Raises InputError for half a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InputError("a text holds half a surrogate pair, which is no text") from exc
+    return text
+
+
+def vectors_of(body: SearchRequest, served: Served, settings: ServerSettings) -> Queries:
+    """Query vectors of the body. Raises RequestRefusedError, DimensionError, InputError, UsageError."""
+    if body.tokens_b64 is not None:
+        return _tokens(body.tokens_b64, served, settings)
+    if served.ragged:
+        raise UsageError(
+            f"{served.name!r} stores several vectors a document; send tokens_b64, with lengths, or text"
+        )
+    if body.vectors_b64 is not None:
+        rows = unpacked(body.vectors_b64)
+        rows = rows[None] if rows.ndim == 1 else rows
+    else:
+        rows = _rows(body.vectors or [])
+    _check_number(len(rows), settings)
+    _check_dim(rows, served)
+    return Queries(np.ascontiguousarray(rows, dtype=np.float32))
+
+
+def options_of(body: SearchRequest, served: Served) -> dict[str, Any]:
+    """Options of `search` that the body gives. Raises UsageError where the index has none of that name."""
+    names = ("nprobe", "refine_factor", "candidates")
+    given = {name: getattr(body, name) for name in names if getattr(body, name) is not None}
+    unknown = given.keys() - served.index.search_defaults().keys()
+    if unknown:
+        raise UsageError(
+            f"{', '.join(sorted(unknown))}: no effect on {served.name!r}, whose key is {served.index.key!r}; "
+            "leave it out"
+        )
+    return given
+
+
+def check_k(body: SearchRequest, settings: ServerSettings) -> int:
+    """Hits of a query. Raises RequestRefusedError."""
+    if body.k > settings.max_k:
+        raise unfit(f"k is {body.k}, but this server gives at most {settings.max_k} hits (--max-k)")
+    return body.k
+
+
+def unfit(detail: str) -> RequestRefusedError:
+    """A body whose fields are of the right types and still cannot be used."""
+    return RequestRefusedError(detail, 422, "fields")
+
+
+def unpacked(packed: Packed | PackedTokens) -> np.ndarray:
+    """The array of a packed one. Raises InputError, DimensionError."""
+    dtype = np.dtype(packed.dtype).newbyteorder("<")
+    try:
+        data = base64.b64decode(packed.data, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise InputError(f"data is no base64 ({exc})") from exc
+    expected = int(np.prod([int(size) for size in packed.shape], dtype=object)) * dtype.itemsize
+    if len(data) != expected:
+        raise DimensionError(
+            f"data has {len(data)} bytes, but shape {packed.shape} of {packed.dtype} takes {expected}"
+        )
+    return np.frombuffer(data, dtype=dtype).reshape(packed.shape).astype(packed.dtype, copy=False)
+
+
+def _rows(vectors: list[list[float]]) -> np.ndarray:
+    lengths = {len(row) for row in vectors}
+    if len(lengths) > 1:
+        raise DimensionError(f"vectors have {min(lengths)} to {max(lengths)} numbers; all need the same")
+    with np.errstate(over="ignore"):  # infinity is refused by the search
+        return np.array(vectors, dtype=np.float64).astype(np.float32)
+
+
+def _tokens(packed: PackedTokens, served: Served, settings: ServerSettings) -> Queries:
+    if not served.ragged:
+        raise UsageError(f"{served.name!r} stores one vector a document; send vectors or vectors_b64")
+    rows, lengths = unpacked(packed), packed.lengths
+    if sum(lengths) != len(rows):
+        raise DimensionError(f"lengths add up to {sum(lengths)}, but there are {len(rows)} token vectors")
+    _check_number(len(lengths), settings)
+    _check_dim(rows, served)
+    return Queries(np.ascontiguousarray(rows, dtype=np.float32), np.array(lengths, dtype=np.int64))
+
+
+def _check_number(n: int, settings: ServerSettings) -> None:
+    if n > settings.max_queries:
+        raise unfit(f"{n} queries, but this server takes at most {settings.max_queries} (--max-queries)")
+    if n == 0:
+        raise unfit("0 queries; send at least one")
+
+
+def _check_dim(rows: np.ndarray, served: Served) -> None:
+    if rows.shape[1] != served.index.dim:
+        raise DimensionError(
+            f"{served.name!r} has dim {served.index.dim}, but the queries have dim {rows.shape[1]}; encode "
+            "them with the model that made the index"
+        )

@@ -1,0 +1,92 @@
+"""Routes that tell: health, counters, indexes, documents by id."""
+# The framework reads annotations of routes as values: no `from __future__ import annotations` here.
+
+import json
+from typing import Any
+
+from cluscomp.errors import InputError, RequestRefusedError, UsageError
+from cluscomp.inputs.ids import ids_of_kind
+from cluscomp.server import models
+from cluscomp.server.core import Core
+from cluscomp.server.parsing import check_unicode, unfit
+from cluscomp.server.served import Served
+
+
+def add_reading(api: Any, core: Core) -> None:
+    """Add /health, /ready, /metrics, /v1/indexes and documents:get."""
+    from fastapi.responses import PlainTextResponse, Response
+
+    @api.get("/health", response_class=PlainTextResponse)
+    async def health() -> str:
+        """Whether the event loop is alive."""
+        return "ok"
+
+    @api.get("/ready", response_class=PlainTextResponse)
+    async def ready() -> str:
+        """Whether requests are taken."""
+        if core.draining:
+            raise RequestRefusedError("the server is about to end", 503, "draining")
+        return "ready"
+
+    @api.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Any:
+        """Counters in the text form of Prometheus."""
+        text, media_type = core.metrics.text()
+        return Response(text, media_type=media_type)
+
+    @api.get("/v1/indexes", response_model=models.IndexList)
+    async def indexes() -> Any:
+        """All served indexes."""
+        states = core.registry.open_states()
+        facts = await core.apart(lambda: [served.facts for served in states])
+        opened = {served.name for served in states}
+        closed = [name for name in core.registry.names() if name not in opened]
+        return {"indexes": facts, "closed": closed}
+
+    @api.get("/v1/indexes/{name}", response_model=models.IndexFacts)
+    async def one_index(name: str) -> Any:
+        """What is known of an index."""
+        served = await core.served(name)
+        return await core.apart(lambda: served.facts)
+
+    @api.post("/v1/indexes/{name}/documents:get", response_model=models.GetAnswer)
+    async def get(name: str, body: models.GetRequest) -> Any:
+        """Documents by id."""
+        if len(body.ids) > core.settings.max_k:
+            raise unfit(f"{len(body.ids)} ids, but this server gives at most {core.settings.max_k} documents")
+        served = await core.served(name)
+        found = await core.apart(documents, served, body.ids, body.include)
+        answer = {"index": name, "generation": served.generation, "documents": found}
+        return Response(json.dumps(answer), media_type="application/json")
+
+
+def documents(served: Served, ids: list[str], include: Any) -> list[dict[str, Any]]:
+    """Documents by id, in order; blocks. Raises RequestRefusedError for an id that is not there."""
+    wanted = list(dict.fromkeys(check_unicode(one) for one in ids))
+    try:
+        known = ids_of_kind(wanted, served.index.id_kind)
+        rows = _vectors(served, known, wanted="vector" in include)
+    except InputError as exc:
+        raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
+    texts = served.texts(wanted) if "text" in include else {}
+    by_id = {}
+    for one, row in zip(wanted, rows, strict=True):
+        title, text = texts.get(one, (None, None))
+        by_id[one] = {"id": one, "title": title, "text": text, "vectors": row}
+    return [by_id[one] for one in ids]
+
+
+def _vectors(served: Served, ids: Any, *, wanted: bool) -> list[list[list[float]] | None]:
+    """What the codes of each id stand for; None where nobody asked, or the codes have no way back."""
+    index = served.index
+    try:
+        found: Any = index.vectors(ids)  # also where only texts are wanted: it says which ids are not there
+    except UsageError:
+        return [None] * len(ids)
+    if not wanted:
+        return [None] * len(ids)
+    if not isinstance(found, tuple):
+        return [[row] for row in found.tolist()]
+    vectors, lengths = found
+    ends = lengths.cumsum().tolist()
+    return [vectors[end - n : end].tolist() for n, end in zip(lengths.tolist(), ends, strict=True)]

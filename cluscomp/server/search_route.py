@@ -1,0 +1,100 @@
+"""The route that searches."""
+# The framework reads annotations of routes as values: no `from __future__ import annotations` here.
+
+import json
+import time
+from typing import Any
+
+from cluscomp.server import models, parsing
+from cluscomp.server.core import Core
+from cluscomp.server.searching import Found, Queries
+from cluscomp.server.served import Served
+
+
+def add_search(api: Any, core: Core) -> None:
+    """Add POST /v1/indexes/{name}/search."""
+    from fastapi import Request
+    from fastapi.responses import Response
+
+    @api.post("/v1/indexes/{name}/search", response_model=models.SearchAnswer)
+    async def search(name: str, body: models.SearchRequest, request: Request) -> Any:
+        """Find the best documents of each query."""
+        answer = await searched(core, name, body, request.scope["cluscomp"])
+        return Response(answer, media_type="application/json")
+
+
+async def searched(core: Core, name: str, body: models.SearchRequest, facts: dict[str, Any]) -> bytes:
+    """The answer to a search as JSON. facts: what the log says of the request."""
+    began, settings = time.monotonic(), core.settings
+    served = await core.served(name)
+    asked = settings.timeout if body.timeout_ms is None else min(body.timeout_ms / 1000, settings.timeout)
+    deadline = began + asked
+    k = parsing.check_k(body, settings)
+    options = parsing.options_of(body, served)
+    texts = parsing.texts_of(body, settings)
+    queries = await _queries(core, served, body, texts, deadline)
+    encoded = time.monotonic() - began if texts is not None else 0.0
+    found = await core.searcher.search(served, queries, k, options, deadline)
+    facts |= {"index": name, "queue_ms": _ms(found.queued), "batch": found.batch}
+    if settings.log_queries and texts is not None:
+        facts["texts"] = texts
+    names = [_names(row, scores) for row, scores in zip(found.ids, found.scores, strict=True)]
+    stored: dict[str, tuple[str, str]] = {}
+    if "text" in body.include and served.has_texts:
+        stored = await core.apart(served.texts, sorted({one for row in names for one in row}))
+    return _answer(served, found, encoded, names, stored, options)
+
+
+async def _queries(
+    core: Core, served: Served, body: models.SearchRequest, texts: list[str] | None, deadline: float
+) -> Queries:
+    if texts is None:
+        return parsing.vectors_of(body, served, core.settings)
+    return await core.encoders.queries(served, texts, deadline)
+
+
+def _names(ids: Any, scores: Any) -> list[str]:
+    """Ids of the hits of a query, without the places that stayed empty."""
+    return [
+        str(one) for one, score in zip(ids.tolist(), scores.tolist(), strict=True) if score != -float("inf")
+    ]
+
+
+def _answer(
+    served: Served,
+    found: Found,
+    encoded: float,
+    names: list[list[str]],
+    stored: dict[str, tuple[str, str]],
+    options: dict[str, Any],
+) -> bytes:
+    complete, probed = coverage(served, options)
+    results = []
+    for row, scores in zip(names, found.scores.tolist(), strict=True):
+        hits = [{"id": one, "score": score} for one, score in zip(row, scores, strict=False)]
+        for hit in hits if stored else ():
+            hit["title"], hit["text"] = stored.get(hit["id"], (None, None))
+        results.append({"found": len(hits), "complete": complete, "probed": probed, "hits": hits})
+    answer = {
+        "index": served.name,
+        "generation": served.generation,
+        "took_ms": _ms(found.searched),
+        "queue_ms": _ms(found.queued),
+        "encode_ms": _ms(encoded),
+        "batch": found.batch,
+        "results": results,
+    }
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def coverage(served: Served, options: dict[str, Any]) -> tuple[bool, int | None]:
+    """Whether a search with these options scores every row, and the lists that it visits."""
+    index = served.index
+    if index.spec.partition is None:
+        return True, None
+    probed = int(options.get("nprobe", index.nprobe))
+    return not served.ragged and probed >= index.spec.nlist, probed
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

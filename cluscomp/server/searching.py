@@ -1,0 +1,182 @@
+"""The one thread that searches: requests that came while it was busy are answered by one search.
+
+Nothing waits for company unless `batch_wait` says so, so an idle server adds nothing. The score of a row does
+not depend on what is searched beside it, hence requests may share a search in any way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cluscomp.errors import IncompleteResultsWarning, RequestRefusedError
+from cluscomp.server.served import Served
+from cluscomp.server.waiting import Awaited, deliver
+
+Observe = Callable[[str, float], None]
+"""Called as observe(what, value): "batch" in queries, "search" and "queue" in seconds, "rows" read."""
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Vectors (N, dim) of queries; lengths (n,) where each has several."""
+
+    vectors: np.ndarray
+    lengths: np.ndarray | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of queries."""
+        return len(self.vectors if self.lengths is None else self.lengths)
+
+
+@dataclass(frozen=True)
+class Found:
+    """scores and ids (n, k) of the queries of one request; how long it waited and was searched, in seconds.
+
+    batch: queries of the search that it was part of.
+    """
+
+    scores: np.ndarray
+    ids: np.ndarray
+    batch: int
+    queued: float
+    searched: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """Queries of one request. options: of `search`, as sorted pairs."""
+
+    served: Served
+    queries: Queries
+    k: int
+    options: tuple[tuple[str, Any], ...]
+    awaited: Awaited
+
+    def key(self) -> tuple[object, ...]:
+        """What jobs of one search share."""
+        k = None if self.served.joins_over_k() else self.k
+        return id(self.served), self.options, k
+
+
+class SearchThread:
+    """Searches for many requests. queue: most jobs that wait. batch_max: most queries of one search."""
+
+    def __init__(self, *, queue: int, batch_max: int, batch_wait: float, observe: Observe) -> None:
+        self._limit, self._batch_max, self._batch_wait, self._observe = queue, batch_max, batch_wait, observe
+        self._jobs: deque[Job] = deque()
+        self._ready = threading.Condition()
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, name="search", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Jobs that wait."""
+        return len(self._jobs)
+
+    async def search(
+        self, served: Served, queries: Queries, k: int, options: dict[str, Any], deadline: float
+    ) -> Found:
+        """Hits of a request's queries. Raises RequestRefusedError (queue full, too late), and what search
+        raises.
+        """
+        job = Job(served, queries, k, tuple(sorted(options.items())), Awaited(deadline))
+        with self._ready:
+            if len(self._jobs) >= self._limit:
+                job.awaited.refuse_unless_awaited()
+                raise RequestRefusedError(
+                    f"{self._limit} searches wait already; ask again later", 429, "busy", retry_after=1
+                )
+            self._jobs.append(job)
+            self._ready.notify()
+        found: Found = await job.awaited.result()
+        return found
+
+    def close(self) -> None:
+        """End the thread after the search that runs."""
+        with self._ready:
+            self._ends = True
+            self._ready.notify()
+        self._thread.join()
+
+    # ---- the thread ----
+
+    def _run(self) -> None:
+        warnings.simplefilter("ignore", IncompleteResultsWarning)  # the answer says how many were found
+        while True:
+            with self._ready:
+                while not self._jobs and not self._ends:
+                    self._ready.wait()
+                if self._ends:
+                    return
+                if self._batch_wait:
+                    self._ready.wait_for(lambda: self._ends, self._batch_wait)
+                batch = self._take()
+            if batch:
+                self._answer(batch)
+
+    def _take(self) -> list[Job]:
+        """The first job that somebody waits for, and those that can be searched with it."""
+        batch: list[Job] = []
+        n, others = 0, []
+        while self._jobs and (not batch or n < self._batch_max):
+            job = self._jobs.popleft()
+            if job.awaited.is_dead():
+                continue
+            fits = not batch or (job.key() == batch[0].key() and n + job.queries.n <= self._batch_max)
+            if fits:
+                batch.append(job)
+                n += job.queries.n
+            else:
+                others.append(job)
+        self._jobs.extendleft(reversed(others))
+        return batch
+
+    def _answer(self, batch: list[Job]) -> None:
+        begun = time.monotonic()
+        try:
+            settled: list[tuple[Awaited, Any]] = list(self._searched(batch, begun))
+        except Exception as exc:  # noqa: BLE001 - the request that it belongs to is told
+            if len(batch) > 1:  # one job's fault is not the others'
+                for job in batch:
+                    self._answer([job])
+                return
+            settled = [(batch[0].awaited, exc)]
+        deliver(settled)
+
+    def _searched(self, batch: list[Job], begun: float) -> Any:
+        served, k = batch[0].served, max(job.k for job in batch)
+        queries = joined([job.queries for job in batch])
+        belonging = {} if queries.lengths is None else {"lengths": queries.lengths}
+        scores, ids = served.index.search(
+            queries.vectors, k, k_beyond="clip", **belonging, **dict(batch[0].options)
+        )
+        seconds = time.monotonic() - begun
+        self._observe("search", seconds)
+        self._observe("batch", queries.n)
+        start = 0
+        for job in batch:
+            queued = begun - job.awaited.begun
+            self._observe("queue", queued)
+            rows = slice(start, start + job.queries.n)
+            start += job.queries.n
+            yield job.awaited, Found(scores[rows, : job.k], ids[rows, : job.k], queries.n, queued, seconds)
+
+
+def joined(parts: list[Queries]) -> Queries:
+    """Queries below each other."""
+    if len(parts) == 1:
+        return parts[0]
+    lengths = [part.lengths for part in parts if part.lengths is not None]
+    return Queries(
+        np.concatenate([part.vectors for part in parts]), np.concatenate(lengths) if lengths else None
+    )

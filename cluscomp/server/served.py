@@ -1,0 +1,109 @@
+"""One state of an index as it is served: never changed, and replaced as a whole by the next one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluscomp.errors import CluscompError
+from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.any_index import AnyIndex
+
+WARM_BLOCK = 1 << 20
+
+
+class Served:
+    """An open index under its name.
+
+    folder: where it lies. state: what the manifest was when it was opened (`folder_state`).
+    """
+
+    def __init__(self, name: str, folder: Path, index: AnyIndex, state: object, generation: int) -> None:
+        self.name, self.folder, self.index = name, folder, index
+        self.state, self.generation = state, generation
+        self.ragged: bool = kind_of(index.spec).ragged
+        self._texts: DocumentStore | None = None
+        self._lock = threading.Lock()
+        if FILE_NAME in index.extra_files:
+            self._texts = DocumentStore(index.extra_file(FILE_NAME))
+            weakref.finalize(self, self._texts.close)
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the index stores titles and texts."""
+        return self._texts is not None
+
+    def texts(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Title and text of the ids that are stored; blocks."""
+        if self._texts is None:
+            return {}
+        with self._lock:
+            return self._texts.lookup(list(ids))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What `/v1/indexes/{name}` says; blocks when first asked."""
+        index = self.index
+        described = index.describe()
+        encoder = index.encoder
+        return {
+            "name": self.name,
+            "generation": self.generation,
+            "rows": len(index),
+            "key": index.key,
+            "metric": index.metric,
+            "dim": index.dim,
+            "several_vectors": self.ragged,
+            "encoder": None if encoder is None else encoder.get("name"),
+            "has_texts": self.has_texts,
+            "nlist": index.spec.nlist if index.spec.partition is not None else None,
+            "search_defaults": index.search_defaults(),
+            "bytes": described["bytes"]["total"],
+            "bytes_per_document": described["bytes_per_document"],
+        }
+
+    def joins_over_k(self) -> bool:
+        """Whether the best k of a search are the first k of a search for more, bit for bit."""
+        return self.index.spec.refine is None and not self.ragged
+
+
+def folder_state(folder: Path) -> object:
+    """What changes with every commit and every replacement of an index folder. Raises OSError."""
+    found = os.stat(folder / "manifest.json")
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def open_served(name: str, folder: Path, *, after: int = 0, warm: bool = False) -> Served:
+    """Open an index for service; blocks. after: generation that it follows. Raises IndexFolderError."""
+    from cluscomp.indexes.index import open_index
+
+    try:
+        state: object = folder_state(folder)
+    except OSError:
+        state = None  # opening says what is wrong
+    index = open_index(folder)
+    known = getattr(index, "generation", None)
+    served = Served(name, folder, index, state, after + 1 if known is None else int(known))
+    if warm:
+        touch(folder)
+    return served
+
+
+def touch(folder: Path) -> None:
+    """Read all arrays of a folder once, so that searches find them in memory."""
+    buffer = bytearray(WARM_BLOCK)
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+        except OSError as exc:
+            raise CluscompError(f"cannot read {path}: {exc.strerror}") from exc
