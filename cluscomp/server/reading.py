@@ -2,7 +2,7 @@
 # The framework reads annotations of routes as values: no `from __future__ import annotations` here.
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluscomp.errors import InputError, RequestRefusedError, UsageError
 from cluscomp.inputs.ids import ids_of_kind
@@ -11,8 +11,11 @@ from cluscomp.server.core import Core
 from cluscomp.server.parsing import check_unicode, unfit
 from cluscomp.server.served import Served
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
-def add_reading(api: Any, core: Core) -> None:
+
+def add_reading(api: "FastAPI", core: Core) -> None:
     """Add /health, /ready, /metrics, /v1/indexes and documents:get."""
     from fastapi.responses import PlainTextResponse, Response
 

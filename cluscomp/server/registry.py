@@ -126,7 +126,7 @@ class Registry:
             try:
                 if folder_state(slot.folder) == old.state:
                     return False
-                self.replace(name, open_served(name, slot.folder, after=old.generation, warm=self._warm))
+                self.replace(name, open_served(name, slot.folder, warm=self._warm))
             except (CluscompError, OSError, MemoryError) as exc:
                 if slot.failed != str(exc):
                     slot.failed = str(exc)

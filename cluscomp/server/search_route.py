@@ -3,15 +3,18 @@
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluscomp.server import models, parsing
 from cluscomp.server.core import Core
 from cluscomp.server.searching import Found, Queries
 from cluscomp.server.served import Served
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
-def add_search(api: Any, core: Core) -> None:
+
+def add_search(api: "FastAPI", core: Core) -> None:
     """Add POST /v1/indexes/{name}/search."""
     from fastapi import Request
     from fastapi.responses import Response

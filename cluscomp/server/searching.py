@@ -156,10 +156,10 @@ class SearchThread:
     def _searched(self, batch: list[Job], begun: float) -> Any:
         served, k = batch[0].served, max(job.k for job in batch)
         queries = joined([job.queries for job in batch])
-        belonging = {} if queries.lengths is None else {"lengths": queries.lengths}
-        scores, ids = served.index.search(
-            queries.vectors, k, k_beyond="clip", **belonging, **dict(batch[0].options)
-        )
+        options = dict(batch[0].options)
+        if queries.lengths is not None:
+            options["lengths"] = queries.lengths
+        scores, ids = served.index.search(queries.vectors, k, k_beyond="clip", **options)
         seconds = time.monotonic() - begun
         self._observe("search", seconds)
         self._observe("batch", queries.n)

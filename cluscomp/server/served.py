@@ -26,9 +26,9 @@ class Served:
     folder: where it lies. state: what the manifest was when it was opened (`folder_state`).
     """
 
-    def __init__(self, name: str, folder: Path, index: AnyIndex, state: object, generation: int) -> None:
-        self.name, self.folder, self.index = name, folder, index
-        self.state, self.generation = state, generation
+    def __init__(self, name: str, folder: Path, index: AnyIndex, state: object) -> None:
+        self.name, self.folder, self.index, self.state = name, folder, index, state
+        self.generation: int = index.generation or 0
         self.ragged: bool = kind_of(index.spec).ragged
         self._texts: DocumentStore | None = None
         self._lock = threading.Lock()
@@ -81,8 +81,8 @@ def folder_state(folder: Path) -> object:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def open_served(name: str, folder: Path, *, after: int = 0, warm: bool = False) -> Served:
-    """Open an index for service; blocks. after: generation that it follows. Raises IndexFolderError."""
+def open_served(name: str, folder: Path, *, warm: bool = False) -> Served:
+    """Open an index for service; blocks. warm: read its files. Raises IndexFolderError."""
     from cluscomp.indexes.index import open_index
 
     try:
@@ -90,8 +90,7 @@ def open_served(name: str, folder: Path, *, after: int = 0, warm: bool = False) 
     except OSError:
         state = None  # opening says what is wrong
     index = open_index(folder)
-    known = getattr(index, "generation", None)
-    served = Served(name, folder, index, state, after + 1 if known is None else int(known))
+    served = Served(name, folder, index, state)
     if warm:
         touch(folder)
     return served

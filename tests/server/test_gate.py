@@ -59,9 +59,7 @@ def test_tokens(serve, folder):
         assert http.get("/health").status_code == http.get("/").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "name", ["..", "%2e%2e", "a%2Fb", "small%00", "x" * 65, "-a", "%2Fetc"]
-)
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "a%2Fb", "small%00", "x" * 65, "-a", "%2Fetc"])
 def test_names_that_look_like_paths_are_unknown(both, name):
     for path in (f"/v1/indexes/{name}", f"/v1/indexes/{name}/search"):
         answer = both.post(path, json=VECTOR) if path.endswith("search") else both.get(path)
