@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from cluscomp.indexes.segments.bits import position_dtype
 from cluscomp.indexes.segments.segment import Segment, list_offsets
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.code_layout import arrange_codes, plain_rows
-from cluscomp.indexes.stages.codec import ListView
+from cluscomp.indexes.stages.codec import ListView, StoredLists
 from cluscomp.indexes.stages.pipeline import Pipeline
 
 
@@ -26,6 +27,11 @@ class ChosenRows:
 
     positions: np.ndarray
     view: ListView
+
+    @cached_property
+    def lists(self) -> StoredLists:
+        """The rows as scans read them."""
+        return StoredLists((self.view,))
 
     def positions_of(self, found: np.ndarray) -> np.ndarray:
         """Positions over all segments of hits in the view; -1 where missing."""

@@ -32,7 +32,7 @@ def search_segments(
     refine_factor: int,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
-    at_once = _queries_at_once(pipeline, together.n_rows, queries.shape[0], nprobe)
+    at_once = queries_at_once(pipeline, together.n_rows, queries.shape[0], nprobe)
     if queries.shape[0] <= at_once:
         return _search_block(pipeline, together, queries, k, nprobe, refine_factor)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
@@ -43,7 +43,7 @@ def search_segments(
     return Hits(scores, positions)
 
 
-def _queries_at_once(pipeline: Pipeline, n_rows: int, n_queries: int, nprobe: int) -> int:
+def queries_at_once(pipeline: Pipeline, n_rows: int, n_queries: int, nprobe: int) -> int:
     """Queries of one native call: about a second of work at most, fewer where more rows are read."""
     if n_queries <= _MIN_QUERIES:
         return _MIN_QUERIES

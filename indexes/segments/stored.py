@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.indexes.segments.bits import count_bits, inverted
 from cluscomp.indexes.segments.faults import floats_fault
 from cluscomp.indexes.segments.ids import IdColumn, TextIds
 from cluscomp.indexes.segments.numbered import NumberedVectors
@@ -104,6 +105,22 @@ class StoredSegment(AtHome):
         """The segment with more rows marked as deleted; a search on the old one is not disturbed."""
         deleted = Tombstones.none(self.n_rows) if self.deleted is None else self.deleted
         return self.changed(deleted=deleted.with_deleted(positions), deletions=None)
+
+    def restricted(self: Self, allowed: np.ndarray | None) -> Self:
+        """The segment in which all rows that do not pass count as deleted.
+
+        allowed: (ceil(n / 8),) uint8 by position (bits.py), or None where all rows pass.
+        """
+        if allowed is None:
+            return self
+        passing = allowed if self.deleted is None else allowed & ~self.deleted.bits
+        left_out = Tombstones(inverted(passing, self.n_rows), self.n_rows, self.n_rows - count_bits(passing))
+        return self.changed(deleted=left_out, deletions=None)
+
+    def live_bits(self) -> np.ndarray:
+        """Rows that are not deleted, as bits by position."""
+        gone = Tombstones.none(self.n_rows) if self.deleted is None else self.deleted
+        return inverted(gone.bits, self.n_rows)
 
     def changed(self: Self, **values: Any) -> Self:
         """The segment with other values of some fields; it shares the rest."""

@@ -147,7 +147,10 @@ class BalancedIvf(Ivf):
         """The nprobe best lists of each query, best first."""
         if nprobe == 1:
             return Probes(self.assign(queries)[:, None])
-        return Probes(self.preferences(queries, nprobe))
+        return self.ranked(queries, nprobe)
+
+    def ranked(self, queries: np.ndarray, count: int) -> Probes:
+        return Probes(self.preferences(queries, count))
 
     def to_faiss(self, faiss: ModuleType) -> Any:
         """Cost + price as a plain distance or inner product of rows that have one more value, 0 or 1."""

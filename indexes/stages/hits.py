@@ -18,6 +18,14 @@ class Hits:
     positions: np.ndarray
 
 
+def padded(hits: Hits, k: int) -> Hits:
+    """Hits with k columns, of which those behind the ones that are there are missing."""
+    more = ((0, 0), (0, max(0, k - hits.scores.shape[1])))
+    return Hits(
+        np.pad(hits.scores, more, constant_values=-np.inf), np.pad(hits.positions, more, constant_values=-1)
+    )
+
+
 def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
     """The k best columns of each row, by score descending, then position ascending, missing ones last."""
     keys = np.where(positions < 0, np.iinfo(np.int64).max, positions)

@@ -165,11 +165,15 @@ class Ivf(Stage):
             return Probes(every.copy())
         if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
             return Probes(self.assign(queries)[:, None].astype(np.int32))
+        return self.ranked(queries, nprobe)
+
+    def ranked(self, queries: np.ndarray, count: int) -> Probes:
+        """The `count` best lists of each query, best first, also where these are all."""
         if self._searchable is None:
             self._searchable = native.Parts(
                 [build_prescreen(self.centroids, self.metric).over(self.centroids)]
             )
-        scores, lists = self._searchable.scan(queries, None, nprobe, self.metric)
+        scores, lists = self._searchable.scan(queries, None, count, self.metric)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
     @property

@@ -63,7 +63,7 @@ class SlicedLists(Ivf):
     def assign(self, x):
         return np.searchsorted(self._edges, x[:, 0]).astype(np.int32)
 
-    def probe(self, queries, nprobe):
+    def ranked(self, queries, nprobe):
         first = self.assign(queries)[:, None]
         away = np.abs(np.arange(self.nlist) - first)
         return Probes(np.argsort(away, axis=1, kind="stable")[:, :nprobe].astype(np.int32))

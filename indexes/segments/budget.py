@@ -1,0 +1,195 @@
+"""Search among rows that pass a condition: lists are visited until a budget of passing rows is spent.
+
+The budget of a query is the number of rows that its search without a condition reads: those of the first
+`nprobe` lists that are not deleted. Where no more rows pass than that, all of them are scored, whatever list
+they are in. Else lists are visited in the order of their centroids, those without a passing row skipped,
+until `nprobe` of them have been seen and the rows that passed are as many as the budget. So a condition never
+costs recall, however few rows pass and wherever they lie, and a condition that all rows pass gives the bits
+of a search without one. (Stopping when k are found finds k rows, not the nearest.)
+
+Budgets count the rows of all segments together: results do not depend on how rows were added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluscomp.arrays import iter_blocks
+from cluscomp.errors import UsageError
+from cluscomp.indexes.segments.gathering import stored_lists
+from cluscomp.indexes.segments.passing import Passing
+from cluscomp.indexes.segments.rerank import rescore
+from cluscomp.indexes.segments.search import queries_at_once
+from cluscomp.indexes.stages.hits import Hits, padded
+from cluscomp.indexes.stages.ivf import Ivf, Probes
+
+_GROWTH = 4  # how many times as many lists are ranked where those so far do not spend the budget
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What the queries of one search visit.
+
+    probes: lists with passing rows, -1 elsewhere. probed: (nq,) int64 lists read. rows_scored: (nq,) int64
+    passing rows in them. direct: (nq,) bool: all passing rows, since they are no more than the budget.
+    """
+
+    probes: Probes
+    probed: np.ndarray
+    rows_scored: np.ndarray
+    direct: np.ndarray
+
+
+@dataclass(frozen=True)
+class PassingHits:
+    """Hits among passing rows, (nq, k), and per query what was read for them, as in `Visits`.
+
+    exhausted: (nq,) bool: every passing row was scored, so that the hits are the best by the codes.
+    """
+
+    hits: Hits
+    probed: np.ndarray
+    rows_scored: np.ndarray
+    direct: np.ndarray
+    exhausted: np.ndarray
+
+
+def search_passing(
+    passing: Passing,
+    queries: np.ndarray,
+    k: int,
+    *,
+    nprobe: int,
+    refine_factor: int,
+    max_nprobe: int | None = None,
+) -> PassingHits:
+    """Best k passing rows of each query.
+
+    Args:
+        passing: the rows that pass.
+        queries: (nq, dim) of kernel dtype, checked.
+        k: hits a query, at least 1; where fewer rows pass, the last columns are missing.
+        nprobe: lists that a search without a condition visits, 1 to nlist.
+        refine_factor: the rerank scores k * refine_factor passing rows.
+        max_nprobe: most lists that a query sees where more rows pass than its budget; None for no bound.
+
+    Returns:
+        Hits, and what was read.
+
+    Raises:
+        UsageError: max_nprobe is below nprobe.
+        CorruptIndexError: the lists do not hold each row once.
+    """
+    if max_nprobe is not None and max_nprobe < nprobe:
+        raise UsageError(f"max_nprobe={max_nprobe} is below nprobe={nprobe}; raise it, or lower nprobe")
+    pipeline = passing.pipeline
+    at_once = queries_at_once(pipeline, passing.together.n_rows, len(queries), nprobe)
+    wanted = min(k, passing.n)
+    found, visits = [], []
+    for block in iter_blocks(len(queries), at_once):
+        base = pipeline.base_rows(queries[block])
+        projected = pipeline.project_queries(base)
+        visits.append(visits_of(passing, projected, nprobe, max_nprobe))
+        if wanted:
+            found.append(_best(passing, base, projected, visits[-1], wanted, refine_factor))
+    nothing = np.empty((len(queries), 0), dtype=np.int64)
+    hits = (
+        Hits(np.concatenate([h.scores for h in found]), np.concatenate([h.positions for h in found]))
+        if found
+        else Hits(nothing.astype(np.float32), nothing)
+    )
+    probed, scored, direct = (
+        np.concatenate([getattr(v, name) for v in visits] or [np.empty(0, dtype=dtype)])
+        for name, dtype in (("probed", np.int64), ("rows_scored", np.int64), ("direct", bool))
+    )
+    return PassingHits(padded(hits, k), probed, scored, direct, scored == passing.n)
+
+
+def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: int | None = None) -> Visits:
+    """The lists that each query visits, by the rule above. projected: queries behind the transforms."""
+    nq, partition = len(projected), passing.pipeline.partition
+    if partition is None or passing.n == 0:
+        probes = np.full((nq, 1), 0 if passing.n else -1, dtype=np.int32)
+        read, scored = np.full(nq, int(passing.n > 0)), np.full(nq, passing.n)
+        return Visits(Probes(probes), read, scored, np.ones(nq, dtype=bool))
+    most = partition.nlist if max_nprobe is None else min(max_nprobe, partition.nlist)
+    count = nprobe
+    while True:
+        ranked = _ranked(partition, projected, count, nprobe)
+        budget = passing.live_in_lists[ranked.lists[:, :nprobe]].sum(axis=1)
+        direct = passing.n <= budget
+        spent = np.cumsum(passing.in_lists[ranked.lists], axis=1) >= budget[:, None]
+        if count >= most or bool((spent[:, -1] | direct).all()):
+            break
+        count = min(most, _GROWTH * count)
+    seen = np.where(spent.any(axis=1), np.argmax(spent, axis=1) + 1, count)
+    seen = np.clip(seen, nprobe, most)
+    return _visits(passing, ranked, seen, direct)
+
+
+def _ranked(partition: Ivf, projected: np.ndarray, count: int, nprobe: int) -> Probes:
+    """The `count` best lists, best first, of which the first `nprobe` are those that a search visits."""
+    ranked = partition.ranked(projected, count)
+    if nprobe > 1 or count == partition.nlist == 1:
+        return ranked
+    first = partition.probe(projected, 1).lists  # decided more exactly than the others
+    if count == 1:
+        return Probes(first)
+    others = np.argsort(ranked.lists == first, axis=1, kind="stable")  # it goes to the end of its row
+    return Probes(np.hstack([first, np.take_along_axis(ranked.lists, others, axis=1)[:, : count - 1]]))
+
+
+def _visits(passing: Passing, ranked: Probes, seen: np.ndarray, direct: np.ndarray) -> Visits:
+    """Visits to the first `seen` lists of each query, or to all that hold passing rows."""
+    counts = passing.in_lists
+    filled = np.flatnonzero(counts).astype(np.int32)
+    some = np.where(np.arange(ranked.lists.shape[1]) < seen[:, None], ranked.lists, -1)
+    some[counts[some] == 0] = -1
+    some = some[:, : seen[~direct].max(initial=1)]
+    lists = np.full((len(some), max(some.shape[1], len(filled) * bool(direct.any()))), -1, dtype=np.int32)
+    lists[:, : some.shape[1]] = some
+    if direct.any():
+        lists[direct] = np.append(filled, np.full(lists.shape[1] - len(filled), -1, dtype=np.int32))
+    visited = np.where(lists >= 0, counts[np.maximum(lists, 0)], 0)
+    return Visits(Probes(lists), (lists >= 0).sum(axis=1), visited.sum(axis=1), direct)
+
+
+def _best(
+    passing: Passing, base: np.ndarray, projected: np.ndarray, visits: Visits, k: int, refine_factor: int
+) -> Hits:
+    pipeline = passing.pipeline
+    if pipeline.refine is None:
+        return _scan(passing, projected, visits, k, rough=False)
+    pool = min(k * refine_factor, passing.n)
+    if pool == passing.n and bool((visits.rows_scored == passing.n).all()):  # no choice is left to the codes
+        candidates = np.ascontiguousarray(np.broadcast_to(passing.positions, (len(base), pool)))
+    else:
+        candidates = _scan(passing, projected, visits, pool, rough=True).positions
+    return rescore(pipeline, passing.together, base, candidates, k)
+
+
+def _scan(passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, rough: bool) -> Hits:
+    """Best k by the codes of the rows that pass, in the lists visited."""
+    pipeline = passing.pipeline
+    codec, metric = pipeline.codec, pipeline.score_metric
+    takes = passing.pays_to_take(_read_in_vain(passing, visits), codec.row_bytes)
+    nprobe = min(visits.probes.lists.shape[1], pipeline.spec.nlist)
+    lists = passing.taken.lists if takes else stored_lists(pipeline, passing.skipping, len(projected), nprobe)
+    prepared = codec.prepare(projected, metric)
+    scores, found = codec.scan(prepared, lists, visits.probes, k, metric, rough)
+    return Hits(scores, passing.taken.positions_of(found) if takes else found)
+
+
+def _read_in_vain(passing: Passing, visits: Visits) -> float:
+    """Rows that a scan by bits reads and one of the passing rows alone does not, in units of the latter.
+
+    A prescreen lets a scan by bits read fewer bytes of each row.
+    """
+    pipeline = passing.pipeline
+    lists = visits.probes.lists
+    read = np.where(lists >= 0, passing.stored_in_lists[np.maximum(lists, 0)], 0).sum()
+    codec = pipeline.codec
+    share = min(1.0, (codec.dim + 16) / codec.row_bytes) if pipeline.spec.has_prescreen else 1.0
+    return float(share * read - visits.rows_scored.sum())

@@ -1,0 +1,128 @@
+"""Rows that a condition lets pass, as searches read them: found once for each condition and state.
+
+A deleted row never passes. The rows that do not pass are either skipped by their bits, or those that do are
+taken out and put side by side; a hit scores the same in both, and there are no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from cluscomp.indexes.segments.chosen import ChosenRows, chosen_rows
+from cluscomp.indexes.segments.segment import Segment
+from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.stages.pipeline import Pipeline
+
+ANY = TypeVar("ANY", bound=StoredSegment)
+TAKEN_BYTES = 256 << 20
+"""Most bytes of codes and positions that are taken out for one condition."""
+_TAKING = 3  # rows that a scan reads in the time in which one row is taken out
+
+
+def restricted(together: Together[ANY], allowed: Sequence[np.ndarray | None]) -> Together[ANY]:
+    """The segments in which all rows that do not pass count as deleted: every search of them, of rows and of
+    documents, by lists and by fixed-dimensional encodings, finds the best that pass. `n_live` of the result
+    is their number, above which k must not be.
+
+    allowed: per segment, (ceil(n / 8),) uint8 by position, bit p % 8 of byte p // 8 = 1: row p passes, bits
+    behind the last row 0; None where all rows pass.
+    """
+    return Together(
+        tuple(segment.restricted(bits) for segment, bits in zip(together.segments, allowed, strict=True)),
+        together,
+    )
+
+
+class Passing:
+    """The rows of the segments of an index that a condition lets pass.
+
+    May be kept while the segments stay the same: what searches need of it is made when first used.
+
+    Args:
+        pipeline: the trained one of the index.
+        together: its segments.
+        allowed: per segment, as `restricted` takes them.
+
+    Attributes:
+        n: rows that pass.
+        skipping: the segments for scans that skip all others.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, together: Together[Segment], allowed: Sequence[np.ndarray | None]
+    ) -> None:
+        self.pipeline, self.together = pipeline, together
+        self.skipping: Together[Segment] = restricted(together, allowed)
+        self.n = self.skipping.n_live
+        self._saved = 0.0  # rows that scans would not have read, had the passing ones been taken out
+
+    @cached_property
+    def stored(self) -> list[np.ndarray]:
+        """Per segment, ascending, where the codes of the rows stand."""
+        return [segment.stored_rows_in(segment.live_bits()) for segment in self.skipping.segments]
+
+    @cached_property
+    def in_lists(self) -> np.ndarray:
+        """Passing rows (nlist,) int64 of each list."""
+        return _in_lists(self.skipping.segments, self.stored, self.pipeline.spec.nlist)
+
+    @cached_property
+    def live_in_lists(self) -> np.ndarray:
+        """Rows (nlist,) int64 of each list that are not deleted; the same for all conditions."""
+        together, nlist = self.together, self.pipeline.spec.nlist
+        return together.made("live in lists", lambda: _live_in_lists(together.segments, nlist))
+
+    @cached_property
+    def stored_in_lists(self) -> np.ndarray:
+        """Rows (nlist,) int64 of each list, as a scan that skips rows reads them."""
+        return np.sum([np.diff(segment.offsets) for segment in self.together.segments], axis=0)
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Positions (n,) int64 over all segments, ascending."""
+        return np.concatenate(
+            [
+                np.sort(segment.positions_at(rows)).astype(np.int64) + first
+                for segment, rows, first in zip(
+                    self.skipping.segments, self.stored, self.together.firsts[:-1].tolist(), strict=True
+                )
+            ]
+        )
+
+    @cached_property
+    def taken(self) -> ChosenRows:
+        """The rows side by side, for scans that read no others."""
+        return chosen_rows(self.pipeline, self.together, self.stored, arranged=True)
+
+    def pays_to_take(self, skipped: float, row_bytes: int) -> bool:
+        """Whether a scan shall read `taken`: from then on where scans by bits have read so many rows in vain
+        that taking the others out would have been cheaper.
+
+        skipped: rows that this scan would read in vain. row_bytes: of a row that is taken out.
+        """
+        if "taken" in vars(self):
+            return True
+        self._saved += skipped
+        return self._saved >= _TAKING * self.n and self.n * (row_bytes + 4) <= TAKEN_BYTES
+
+
+def _in_lists(segments: Sequence[Segment], stored: Sequence[np.ndarray], nlist: int) -> np.ndarray:
+    counts = np.zeros(nlist, dtype=np.int64)
+    for segment, rows in zip(segments, stored, strict=True):
+        counts += np.diff(np.searchsorted(rows, segment.offsets))
+    return counts
+
+
+def _live_in_lists(segments: Sequence[Segment], nlist: int) -> np.ndarray:
+    counts = np.zeros(nlist, dtype=np.int64)
+    for segment in segments:
+        counts += np.diff(segment.offsets)
+        if segment.deleted is not None:
+            gone = segment.stored_rows_in(segment.deleted.bits)
+            counts -= np.diff(np.searchsorted(gone, segment.offsets))
+    return counts
