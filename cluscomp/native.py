@@ -39,6 +39,7 @@ build_prescreen = _core.build_prescreen
 interleave_codes = _core.interleave_codes
 squared_distances = _core.squared_distances
 MedoidSearch = _core.MedoidSearch
+Postings = _core.Postings
 SparseAssigner = _core.SparseAssigner
 row_distances = _core.row_distances
 sparse_directions = _core.sparse_directions

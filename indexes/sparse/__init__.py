@@ -1,0 +1,1 @@
+"""Indexes of weighted terms: words by BM25, and learned sparse vectors."""
