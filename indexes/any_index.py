@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from cluscomp.indexes.index import Index
 from cluscomp.indexes.multivector.index import MultiVectorIndex
+from cluscomp.indexes.sparse.index import SparseIndex
 
-AnyIndex: TypeAlias = Index | MultiVectorIndex
-"""An index of either kind, for annotations and `isinstance`."""
+AnyIndex: TypeAlias = Index | MultiVectorIndex | SparseIndex
+"""An index of any kind, for annotations and `isinstance`."""

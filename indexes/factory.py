@@ -14,22 +14,26 @@ from cluscomp.indexes.storage.manifest import MAX_DIM
 
 if TYPE_CHECKING:
     from cluscomp.indexes.multivector.index import MultiVectorIndex
+    from cluscomp.indexes.sparse.index import SparseIndex
 
 
-def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> Index | MultiVectorIndex:
+def index_factory(
+    key: str, dim: int, metric: str = "ip", *, seed: int = 0
+) -> Index | MultiVectorIndex | SparseIndex:
     """Make an empty index of the kind that the key names.
 
     Args:
         key: parts of the table below, such as "Flat", "SQ8", "OPQ48,IVF1024,PQ48" or
             "IVF256,PQ24x4,RFlat". Keys with a pool in front, such as "Pool16,IVF1024,PQ96", are for documents
-            of several vectors each.
-        dim: of the vectors.
+            of several vectors each; "Sparse" and "Sparse(bm25)" are for weighted terms and for words.
+        dim: of the vectors; 1 for terms, which have no dimension.
         metric: "ip" (inner product), "l2" (squared Euclidean distance, also written "euclidean") or "cosine".
         seed: of all random choices of training; the same seed, rows and version give the same index, bit for
             bit, for any number of threads.
 
     Returns:
-        An `Index`, or a `MultiVectorIndex` for keys with a pool: untrained, without rows.
+        An `Index`, a `MultiVectorIndex` for keys with a pool, or a `SparseIndex` for terms: untrained,
+        without rows.
 
     Raises:
         UnknownKeyError: a part of the key or the metric does not exist; the message names the nearest one.
@@ -38,7 +42,7 @@ def index_factory(key: str, dim: int, metric: str = "ip", *, seed: int = 0) -> I
 
     """
     spec = parse_key(key).resolved()
-    index: Index | MultiVectorIndex = kind_of(spec).index(
+    index: Index | MultiVectorIndex | SparseIndex = kind_of(spec).index(
         spec, integer("dim", dim, 1, MAX_DIM), metric, seed=integer("seed", seed, 0, 2**128 - 1)
     )
     return index

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import faiss
 
     from cluscomp.indexes.multivector.index import MultiVectorIndex
+    from cluscomp.indexes.sparse.index import SparseIndex
 
 __all__ = ["DEFAULT_REFINE_FACTOR", "Index", "open_index"]
 
@@ -298,7 +299,7 @@ class Index(StoredIndex[Segment]):
 
 def open_index(
     path: str | os.PathLike[str], *, verify: bool = False, generation: int | None = None
-) -> Index | MultiVectorIndex:
+) -> Index | MultiVectorIndex | SparseIndex:
     """Open an index folder. Arrays stay on disk, mapped into memory: opening costs about what is touched
     later.
 
@@ -309,7 +310,7 @@ def open_index(
             newest.
 
     Returns:
-        An `Index`, or a `MultiVectorIndex` where its key begins with a pool.
+        An `Index`, a `MultiVectorIndex` where its key begins with a pool, or a `SparseIndex` of terms.
 
     Raises:
         IndexMissingError: there is no index, or not this generation of it any more.
@@ -320,5 +321,5 @@ def open_index(
     if generation is not None:
         generation = checks.integer("generation", generation, 0)
     opened = open_folder(checks.path("path", path), verify=verify, generation=generation)
-    index: Index | MultiVectorIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
+    index: Index | MultiVectorIndex | SparseIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
     return index

@@ -22,8 +22,8 @@ class Kind:
 
     name: as `IndexSpec.kind` says it. index: class of the index, a `StoredIndex`. segment: class of its
     segments, which knows the arrays of a folder. recipe: imports the `Recipe` of its builds
-    (build/recipe.py). ragged: rows and queries are several vectors each, and come with lengths. stages: makes
-    what is trained of (spec, dim, metric, seed).
+    (build/recipe.py). ragged: rows and queries are several vectors each, and come with lengths. terms: they
+    are weighted terms. stages: makes what is trained of (spec, dim, metric, seed).
     """
 
     name: str
@@ -31,6 +31,7 @@ class Kind:
     segment: type[StoredSegment]
     recipe: Callable[[], Any]
     ragged: bool = False
+    terms: bool = False
     stages: Callable[[IndexSpec, int, str, int], Pipeline] = Pipeline
 
 

@@ -1,4 +1,4 @@
-"""The kinds of indexes of this package: single vectors, and documents of several vectors.
+"""The kinds of indexes of this package: single vectors, documents of several vectors, and weighted terms.
 
 To add one: a class of the index (a `StoredIndex`), a class of its segments (a `StoredSegment`), a `Recipe` of
 its builds, and one `register` line. Nothing else asks which kind an index is of.
@@ -35,5 +35,19 @@ def _document_recipe() -> object:
     return RECIPE
 
 
+def _terms() -> Kind:
+    from cluscomp.indexes.sparse.index import SparseIndex, term_pipeline
+    from cluscomp.indexes.sparse.segment import TermSegment
+
+    return Kind("terms", SparseIndex, TermSegment, _term_recipe, terms=True, stages=term_pipeline)
+
+
+def _term_recipe() -> object:
+    from cluscomp.indexes.build.terms import RECIPE
+
+    return RECIPE
+
+
 register("vectors", _vectors)
 register("documents", _documents)
+register("terms", _terms)

@@ -33,6 +33,7 @@ from cluscomp.vocabulary import IF_TAKEN, IfTaken
 if TYPE_CHECKING:
     from cluscomp.indexes.index import Index
     from cluscomp.indexes.multivector.index import MultiVectorIndex
+    from cluscomp.indexes.sparse.index import SparseIndex
     from cluscomp.inputs.corpus import Document
 
 
@@ -64,7 +65,7 @@ class _Part:
     """One of the indexes, and the folder that it was opened from."""
 
     path: Path
-    index: Index | MultiVectorIndex
+    index: Index | MultiVectorIndex | SparseIndex
 
 
 def merge_indexes(

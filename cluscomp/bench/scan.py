@@ -127,7 +127,7 @@ def _searches(settings: Settings, size: Size, x: np.ndarray, queries: np.ndarray
 
 
 def _ours(size: Size, x: np.ndarray, queries: np.ndarray, seed: int) -> Search:
-    index = index_factory(f"IVF{size.n_lists},PQ{M}x4,RFlat", x.shape[1], "ip", seed=seed)
+    index: Any = index_factory(f"IVF{size.n_lists},PQ{M}x4,RFlat", x.shape[1], "ip", seed=seed)
     index.train(x)
     index.add(x)
 

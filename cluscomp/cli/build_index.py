@@ -9,6 +9,7 @@ import typer
 
 from cluscomp import errors
 from cluscomp.cli import common, output
+from cluscomp.cli.build_files import BuildFiles, Maker
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
 from cluscomp.cli.progress import StageProgress
@@ -17,6 +18,7 @@ from cluscomp.vocabulary import EmptyDocuments, EncoderKind, IfExists, MetricNam
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
     from cluscomp.indexes.build.plan import BuildPlan
+    from cluscomp.indexes.keys.specs import IndexSpec
 
 
 INPUT, INDEX = "Input", "Index"
@@ -42,8 +44,9 @@ def build_index(
         ),
     ] = None,
     encoder_kind: Annotated[
-        EncoderKind, flag("--encoder-kind", help="What the model gives for a text.", panel=INPUT)
-    ] = "dense",
+        EncoderKind | None,
+        flag("--encoder-kind", help="What the model gives for a text. (default: dense)", panel=INPUT),
+    ] = None,
     bf16: Annotated[
         bool,
         flag(
@@ -148,14 +151,16 @@ def build_index(
     cluscomp build-index --corpus scifact --encoder minilm --encoder-kind tokens --index-key
     Pool16,IVF1024,PQ96 --output late.index
 
+    cluscomp build-index --corpus scifact --index-key "Sparse(bm25)" --output words.index
+
     """
-    _check_input(corpus, encoder, bf16, embeddings, ids, lengths)
     target = _required(output_folder, "--output", dry_run)
-    index_key = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
-    is_pooled = _check_key(index_key, encoder, encoder_kind, lengths)
+    files = BuildFiles(corpus, embeddings, ids, lengths)
+    spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
+    made_by = Maker(encoder, encoder_kind, bf16).checked(spec, files)
     common.set_threads(threads)
     settings: dict[str, Any] = {
-        "index_key": index_key,
+        "index_key": str(spec),
         "metric": metric,
         "max_memory": max_memory,
         "seed": seed,
@@ -163,8 +168,8 @@ def build_index(
         "store_texts": store_texts,
         "empty_documents": empty_documents,
     }
-    source, more = _open_input(corpus, embeddings, ids, lengths, common.parse_columns(columns), is_pooled)
-    model = _open_encoder(encoder, encoder_kind, bf16)
+    source, more = files.open(spec, common.parse_columns(columns))
+    model = made_by.load()
     settings |= more
     if dry_run:
         from cluscomp.indexes.build import plan_build
@@ -188,90 +193,21 @@ def build_index(
     _show_report(report, as_json)
 
 
-def _check_input(
-    corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, ids: Path | None,
-    lengths: Path | None,
-) -> None:  # fmt: skip
-    common.check_documents(corpus, embeddings, encoder, bf16)
-    if corpus is not None and lengths is not None:
-        raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
-    if corpus is not None and ids is not None:
-        raise errors.UsageError("--ids belongs to --embeddings; the documents of --corpus have their own ids")
-
-
-def _complete_key(index_key: str | None, codec: Path | None) -> str:
+def _complete_key(index_key: str | None, codec: Path | None) -> IndexSpec:
     """The key with the trained codec in it; checked before a model is loaded, which takes seconds."""
     from cluscomp.indexes.keys.grammar import parse_key, with_codec
 
     if codec is not None:
         index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
-    parse_key(index_key or "").resolved()
-    return str(index_key)
-
-
-def _check_key(key: str, encoder: str | None, kind: EncoderKind, lengths: Path | None) -> bool:
-    """Whether the key pools token vectors; what does not go together is found before a model is loaded, which
-    takes seconds.
-    """
-    from cluscomp.indexes.keys.grammar import parse_key
-    from cluscomp.indexes.kind import kind_of
-
-    is_ragged = kind_of(parse_key(key)).ragged
-    if encoder is not None and is_ragged != (kind != "dense"):
-        known = "one vector a text" if is_ragged else "several vectors a text"
-        remedy = (
-            "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)"
-            if is_ragged
-            else "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
-        )
-        raise errors.UsageError(
-            f"--encoder-kind {kind} gives {known}, which --index-key {key} does not store; {remedy}"
-        )
-    if lengths is not None and not is_ragged:
-        raise errors.UsageError(
-            "--lengths belongs to token vectors and keys that begin with a pool, such as Pool16,IVF1024,PQ96"
-        )
-    return is_ragged
+    spec = parse_key(index_key or "")
+    spec.resolved()
+    return spec
 
 
 def _required(value: Any, name: str, optional: bool = False) -> Any:
     if value is None and not optional:
         raise errors.UsageError(f"{name} is missing")
     return value
-
-
-def _open_input(
-    corpus: Path | None, embeddings: Path | None, ids: Path | None, lengths: Path | None,
-    columns: dict[str, str], is_pooled: bool,
-) -> tuple[Any, dict[str, Any]]:  # fmt: skip
-    """Source and further arguments of the build; files are checked before the model is loaded."""
-    from cluscomp.eval.hub import dataset_folder
-    from cluscomp.inputs.corpus import corpus_file
-    from cluscomp.inputs.embeddings import open_embeddings
-    from cluscomp.inputs.ragged import open_ragged
-
-    source: Any = corpus
-    more: dict[str, Any] = {}
-    if embeddings is None:
-        source = dataset_folder(corpus)  # type: ignore[arg-type]
-        corpus_file(source)
-        more["columns"] = columns
-    elif is_pooled:
-        source, more["lengths"], more["ids"] = open_ragged(embeddings, lengths, ids, columns=columns)
-    else:
-        source = open_embeddings(embeddings, ids, columns=columns)
-        if ids is None and getattr(source, "id_column", None):
-            output.note(f"ids are those of column {source.id_column!r}")
-    return source, more
-
-
-def _open_encoder(name: str | None, kind: EncoderKind, bf16: bool) -> Any:
-    """The encoder, or None without a name."""
-    if name is None:
-        return None
-    from cluscomp.encoders import load_encoder
-
-    return load_encoder(name, kind, bf16=bf16)
 
 
 def _resolved(ctx: typer.Context) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def get(
     """Print rows of an index by id, as a JSON list.
 
     Each has id, title and text where the index stores them, and what its finest codes stand for: "vector",
-    or "vectors" of a document; null for keys whose codes have no way back. An id that is not there is exit
-    code 4.
+    or "vectors" of a document, or "terms"; null for keys whose codes have no way back. An id that is not
+    there is exit code 4.
 
     Example: cluscomp get my.index --id doc7
     """
@@ -42,7 +42,10 @@ def get(
 
 def _vectors(index: AnyIndex, wanted: list[Any]) -> list[dict[str, Any]]:
     from cluscomp.indexes.kind import kind_of
+    from cluscomp.indexes.sparse.index import SparseIndex
 
+    if isinstance(index, SparseIndex):
+        return [{"id": one, "terms": row} for one, row in zip(wanted, index.terms(wanted), strict=True)]
     name = "vectors" if kind_of(index.spec).ragged else "vector"
     try:
         found: Any = index.vectors(wanted)

@@ -115,6 +115,13 @@ def _show_facts(facts: dict[str, Any]) -> None:
 
 def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     code = facts["code_size"] + facts["refine_code_size"]
+    if "terms" in facts:
+        terms = facts["terms"]
+        return [
+            ("terms / document", str(terms["postings_per_document"])),
+            ("bytes / posting", str(terms["bytes_per_posting"])),
+            ("code bytes / document", str(facts["code_bytes_per_document"])),
+        ]
     if "vectors" not in facts:
         return [("code bytes / document", str(code))]
     vectors = facts["vectors"]
@@ -129,6 +136,11 @@ def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _encoder_text(encoder: dict[str, Any] | None) -> str:
     if encoder is None:
         return "unknown: built from vectors"
+    if "pattern" in encoder:
+        return (
+            f"{encoder.get('name')}: {encoder['pattern']} of lower case {encoder.get('form')}, stop words "
+            f"{encoder.get('stop_words')}"
+        )
     scaled = "normalised" if encoder.get("normalize") else "not normalised"
     passes = ", bfloat16" if encoder.get("bf16") else ""
     return f"{encoder.get('name')} ({encoder.get('kind')}, dim {encoder.get('dim')}, {scaled}{passes})"

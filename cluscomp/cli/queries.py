@@ -19,8 +19,8 @@ BATCH = 1024
 
 @dataclass(frozen=True)
 class QuerySet:
-    """Query ids, their vectors (n, dim), and their texts where known. lengths: (n,) where a query has several
-    vectors, which stand below each other.
+    """Query ids, their vectors (n, dim) or weighted terms, and their texts where known. lengths: (n,) where a
+    query has several vectors, which stand below each other.
     """
 
     ids: list[str]
@@ -76,8 +76,10 @@ def read_query_vectors(
     from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.ragged import open_ragged
 
-    lengths = None
-    if kind_of(index.spec).ragged:
+    kind, lengths = kind_of(index.spec), None
+    if kind.terms:
+        return _read_query_terms(embeddings, ids)
+    if kind.ragged:
         source, lengths, names_of = open_ragged(embeddings, query_lengths, ids)
         source.ids = names_of
     else:
@@ -90,6 +92,17 @@ def read_query_vectors(
     n = source.n if lengths is None else len(lengths)
     names = [str(name) for name in (range(n) if source.ids is None else source.ids)]
     return QuerySet(names, source.read(0, source.n), lengths=lengths)
+
+
+def _read_query_terms(embeddings: Path, ids: Path | None) -> QuerySet:
+    """Weighted terms of a .jsonl file, which has the ids."""
+    from cluscomp.inputs.terms import read_terms
+
+    if ids is not None:
+        raise errors.UsageError(
+            "--query-ids: the ids of weighted terms stand in their .jsonl file; leave it out"
+        )
+    return QuerySet(*read_terms(embeddings))
 
 
 def search_in_batches(

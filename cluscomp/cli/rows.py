@@ -131,13 +131,26 @@ def _read(index: AnyIndex, embeddings: Path, ids: Path | None, lengths: Path | N
     from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.ragged import open_ragged
 
-    if kind_of(index.spec).ragged:
+    kind = kind_of(index.spec)
+    if kind.terms:
+        return _read_terms(index, embeddings, ids)
+    if kind.ragged:
         source, numbers, names = open_ragged(embeddings, lengths, ids)
         options = {"lengths": numbers}
     else:
         source = open_embeddings(embeddings, ids)
         names, options = source.ids, {}
     return NewRows(source.read(0, source.n), None if names is None else ids_for(index, names), options)
+
+
+def _read_terms(index: AnyIndex, embeddings: Path, ids: Path | None) -> NewRows:
+    """Weighted terms of a .jsonl file, which has the ids."""
+    from cluscomp.inputs.terms import read_terms
+
+    if ids is not None:
+        raise errors.UsageError("--ids: the ids of weighted terms stand in their .jsonl file; leave it out")
+    names, rows = read_terms(embeddings)
+    return NewRows(rows, ids_for(index, names))
 
 
 def ids_for(index: AnyIndex, names: Any) -> Any:

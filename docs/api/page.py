@@ -25,8 +25,8 @@ by [api/page.py](api/page.py): change the docstrings, not the page.
 """
 GROUPS = {
     "Indexes": [
-        "index_factory", "open_index", "Index", "MultiVectorIndex", "AnyIndex", "merge_indexes",
-        "convert_index", "verify_index",
+        "index_factory", "open_index", "Index", "MultiVectorIndex", "SparseIndex", "AnyIndex",
+        "merge_indexes", "convert_index", "verify_index",
     ],
     "Builds of indexes larger than memory": ["build_index", "plan_build"],
     "Clustering": [

@@ -49,7 +49,8 @@ class Recipe:
     open: the source, of what the caller gave. shape: what the plan has to know, with the facts of the corpus
     where texts are read; the flag says whether to measure encoding, else it counts as 0 seconds. prepare: the
     stages before training, the stage "plan" (stages.PLAN) among them. rows: what these have left. writer: of
-    the segment.
+    the segment. training: the stages that leave the trained index; none for a sample of vectors and training
+    on it.
     """
 
     open: Callable[[IndexSpec, Given], Source]
@@ -57,6 +58,7 @@ class Recipe:
     prepare: Callable[[Request], tuple[Stage, ...]]
     rows: Callable[[BuildWork, Request], AbstractContextManager[Rows]]
     writer: type[SegmentWriter]
+    training: tuple[Stage, ...] = ()
 
 
 def recipe_of(spec: IndexSpec) -> Recipe:

@@ -19,7 +19,7 @@ from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
 from cluscomp.indexes.build.request import Request
-from cluscomp.indexes.build.source import Given
+from cluscomp.indexes.build.source import Given, TextInput
 from cluscomp.indexes.build.stage import BuildWork, run_stages
 from cluscomp.indexes.build.stages import PLAN, plan_for, stages_of
 from cluscomp.indexes.build.work import WorkFolder, work_path
@@ -99,13 +99,13 @@ def build_index(
     start = time.monotonic()
     settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
     checks.one_of("if_exists", if_exists, IF_EXISTS)
-    if store_texts and encoder is None:
-        raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
     target = real_path(checks.path("output", output))
     if if_exists == "fail":
         check_index_target(target, "fail")
     given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
+    if store_texts and not isinstance(opened, TextInput):
+        raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
     request = Request(**settings, store_texts=store_texts, source=opened, cache=cache)
     return run_request(request, target, if_exists, progress, config, start)
 

@@ -143,7 +143,7 @@ def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
     if encoder is not None and not _is_vectors(source):
         if ids is not None:
             raise errors.UsageError("ids belong to vectors; documents have their own ids")
-        return _text_input(source, encoder, given)
+        return text_input(source, encoder, given)
     vectors = _open_vectors(source, ids, given.columns)
     info = None if encoder is None else encoder.info.to_json()
     if encoder is not None and encoder.info.dim != vectors.dim:
@@ -168,7 +168,7 @@ def open_documents(spec: IndexSpec, given: Given) -> TextInput | RaggedInput:
     if encoder is not None and not _is_vectors(source):
         if ids is not None or lengths is not None:
             raise errors.UsageError("ids and lengths belong to vectors; documents have their own")
-        return _text_input(source, encoder, given)
+        return text_input(source, encoder, given)
     if lengths is None:
         raise errors.UsageError(
             "the key begins with a pool, so the vectors are those of documents: say how many each document "
@@ -176,7 +176,7 @@ def open_documents(spec: IndexSpec, given: Given) -> TextInput | RaggedInput:
         )
     vectors = _open_vectors(source, None, given.columns)
     offsets = offsets_of(lengths, vectors.n)
-    names = None if ids is None else _checked_ids(ids, offsets.shape[0] - 1)
+    names = None if ids is None else checked_ids(ids, offsets.shape[0] - 1)
     identity = _vector_identity(source, vectors) | {"ids": _ids_digest(names)}
     identity["lengths"] = hashlib.blake2b(offsets.tobytes(), digest_size=16).hexdigest()
     info = None if encoder is None else encoder.info.to_json()
@@ -187,13 +187,14 @@ def _is_vectors(source: Any) -> bool:
     return hasattr(source, "shape") or hasattr(source, "blocks")
 
 
-def _text_input(source: Any, encoder: Any, given: Given) -> TextInput:
+def text_input(source: Any, encoder: Any, given: Given) -> TextInput:
+    """Texts of a path or of an iterable of documents, with their encoder."""
     empty_documents, columns = given.empty_documents, given.columns
     if isinstance(source, str | Path):
         from cluscomp.inputs.corpus import corpus_file, iter_corpus
 
         file = corpus_file(source)
-        identity = {"kind": "corpus", **_file_identity(file), "empty_documents": empty_documents}
+        identity = {"kind": "corpus", **file_identity(file), "empty_documents": empty_documents}
         if columns:
             identity["columns"] = dict(columns)
         options: dict[str, Any] = {"empty_documents": empty_documents, "columns": columns}
@@ -239,11 +240,11 @@ def _open_vectors(source: Any, ids: Any, columns: Mapping[str, str] | None) -> V
         _refuse_columns(columns, source)
         vectors = source if hasattr(source, "blocks") else ArraySource(source)
     if ids is not None:
-        vectors.ids = _checked_ids(ids, vectors.n)
+        vectors.ids = checked_ids(ids, vectors.n)
     return vectors
 
 
-def _checked_ids(ids: Any, n: int) -> Ids:
+def checked_ids(ids: Any, n: int) -> Ids:
     """N ids that a caller gave: as such, or the path of their file."""
     return read_ids(Path(ids), n) if isinstance(ids, str | os.PathLike) else check_ids(ids, n, "ids")
 
@@ -253,7 +254,7 @@ def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:
     shape = {"n": vectors.n, "dim": vectors.dim, "dtype": str(vectors.dtype), "ids": _ids_digest(vectors.ids)}
     path = source if isinstance(source, str | Path) else getattr(vectors, "path", None)
     if path is not None:
-        return {"kind": "vectors", **shape, **_file_identity(Path(path))}
+        return {"kind": "vectors", **shape, **file_identity(Path(path))}
     digest = hashlib.blake2b(digest_size=16)
     for block in vectors.blocks(_HASH_ROWS):
         digest.update(np.ascontiguousarray(block).view(np.uint8))
@@ -281,7 +282,8 @@ def _ids_digest(ids: Any) -> str | None:
     return digest.hexdigest()
 
 
-def _file_identity(path: Path) -> dict[str, Any]:
+def file_identity(path: Path) -> dict[str, Any]:
+    """Name, size and time of a file, or of the files of a folder."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     return {

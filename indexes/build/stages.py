@@ -35,7 +35,8 @@ TRAINED, SAMPLE_FILE = "trained", "sample.npy"
 
 def stages_of(request: Request) -> tuple[Stage, ...]:
     """All stages of a build, in order."""
-    return (*recipe_of(request.spec).prepare(request), SAMPLE, TRAIN, WRITE)
+    recipe = recipe_of(request.spec)
+    return (*recipe.prepare(request), *(recipe.training or (SAMPLE, TRAIN)), WRITE)
 
 
 def plan_for(

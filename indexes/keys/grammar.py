@@ -74,6 +74,10 @@ def _assemble(key: str, parts: dict[str, list[object]]) -> IndexSpec:
     pool, partition, codec, refine = (_only(parts[stage]) for stage in ("pool", *STAGES[2:]))
     assert isinstance(codec, CodecSpec)
     transforms = tuple(t for t in parts["transform"] if isinstance(t, TransformSpec))
+    if codec.stands_alone and len(_split(key)) > 1:
+        raise UsageError(
+            f"index key {key!r}: {codec} stores no vectors and stands alone; write {str(codec)!r}"
+        )
     codec = _in_place(key, codec, pool, partition)
     _check_sizes(key, pool, transforms, codec)
     on_disk = isinstance(refine, OnDisk)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool
+from cluscomp.vocabulary import EncoderKind
 
 
 class TransformSpec:
@@ -43,12 +44,17 @@ class PartitionSpec:
 class CodecSpec:
     """A form in which rows are stored.
 
-    kind: of the rows (kinds.py), where the key has no pool. has_prescreen: 8-bit codes beside the rows make
+    kind: of the rows (kinds.py), where the key has no pool. stands_alone: no other part may stand in the key.
+    encoder_kinds: of encoders that make such rows of texts. own_encoder: name of the one that needs no model.
+    has_prescreen: 8-bit codes beside the rows make
     the exact search faster (stages/prescreen.py). size: as `TransformSpec.size`. rotation_bits: bits of the
     codes that a rotation in front is trained for. source_folder: that the codec is read from, if any.
     """
 
     kind = "vectors"
+    stands_alone = False
+    encoder_kinds: tuple[EncoderKind, ...] = ("dense",)
+    own_encoder: str | None = None
     has_prescreen = False
     size: int | None = None
     rotation_bits = 8
@@ -136,6 +142,11 @@ class IndexSpec:
     def kind(self) -> str:
         """Name of the kind of rows that the index holds (kinds.py)."""
         return self.codec.kind if self.pool is None else self.pool.kind
+
+    @property
+    def encoder_kinds(self) -> tuple[EncoderKind, ...]:
+        """Kinds of encoders that make such rows of texts."""
+        return self.codec.encoder_kinds if self.pool is None else ("tokens", "multivector")
 
     @property
     def sums_tokens(self) -> bool:

@@ -8,6 +8,7 @@
 | SQ4     | ceil(d / 2)         | yes     | residuals to the list's centroid          |
 | PQ      | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC) |
 | RepCONC | ceil(m * nbits / 8) | before  | the rows                                  |
+| Sparse  | 2 to 5 a term       | by key  | none: it stores weighted terms            |
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ from cluscomp.indexes.stages.row_codecs import (
     ScalarCodec,
     SQfp16,
 )
+from cluscomp.indexes.stages.term_codec import SPARSE_FORM, Sparse, TermCodec
 
+register(Sparse, TermCodec, SPARSE_FORM)
 register(OPQ, OpqStep, *OPQ_FORMS)
 register(PCA, PcaStep, PCA_FORM)
 register(RandomRotation, RandomRotationStep, RANDOM_FORM)

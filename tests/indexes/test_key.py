@@ -45,6 +45,11 @@ from cluscomp.indexes.stages.row_codecs import SQ8, Flat, SQfp16
         ("Pool( f=2.5, protected=1 ,method=kmeans),SQ4", "Pool(f=2.5,method=kmeans,protected=1),SQ4"),
         ("Pool(bytes=768),PQ48,RSQ8", "Pool(bytes=768),PQ48,Refine(SQ8)"),
         ("Pool16,Flat(noshadow)", "Pool16,Flat"),
+        ("Sparse", "Sparse"),
+        ("Sparse(bits=32)", "Sparse"),
+        ("Sparse( bits=8, bm25 )", "Sparse(bm25,bits=8)"),
+        ("Sparse(bm25,k1=1.50,b=.75)", "Sparse(bm25)"),
+        ("Sparse(bm25,b=.4,k1=0.9,bits=16)", "Sparse(bm25,k1=0.9,b=0.4,bits=16)"),
         ("Pool(bytes=768),OPQ,IVF1024,PQ", "Pool(bytes=768),OPQ,IVF1024,PQ"),
     ],
 )
@@ -123,6 +128,25 @@ def test_a_cap_below_one_is_refused(cap: str) -> None:
 def test_bits_of_a_code_are_named() -> None:
     with pytest.raises(UsageError, match="5 bits.*4, 6 and 8"):
         parse_key("PQ8x5")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("Sparse(bm26)", "'bm26' is no setting; known are bm25, k1=, b=, bits="),
+        ("Sparse(bits=4)", "must be 8, 16 or 32"),
+        ("Sparse(bm25,k1=-1)", "k1 in .* must be a number"),
+        ("Sparse(bm25,b=2)", "at least 0 and at most 1"),
+        ("Sparse(k1=2)", r"k1 and b belong to BM25; write Sparse\(bm25,k1=2\)"),
+        ("Sparse(bm25,bm25)", "'bm25' stands there twice"),
+        ("IVF8,Sparse", "stands alone; write 'Sparse'"),
+        ("Pool8,Sparse(bm25)", "stands alone"),
+        ("Sparse,RFlat", "stands alone"),
+    ],
+)
+def test_settings_of_terms(key: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_key(key)
 
 
 def test_m_must_divide_dim_and_valid_values_are_named() -> None:

@@ -1,0 +1,125 @@
+"""What `cluscomp build-index` reads: files of texts, vectors or terms, and the encoder that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluscomp import errors
+from cluscomp.cli import common, output
+from cluscomp.vocabulary import EncoderKind
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.keys.specs import IndexSpec
+
+POOLED = "choose a key that begins with a pool, such as Pool16,IVF1024,PQ96"
+REMEDIES = {
+    "tokens": "pass --encoder-kind tokens (token outputs of a dense model) or multivector (ColBERT models)",
+    "words": "leave --encoder out: BM25 counts words itself",
+    "sparse": "pass --encoder-kind sparse with a model of sparse vectors",
+}
+"""What to do where a key needs an encoder of this kind and another is given."""
+GIVES = {
+    "dense": "one vector a text",
+    "words": "words of a text",
+    "sparse": "weighted terms of a text",
+}
+
+
+@dataclass(frozen=True)
+class BuildFiles:
+    """Flags that say what is read."""
+
+    corpus: Path | None
+    embeddings: Path | None
+    ids: Path | None
+    lengths: Path | None
+
+    def open(self, spec: IndexSpec, columns: dict[str, str]) -> tuple[Any, dict[str, Any]]:
+        """Source and further arguments of the build; files are checked before the model is loaded."""
+        from cluscomp.eval.hub import dataset_folder
+        from cluscomp.indexes.kind import kind_of
+        from cluscomp.inputs.corpus import corpus_file
+        from cluscomp.inputs.embeddings import open_embeddings
+        from cluscomp.inputs.ragged import open_ragged
+
+        if self.embeddings is None:
+            source = dataset_folder(self.corpus)  # type: ignore[arg-type]
+            corpus_file(source)
+            return source, {"columns": columns}
+        kind = kind_of(spec)
+        if kind.terms:
+            return self.embeddings, {"columns": columns}
+        if kind.ragged:
+            rows, lengths, ids = open_ragged(self.embeddings, self.lengths, self.ids, columns=columns)
+            return rows, {"lengths": lengths, "ids": ids}
+        vectors = open_embeddings(self.embeddings, self.ids, columns=columns)
+        if self.ids is None and getattr(vectors, "id_column", None):
+            output.note(f"ids are those of column {vectors.id_column!r}")  # type: ignore[attr-defined]
+        return vectors, {}
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Flags that name an encoder."""
+
+    name: str | None
+    kind: EncoderKind | None
+    bf16: bool
+
+    def checked(self, spec: IndexSpec, files: BuildFiles) -> Maker:
+        """With what the key implies. What does not go together is found before a model is loaded, which takes
+        seconds: UsageError.
+        """
+        maker = self._of(spec, files)
+        common.check_documents(files.corpus, files.embeddings, maker.name, self.bf16)
+        if files.corpus is not None and files.lengths is not None:
+            raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
+        if files.corpus is not None and files.ids is not None:
+            raise errors.UsageError(
+                "--ids belongs to --embeddings; the documents of --corpus have their own ids"
+            )
+        maker._check_kind(spec)
+        _check_rows(spec, files)
+        return maker
+
+    def load(self) -> Any:
+        """The encoder, or None without a name."""
+        if self.name is None:
+            return None
+        from cluscomp.encoders import load_encoder
+
+        return load_encoder(self.name, self.kind or "dense", bf16=self.bf16)
+
+    def _of(self, spec: IndexSpec, files: BuildFiles) -> Maker:
+        """The encoder that the key brings, and the kind that is usual for it."""
+        from cluscomp.indexes.kind import kind_of
+
+        name = self.name
+        if name is None and files.corpus is not None:
+            name = spec.codec.own_encoder
+        kind = self.kind
+        if kind is None and kind_of(spec).terms:
+            kind = spec.encoder_kinds[0]
+        return replace(self, name=name, kind=kind or "dense")
+
+    def _check_kind(self, spec: IndexSpec) -> None:
+        if self.name is None or self.kind in spec.encoder_kinds:
+            return
+        raise errors.UsageError(
+            f"--encoder-kind {self.kind} gives {GIVES.get(str(self.kind), 'several vectors a text')}, which "
+            f"--index-key {spec} does not store; {REMEDIES.get(spec.encoder_kinds[0], POOLED)}"
+        )
+
+
+def _check_rows(spec: IndexSpec, files: BuildFiles) -> None:
+    from cluscomp.indexes.kind import kind_of
+
+    kind = kind_of(spec)
+    if files.lengths is not None and not kind.ragged:
+        raise errors.UsageError(
+            "--lengths belongs to token vectors and keys that begin with a pool, such as Pool16,IVF1024,PQ96"
+        )
+    if files.ids is not None and kind.terms:
+        raise errors.UsageError("--ids: the ids of weighted terms stand in their .jsonl file; leave it out")

@@ -1,0 +1,297 @@
+"""The index of weighted terms: train, add, search, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cluscomp import checks
+from cluscomp.errors import UsageError
+from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.segments.asked_ids import asked_positions
+from cluscomp.indexes.segments.id_lookup import new_ids
+from cluscomp.indexes.segments.ids import INT, IdColumn
+from cluscomp.indexes.sparse.decoding import decoded_terms
+from cluscomp.indexes.sparse.pipeline import TermPipeline
+from cluscomp.indexes.sparse.search import score_terms, search_terms
+from cluscomp.indexes.sparse.segment import TermSegment, encode_terms
+from cluscomp.progress import Progress
+from cluscomp.terms import TermRows, as_term_rows
+from cluscomp.vocabulary import MISSING, KBeyond, Missing
+
+
+class SparseIndex(StoredIndex[TermSegment]):
+    """A searchable collection of weighted terms: words of texts by BM25, or learned sparse vectors.
+
+    `index_factory` and `open_index` make one for the key "Sparse" and its settings. Rows and queries are a
+    list of mappings {term: weight}, a sparse matrix (n, columns) of scipy or torch, or, with bm25 in the key,
+    a list of texts, whose words are counted. A score is the sum over the terms of a query of its weight times
+    that of the row; a row without any term of the query is no hit. Searches are exact. Threads may search at
+    the same time, also while others change the index.
+
+    With bm25, statistics of the words (documents, mean length, how many documents hold each word) are those
+    that the index was trained with, also for rows that are added later, and a word that training has not seen
+    counts as one that no document held. So no score depends on the order of changes; build the index again to
+    renew the statistics.
+
+    Args:
+        spec: the parsed key.
+        dim: means nothing to terms; 1.
+        metric: "ip".
+        seed: nothing is random.
+
+    Attributes:
+        key: canonical key.
+        spec: the parsed key.
+        dim: 1, or what was given.
+        metric: "ip".
+        seed: as given.
+        settings: JSON values that are saved with the index.
+    """
+
+    pipeline: TermPipeline
+
+    # ---- what it is ----
+
+    @property
+    def n_postings(self) -> int:
+        """Terms of all rows together, deleted rows included."""
+        return sum(segment.n_postings for segment in self._segments)
+
+    @property
+    def code_bytes_per_document(self) -> float:
+        """Mean bytes of the postings of a row."""
+        rows = sum(segment.n_rows for segment in self._segments)
+        return self.n_postings * self.code_size / max(1, rows)
+
+    def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Say what the terms take, under "terms": those of deleted rows are stored, and count.
+
+        Args:
+            sizes: bytes by part.
+
+        Returns:
+            JSON values. bytes_per_posting: with chunks, without the names of terms.
+        """
+        postings, rows = self.n_postings, sum(segment.n_rows for segment in self._segments)
+        facts = {
+            "postings": postings,
+            "postings_per_document": round(postings / max(1, rows), 2),
+            "bytes_per_posting": round((sizes["codes"] + sizes["chunks"]) / max(1, postings), 2),
+        }
+        return {"terms": facts}
+
+    # ---- train, add ----
+
+    def train(
+        self, rows: Any, *, vocabulary: Sequence[str] | None = None, progress: Progress | None = None
+    ) -> SparseIndex:
+        """Take over the statistics of rows, where the key keeps some (bm25, bits=8); no row is added.
+
+        Args:
+            rows: all rows that the index shall begin with, in any form.
+            vocabulary: the term of each column of a sparse matrix; None calls them "0", "1" and so on.
+            progress: called as progress(stage, done, total) when done.
+
+        Returns:
+            The index.
+
+        Raises:
+            UsageError: the index holds rows already, or rows are texts and the key has no bm25.
+            EmptyInputError: no row has a term.
+            DimensionError, DTypeError, NonFiniteError, InputError: the rows are wrong.
+        """
+        if self._segments:
+            raise UsageError(
+                f"the index holds {len(self)} rows, whose weights other statistics would make meaningless; "
+                "train a new index and add the rows to it"
+            )
+        given = self._rows(rows, vocabulary)
+        self.pipeline.learn(given)
+        if progress is not None:
+            progress(self.key, len(given), len(given))
+        return self
+
+    def add(
+        self,
+        rows: Any,
+        ids: Any = None,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> SparseIndex:
+        """Add rows under permanent ids: all of them, or none if an error is raised.
+
+        Args:
+            rows: in any form.
+            ids: one a row, as `Index.add` takes them.
+            vocabulary: the term of each column of a sparse matrix.
+            progress: called as progress(stage, done, total) when done.
+
+        Returns:
+            The index.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is there already.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows or ids are wrong.
+            UsageError: rows are texts and the key has no bm25.
+
+        Warns:
+            SaturatedValuesWarning: weights are above those that bits=8 can hold.
+        """
+        self.pipeline.require_trained()
+        given = self._rows(rows, vocabulary)
+        with self._lock:
+            column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(given))
+            self._append(self._encoded(given, progress)(column))
+        return self
+
+    def upsert(
+        self,
+        rows: Any,
+        ids: Any,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add rows under permanent ids, in the place of those that have the ids now, in one step.
+
+        Args:
+            rows: in any form.
+            ids: n integers (int64, not -1) or n texts, different from each other.
+            vocabulary: the term of each column of a sparse matrix.
+            progress: called as progress(stage, done, total) when done.
+
+        Returns:
+            How many rows were replaced; the others are new.
+
+        Raises:
+            NotTrainedError: the key has to learn first.
+            DuplicateIdError: an id is given twice.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows or ids are wrong.
+            UsageError: rows are texts and the key has no bm25.
+        """
+        self.pipeline.require_trained()
+        given = self._rows(rows, vocabulary)
+        return self._replace(ids, len(given), self._encoded(given, progress))
+
+    # ---- search ----
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        k_beyond: KBeyond = "fail",
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best rows for each query.
+
+        Args:
+            queries: in any form, as rows are; terms that no row holds count as nothing.
+            k: hits a query, at least 1.
+            vocabulary: the term of each column of a sparse matrix.
+            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
+
+        Returns:
+            Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal scores
+            are ordered by time of adding. Where fewer than k rows hold a term of the query, the rest is -inf
+            with id -1 (None for text ids).
+
+        Raises:
+            UsageError: k cannot be used, or queries are texts and the key has no bm25.
+            NotTrainedError: the key has to learn first.
+            DimensionError, DTypeError, NonFiniteError, InputError: the queries are wrong.
+        """
+        together = self._together
+        asked = self._rows(queries, vocabulary)
+        k = self._checked_k(k, together.n_live, k_beyond)
+        self.pipeline.require_trained()
+        if k == 0:
+            return self._no_hits(len(asked))
+        hits = search_terms(self.pipeline, together.segments, asked, k)
+        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+
+    def score(
+        self, queries: Any, ids: Any, *, vocabulary: Sequence[str] | None = None, missing: Missing = "fail"
+    ) -> np.ndarray:
+        """Score rows by id, each as a search would; 0 where a row holds no term of the query.
+
+        Args:
+            queries: in any form, as rows are.
+            ids: m ids for all queries, or (nq, m), m for each query; those of one query are different from
+                each other.
+            vocabulary: the term of each column of a sparse matrix.
+            missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+
+        Returns:
+            Scores (nq, m) float32, equal bits to those of a search.
+
+        Raises:
+            InputError: an id is not in the index.
+            DuplicateIdError: an id is given twice for one query.
+            UnknownKeyError: missing is unknown.
+            NotTrainedError: the key has to learn first.
+            DimensionError, DTypeError, NonFiniteError, UsageError: the queries or ids are wrong.
+        """
+        checks.one_of("missing", missing, MISSING)
+        self.pipeline.require_trained()
+        segments = self._together.segments
+        asked = self._rows(queries, vocabulary)
+        positions = asked_positions(segments, self._id_kind, ids, len(asked), missing)
+        return score_terms(self.pipeline, segments, asked, positions)
+
+    def terms(self, ids: Any) -> list[dict[str, float]]:
+        """Return what rows are stored as: their terms, with weights that make a search's scores.
+
+        Reads all postings once.
+
+        Args:
+            ids: of rows, different from each other.
+
+        Returns:
+            A mapping for each row. The sum over the terms of a query of its weight (with bm25: how often it
+            has the word) times that of the row is the score of a search, up to rounding.
+
+        Raises:
+            InputError: an id is not in the index.
+            DuplicateIdError: an id is given twice.
+            DTypeError: ids are not of the kind that the index has.
+        """
+        segments = self._segments
+        return decoded_terms(self.pipeline, segments, self._positions(segments, ids))
+
+    # ---- inside ----
+
+    def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
+        return as_term_rows(
+            rows, vocabulary=vocabulary, split=self._split if self.pipeline.counts_words else None
+        )
+
+    def _split(self, texts: Sequence[str]) -> TermRows:
+        from cluscomp.encoders.words import WordEncoder, word_encoder
+
+        encoder = word_encoder(self._encoder) if self._encoder is not None else WordEncoder()
+        if self._encoder is None:
+            self.encoder = encoder.info
+        return encoder.encode_documents(texts)
+
+    def _encoded(self, rows: TermRows, progress: Progress | None) -> Callable[[IdColumn], TermSegment]:
+        """What makes the segment of ids."""
+
+        def encoded(ids: IdColumn) -> TermSegment:
+            segment = encode_terms(self.pipeline, self.pipeline.numbered(rows), ids)
+            if progress is not None:
+                progress("codes", len(rows), len(rows))
+            return segment
+
+        return encoded
+
+
+def term_pipeline(spec: IndexSpec, dim: int, metric: str, seed: int) -> TermPipeline:
+    """What is trained of an index of terms."""
+    return TermPipeline(spec, dim, metric, seed)

@@ -1,0 +1,103 @@
+"""What an index of terms learns, and numbers of terms: those of training first, then those of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from cluscomp.errors import EmptyInputError
+from cluscomp.indexes.segments.ids import TextIds
+from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.terms import TermRows
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.stages.term_codec import TermCodec
+
+NO_NAMES = TextIds.from_texts([])
+
+
+@dataclass(frozen=True)
+class NumberedRows:
+    """Rows whose terms have numbers. extra: names of the terms that training has not seen, ascending; their
+    numbers follow those of training. lists: (N,) int64 number of each term.
+    """
+
+    rows: TermRows
+    lists: np.ndarray
+    extra: TextIds
+
+
+class TermPipeline(Pipeline):
+    """The stages of an index of terms: its codec alone."""
+
+    _names: tuple[object, TextIds] | None = None
+
+    @property
+    def terms(self) -> TermCodec:
+        """The codec."""
+        return cast("TermCodec", self.codec)
+
+    @property
+    def counts_words(self) -> bool:
+        """Whether weights are counts of words, so that rows may be texts."""
+        return self.terms.spec.bm25
+
+    @property
+    def names(self) -> TextIds:
+        """Names of the terms of training; none where the key keeps none."""
+        arrays = self.codec.parameters()
+        if "terms" not in arrays:
+            return NO_NAMES
+        if self._names is None or self._names[0] is not arrays["terms"]:
+            offsets = arrays["term_offsets"].astype(np.int64)
+            self._names = arrays["terms"], TextIds(arrays["terms"], offsets)
+        return self._names[1]
+
+    def learn(self, rows: TermRows) -> None:
+        """Take over what the key keeps of rows: statistics of words, or the largest weight."""
+        codec = self.terms
+        if not codec.needs_training:
+            return
+        if not len(rows.numbers):
+            raise EmptyInputError(
+                f"{len(rows)} rows to train {self.spec} have no terms at all; give rows that have some"
+            )
+        if not codec.spec.bm25:
+            codec.learn_scale(float(rows.weights.max()))
+            return
+        numbers, names = sorted_names(rows)
+        counts = np.bincount(numbers, minlength=len(names))
+        table = TextIds.from_texts(names)
+        codec.learn_words(table.blob, table.offsets, counts, (len(rows), round(float(rows.totals.sum()))))
+
+    def numbered(self, rows: TermRows) -> NumberedRows:
+        """Numbers of terms that are to be stored."""
+        numbers, names = sorted_names(rows)
+        known = self.names.find(TextIds.from_texts(names)) if names else np.empty(0, dtype=np.int64)
+        unseen = np.flatnonzero(known < 0)
+        known[unseen] = self.terms.n_terms + np.arange(len(unseen))
+        return NumberedRows(rows, known[numbers], TextIds.from_texts([names[i] for i in unseen.tolist()]))
+
+
+def sorted_names(rows: TermRows) -> tuple[np.ndarray, list[str]]:
+    """Numbers (N,) int64 of the terms of rows among those that occur, and the names of these, ascending."""
+    used, numbers = np.unique(rows.numbers, return_inverse=True)
+    names = [rows.names[i] for i in used.tolist()]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(names), dtype=np.int64)
+    place[order] = np.arange(len(names))
+    return place[numbers], [names[i] for i in order]
+
+
+def term_names(terms: np.ndarray, offsets: np.ndarray) -> TextIds:
+    """Names that are stored as UTF-8 bytes end to end."""
+    return TextIds(terms, offsets.astype(np.int64))
+
+
+def text_table(names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of names."""
+    table = TextIds.from_texts(names)
+    return {"terms": table.blob, "term_offsets": table.offsets.astype(np.int32)}
