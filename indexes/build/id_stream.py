@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import DTypeError, DuplicateIdError, UsageError
-from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, RangeIds, TextIds, equal_runs, make_ids
+from cluscomp.indexes.segments.id_keys import KEYS, ROWS, equal_runs, key_specs
+from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, RangeIds, TextIds, make_ids
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.storage.manifest import Manifest, SegmentEntry
 from cluscomp.indexes.storage.stream import ArrayStream
@@ -21,14 +22,15 @@ HASHES = "hashes"
 KEY_BYTES = 40
 """Memory of one id while ids are compared: key, row and sorted copies."""
 MIN_MEMORY = 1 << 20
+_SAMPLE = 1 << 16
 
 
 class IdStream:
     """Ids of all blocks of a segment, one kind for all. path: file of an array, or of a temporary one by its
     name with a dot in front.
 
-    Consecutive integers cost nothing on disk in the end. For the comparison, a temporary file keeps 8 bytes a
-    text id (its XXH64 hash); integers are their own key.
+    Consecutive integers cost nothing on disk in the end. Until the end, a temporary file keeps the key of
+    each text id, its XXH64 hash; integers are their own key.
     """
 
     def __init__(self, path: Callable[[str], Path]) -> None:
@@ -69,7 +71,7 @@ class IdStream:
         """
         specs = {name: stream.finish() for name, stream in self._streams.items()}
         if self._start is None:
-            self._check_unique(memory)
+            specs |= self._write_keys(memory)
         for name in (HASHES,) if self._kind == TEXT else ("ids",) if self._start is not None else ():
             self._streams.pop(name).remove()
             del specs[name]
@@ -107,23 +109,46 @@ class IdStream:
         self._largest = max(self._largest, int(values.max()))
         self._streams["ids"].append(values)
 
-    def _check_unique(self, memory: int) -> None:
-        """Sort the keys in classes (hash modulo their number) that fit `memory`; one reading a class."""
-        memory = max(memory, MIN_MEMORY)
-        n_classes = max(1, -(-self._n * KEY_BYTES // memory))
-        for number in range(n_classes):
-            keys, rows = self._keys_of_class(number, n_classes, max(1, memory // KEY_BYTES))
-            order = np.argsort(keys, kind="stable")
-            for run in equal_runs(keys[order], rows[order]):
-                self._require_different(run.tolist())
+    def _write_keys(self, memory: int) -> dict[str, ArraySpec]:
+        """Write the keys of all ids in ascending order with their rows (`IdKeys`), and compare equal ones.
 
-    def _keys_of_class(self, number: int, n_classes: int, block_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        stream = self._streams[HASHES if self._kind == TEXT else "ids"]
+        They are sorted in classes of neighbouring keys that fit `memory`; one reading a class.
+        """
+        source = self._streams[HASHES if self._kind == TEXT else "ids"]
+        written = key_specs(source.dtype.str, self._n)
+        streams = {name: ArrayStream(self._path(name), spec.dtype, ()) for name, spec in written.items()}
+        self._streams |= streams
+        memory = max(memory, MIN_MEMORY)
+        bounds = self._class_bounds(source, -(-self._n * KEY_BYTES // memory))
+        for low, high in pairwise((None, *bounds, None)):
+            keys, rows = self._keys_between(source, low, high, max(1, memory // KEY_BYTES))
+            order = np.argsort(keys, kind="stable")
+            keys, rows = keys[order], rows[order]
+            for run in equal_runs(keys, rows):
+                self._require_different(run.tolist())
+            streams[KEYS].append(keys)
+            streams[ROWS].append(rows)
+        return {name: stream.finish() for name, stream in streams.items()}
+
+    def _class_bounds(self, source: ArrayStream, n_classes: int) -> list[Any]:
+        """Keys that part all keys into classes of about equal size, from a sample of them."""
+        if n_classes < 2:
+            return []
+        step = -(-self._n // _SAMPLE)
+        blocks = iter_blocks(self._n, step * 1024)
+        sample = np.sort(np.concatenate([source.read(block)[::step] for block in blocks]))
+        places = np.arange(1, n_classes) * len(sample) // n_classes
+        return list(np.unique(sample[places]))
+
+    def _keys_between(
+        self, source: ArrayStream, low: Any, high: Any, block_rows: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Keys from low (None: the smallest) up to, but without, high (None: no bound), and their rows."""
         keys, rows = [], []
         for block in iter_blocks(self._n, block_rows):
-            values = stream.read(block)
-            hashes = values if self._kind == TEXT else native.hash_integers(values)
-            mine = np.flatnonzero(hashes % n_classes == number)
+            values = source.read(block)
+            is_mine = np.ones(len(values), dtype=bool) if low is None else values >= low
+            mine = np.flatnonzero(is_mine if high is None else is_mine & (values < high))
             keys.append(values[mine])
             rows.append(mine + block.start)
         return np.concatenate(keys), np.concatenate(rows)

@@ -12,6 +12,7 @@ import numpy as np
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.id_lookup import live_ids
 from cluscomp.indexes.segments.ids import TEXT, IdColumn, TextIds, int_column
+from cluscomp.indexes.segments.mapped import read_in_order
 from cluscomp.indexes.segments.stored import StoredSegment
 
 
@@ -38,13 +39,17 @@ def _live_texts(segment: StoredSegment) -> TextIds:
     """Text ids of the rows that are left."""
     ids = segment.ids
     assert isinstance(ids, TextIds)
+    with read_in_order(ids.blob, ids.offsets):
+        return _kept_texts(ids, live_mask(segment))
+
+
+def _kept_texts(ids: TextIds, live: np.ndarray) -> TextIds:
     lengths = np.diff(ids.offsets)
     if ids.offsets[0] != 0 or ids.offsets[-1] != len(ids.blob) or (lengths < 0).any():
         raise CorruptIndexError(
             f"offsets of text ids run from {ids.offsets[0]} to {ids.offsets[-1]}, but must rise from 0 to "
             f"{len(ids.blob)}: the index is damaged; restore a copy or rebuild it"
         )
-    live = live_mask(segment)
     offsets = np.concatenate([[0], np.cumsum(lengths[live])]).astype(np.int64)
     return TextIds(np.asarray(ids.blob[np.repeat(live, lengths)]), offsets)
 

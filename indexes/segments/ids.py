@@ -6,20 +6,22 @@ bytes end to end, with offsets). All can be memory-mapped. -1 is no id: it stand
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 
 from cluscomp import native
 from cluscomp.array_forms import id_values
-from cluscomp.arrays import iter_blocks
 from cluscomp.errors import CorruptIndexError, DimensionError, DTypeError, DuplicateIdError, InputError
+from cluscomp.indexes.segments.id_keys import IdKeys, equal_runs, key_specs
+from cluscomp.indexes.segments.mapped import read_in_order
+from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.portable import Portable
 
 INT, TEXT = "int64", "str"
 MAX_ID = 2**63 - 1
-_KEYS_PER_BLOCK = 1 << 17  # looked up by one NumPy call
 
 
 class IdColumn(Protocol):
@@ -40,6 +42,16 @@ class IdColumn(Protocol):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is stored: name of the part -> array."""
+
+    def key_specs(self) -> dict[str, ArraySpec]:
+        """What is stored to find ids by, besides: name of the part -> dtype and shape."""
+
+    @property
+    def keys(self) -> IdKeys:
+        """What is stored to find ids by."""
+
+    def fault(self) -> tuple[str, str] | None:
+        """Array and what is wrong with it, or None."""
 
 
 class RangeIds:
@@ -66,56 +78,83 @@ class RangeIds:
     def arrays(self) -> dict[str, np.ndarray]:
         return {}
 
+    def key_specs(self) -> dict[str, ArraySpec]:
+        return {}
+
+    @property
+    def keys(self) -> IdKeys:
+        return IdKeys.of(np.arange(self.start, self.start + self.n))
+
+    def fault(self) -> None:
+        return None
+
 
 class IntIds(Portable):
-    """An int64 array of ids."""
+    """An int64 array of ids. keys: as a folder holds them; None: made when first used, search never needs
+    them.
+    """
 
     kind = INT
-    caches = ("_order",)
+    caches = ("_keys",)
 
-    def __init__(self, values: np.ndarray) -> None:
+    def __init__(self, values: np.ndarray, keys: IdKeys | None = None) -> None:
         self.values = values
-        self._order: np.ndarray | None = None
+        self._keys = keys
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.values[rows])
+        with read_in_order(self.values) if _are_most(rows, self) else nullcontext():
+            return np.asarray(self.values[rows])
 
     def find(self, wanted: IdColumn) -> np.ndarray:
-        keys = wanted.take(np.arange(len(wanted)))
-        order = self._sorted_rows()
-        found = np.empty(len(keys), dtype=np.int64)
-        for block in iter_blocks(len(keys), _KEYS_PER_BLOCK):
-            slots = np.searchsorted(self.values, keys[block], sorter=order)
-            rows = order[np.minimum(slots, len(self) - 1)]
-            found[block] = np.where(self.values[rows] == keys[block], rows, -1)
+        ids = wanted.take(np.arange(len(wanted)))
+        found = self.keys.slots(ids)
+        there = np.flatnonzero(found >= 0)
+        rows = self.keys.rows_at(found[there])
+        if (self.values[rows] != ids[there]).any():
+            raise CorruptIndexError(
+                "a key of an id leads to a row that has another id: the ids of the index are damaged; "
+                "restore a copy or rebuild it"
+            )
+        found[there] = rows
         return found
 
     def first_duplicate(self) -> Any:
-        ordered = self.values[self._sorted_rows()]
+        ordered = self.keys.ordered
         same = np.flatnonzero(ordered[1:] == ordered[:-1])
         return int(ordered[same[0]]) if same.size else None
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"ids": self.values}
 
-    def _sorted_rows(self) -> np.ndarray:
-        if self._order is None:  # made when first used: search never needs it
-            self._order = np.argsort(self.values, kind="stable")
-        return self._order
+    def key_specs(self) -> dict[str, ArraySpec]:
+        return key_specs("<i8", len(self))
+
+    @property
+    def keys(self) -> IdKeys:
+        """The ids in ascending order, and their rows."""
+        if self._keys is None:
+            self._keys = IdKeys.of(np.asarray(self.values))
+        return self._keys
+
+    def fault(self) -> tuple[str, str] | None:
+        """Array and fault where the keys are not those of the ids, or None."""
+        return self.keys.fault(np.asarray(self.values))
 
 
 class TextIds(Portable):
-    """UTF-8 texts: row i is blob[offsets[i]:offsets[i + 1]]. blob: uint8, offsets: (n + 1,) int64."""
+    """UTF-8 texts: row i is blob[offsets[i]:offsets[i + 1]]. blob: uint8, offsets: (n + 1,) int64. keys: as a
+    folder holds them; None: made when first used, search never needs them.
+    """
 
     kind = TEXT
-    caches = ("_hashes",)
+    caches = ("_keys",)
 
-    def __init__(self, blob: np.ndarray, offsets: np.ndarray) -> None:
+    def __init__(self, blob: np.ndarray, offsets: np.ndarray, keys: IdKeys | None = None) -> None:
         self.blob, self.offsets = blob, offsets
-        self._hashes: tuple[np.ndarray, np.ndarray] | None = None
+        self._keys = keys
 
     @classmethod
     def from_texts(cls, texts: Sequence[str]) -> TextIds:
@@ -134,7 +173,8 @@ class TextIds(Portable):
         wrong = (starts < 0) | (starts > stops) | (stops > self.blob.shape[0])
         if wrong.any():
             self.raw(int(np.argmax(wrong)))
-        return native.hash_texts(self.blob, self.offsets)
+        with read_in_order(self.blob, self.offsets):
+            return native.hash_texts(self.blob, self.offsets)
 
     def raw(self, row: int) -> bytes:
         """UTF-8 bytes of one id; raises CorruptIndexError where offsets read from a file are inconsistent."""
@@ -157,31 +197,31 @@ class TextIds(Portable):
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty(rows.shape, dtype=object)
-        for i, row in enumerate(rows.flat):
-            out.flat[i] = self.text(int(row))
+        with read_in_order(*self.arrays().values()) if _are_most(rows, self) else nullcontext():
+            for i, row in enumerate(rows.flat):
+                out.flat[i] = self.text(int(row))
         return out
 
     def find(self, wanted: IdColumn) -> np.ndarray:
         if not isinstance(wanted, TextIds):
             raise DTypeError("integer ids cannot be looked up among text ids")
-        ordered, order = self._sorted_hashes()
-        found = np.full(len(wanted), -1, dtype=np.int64)
         hashes = wanted.hashes()
-        slots = np.searchsorted(ordered, hashes)
-        if not len(self):
-            return found
-        for i in np.flatnonzero(ordered[np.minimum(slots, len(self) - 1)] == hashes).tolist():
-            raw, slot = wanted.raw(i), int(slots[i])
-            while slot < len(self) and ordered[slot] == hashes[i]:
-                if self.raw(int(order[slot])) == raw:
-                    found[i] = order[slot]
-                    break
-                slot += 1
+        found = self.keys.slots(hashes)
+        for i in np.flatnonzero(found >= 0).tolist():
+            found[i] = self._row_of(wanted.raw(i), hashes[i], int(found[i]))
         return found
 
+    def _row_of(self, raw: bytes, key: np.uint64, slot: int) -> int:
+        """The row of an id whose hash begins at a place of the keys; -1 where others have this hash."""
+        while slot < len(self) and self.keys.ordered[slot] == key:
+            row = int(self.keys.rows_at(np.array([slot]))[0])
+            if self.raw(row) == raw:
+                return row
+            slot += 1
+        return -1
+
     def first_duplicate(self) -> Any:
-        ordered, order = self._sorted_hashes()
-        for rows in equal_runs(ordered, order):
+        for rows in equal_runs(self.keys.ordered, self.keys.rows):
             seen: set[bytes] = set()
             for row in rows.tolist():
                 if self.raw(row) in seen:
@@ -202,26 +242,25 @@ class TextIds(Portable):
                 self.text(row)
         except CorruptIndexError as exc:
             return "ids_text", str(exc)
-        return None
+        return self.keys.fault(self.hashes())
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"ids_text": self.blob, "ids_offsets": self.offsets}
 
-    def _sorted_hashes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Hashes of all ids, ascending, and their rows: 16 bytes an id, where a dict would take 150."""
-        if self._hashes is None:
-            hashes = self.hashes()
-            order = np.argsort(hashes, kind="stable")
-            self._hashes = hashes[order], order
-        return self._hashes
+    def key_specs(self) -> dict[str, ArraySpec]:
+        return key_specs("<u8", len(self))
+
+    @property
+    def keys(self) -> IdKeys:
+        """Hashes of all ids, ascending, and their rows: 12 bytes an id, where a dict would take 150."""
+        if self._keys is None:
+            self._keys = IdKeys.of(self.hashes())
+        return self._keys
 
 
-def equal_runs(ordered: np.ndarray, values: np.ndarray) -> Iterator[np.ndarray]:
-    """Values that stand at equal neighbours of an ascending array, run by run."""
-    same = np.flatnonzero(ordered[1:] == ordered[:-1])
-    for run in np.split(same, np.flatnonzero(np.diff(same) > 1) + 1):
-        if run.size:
-            yield values[run[0] : run[-1] + 2]
+def _are_most(rows: np.ndarray, column: IdColumn) -> bool:
+    """Whether so many rows are taken that their file had better be read as a whole."""
+    return rows.size * 8 > len(column)
 
 
 def make_ids(ids: Any, n: int) -> IdColumn:

@@ -22,12 +22,12 @@ def rebased(
     """`theirs`, without the rows that were deleted between `base` and `mine`, and the segments added then.
 
     A row is deleted by its position where its segment is among `theirs`, else by its id, if a row has it.
-    Segments are told apart by their columns of ids, which stay the same when rows are deleted. Raises
+    Segments are told apart by their arrays, which stay the same when rows are deleted. Raises
     IndexChangedError where segments of the base are not there any more (compact), DuplicateIdError for an id
     that both sides added, DTypeError where their ids are of two kinds.
     """
     kept = {id(segment.ids): segment for segment in mine}
-    if any(id(segment.ids) not in kept for segment in base):
+    if not all(_holds(kept.get(id(segment.ids)), segment) for segment in base):
         raise IndexChangedError(
             "the index was compacted here, and changed by another writer in the meantime, so that the two "
             "cannot be joined; open it again and compact that"
@@ -40,6 +40,17 @@ def rebased(
     for segment in added:
         _require_new(theirs, segment)
     return (*theirs, *added)
+
+
+def _holds(now: StoredSegment | None, before: StoredSegment) -> bool:
+    """Whether a segment still has the arrays that it had."""
+    if now is None:
+        return False
+    old = before.arrays()
+    return all(
+        array is old[name] or not array.size or np.may_share_memory(array, old[name])
+        for name, array in now.arrays().items()
+    )
 
 
 def _deleted_since(before: StoredSegment, now: StoredSegment) -> np.ndarray:

@@ -7,7 +7,6 @@ for the rerank and ids are stored by position.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -22,6 +21,7 @@ from cluscomp.indexes.segments.bits import count_bits, position_dtype, positions
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.mapped import read_at_random
 from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.row_lookup import RowLookup
 from cluscomp.indexes.segments.stored import (
@@ -216,9 +216,7 @@ def _split_granularities(pipeline: Pipeline, arrays: dict[str, np.ndarray]) -> N
         if name in arrays:
             arrays[name] = np.array(arrays[name])
     for name in pipeline.refine.arrays if pipeline.refine is not None else ():
-        memory_map = getattr(arrays[rerank_name(name)].base, "_mmap", None)
-        if memory_map is not None and hasattr(mmap, "MADV_RANDOM"):
-            memory_map.madvise(mmap.MADV_RANDOM)
+        read_at_random(arrays[rerank_name(name)])
 
 
 def list_offsets(counts: np.ndarray) -> np.ndarray:

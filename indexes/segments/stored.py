@@ -11,7 +11,7 @@ import numpy as np
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.segments.bits import count_bits, inverted
 from cluscomp.indexes.segments.faults import floats_fault
-from cluscomp.indexes.segments.ids import IdColumn, TextIds
+from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import Codes, rerank_name
@@ -127,7 +127,8 @@ class StoredSegment(AtHome):
         return replace(self, **values)
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-        """Array and fault of each value that is wrong: floats that are not finite, ids that are no texts.
+        """Array and fault of each value that is wrong: floats that are not finite, ids that are no texts,
+        and keys that are not theirs.
 
         Kinds add what they know of their arrays. pipeline: the trained one of the index.
         """
@@ -138,7 +139,7 @@ class StoredSegment(AtHome):
             fault = floats_fault(arrays[name]) if arrays[name].dtype.kind == "f" else None
             if fault is not None:
                 yield name, fault
-        wrong_ids = self.ids.fault() if isinstance(self.ids, TextIds) else None
+        wrong_ids = self.ids.fault()
         if wrong_ids is not None:
             yield wrong_ids
 

@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cluscomp.errors import CluscompError, CorruptIndexError, IndexFolderError, InputError, UsageError
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import Kind, kind_of
+from cluscomp.indexes.segments.id_keys import KEYS, ROWS, IdKeys, key_specs
 from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn, IntIds, RangeIds, TextIds
+from cluscomp.indexes.segments.mapped import read_at_random
 from cluscomp.indexes.segments.stored import StoredRows, StoredSegment
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
@@ -166,14 +168,23 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
     for segment in manifest.segments:
         listed = owned.get(segment.name, {})
         arrays: dict[str, ArraySpec | None] = dict(kind.segment.listed_arrays(pipeline, segment.rows, listed))
-        if segment.ids == INT:
-            arrays["ids"] = ArraySpec("<i8", (segment.rows,))
-        if segment.ids == TEXT:
-            arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
+        arrays |= _id_arrays(segment, listed)
         expected |= {array_file(segment.name, name): spec for name, spec in arrays.items()}
         if segment.deletions is not None:
             expected[segment.deletions] = _deletions_spec(manifest, segment)
     return expected
+
+
+def _id_arrays(segment: SegmentEntry, listed: Mapping[str, Any]) -> dict[str, ArraySpec | None]:
+    """Arrays of the ids of a segment; older folders list no keys, which are made when they are needed."""
+    arrays: dict[str, ArraySpec | None] = {}
+    if segment.ids == INT:
+        arrays["ids"] = ArraySpec("<i8", (segment.rows,))
+    if segment.ids == TEXT:
+        arrays |= {"ids_text": None, "ids_offsets": ArraySpec("<i8", (segment.rows + 1,))}
+    if arrays and not {KEYS, ROWS}.isdisjoint(listed):
+        arrays |= key_specs("<i8" if segment.ids == INT else "<u8", segment.rows)
+    return arrays
 
 
 def _deletions_spec(manifest: Manifest, segment: SegmentEntry) -> ArraySpec:
@@ -265,4 +276,9 @@ def _deletions(
 def _ids(entry: SegmentEntry, arrays: Mapping[str, np.ndarray]) -> IdColumn:
     if entry.ids == "range":
         return RangeIds(entry.first_id, entry.rows)
-    return IntIds(arrays["ids"]) if entry.ids == INT else TextIds(arrays["ids_text"], arrays["ids_offsets"])
+    for name in {KEYS, ROWS, "ids", "ids_text", "ids_offsets"} & arrays.keys():
+        read_at_random(arrays[name])  # of millions, few are looked up
+    keys = IdKeys(arrays[KEYS], arrays[ROWS]) if KEYS in arrays else None
+    if entry.ids == INT:
+        return IntIds(arrays["ids"], keys)
+    return TextIds(arrays["ids_text"], arrays["ids_offsets"], keys)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluscomp.indexes.segments.id_keys import KEYS, ROWS, key_specs
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.deletions import deletions_spec
 from cluscomp.indexes.storage.staging import HEADER_BYTES
 
-COMMON_PARTS = {"ids": "ids", "ids_text": "ids", "ids_offsets": "ids", "deleted": "tombstones"}
+COMMON_PARTS = {
+    **dict.fromkeys(("ids", "ids_text", "ids_offsets", KEYS, ROWS), "ids"),
+    "deleted": "tombstones",
+}
 """Array that segments of every kind may have -> part; `StoredSegment.parts` says it of the others."""
 
 
@@ -51,7 +55,8 @@ def part_bytes(
         part = segment.part_of(name)
         sizes[part] = sizes.get(part, 0) + HEADER_BYTES + array.nbytes
     if id_bytes:
-        sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes)
+        keys = sum(HEADER_BYTES + spec.nbytes for spec in key_specs("<u8", n_rows).values())
+        sizes["ids"] = round(2 * HEADER_BYTES + 8 + n_rows * id_bytes) + keys
     if deleted:
         sizes["tombstones"] = HEADER_BYTES + deletions_spec(n_rows, deleted).nbytes
     return sizes

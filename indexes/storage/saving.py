@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.storage.deletions import deletions_spec
 from cluscomp.indexes.storage.manifest import FileEntry, SegmentEntry
 from cluscomp.indexes.storage.names import (
     SEGMENT,
@@ -30,26 +33,25 @@ DELETED = "deleted"
 
 @dataclass(frozen=True)
 class StoredArray:
-    """One array of the index: stage that it belongs to (None: a segment), its name there, values, dtype, and
-    the file that it is mapped from, if any.
+    """One array of the index: stage that it belongs to (None: a segment), its name there, dtype and shape,
+    what gives its values, and the file that it is mapped from, if any.
     """
 
     stage: str | None
     name: str
-    array: np.ndarray
-    dtype: str
+    spec: ArraySpec
+    values: Callable[[], np.ndarray]
     source: SourceFile | None = None
 
     @property
     def entry(self) -> FileEntry:
         """What the manifest lists of its file, but for the checksum."""
-        size = HEADER_BYTES + self.array.size * np.dtype(self.dtype).itemsize
-        return FileEntry(size, "0" * 64, self.dtype, self.array.shape)
+        return FileEntry(self.file_bytes, "0" * 64, self.spec.dtype, self.spec.shape)
 
     @property
     def file_bytes(self) -> int:
         """Size of its file."""
-        return self.entry.bytes
+        return HEADER_BYTES + self.spec.nbytes
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,33 @@ def parameter_arrays(pipeline: Pipeline) -> Iterator[StoredArray]:
     for stage_name, stage in pipeline.stages().items():
         specs = stage.parameter_specs
         for name, array in stage.parameters().items():
-            yield StoredArray(stage_name, name, array, specs[name].dtype)
+            yield StoredArray(stage_name, name, specs[name], _given(array))
 
 
 def row_arrays(segment: StoredSegment) -> Iterator[StoredArray]:
-    """Arrays of one segment: what it stores of its rows, ids."""
+    """Arrays of one segment: what it stores of its rows, ids, and the keys of ids."""
     for name, array in (segment.arrays() | segment.ids.arrays()).items():
-        yield StoredArray(None, name, array, array.dtype.str, segment.files.get(name))
+        spec = ArraySpec(array.dtype.str, array.shape)
+        yield StoredArray(None, name, spec, _given(array), segment.files.get(name))
+    for name, spec in segment.ids.key_specs().items():
+        yield StoredArray(None, name, spec, partial(_key_array, segment, name), segment.files.get(name))
 
 
 def deletion_array(segment: StoredSegment) -> StoredArray | None:
     """The deleted rows of a segment, or None without any."""
-    if segment.deleted is None or not segment.n_deleted:
+    deleted = segment.deleted
+    if deleted is None or not deleted.count:
         return None
-    array = segment.deleted.stored()
-    return StoredArray(None, DELETED, array, array.dtype.str)
+    return StoredArray(None, DELETED, deletions_spec(deleted.n, deleted.count), deleted.stored)
+
+
+def _given(array: np.ndarray) -> Callable[[], np.ndarray]:
+    return lambda: array
+
+
+def _key_array(segment: StoredSegment, name: str) -> np.ndarray:
+    """Keys of ids, which may have to be made of all of them."""
+    return segment.ids.keys.arrays()[name]
 
 
 def live_segments(segments: Sequence[Segment]) -> tuple[Segment, ...]:
@@ -179,12 +193,14 @@ def _write_segment(
     staging: Staging, segment: StoredSegment, taken: Mapping[str, SegmentEntry]
 ) -> SegmentEntry:
     entry = segment_entry(segment.n_rows, segment.ids)
-    if segment.name is not None and SEGMENT.fullmatch(segment.name) and segment.name not in taken:
+    arrays = list(row_arrays(segment))
+    is_named = segment.name is not None and SEGMENT.fullmatch(segment.name) is not None
+    if segment.name and is_named and segment.name not in taken and all(stored.source for stored in arrays):
         entry = replace(entry, name=segment.name)
-        for stored in row_arrays(segment):
+        for stored in arrays:
             _put(staging, array_file(segment.name, stored.name), stored)
     else:
-        drafts = {stored.name: _draft(staging, stored) for stored in row_arrays(segment)}
+        drafts = {stored.name: _draft(staging, stored) for stored in arrays}
         entry = named_segment(staging, entry, drafts, taken)
     return replace(
         entry,
@@ -203,7 +219,7 @@ def _write_deletions(staging: Staging, segment: StoredSegment, name: str) -> str
     stored = deletion_array(segment)
     assert stored is not None
     file = deletions_file(name, staging.generation)
-    staging.settle(file, staging.write_array(stored.array, stored.dtype))
+    staging.settle(file, staging.write_array(stored.values(), stored.spec.dtype))
     return file
 
 
@@ -214,7 +230,7 @@ def _put(staging: Staging, name: str, stored: StoredArray) -> None:
 
 def _draft(staging: Staging, stored: StoredArray) -> Draft:
     linked = None if stored.source is None else staging.link(stored.source)
-    return linked or staging.write_array(stored.array, stored.dtype)
+    return linked or staging.write_array(stored.values(), stored.spec.dtype)
 
 
 # ---- what segments learn of it ----

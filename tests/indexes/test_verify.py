@@ -18,6 +18,8 @@ from stored_files import file_name, file_of, what_of
 import cluscomp as cc
 from cluscomp.errors import ForeignFileError, IndexFolderError, IndexMissingError, UnknownKeyError
 from cluscomp.indexes import index_factory
+from cluscomp.indexes.segments.id_keys import IdKeys
+from cluscomp.indexes.segments.ids import TextIds
 from cluscomp.indexes.storage.reading import FolderReader
 from cluscomp.indexes.verify import verify_index
 
@@ -49,6 +51,19 @@ def rewrite(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> Non
     change(array)
     (folder / name).write_bytes(raw[:128] + array.tobytes())
     sign(folder, name)
+
+
+def rewrite_ids(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> None:
+    """The same for ids, with the keys that they imply."""
+    rewrite(folder, name, change)
+    owner, _, array = name.partition(".")
+    if array == "ids.npy":
+        keys = IdKeys.of(np.load(file_of(folder, name)))
+    else:
+        arrays = (np.load(file_of(folder, f"{owner}.{part}")) for part in ("ids_text", "ids_offsets"))
+        keys = TextIds(*arrays).keys
+    for part, values in keys.arrays().items():
+        rewrite(folder, f"{owner}.{part}", lambda a, values=values: a.__setitem__(slice(None), values))
 
 
 def sign(folder: Path, name: str) -> None:
@@ -190,7 +205,7 @@ def test_ids_that_are_there_twice(saved) -> None:
     def same_id(texts: np.ndarray) -> None:
         texts[: len(b"new0new1")] = list(b"new1new1")
 
-    rewrite(saved, "segment1.ids_text.npy", same_id)
+    rewrite_ids(saved, "segment1.ids_text.npy", same_id)
     assert only(saved) == (
         "segment1.ids_text.npy",
         "id 'new1' is there more than once: row 0 of segment 1 and another row of it",
@@ -202,17 +217,30 @@ def test_ids_of_two_segments_and_numbers_to_come(trained, rows, tmp_path) -> Non
     index = trained("SQ8").add(rows[:30]).add(rows[:3], [70, 50, 90])
     index.delete([4])
     index.save(folder)
-    rewrite(folder, "segment1.ids.npy", lambda a: a.__setitem__(0, 4))
+    rewrite_ids(folder, "segment1.ids.npy", lambda a: a.__setitem__(0, 4))
     assert verify_index(folder) == []  # row 4 is deleted
-    rewrite(folder, "segment1.ids.npy", lambda a: a.__setitem__(1, 7))
+    rewrite_ids(folder, "segment1.ids.npy", lambda a: a.__setitem__(1, 7))
     assert only(folder) == (
         "segment1.ids.npy",
         "id 7 is there more than once: row 7 of segment 0 and row 1 of segment 1",
     )
-    rewrite(folder, "segment1.ids.npy", lambda a: a.__setitem__(1, 50))
+    rewrite_ids(folder, "segment1.ids.npy", lambda a: a.__setitem__(1, 50))
     change_manifest(folder, lambda manifest: manifest.update(next_id=90))
     file, message = only(folder)
     assert file == "manifest.json" and message.startswith("next_id is 90, but a row has id 90")
+
+
+def test_keys_that_are_not_those_of_the_ids(saved, trained, rows, tmp_path) -> None:
+    rewrite(saved, "segment0.idrows.npy", lambda a: a.__setitem__([4, 5], a[[5, 4]]))
+    file, message = only(saved)
+    assert file == "segment0.idrows.npy"
+    assert re.fullmatch(r"place 4 holds \d+, but the ids imply \d+ \(2 of 600 places are wrong\)", message)
+    trained("SQ8").add(rows[:3], [9, 4, 77]).save(tmp_path / "numbers")
+    rewrite(tmp_path / "numbers", "segment0.idhash.npy", lambda a: a.__setitem__(1, 8))
+    assert only(tmp_path / "numbers") == (
+        "segment0.idhash.npy",
+        "place 1 holds 8, but the ids imply 9 (1 of 3 places are wrong)",
+    )
 
 
 @pytest.mark.parametrize("name", ["lists", "doc_offsets"])
