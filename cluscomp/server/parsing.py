@@ -45,6 +45,8 @@ def check_unicode(text: str) -> str:
 
 def vectors_of(body: SearchRequest, served: Served, settings: ServerSettings) -> Queries:
     """Query vectors of the body. Raises RequestRefusedError, DimensionError, InputError, UsageError."""
+    if served.terms:
+        raise UsageError(f"{served.name!r} stores weighted terms, not vectors; send text")
     if body.tokens_b64 is not None:
         return _tokens(body.tokens_b64, served, settings)
     if served.ragged:

@@ -19,6 +19,7 @@ import numpy as np
 from cluscomp.errors import IncompleteResultsWarning, RequestRefusedError
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
+from cluscomp.terms import TermRows
 
 Observe = Callable[[str, float], None]
 """Called as observe(what, value): "batch" in queries, "search" and "queue" in seconds, "rows" read."""
@@ -26,9 +27,9 @@ Observe = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Queries:
-    """Vectors (N, dim) of queries; lengths (n,) where each has several."""
+    """Vectors (N, dim) of queries, or their weighted terms; lengths (n,) where each has several vectors."""
 
-    vectors: np.ndarray
+    vectors: Any
     lengths: np.ndarray | None = None
 
     @property
@@ -177,6 +178,8 @@ def joined(parts: list[Queries]) -> Queries:
     if len(parts) == 1:
         return parts[0]
     lengths = [part.lengths for part in parts if part.lengths is not None]
+    if isinstance(parts[0].vectors, TermRows):
+        return Queries(TermRows.joined([part.vectors for part in parts]))
     return Queries(
         np.concatenate([part.vectors for part in parts]), np.concatenate(lengths) if lengths else None
     )

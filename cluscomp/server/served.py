@@ -30,6 +30,7 @@ class Served:
         self.name, self.folder, self.index, self.state = name, folder, index, state
         self.generation: int = index.generation or 0
         self.ragged: bool = kind_of(index.spec).ragged
+        self.terms: bool = kind_of(index.spec).terms
         self._texts: DocumentStore | None = None
         self._lock = threading.Lock()
         if FILE_NAME in index.extra_files:

@@ -85,6 +85,11 @@ class TermRows:
         taken = place[np.asarray(numbers, dtype=np.int64)]
         return cls.of([names[i] for i in order], lengths, taken, weights)
 
+    @classmethod
+    def joined(cls, parts: Sequence[TermRows]) -> TermRows:
+        """Rows of several, one after the other."""
+        return cls.from_mappings(part.mapping(row) for part in parts for row in range(len(part)))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp.errors import InputError, OptionalDependencyError, UsageError
+from cluscomp.eval.compare.config import Form
 
 Grid = Mapping[str, Sequence[int]]
 
@@ -33,8 +34,8 @@ class Opened(Protocol):
 
 
 class Adapter(Protocol):
-    """A key of a library. seeded: it takes a seed. multi:
-    documents are token vectors. content: of files that the key names, None where it names none.
+    """A key of a library. seeded: it takes a seed. form: what documents are. content: of files that the key
+    names, None where it names none.
     """
 
     library: str
@@ -42,7 +43,7 @@ class Adapter(Protocol):
     seeded: bool
 
     @property
-    def multi(self) -> bool: ...
+    def form(self) -> Form: ...
 
     @property
     def content(self) -> str | None: ...
@@ -55,7 +56,7 @@ class Adapter(Protocol):
         ...
 
     def build(self, documents: Any, metric: str, seed: int, folder: Path) -> None:
-        """Train on and store documents into the existing, empty folder: (n, d) float32, or a `Ragged`."""
+        """Train on and store documents into the empty folder: (n, d) float32, a `Ragged`, or words."""
 
     def open(self, folder: Path, metric: str) -> Opened:
         """The stored index."""

@@ -27,6 +27,7 @@ from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.baselines import library
 from cluscomp.eval.compare.adapter import Grid, combinations, library_errors, options
+from cluscomp.eval.compare.config import Form
 
 FILE = "index.bin"
 
@@ -61,7 +62,8 @@ class _Common:
     """What the libraries have in common."""
 
     library = ""
-    seeded = multi = False
+    seeded = False
+    form: Form = "dense"
     content = None
 
     def __init__(self, key: str) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import DimensionError
+from cluscomp.eval.compare.config import Form
 from cluscomp.eval.qrels import Qrels
 from cluscomp.multivector import Ragged
+from cluscomp.terms import TermRows
 
-Vectors = np.ndarray | Ragged
-"""(n, d) float32, one vector a text; or token vectors of all texts, float32 or float16."""
+Vectors = np.ndarray | Ragged | TermRows
+"""(n, d) float32, one vector a text; token vectors of all texts, float32 or float16; or their words."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,16 @@ class Collection:
     encoder: str | None = None
 
     @property
-    def multi(self) -> bool:
-        """Whether a document is several vectors."""
-        return isinstance(self.documents, Ragged)
+    def form(self) -> Form:
+        """What a document is."""
+        if isinstance(self.documents, TermRows):
+            return "terms"
+        return "tokens" if isinstance(self.documents, Ragged) else "dense"
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
-        return int(self.documents.dim if isinstance(self.documents, Ragged) else self.documents.shape[1])
+        """Length of a vector; 1 of words, which have none."""
+        return _dim(self.documents)
 
     @property
     def vectors_per_document(self) -> float:
@@ -54,9 +58,15 @@ class Collection:
         return len(rows_of(self.documents)) / len(self.documents)
 
 
-def rows_of(vectors: Vectors) -> np.ndarray:
-    """The matrix, which of token vectors has the rows of all texts below each other."""
+def rows_of(vectors: Vectors) -> Any:
+    """The matrix, which of token vectors has the rows of all texts below each other; words as they are."""
     return vectors.rows if isinstance(vectors, Ragged) else vectors
+
+
+def _dim(vectors: Vectors) -> int:
+    if isinstance(vectors, TermRows):
+        return 1
+    return int(vectors.dim if isinstance(vectors, Ragged) else vectors.shape[1])
 
 
 def make_collection(
@@ -73,7 +83,7 @@ def make_collection(
 
     Raises DimensionError where they do not belong together.
     """
-    dims = rows_of(documents).shape[1], rows_of(queries).shape[1]
+    dims = _dim(documents), _dim(queries)
     if dims[0] != dims[1]:
         raise DimensionError(
             f"dataset {name!r}: documents have dim {dims[0]}, queries {dims[1]}; "
@@ -104,9 +114,16 @@ def _fingerprint(
 ) -> str:  # fmt: skip
     digest = hashlib.blake2b(metric.encode(), digest_size=16)
     for vectors in (documents, queries):
-        parts = (vectors.rows, vectors.offsets) if isinstance(vectors, Ragged) else (vectors,)
-        for array in parts:
+        for array in _arrays(vectors):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
+        if isinstance(vectors, TermRows):
+            digest.update("\0".join(vectors.names).encode())
     digest.update(repr((ids.tolist(), query_ids, qrels)).encode())
     return digest.hexdigest()
+
+
+def _arrays(vectors: Vectors) -> tuple[np.ndarray, ...]:
+    if isinstance(vectors, TermRows):
+        return vectors.offsets, vectors.numbers, vectors.weights
+    return (vectors.rows, vectors.offsets) if isinstance(vectors, Ragged) else (vectors,)

@@ -21,13 +21,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cluscomp import checks
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
 
 SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef")
 TOKEN_KINDS = ("tokens", "multivector")
+WORDS = "words"
+Form = Literal["dense", "tokens", "terms"]
+"""What a text is in a comparison: one vector, token vectors, or weighted terms."""
 
 SETTINGS: Mapping[str, type | tuple[type, ...]] = {
     "title": str,
@@ -67,7 +70,8 @@ KEY: Mapping[str, type | tuple[type, ...]] = (
 class DatasetSpec:
     """A judged collection, and where its vectors come from: an encoder, or files of vectors.
 
-    kind: "dense", one vector a text; or of token vectors "tokens", "multivector" as `load_encoder` has them.
+    kind: "dense", one vector a text; of token vectors "tokens", "multivector" as `load_encoder` has them; or
+    "words".
     path: folder in the layout of BEIR or MS MARCO, or a hub id such as "BeIR/scifact"; None without
     judgements, when quality is measured against the exact neighbours alone. Files are relative to `base`.
     """
@@ -87,9 +91,15 @@ class DatasetSpec:
     query_lengths: Path | None = None
 
     @property
-    def multi(self) -> bool:
-        """Whether a text is several vectors."""
-        return self.kind != "dense"
+    def form(self) -> Form:
+        """What a text is: one vector, token vectors, or words."""
+        return "tokens" if self.kind in TOKEN_KINDS else "terms" if self.kind == WORDS else "dense"
+
+    def words(self) -> DatasetSpec:
+        """The words of the same texts."""
+        blank = dict.fromkeys(("embeddings", "ids", "query_embeddings", "query_ids"))
+        more = dict.fromkeys(("lengths", "query_lengths"))
+        return replace(self, encoder=WORDS, kind=WORDS, metric="ip", **blank, **more)
 
 
 @dataclass(frozen=True)

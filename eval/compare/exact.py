@@ -9,7 +9,9 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.eval.compare.collection import Vectors
+from cluscomp.indexes.factory import index_factory
 from cluscomp.multivector import Ragged, maxsim
+from cluscomp.terms import TermRows
 
 _BLOCK_BYTES = 1 << 27
 Allowed = Callable[[slice], np.ndarray]
@@ -21,9 +23,14 @@ def exact_search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k documents of each query in float32: scores, positions (nq, k), -inf and -1 where missing.
 
-    queries: (nq, d), documents: (n, d), n >= k; or both ragged, when scores are MaxSim. metric: "ip",
-    "cosine" or "l2" (negative squared distance). Equal scores are ordered by position.
+    queries: (nq, d), documents: (n, d), n >= k; or both ragged, when scores are MaxSim; or both words, when
+    they are BM25. metric: "ip", "cosine" or "l2" (negative squared distance). Equal scores are ordered by
+    position.
     """
+    if isinstance(documents, TermRows):
+        index: Any = index_factory("Sparse(bm25)", 1)
+        found: tuple[np.ndarray, np.ndarray] = index.train(documents).add(documents).search(queries, k)
+        return found
     scores = np.empty((len(queries), k), dtype=np.float32)
     positions = np.empty((len(queries), k), dtype=np.int64)
     score = _maxsim if isinstance(documents, Ragged) else _products

@@ -26,6 +26,7 @@ from cluscomp.arrays import normalize_rows, to_float32
 from cluscomp.baselines import library
 from cluscomp.errors import OptionalDependencyError, UsageError
 from cluscomp.eval.compare.adapter import Grid, combinations, library_errors, options
+from cluscomp.eval.compare.config import Form
 from cluscomp.multivector import Ragged
 
 NAME = "index"
@@ -74,7 +75,8 @@ class _LateAdapter:
     """What these libraries have in common."""
 
     library = ""
-    seeded, multi, content = False, True, None
+    seeded, content = False, None
+    form: Form = "tokens"
     _DEFAULTS: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, key: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from cluscomp.errors import InputError
 from cluscomp.eval.beir import split_file
 from cluscomp.eval.compare.collection import Collection, Vectors, make_collection
-from cluscomp.eval.compare.config import DatasetSpec
+from cluscomp.eval.compare.config import DatasetSpec, Form
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus
@@ -21,6 +21,7 @@ from cluscomp.inputs.queries import iter_queries
 from cluscomp.inputs.ragged import open_ragged
 from cluscomp.multivector import Ragged, as_ragged
 from cluscomp.progress import Progress, as_stage
+from cluscomp.terms import TermRows
 
 
 def load_collection(
@@ -72,7 +73,10 @@ def _encoded(
 
     def encode(what: list[str], side: Any) -> Vectors:
         named = as_stage(progress, f"{spec.name}: encode {side}")
-        if spec.multi:
+        if spec.form == "terms":
+            terms: TermRows = encoders[name, spec.kind].encode_documents(what, named)
+            return terms
+        if spec.form == "tokens":
             rows, lengths = encode_tokens_cached(encoders[name, spec.kind], what, side=side, progress=named)
             return as_ragged(rows, lengths)
         return np.asarray(encode_cached(encoders[name, spec.kind], what, side=side, progress=named))
@@ -83,8 +87,8 @@ def _encoded(
 
 def _stored(spec: DatasetSpec, qrels: Qrels | None) -> _Found:
     assert spec.embeddings is not None and spec.query_embeddings is not None
-    documents, ids = _from_file(spec.embeddings, spec.lengths, spec.ids, spec.multi)
-    queries, found = _from_file(spec.query_embeddings, spec.query_lengths, spec.query_ids, spec.multi)
+    documents, ids = _from_file(spec.embeddings, spec.lengths, spec.ids, spec.form)
+    queries, found = _from_file(spec.query_embeddings, spec.query_lengths, spec.query_ids, spec.form)
     names = [str(name) for name in found]
     if qrels is None:
         return _Found(ids, documents, names, queries)
@@ -100,10 +104,10 @@ def _stored(spec: DatasetSpec, qrels: Qrels | None) -> _Found:
 
 
 def _from_file(
-    file: Path, lengths_file: Path | None, ids_file: Path | None, multi: bool
+    file: Path, lengths_file: Path | None, ids_file: Path | None, form: Form
 ) -> tuple[Vectors, Any]:
     """Vectors of a file and their ids, which are row numbers where there are none."""
-    if multi:
+    if form == "tokens":
         source, lengths, ids = open_ragged(file, lengths_file, ids_file)
         vectors: Vectors = as_ragged(source.read(0, source.n), lengths, name=str(file))
     else:
@@ -129,7 +133,9 @@ def shown_path(path: Path | str) -> str:
 
 def _build_flags(spec: DatasetSpec, folder: Path | None) -> str:
     if spec.embeddings is None:
-        kind = f" --encoder-kind {spec.kind}" if spec.multi else ""
+        if spec.form == "terms":
+            return f"--corpus {shown_path(folder or '')} --empty-documents keep"
+        kind = f" --encoder-kind {spec.kind}" if spec.form == "tokens" else ""
         return f"--corpus {shown_path(folder or '')} --encoder {spec.encoder}{kind} --empty-documents keep"
     return "".join(
         f"{flag} {shown_path(file)}"

@@ -156,7 +156,9 @@ def _split(
     if opened.index is None:
         return None
     common = (exact.collection, exact.k, parameters, exact.measure, exact.values, values)
-    if exact.collection.multi:
+    if exact.collection.form == "terms":
+        return None
+    if exact.collection.form == "tokens":
         return split_late_losses(opened, *common, exact.pooled)
     return split_losses(opened.index, *common)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
+from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
 from cluscomp.eval.compare.adapter import Grid, combinations, folder_digest
 from cluscomp.eval.compare.collection import Vectors, rows_of
+from cluscomp.eval.compare.config import Form
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import parse_key
@@ -31,9 +32,10 @@ class Ours:
         self.key = str(self.spec)
 
     @property
-    def multi(self) -> bool:
-        """Whether documents are token vectors."""
-        return kind_of(self.spec).ragged
+    def form(self) -> Form:
+        """What documents are."""
+        kind = kind_of(self.spec)
+        return "terms" if kind.terms else "tokens" if kind.ragged else "dense"
 
     @property
     def content(self) -> str | None:
@@ -42,13 +44,17 @@ class Ours:
         return None if folder is None else folder_digest(Path(folder))
 
     def check(self, dim: int, metric: str) -> None:
+        if self.form == "terms" and self.spec.codec.own_encoder is None:
+            raise UsageError(
+                f"key {self.key!r}: a comparison knows the words of texts alone; write Sparse(bm25)"
+            )
         index_factory(self.key, dim, metric)
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         known: dict[str, int | None] = {}
         if self.spec.partition is not None:
             # The lists of a multi-vector index choose candidates; fewer lists only make that choice worse.
-            known |= {"candidates": None} if self.multi else {"nprobe": self.spec.nlist}
+            known |= {"candidates": None} if self.form == "tokens" else {"nprobe": self.spec.nlist}
         if self.spec.refine is not None:
             known["refine_factor"] = None
         return combinations(known, grid)
@@ -56,7 +62,8 @@ class Ours:
     def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
         rows = rows_of(documents)
         lengths: dict[str, Any] = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
-        index = index_factory(self.key, rows.shape[1], metric, seed=seed)
+        dim = 1 if self.form == "terms" else rows.shape[1]
+        index: Any = index_factory(self.key, dim, metric, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsampleWarning)  # the row records the number of rows
             index.train(rows, **lengths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from cluscomp.errors import (
 from cluscomp.eval.compare.adapter import Adapter
 from cluscomp.eval.compare.collection import Collection
 from cluscomp.eval.compare.commands import rebuild_command
-from cluscomp.eval.compare.config import SEARCH_PARAMETERS, CompareConfig, DatasetSpec, KeySpec
+from cluscomp.eval.compare.config import SEARCH_PARAMETERS, CompareConfig, DatasetSpec, Form, KeySpec
 from cluscomp.eval.compare.libraries import adapter
 from cluscomp.eval.compare.load import LoadMeter
 from cluscomp.eval.compare.loading import load_collection
@@ -37,6 +37,12 @@ from cluscomp.machine import describe_machine
 from cluscomp.progress import Progress
 
 RESULTS, INDEXES = "results.jsonl", "indexes"
+LACKING = {
+    "tokens": ("documents of several vectors", 'tokens = { encoder = "minilm" }, or files of vectors'),
+    "dense": ("documents of one vector", 'encoder = "minilm", or files of vectors'),
+    "terms": ("words of texts", "path = FOLDER, in which they are"),
+}
+"""What a form of documents is called, and what gives a dataset such."""
 
 
 @dataclass
@@ -88,6 +94,7 @@ def compare_indexes(
     folder.mkdir(parents=True, exist_ok=True)
     file = _results_file(folder, if_exists)
     keys = [(spec, adapter(spec)) for spec in config.keys]
+    config = replace(config, datasets=_with_words(config.datasets, keys))
     sources = config.datasets if collections is None else collections
     _check_kinds(keys, sources)
     before = native.get_num_threads()
@@ -96,7 +103,8 @@ def compare_indexes(
     result = CompareResult(config, folder, skipped=_without_tokens(keys, sources))
     try:
         bench = _Bench(config, file, IndexStore(folder / INDEXES), keep_indexes, result, progress)
-        bench.run(keys, _loaded(config, progress) if collections is None else collections)
+        forms = {candidate.form for _, candidate in keys}
+        bench.run(keys, _loaded(config, forms, progress) if collections is None else collections)
     finally:
         native.set_num_threads(before)
     if not result.good:
@@ -117,26 +125,35 @@ def _results_file(folder: Path, if_exists: str) -> ResultsFile:
     return ResultsFile(path)
 
 
-def _loaded(config: CompareConfig, progress: Progress | None) -> Iterator[Collection]:
+def _loaded(config: CompareConfig, forms: set[Form], progress: Progress | None) -> Iterator[Collection]:
+    """The datasets that keys of these forms are measured on."""
     encoders: dict[tuple[str, str], Any] = {}
     for spec in config.datasets:
-        yield load_collection(spec, encoders, progress)
+        if spec.form in forms:
+            yield load_collection(spec, encoders, progress)
 
 
 def _check_kinds(
     keys: Sequence[tuple[KeySpec, Adapter]], sources: Sequence[DatasetSpec | Collection]
 ) -> None:
     """Refuse a key for which there is no dataset of its kind."""
-    kinds = {source.multi for source in sources}
+    forms = {source.form for source in sources}
     for key, candidate in keys:
-        if candidate.multi in kinds:
-            continue
-        lacking = "documents of several vectors" if candidate.multi else "documents of one vector"
-        raise UsageError(
-            f"key {key.label!r} is for {lacking}, and no dataset has them; give a dataset "
-            + ('tokens = { encoder = "minilm" }' if candidate.multi else 'encoder = "minilm"')
-            + ", or files of vectors"
-        )
+        if candidate.form not in forms:
+            lacking, remedy = LACKING[candidate.form]
+            raise UsageError(
+                f"key {key.label!r} is for {lacking}, and no dataset has them; give a dataset {remedy}"
+            )
+
+
+def _with_words(
+    datasets: Sequence[DatasetSpec], keys: Sequence[tuple[KeySpec, Adapter]]
+) -> tuple[DatasetSpec, ...]:
+    """The datasets, and behind them the words of those that have texts, where a key asks for words."""
+    if all(candidate.form != "terms" for _, candidate in keys):
+        return tuple(datasets)
+    texts = {spec.name: spec for spec in datasets if spec.path is not None}
+    return (*datasets, *(spec.words() for spec in texts.values()))
 
 
 def _without_tokens(
@@ -145,10 +162,10 @@ def _without_tokens(
     """Datasets that lack what some keys need, and what is left out there."""
     found = {}
     names = dict.fromkeys(source.name for source in sources)
-    for multi, what in ((True, "token vectors"), (False, "single vectors")):
-        have = {source.name for source in sources if source.multi == multi}
+    for form, what in (("tokens", "token vectors"), ("dense", "single vectors"), ("terms", "texts")):
+        have = {source.name for source in sources if source.form == form}
         for name in names:
-            left = [key.label for key, candidate in keys if candidate.multi == multi and key.wanted_on(name)]
+            left = [key.label for key, candidate in keys if candidate.form == form and key.wanted_on(name)]
             if left and name not in have:
                 found[f"{name}, {what}"] = f"{name} has no {what} here: no rows of {', '.join(left)}"
     return found
@@ -195,7 +212,7 @@ class _Bench:
         """Whether the key is for this dataset and its library installed; a key of ours that does not fit the
         vectors is an error at once.
         """
-        if candidate.multi != collection.multi or not key.wanted_on(collection.name):
+        if candidate.form != collection.form or not key.wanted_on(collection.name):
             return False
         try:
             candidate.check(collection.dim, collection.metric)
@@ -272,7 +289,7 @@ class _Bench:
             "n_docs": len(collection.documents),
             "n_queries": len(collection.query_ids),
             "dim": collection.dim,
-            "vectors": "tokens" if collection.multi else "dense",
+            "vectors": collection.form,
             "vectors_per_document": collection.vectors_per_document,
             "metric": collection.metric,
             "encoder": collection.encoder,

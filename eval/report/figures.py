@@ -66,7 +66,8 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
             **_hovers([best[i] for i in mine]),
         )
     for vectors, group in by_vectors(best).items():
-        text = "all token vectors, exact" if vectors == "tokens" else "uncompressed, exact"
+        what = {"tokens": "all token vectors, exact", "terms": "words, BM25"}
+        text = what.get(vectors, "uncompressed, exact")
         figure.add_hline(y=exact_value(group, column), line={"color": "#999999", "width": 1},
                          annotation_text=text, annotation_font_size=10,
                          annotation_position="bottom left")  # fmt: skip

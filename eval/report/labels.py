@@ -51,8 +51,9 @@ def thorough(rows: Sequence[Row]) -> Row:
 
 
 def family(row: Row) -> str:
-    """Library, and whether documents are token vectors: rows of one colour."""
-    return f"{row['library']}, token vectors" if row.get("vectors") == "tokens" else str(row["library"])
+    """Library, and what documents are: rows of one colour."""
+    more = {"tokens": ", token vectors", "terms": ", words"}.get(row.get("vectors", "dense"), "")
+    return f"{row['library']}{more}"
 
 
 def exact_value(rows: Sequence[Row], column: str) -> float:
@@ -61,7 +62,7 @@ def exact_value(rows: Sequence[Row], column: str) -> float:
 
 
 def by_vectors(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by what a document is, "dense" or "tokens"; each has an exact search of its own."""
+    """Rows by what a document is, "dense", "tokens" or "terms"; each has an exact search of its own."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.get("vectors", "dense"), []).append(row)
@@ -78,6 +79,8 @@ def exact_searches(rows: Sequence[Row]) -> list[str]:
         what = "one vector a document"
         if vectors == "tokens":
             what = f"all token vectors ({group[0]['vectors_per_document']:.1f} a document)"
+        if vectors == "terms":
+            what = "words (BM25, 32 bits a weight)"
         lines.append(f"Exact search of {what}: {title} {number(exact_value(group, column))}.")
     return lines
 

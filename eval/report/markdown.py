@@ -52,6 +52,11 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
             "Keys that begin with `Pool`, and those of other late-interaction libraries, hold documents as "
             "token vectors. Their uncompressed search is MaxSim over all token vectors."
         )
+    if any(row.get("vectors") == "terms" for row in rows):
+        lines.append(
+            "Keys `Sparse(bm25...)` hold the words of the texts. Their uncompressed search is BM25 with "
+            "weights of 32 bits, and `exact` is the share of its first 10."
+        )
     noisy = sum(not _quiet(row) for row in rows)
     if noisy:
         lines.append(

@@ -49,9 +49,9 @@ def test_token_vectors_are_a_part_of_the_same_dataset(tmp_path):
         {**GOOD, "tokens": {"encoder": "minilm"}, "datasets": ["a", {"path": "b", "tokens": files}]},
         base=tmp_path,
     )
-    assert [(d.name, d.kind, d.multi, d.encoder) for d in config.datasets] == [
-        ("a", "dense", False, "minilm"), ("a", "tokens", True, "minilm"),
-        ("b", "dense", False, "minilm"), ("b", "tokens", True, None),
+    assert [(d.name, d.kind, d.form, d.encoder) for d in config.datasets] == [
+        ("a", "dense", "dense", "minilm"), ("a", "tokens", "tokens", "minilm"),
+        ("b", "dense", "dense", "minilm"), ("b", "tokens", "tokens", None),
     ]  # fmt: skip
     assert config.datasets[3].query_lengths == tmp_path / "query_lengths.npy"
     alone = parse_config({"datasets": [{"path": "b", "tokens": files}], "keys": ["Pool4,SQ8"]})

@@ -20,6 +20,7 @@ from cluscomp.errors import (
 )
 from cluscomp.eval import evaluate_index
 from cluscomp.eval.compare import compare_indexes, read_config
+from cluscomp.eval.compare.config import parse_config
 from cluscomp.eval.compare.results import write_parquet
 
 KEYS = '["Flat", "IVF8,PQ8x4,RSQ8", "PQ4"]'
@@ -341,3 +342,41 @@ def test_load_is_that_of_the_time_of_the_row():
     finally:
         other.kill()
         other.wait()
+
+
+def test_words_beside_vectors(tmp_path):
+    """Keys of words are rows of the same dataset: its texts are split, and the exact search is BM25."""
+    table = write_collection(tmp_path / "tiny")
+    rng = np.random.default_rng(5)
+    words = [f"w{i}" for i in range(60)]
+    texts = {f"d{i}": " ".join(rng.choice(words, 12)) for i in range(DOCUMENTS)}
+    corpus = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
+    (tmp_path / "tiny" / "corpus.jsonl").write_text("\n".join(corpus))
+    asked = [
+        line.split("\t")[:2]
+        for line in (tmp_path / "tiny" / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    ]
+    queries = [json.dumps({"_id": query, "text": texts[answer]}) for query, answer in asked]
+    (tmp_path / "tiny" / "queries.jsonl").write_text("\n".join(queries))
+    keys = ["Flat", "Sparse(bm25)", "Sparse(bm25,bits=8)"]
+    config = parse_config({"datasets": [table], "keys": keys, "repeats": 1, "threads": 1}, base=tmp_path)
+    result = compare_indexes(config, tmp_path / "out")
+    rows = {row["key"]: row for row in result.good}
+    assert list(rows) == keys and not result.failed and not result.skipped
+    exact, coarse = rows["Sparse(bm25)"], rows["Sparse(bm25,bits=8)"]
+    assert exact["vectors"] == "terms" and exact["ndcg@10"] == 1.0 and exact["exact_recall@10"] == 1.0
+    assert exact["loss_ndcg@10"] == 0 and exact["coarse_loss_ndcg@10"] is None
+    assert coarse["exact_recall@10"] > 0.9 and coarse["bytes_per_document"] < exact["bytes_per_document"]
+    assert "--index-key 'Sparse(bm25)'" in exact["command"] and "--encoder" not in exact["command"]
+    with pytest.raises(UsageError, match="words of texts alone"):
+        compare_indexes(
+            dataclasses.replace(config, keys=parse_config({"datasets": [table], "keys": ["Sparse"]}).keys),
+            tmp_path / "b",
+        )
+
+
+def test_words_need_texts(tmp_path):
+    table = {name: value for name, value in write_collection(tmp_path / "tiny").items() if name != "path"}
+    config = parse_config({"datasets": [table], "keys": ["Sparse(bm25)"]}, base=tmp_path)
+    with pytest.raises(UsageError, match="words of texts, and no dataset has them"):
+        compare_indexes(config, tmp_path / "out")

@@ -1,0 +1,36 @@
+"""An index of words is served by texts: one by one, several in a request, and requests joined to one search."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import cluscomp as cc
+
+TEXTS = [f"word{i % 17} word{i % 5} only{i}" for i in range(300)]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    path = tmp_path_factory.mktemp("served") / "words.index"
+    cc.index_factory("Sparse(bm25)", 1).train(TEXTS).add(TEXTS, [f"d{i}" for i in range(300)]).save(path)
+    return path
+
+
+def test_texts_find_what_a_search_finds(serve, words):
+    queries = ["word3 word4", "only7", "nothing here"]
+    scores, ids = cc.open_index(words).search(queries, 5)
+    with serve({"words": words}, encoder=True) as server, server.client() as client:
+        together = client.ask("words", texts=queries, k=5)["results"]
+        with ThreadPoolExecutor(8) as pool:
+            asked = list(pool.map(lambda i: client.ask("words", text=queries[i % 3], k=5), range(24)))
+        refused = server.http().post("/v1/indexes/words/search", json={"vectors": [[1.0]], "k": 1})
+    for row, result in enumerate(together):
+        hits = [(hit["id"], np.float32(hit["score"])) for hit in result["hits"]]
+        assert hits == [
+            (name, score) for name, score in zip(ids[row], scores[row], strict=True) if score > -np.inf
+        ]
+        assert all(one["results"][0] == result for one in asked[row::3])
+    assert refused.status_code == 400 and "weighted terms" in refused.text
