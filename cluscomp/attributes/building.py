@@ -87,19 +87,20 @@ class TableBuilder:
         self.kinds, self.ids, self.n_rows = dict(kinds or {}), ids, 0
         self.columns: dict[str, ColumnBuilder] = {}
 
-    def add(self, batch: Mapping[str, Any]) -> None:
+    def add(self, batch: Mapping[str, Any], n_rows: int | None = None) -> None:
         """Add rows by their columns; columns that a batch lacks have no values in it.
+
+        n_rows: how many there are; None: as many as the columns have.
 
         Raises InputError naming column, row and id; DimensionError, DTypeError, UsageError.
         """
         chunks = {checked_name(name): self._chunk(name, values) for name, values in batch.items()}
-        lengths = {name: len(chunk) for name, chunk in chunks.items()}
-        n = next(iter(lengths.values()), 0)
-        for name, length in lengths.items():
-            if length != n:
-                first = next(iter(lengths))
+        n = next(iter(map(len, chunks.values())), 0) if n_rows is None else n_rows
+        for name, chunk in chunks.items():
+            if len(chunk) != n:
+                whose = "there are" if n_rows is not None else f"{next(iter(chunks))!r} has"
                 raise DimensionError(
-                    f"the attribute {name!r} has {length} rows, but {first!r} has {n}; pass one value a row"
+                    f"the attribute {name!r} has {len(chunk)} rows, but {whose} {n}; pass one value a row"
                 )
         for name, chunk in chunks.items():
             self._add(name, chunk)

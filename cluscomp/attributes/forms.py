@@ -41,13 +41,14 @@ def make_attributes(
         UsageError: names that no column may have, or more than 256 columns.
     """
     if isinstance(data, Attributes):
-        return _of_length(data, n_rows)
+        if n_rows is not None and data.n_rows != n_rows:
+            raise DimensionError(
+                f"there are {n_rows} rows, but {data.n_rows} rows of attributes; pass one for each row"
+            )
+        return data
     builder = TableBuilder(kinds, ids)
-    builder.add(columns_of(data))
-    table = builder.finish()
-    if not builder.columns and n_rows is not None:
-        table = Attributes({}, n_rows)
-    return _of_length(table, n_rows)
+    builder.add(columns_of(data), n_rows)
+    return builder.finish()
 
 
 def columns_of(data: Any) -> dict[str, Any]:
@@ -83,11 +84,3 @@ def _require_different(names: list[Any]) -> None:
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise DTypeError(f"the attribute {twice!r} occurs twice among the columns; names must be different")
-
-
-def _of_length(table: Attributes, n_rows: int | None) -> Attributes:
-    if n_rows is not None and table.n_rows != n_rows:
-        raise DimensionError(
-            f"there are {n_rows} rows, but {table.n_rows} rows of attributes; pass one row of them for each"
-        )
-    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,16 +13,22 @@ from cluscomp.attributes.columns import Column, column_of_parts, empty_column, j
 from cluscomp.attributes.schema import Field, Schema, file_part
 
 PREFIX = "attr."
+_TOKENS = itertools.count()
 
 
 class Attributes:
     """Columns (n,) of attributes by name. Made by `make_attributes`, and by `index.attributes()`.
 
+    token: a number that no other table of this process has, since columns never change.
     `table.to_dict()` gives Python values; `table.to_arrow()`, and `pyarrow.table(table)`, an Arrow table.
     """
 
     def __init__(self, columns: Mapping[str, Column], n_rows: int) -> None:
         self.columns, self.n_rows = dict(columns), n_rows
+        self.token = next(_TOKENS)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, token=next(_TOKENS))
 
     def __getitem__(self, name: str) -> Column:
         if name not in self.columns:

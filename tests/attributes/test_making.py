@@ -148,7 +148,7 @@ def test_arrow_columns_that_do_not_fit_are_named():
 
 
 def test_shapes_and_forms_that_do_not_fit():
-    with pytest.raises(DimensionError, match="3 rows, but 2"):
+    with pytest.raises(DimensionError, match="2 rows, but there are 3"):
         make_attributes({"x": [1, 2]}, 3)
     with pytest.raises(DimensionError, match="'y' has 1 rows, but 'x' has 2"):
         make_attributes({"x": [1, 2], "y": [1]})
