@@ -37,6 +37,11 @@ _PUBLIC = {
     "SparseIndex": "cluscomp.indexes.sparse.index",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
+    "Attributes": "cluscomp.attributes.table",
+    "Field": "cluscomp.attributes.schema",
+    "Mask": "cluscomp.indexes.filters.given",
+    "SearchInfo": "cluscomp.indexes.filters.info",
+    "parse_filter": "cluscomp.attributes.reading",
     "build_index": "cluscomp.indexes.build",
     "plan_build": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
@@ -54,6 +59,9 @@ _PUBLIC = {
 __all__ = ["__version__", "errors", *errors.__all__, *_PUBLIC]
 
 if TYPE_CHECKING:
+    from cluscomp.attributes.reading import parse_filter as parse_filter
+    from cluscomp.attributes.schema import Field as Field
+    from cluscomp.attributes.table import Attributes as Attributes
     from cluscomp.clustering.assign import assign as assign
     from cluscomp.clustering.balanced.assign import balanced_assign as balanced_assign
     from cluscomp.clustering.balanced.kmeans import BalancedKMeans as BalancedKMeans
@@ -83,6 +91,8 @@ if TYPE_CHECKING:
     from cluscomp.indexes.build import plan_build as plan_build
     from cluscomp.indexes.conversion import convert_index as convert_index
     from cluscomp.indexes.factory import index_factory as index_factory
+    from cluscomp.indexes.filters.given import Mask as Mask
+    from cluscomp.indexes.filters.info import SearchInfo as SearchInfo
     from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index
     from cluscomp.indexes.merging import merge_indexes as merge_indexes

@@ -5,6 +5,7 @@
     multivector/           documents of several vectors
     kind.py, kinds.py      what a kind of index is; single vectors, and documents of several
     base.py, contents.py   what every kind of index is: changes and folders; key, segments, settings
+    attributed.py          attributes of the rows               filters/          which rows a search may find
     describe.py            bytes by part, balance of the lists  verify.py         all faults of a folder
     storage/               the folder: manifest, arrays, texts; written all at once, checked when opened
     segments/              what one add leaves behind: rows, ids, deletions; search over them

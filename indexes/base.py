@@ -12,9 +12,13 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.array_forms import id_values
+from cluscomp.errors import UsageError
+from cluscomp.indexes.attributed import NOTHING_NEW, Attributed, Described
 from cluscomp.indexes.compaction import Compactable
 from cluscomp.indexes.contents import Segment
+from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.saved import SavedIndex
+from cluscomp.indexes.segments.bits import positions_in
 from cluscomp.indexes.segments.id_lookup import (
     find_all,
     largest_id,
@@ -25,17 +29,21 @@ from cluscomp.indexes.segments.ids import IdColumn, make_ids
 from cluscomp.vocabulary import MISSING, Missing
 
 
-class StoredIndex(Compactable, SavedIndex[Segment]):
+class StoredIndex(Attributed, Compactable, SavedIndex[Segment]):
     """Segments of stored rows, their ids and settings; `Index` and `MultiVectorIndex` search them.
 
     A row is what has an id: a vector, or all vectors of a document.
     """
 
-    def delete(self, ids: Any, *, missing: Missing = "fail") -> int:
+    def delete(
+        self, ids: Any = None, *, filter: Any = None, tenant: Any = UNSAID, missing: Missing = "fail"
+    ) -> int:
         """Take rows out of all later searches; no other id changes. Their ids may be added again.
 
         Args:
             ids: ids, or one id.
+            filter: instead of ids, which rows go: a condition on attributes or a Mask, as for `search`.
+            tenant: with a filter, whose rows go; needed where the index has a tenant column, None for all.
             missing: "fail" where an id is not in the index, or "ignore" it.
 
         Returns:
@@ -43,40 +51,63 @@ class StoredIndex(Compactable, SavedIndex[Segment]):
 
         Raises:
             InputError: an id is not in the index; nothing is deleted then.
+            UsageError: ids and a filter, or neither, or a filter that cannot be used.
             UnknownKeyError: missing is unknown.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
         """
         checks.one_of("missing", missing, MISSING)
-        values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
-        if len(values) == 0:
-            return 0
-        wanted = make_ids(values, len(values))
+        if (ids is None) == (filter is None):
+            raise UsageError("delete takes ids or a filter: pass one of them")
         with self._lock:
-            require_kind(self._id_kind, wanted)
-            found = find_all(self._segments, wanted, missing)
+            found = self._rows_of(ids, missing) if filter is None else self._rows_by(filter, tenant)
             self._segments = without(self._segments, found)
         return sum(rows.size for rows in found)
 
-    def _append(self, segment: Segment) -> None:
-        self._put(segment, self._segments)
+    def _rows_of(self, ids: Any, missing: Missing) -> list[np.ndarray]:
+        """Per segment, the positions of rows by id."""
+        values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
+        if len(values) == 0:
+            return [np.empty(0, dtype=np.int64) for _ in self._segments]
+        wanted = make_ids(values, len(values))
+        require_kind(self._id_kind, wanted)
+        return find_all(self._segments, wanted, missing)
 
-    def _put(self, segment: Segment, others: tuple[Segment, ...]) -> None:
+    def _rows_by(self, filter: Any, tenant: Any) -> list[np.ndarray]:
+        """Per segment, the positions of the rows that pass a filter."""
+        allowed = self._allowed_by(self._together, filter, tenant)
+        return [positions_in(segment.live_bits()) for segment in allowed.together.segments]
+
+    def _append(self, segment: Segment, described: Described = NOTHING_NEW) -> None:
+        self._put(segment, self._segments, described)
+
+    def _put(self, segment: Segment, others: tuple[Segment, ...], described: Described) -> None:
         """Let the rows be those of `others` and `segment`, which a search sees all at once."""
         self._id_kind = segment.ids.kind
         self._next_id = max(self._next_id, largest_id(segment.ids) + 1)
+        if described.schema is not None:
+            self._schema = described.schema
+            segment = segment.changed(attributes=described.table)
         self._segments = (*others, segment)
 
-    def _replace(self, ids: Any, n: int, encoded: Callable[[IdColumn], Segment]) -> int:
+    def _replace(
+        self,
+        ids: Any,
+        n: int,
+        encoded: Callable[[IdColumn], Segment],
+        attributes: Any = None,
+        new_attributes: bool = False,
+    ) -> int:
         """Put n rows in the place of those that have their ids; how many were replaced. encoded: makes the
         segment of the ids.
         """
         column = make_ids(ids, n)
         with self._lock:
             require_kind(self._id_kind, column)
+            described = self._described(attributes, column, new_attributes)
             segment = encoded(column)
             found = find_all(self._segments, column, "ignore")
-            self._put(segment, without(self._segments, found))
+            self._put(segment, without(self._segments, found), described)
         return sum(rows.size for rows in found)
 
     # ---- facts ----

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cluscomp import checks
-from cluscomp.indexes.segments.compacting import runs_to_merge, stays
+from cluscomp.indexes.segments.compacting import live_attributes, runs_to_merge, stays
 from cluscomp.indexes.segments.rebalancing import Rebalanced, rebalanced, require_bound
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
@@ -128,9 +128,12 @@ def compacted(
     moved = [part for run, new in zip(runs, is_new, strict=True) if new for part in run]
     ticker = Ticker(progress, "compact", sum(part.n_rows for part in moved))
     return tuple(
-        type(run[0]).merged(pipeline, run, ticker) if new else run[0]
-        for run, new in zip(runs, is_new, strict=True)
+        _merged(pipeline, run, ticker) if new else run[0] for run, new in zip(runs, is_new, strict=True)
     )
+
+
+def _merged(pipeline: Pipeline, run: Sequence[Any], ticker: Ticker) -> Any:
+    return type(run[0]).merged(pipeline, run, ticker).changed(attributes=live_attributes(run))
 
 
 def _report(pipeline: Pipeline, before: Sequence[StoredSegment], result: Rebalanced) -> CompactReport:

@@ -10,7 +10,11 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.array_forms import id_values
 from cluscomp.arrays import require_finite
+from cluscomp.attributes.schema import NO_COLUMNS
 from cluscomp.errors import CorruptIndexError, UsageError
+from cluscomp.indexes.filters.answers import AnswerCache
+from cluscomp.indexes.filters.cache import BitsCache
+from cluscomp.indexes.filters.filterable import Filterable
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import live_ids, positions_of, require_found, require_kind
@@ -26,7 +30,7 @@ DEFAULT_REFINE_FACTOR = 4
 Segment = TypeVar("Segment", bound=StoredSegment)
 
 
-class IndexContents(Generic[Segment]):
+class IndexContents(Filterable, Generic[Segment]):
     """Base of `StoredIndex`: everything but changes of the rows, and folders."""
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
@@ -36,6 +40,7 @@ class IndexContents(Generic[Segment]):
         self.settings: dict[str, Any] = {}
         self._together: Together[Segment] = Together(())
         self._id_kind: str | None = None
+        self._schema, self._bits, self._answers = NO_COLUMNS, BitsCache(), AnswerCache()
         self._next_id = 0
         self._encoder: dict[str, Any] | None = None
 
@@ -229,11 +234,11 @@ class IndexContents(Generic[Segment]):
         require_found(wanted, positions < 0, "take ids of `index.ids`")
         return positions
 
-    def _checked_nprobe(self, nprobe: int) -> int:
-        nprobe = checks.integer("nprobe", nprobe, 1)
+    def _checked_nprobe(self, nprobe: int, name: str = "nprobe") -> int:
+        nprobe = checks.integer(name, nprobe, 1)
         if self.spec.partition is not None and nprobe > self.spec.nlist:
             raise UsageError(
-                f"nprobe={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "
+                f"{name}={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "
                 f"{self.spec.nlist}"
             )
         return nprobe

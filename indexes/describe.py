@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp.attributes import Schema
 from cluscomp.clustering.balanced.report import scanned_rows
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
@@ -62,6 +63,9 @@ class Described(Protocol):
     def nprobe(self) -> int: ...
 
     @property
+    def attribute_schema(self) -> Schema: ...
+
+    @property
     def origin(self) -> Origin | None: ...
 
     @property
@@ -89,15 +93,16 @@ def bytes_by_part(index: Described) -> dict[str, int]:
     codes: rows as the codec stores them. list_numbers, doc_offsets: of a multi-vector index, the list of each
     vector and where the vectors of each document begin. prescreen: 8-bit codes beside float rows.
     refine: finer codes of the rerank. positions, list_offsets: which row stands where in the lists. ids:
-    nothing for consecutive integers. tombstones: deleted rows. centroids, codebooks, rotation: what training
-    learned. manifest: manifest.json. other: docs.sqlite and other files stored with the index. Each .npy file
-    counts with its header of 128 bytes.
+    nothing for consecutive integers. tombstones: deleted rows. attributes: their columns, where there are
+    any. centroids, codebooks, rotation: what training learned. manifest: manifest.json. other: docs.sqlite
+    and other files stored with the index. Each .npy file counts with its header of 128 bytes.
     """
     segment = kind_of(index.spec).segment
     sizes = dict.fromkeys((*PARTS, *segment.parts.values()), 0)
     arrays = stored_arrays(index.pipeline, index.segments)
     for stored in arrays:
-        sizes[array_part(stored.stage, stored.name, segment)] += stored.file_bytes
+        part = array_part(stored.stage, stored.name, segment)
+        sizes[part] = sizes.get(part, 0) + stored.file_bytes
     sizes["other"] = sum(other_files(index).values())
     sizes["manifest"] = _manifest_bytes(index)
     return sizes | {"total": sum(sizes.values())}
@@ -133,6 +138,7 @@ def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
         "bytes_per_document": round(sizes["total"] / n_live, 2) if n_live else None,
         **index.row_facts(sizes),
         "other_files": other_files(index),
+        "attributes": index.attribute_schema.to_json(),
         "settings": dict(index.settings),
         "search_defaults": index.search_defaults(),
         "lists": list_balance(index, nprobe),

@@ -17,7 +17,7 @@ from cluscomp.indexes.storage.names import trained_mark
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin
 
-_STATE = ("_together", "_id_kind", "_next_id", "_encoder", "_origin")
+_STATE = ("_together", "_id_kind", "_next_id", "_encoder", "_schema", "_origin")
 
 
 class FollowingIndex(IndexContents[Segment]):
@@ -45,12 +45,13 @@ class FollowingIndex(IndexContents[Segment]):
     @property
     def has_changes(self) -> bool:
         """Whether there is anything that the folder of `generation` does not hold: rows, deletions, settings,
-        encoder.
+        encoder, declared attributes.
         """
         if self._origin is None or not self._is_at_rest:
             return True
         saved = self._origin.manifest
-        return (self.settings, self._encoder) != (saved.settings, saved.encoder)
+        mine = self.settings, self._encoder, self._schema.to_json()
+        return mine != (saved.settings, saved.encoder, saved.attributes)
 
     def refresh(self) -> bool:
         """Take up the newest generation of the folder that the index was opened from, in place.
@@ -118,7 +119,9 @@ class FollowingIndex(IndexContents[Segment]):
         opened = self._newest(own)
         segments = rebased(own.segments, self._segments, opened.segments)
         mine = self._id_kind, self._next_id
+        schema = opened.manifest.schema.joined(self._schema, new=True)
         self._take_up(opened, own, segments)
+        self._schema = schema
         self._id_kind, self._next_id = self._id_kind or mine[0], max(self._next_id, mine[1])
 
     def _newest(self, own: Origin) -> OpenedFolder:
@@ -148,7 +151,7 @@ class FollowingIndex(IndexContents[Segment]):
         self._load_settings({**new.settings, **changed}, str(opened.path))
         if self._encoder == old.encoder:
             self._encoder = new.encoder
-        self._id_kind, self._next_id = new.id_kind, new.next_id
+        self._id_kind, self._next_id, self._schema = new.id_kind, new.next_id, new.schema
         taken = Origin.of(opened)
         self._folders[taken.folder] = taken
         if self._origin is not None and self._origin.folder == taken.folder:

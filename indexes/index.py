@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
-from cluscomp.indexes.base import StoredIndex
+from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.id_lookup import new_ids
-from cluscomp.indexes.segments.ids import INT, TEXT, IdColumn
+from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.scoring import score_positions
-from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.opening import open_folder
+from cluscomp.indexes.vector_search import SearchedVectors
 from cluscomp.progress import Progress
-from cluscomp.vocabulary import MISSING, KBeyond, Missing
+from cluscomp.vocabulary import MISSING, Missing
 
 if TYPE_CHECKING:
     import faiss
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_REFINE_FACTOR", "Index", "open_index"]
 
 
-class Index(StoredIndex[Segment]):
+class Index(SearchedVectors):
     """A searchable, compressed collection of vectors under permanent ids.
 
     `index_factory` and `open_index` make one. Any number of threads may search one index at the same time,
@@ -91,7 +90,15 @@ class Index(StoredIndex[Segment]):
         self.train_vectors(rows, progress)
         return self
 
-    def add(self, x: Any, ids: Any = None, *, progress: Progress | None = None) -> Index:
+    def add(
+        self,
+        x: Any,
+        ids: Any = None,
+        *,
+        attributes: Any = None,
+        new_attributes: bool = False,
+        progress: Progress | None = None,
+    ) -> Index:
         """Add rows under permanent ids: all of them, or none if an error is raised.
 
         Args:
@@ -99,6 +106,10 @@ class Index(StoredIndex[Segment]):
             ids: n integers (int64, not -1) or n texts, different from each other and from the ids in the
                 index; the first add decides the kind. None numbers on from the largest integer id so far,
                 starting at 0.
+            attributes: facts about the rows for filters, one row of them for each: an Arrow table, a data
+                frame, a dict of columns, or a list of dicts. None and NaN are no value.
+            new_attributes: whether there may be columns that the index does not have yet; those of the first
+                rows with attributes always are.
             progress: called as progress(stage, done, total) in rows.
 
         Returns:
@@ -115,10 +126,19 @@ class Index(StoredIndex[Segment]):
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
         with self._lock:
             column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
-            self._append(self._encoded(rows, column, progress))
+            described = self._described(attributes, column, new_attributes)
+            self._append(self._encoded(rows, column, progress), described)
         return self
 
-    def upsert(self, x: Any, ids: Any, *, progress: Progress | None = None) -> int:
+    def upsert(
+        self,
+        x: Any,
+        ids: Any,
+        *,
+        attributes: Any = None,
+        new_attributes: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
         """Add rows under permanent ids, in the place of those that have the ids now.
 
         All rows or none, in one step: a search meets the old row of an id or the new one. Replaced rows
@@ -127,6 +147,8 @@ class Index(StoredIndex[Segment]):
         Args:
             x: rows (n, dim), NumPy, torch or memory map.
             ids: n integers (int64, not -1) or n texts, different from each other.
+            attributes: of the new rows, as for `add`; those of the rows that they replace are gone.
+            new_attributes: whether there may be columns that the index does not have yet.
             progress: called as progress(stage, done, total) in rows.
 
         Returns:
@@ -141,55 +163,11 @@ class Index(StoredIndex[Segment]):
         """
         self.pipeline.require_trained()
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
-        return self._replace(ids, rows.shape[0], lambda column: self._encoded(rows, column, progress))
 
-    # ---- search ----
+        def encoded(column: IdColumn) -> Segment:
+            return self._encoded(rows, column, progress)
 
-    def search(
-        self,
-        queries: Any,
-        k: int,
-        *,
-        nprobe: int | None = None,
-        refine_factor: int | None = None,
-        k_beyond: KBeyond = "fail",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k best rows for each query.
-
-        Args:
-            queries: (nq, dim), or (dim,) for one.
-            k: hits a query, at least 1.
-            nprobe: lists to visit, 1 to nlist; more is slower and finds more. None: `index.nprobe`. No effect
-                on keys without lists.
-            refine_factor: the rerank scores k * refine_factor candidates with the finer codes. None:
-                `index.refine_factor`. No effect on keys without rerank.
-            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
-
-        Returns:
-            Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str. Scores are
-            inner products (ip), cosines (cosine) or NEGATIVE squared distances (l2), so that more is always
-            better; equal scores are ordered by time of adding. Where the visited lists hold fewer than k
-            rows, the rest is -inf with id -1 (None for text ids), and an IncompleteResultsWarning says how
-            many.
-
-        Raises:
-            UsageError: k, nprobe or refine_factor cannot be used.
-            NotTrainedError: the key has to learn first.
-            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
-        """
-        together = self._together
-        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
-        k = self._checked_k(k, together.n_live, k_beyond)
-        nprobe = self._lists_to_visit(nprobe)
-        factor = (
-            self.refine_factor if refine_factor is None else checks.integer("refine_factor", refine_factor, 1)
-        )
-        self.pipeline.require_trained()
-        if k == 0:
-            return self._no_hits(rows.shape[0])
-        hits = search_segments(self.pipeline, together, rows, k, nprobe=nprobe, refine_factor=factor)
-        self._warn_if_incomplete(hits.positions, k, nprobe)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        return self._replace(ids, rows.shape[0], encoded, attributes, new_attributes)
 
     # ---- single rows ----
 
@@ -277,24 +255,6 @@ class Index(StoredIndex[Segment]):
     def _encoded(self, rows: np.ndarray, ids: IdColumn, progress: Progress | None) -> Segment:
         sizes = list_sizes(self._segments, self.spec.nlist)
         return encode_segment(self.pipeline, rows, ids, sizes, progress)
-
-    def _lists_to_visit(self, nprobe: int | None) -> int:
-        if nprobe is not None:
-            return self._checked_nprobe(nprobe)
-        return 1 if self.spec.partition is None else self.nprobe
-
-    def _warn_if_incomplete(self, positions: np.ndarray, k: int, nprobe: int) -> None:
-        if positions[:, -1].min(initial=0) < 0:  # missing hits come last
-            found = (positions >= 0).sum(axis=1)
-            short = found[found < k]
-            warnings.warn(
-                f"{short.size} of {len(found)} queries found fewer than k={k} rows (fewest: {short.min()}), "
-                f"because nprobe={nprobe} of {self.spec.nlist} lists hold no more; missing hits have id "
-                f"{'None' if self._id_kind == TEXT else -1} and score -inf. "
-                "Raise nprobe, or ask for a smaller k",
-                IncompleteResultsWarning,
-                stacklevel=3,
-            )
 
 
 def open_index(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.attributes import Field, Schema
 from cluscomp.errors import DTypeError, DuplicateIdError, EncoderMismatchError, UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.index import open_index
@@ -110,6 +111,7 @@ def merge_indexes(
     for one, two in pairwise(parts):
         _require_same(one, two)
     _require_unique_ids(parts)
+    _schema(parts)
     if not dry_run:
         _write(parts, target, if_exists)
     return _report(parts)
@@ -210,7 +212,22 @@ def _manifest(parts: Sequence[_Part], written: Written, extra: dict[str, FileEnt
         manifests[0],
         id_kind=kinds[0] if kinds else None,
         next_id=max(manifest.next_id for manifest in manifests),
+        attributes=_schema(parts).to_json(),
     )
+
+
+def _schema(parts: Sequence[_Part]) -> Schema:
+    """Attributes of all indexes. Raises UsageError for one that two of them know as different things."""
+    fields: dict[str, tuple[_Part, Field]] = {}
+    for part in parts:
+        for name, field in part.index.attribute_schema.items():
+            first, known = fields.setdefault(name, (part, field))
+            if known != field:
+                raise UsageError(
+                    f"the attribute {name!r} is {known} in {first.path}, but {field} in {part.path}; set it "
+                    "anew in one of them"
+                )
+    return Schema.of({name: field for name, (_, field) in fields.items()})
 
 
 def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> None:

@@ -70,7 +70,7 @@ class SavedIndex(FollowingIndex[Segment]):
         Raises:
             OutputExistsError: something is there that is not replaced.
             IndexChangedError: somebody else changed the folder since; it is an OutputExistsError. With
-                merge: and the index was compacted here.
+                merge: and the index was compacted here, or attributes were set.
             DuplicateIdError: with merge, an id was added on both sides; rows that were numbered may be such.
             IndexLockedError: another writer is still at work in the folder.
             NotTrainedError: the key has to learn first.
@@ -194,6 +194,7 @@ class SavedIndex(FollowingIndex[Segment]):
             extra_files=dict(extra_files),
             generation=written.generation,
             trained=written.trained,
+            attributes=self._schema.to_json(),
         )
 
     # ---- files beside the arrays ----
@@ -260,6 +261,7 @@ class SavedIndex(FollowingIndex[Segment]):
         index._folders[index._origin.folder] = index._origin
         index._segments = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
+        index._schema = manifest.schema
         index._load_settings(manifest.settings, str(opened.path))
         return index
 

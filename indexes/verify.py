@@ -159,7 +159,7 @@ class _Examination:
             names = listed.get(entry.name, {}).values()
             if all(name in arrays for name in names):
                 with self._faults_of(*names):
-                    found[number] = stored_segment(entry, kind, pipeline, owned)
+                    found[number] = stored_segment(entry, kind, pipeline, owned, manifest.schema)
         return found
 
     def _rows(self, manifest: Manifest, pipeline: Pipeline, segments: Mapping[int, StoredSegment]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cluscomp import errors
 from cluscomp.attributes.building import TableBuilder
 from cluscomp.attributes.table import Attributes
-from cluscomp.errors import DimensionError, DTypeError
+from cluscomp.errors import DTypeError
 
 
 def make_attributes(
@@ -41,11 +41,9 @@ def make_attributes(
         UsageError: names that no column may have, or more than 256 columns.
     """
     if isinstance(data, Attributes):
-        if n_rows is not None and data.n_rows != n_rows:
-            raise DimensionError(
-                f"there are {n_rows} rows, but {data.n_rows} rows of attributes; pass one for each row"
-            )
-        return data
+        if n_rows in (None, data.n_rows) and _fit(data, kinds or {}):
+            return data
+        n_rows, data = data.n_rows if n_rows is None else n_rows, data.to_dict()
     builder = TableBuilder(kinds, ids)
     builder.add(columns_of(data), n_rows)
     return builder.finish()
@@ -84,3 +82,7 @@ def _require_different(names: list[Any]) -> None:
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise DTypeError(f"the attribute {twice!r} occurs twice among the columns; names must be different")
+
+
+def _fit(table: Attributes, kinds: Mapping[str, str]) -> bool:
+    return all(kinds.get(name, column.kind) == column.kind for name, column in table.columns.items())

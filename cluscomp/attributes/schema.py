@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from cluscomp import checks
 from cluscomp.errors import InputError, UsageError
 from cluscomp.vocabulary import ATTRIBUTE_KINDS, AttributeKind
 
 MAX_COLUMNS = 256
-MAX_NAME_BYTES = 128
+MAX_NAME_BYTES = 80
 
 
 @dataclass(frozen=True)
 class Field:
-    """What is known of one column. tenant: whether each search has to say whose rows it wants."""
+    """What is known of a column of attributes.
+
+    Args:
+        kind: "bool", "int64", "float64", "timestamp", "text" or "texts", which are lists of texts.
+        tenant: whether the column says whose a row is; then each search has to say whose rows it wants.
+    """
 
     kind: AttributeKind
     tenant: bool = False
@@ -71,8 +76,11 @@ class Schema(Mapping[str, Field]):
         """The columns of both. new: whether `other` may have columns that this one lacks; a schema without
         any takes all.
 
-        Raises InputError for columns that are new and may not be.
+        Raises InputError for columns that are new and may not be, and for one that is of another kind.
         """
+        for name, field in other.items():
+            if name in self and self[name].kind != field.kind:
+                raise InputError(f"the attribute {name!r} is of {self[name].kind}, but here of {field.kind}")
         added = [name for name in other if name not in self]
         if added and len(self) and not new:
             known = ", ".join(self)
@@ -120,9 +128,9 @@ def checked_name(name: Any) -> str:
 
 
 def file_part(name: str) -> str:
-    """How a column is called in names of files: other signs than letters, digits and _.-~ as %hex."""
+    """How a column is called in names of files: bytes other than letters, digits and _ as -hh."""
     try:
-        return quote(name, safe="")
+        return re.sub(rb"[^A-Za-z0-9_]", lambda found: b"-%02x" % found[0][0], name.encode()).decode()
     except UnicodeEncodeError as exc:
         raise UsageError(f"the name {name!r} of an attribute is not valid Unicode ({exc})") from exc
 

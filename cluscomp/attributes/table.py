@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cluscomp import checks, errors
 from cluscomp.attributes.columns import Column, column_of_parts, empty_column, joined
 from cluscomp.attributes.schema import Field, Schema, file_part
+
+if TYPE_CHECKING:
+    import pyarrow
 
 PREFIX = "attr."
 _TOKENS = itertools.count()
@@ -19,13 +22,20 @@ _TOKENS = itertools.count()
 class Attributes:
     """Columns (n,) of attributes by name. Made by `make_attributes`, and by `index.attributes()`.
 
-    token: a number that no other table of this process has, since columns never change.
     `table.to_dict()` gives Python values; `table.to_arrow()`, and `pyarrow.table(table)`, an Arrow table.
+
+    Args:
+        columns: by name.
+        n_rows: rows of each.
+
+    Attributes:
+        columns: by name.
+        n_rows: rows of each.
     """
 
     def __init__(self, columns: Mapping[str, Column], n_rows: int) -> None:
         self.columns, self.n_rows = dict(columns), n_rows
-        self.token = next(_TOKENS)
+        self.token = next(_TOKENS)  # no other table has it, and columns never change
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, token=next(_TOKENS))
@@ -54,24 +64,41 @@ class Attributes:
         return Schema({name: Field(column.kind) for name, column in self.columns.items()})  # type: ignore[arg-type]
 
     def take(self, rows: np.ndarray) -> Attributes:
-        """Attributes of other rows, in their order; -1 stands for a row without any."""
+        """Make a table of other rows.
+
+        Args:
+            rows: (m,) their numbers, in order; -1 stands for a row without any attributes.
+
+        Returns:
+            The table of m rows.
+        """
         return Attributes({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
 
     def only(self, names: Sequence[str] | None) -> Attributes:
-        """The columns of some names, in their order; None: all. Raises UnknownKeyError."""
+        """Make a table of some columns.
+
+        Args:
+            names: of the columns, in order; None: all.
+
+        Returns:
+            The table.
+
+        Raises:
+            UnknownKeyError: a column that is not there.
+        """
         if names is None:
             return self
         return Attributes({name: self[name] for name in names}, self.n_rows)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Python values of each column, None where a row has none.
+        """Give Python values of each column, None where a row has none.
 
         Returns:
             bool, int, float, str, datetime (UTC) or list of str by column.
         """
         return {name: column.objects() for name, column in self.columns.items()}
 
-    def to_arrow(self) -> Any:
+    def to_arrow(self) -> pyarrow.Table:
         """The columns as an Arrow table.
 
         Returns:
@@ -101,7 +128,11 @@ class Attributes:
     # ---- storage ----
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays of the columns by the names that files have: attr.COLUMN.PART."""
+        """Give all arrays of the columns.
+
+        Returns:
+            Arrays by the names that files have: attr.COLUMN.PART.
+        """
         return {
             array_name(name, part): array
             for name, column in self.columns.items()
@@ -112,18 +143,30 @@ class Attributes:
     def of_arrays(
         cls, schema: Mapping[str, Field], arrays: Mapping[str, np.ndarray], n_rows: int
     ) -> Attributes:
-        """The columns whose arrays are there; they have been checked against `columns.part_shapes`."""
+        """Make a table of arrays that were stored.
+
+        Args:
+            schema: kinds of the columns; those without arrays are left out.
+            arrays: by name, as `arrays` gave them, of the dtypes and shapes of `columns.part_shapes`.
+            n_rows: rows of each column.
+
+        Returns:
+            The table.
+        """
         columns = {}
         for name, field in schema.items():
             prefix = array_name(name, "")
             parts = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
-            parts = {part: array for part, array in parts.items() if "." not in part}
             if parts:
                 columns[name] = column_of_parts(field.kind, parts)
         return cls(columns, n_rows)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Column and fault of each column whose values are wrong."""
+        """Find columns whose values are wrong, as those of a damaged file.
+
+        Returns:
+            Name and fault of each.
+        """
         for name, column in self.columns.items():
             fault = column.fault()
             if fault is not None:

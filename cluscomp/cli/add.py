@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluscomp.cli import common, output, rows
+from cluscomp.cli import common, filters, output, rows
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 
@@ -14,6 +14,9 @@ def add(
     embeddings: rows.Embeddings = None,
     ids: rows.Ids = None,
     lengths: rows.Lengths = None,
+    attributes: filters.Attributes = None,
+    attributes_from: filters.AttributesFrom = None,
+    attributes_new: filters.AttributesNew = False,
     encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -30,11 +33,12 @@ def add(
     Examples:
     cluscomp add my.index --corpus more.jsonl
 
-    cluscomp add my.index --embeddings x.npy --ids ids.txt
+    cluscomp add my.index --embeddings x.npy --ids ids.txt --attributes facts.parquet
 
     """
     common.set_threads(threads)
-    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths))
+    described = rows.Described(attributes, attributes_from, attributes_new)
+    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths, described))
     before = len(opened)
     with StageProgress(quiet=quiet) as progress:
         new = files.read(opened, encoder, progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluscomp import errors
-from cluscomp.cli import common, output
+from cluscomp.cli import common, filters, output
 from cluscomp.cli.build_files import BuildFiles, Maker
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
@@ -89,6 +89,9 @@ def build_index(
         bool,
         flag("--cache/--no-cache", help="Keep encodings for later builds.", env=False, panel=INPUT),
     ] = True,
+    attributes: filters.Attributes = None,
+    attributes_from: filters.AttributesFrom = None,
+    attribute_kinds: filters.AttributeKinds = None,
     index_key: Annotated[
         str | None,
         flag(
@@ -148,6 +151,8 @@ def build_index(
 
     cluscomp build-index --embeddings x.npy --ids ids.txt --metric ip --index-key Flat --output x.index
 
+    cluscomp build-index --corpus trec-covid --encoder minilm --attributes-from metadata --key SQ8 -o c.index
+
     cluscomp build-index --corpus scifact --encoder minilm --encoder-kind tokens --index-key
     Pool16,IVF1024,PQ96 --output late.index
 
@@ -158,6 +163,7 @@ def build_index(
     files = BuildFiles(corpus, embeddings, ids, lengths)
     spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
     made_by = Maker(encoder, encoder_kind, bf16).checked(spec, files)
+    kinds = filters.parse_kinds(attribute_kinds)
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": str(spec),
@@ -186,6 +192,9 @@ def build_index(
             encoder=model,
             if_exists=if_exists,
             cache=cache,
+            attributes=attributes,
+            attributes_from=attributes_from,
+            attribute_kinds=kinds,
             progress=progress,
             config=_resolved(ctx),
             **settings,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cluscomp import vocabulary
-from cluscomp.cli import common, output, rows
+from cluscomp import errors, vocabulary
+from cluscomp.cli import common, filters, output, rows
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+
+if TYPE_CHECKING:
+    from cluscomp.indexes.any_index import AnyIndex
 
 
 @exits_by_contract
@@ -15,6 +19,9 @@ def delete(
     index: common.IndexFolder,
     ids: rows.Ids = None,
     id_: rows.Id = None,
+    filter_: filters.Filter = None,
+    tenant: filters.Tenant = None,
+    all_tenants: filters.AllTenants = False,
     missing: Annotated[
         vocabulary.Missing,
         flag("--missing", help="Ids that are not in the index: fail, or ignore them.", env=False),
@@ -25,7 +32,7 @@ def delete(
     verbose: common.Verbose = 0,
     as_json: common.Json = False,
 ) -> None:
-    """Delete rows of an index by id; all of them, or none if an id is not there (exit code 4).
+    """Delete rows of an index by attributes, or by id: all or none if an id is not there (exit code 4).
 
     Deleted rows take room until `cluscomp compact`. The folder is replaced at once when all is written,
     unless somebody changed it meanwhile (exit code 2).
@@ -35,18 +42,36 @@ def delete(
 
     cluscomp delete my.index --ids gone.txt --missing ignore --dry-run
 
+    cluscomp delete my.index --filter "year < 2015" --dry-run
+
     """
     from cluscomp.indexes.index import open_index
 
     opened = open_index(index)
-    wanted = rows.named_ids(opened, ids, id_)
-    deleted = opened.delete(wanted, missing=missing)
+    wanted: Any = None
+    if filter_ is None:
+        wanted = rows.named_ids(opened, ids, id_)
+        deleted = opened.delete(wanted, missing=missing)
+    else:
+        deleted = opened.delete(**_by_filter(opened, ids, id_, filter_, tenant, all_tenants))
     is_written = deleted > 0 and not dry_run
     if is_written:
         opened.save(index)
+    n_missing = 0 if wanted is None else len(wanted) - deleted
     if as_json:
-        counts = {"deleted": deleted, "missing": len(wanted) - deleted, "rows": len(opened)}
+        counts = {"deleted": deleted, "missing": n_missing, "rows": len(opened)}
         output.result_json({"index": str(index), "written": is_written, **counts})
     elif not quiet:
         verb = "would be deleted" if dry_run else "deleted"
-        output.note(f"{index}: {deleted} of {len(wanted)} ids {verb}, {len(opened)} rows")
+        what = f"{deleted} rows" if wanted is None else f"{deleted} of {len(wanted)} ids"
+        output.note(f"{index}: {what} {verb}, {len(opened)} rows")
+
+
+def _by_filter(
+    index: AnyIndex, ids: Path | None, names: list[str] | None, filter_: str, tenant: str | None,
+    all_tenants: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Arguments of `delete` for --filter."""
+    if ids is not None or names:
+        raise errors.UsageError("--filter and --ids or --id contradict each other; pass one of them")
+    return filters.filter_options(index, filter_, tenant, all_tenants, None)

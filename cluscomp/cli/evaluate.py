@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors, files
-from cluscomp.cli import common, late, output
+from cluscomp.cli import common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.fused import Fused
@@ -66,6 +66,10 @@ def evaluate(
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
+    filter_: filters.Filter = None,
+    tenant: filters.Tenant = None,
+    all_tenants: filters.AllTenants = False,
+    max_nprobe: filters.MaxNprobe = None,
     refine_factor: common.RefineFactor = None,
     encoder: common.SameEncoder = None,
     query_lengths: late.QueryLengths = None,
@@ -115,6 +119,7 @@ def evaluate(
     options = {
         **search_options(nprobe, refine_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
+        **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
     }
     with StageProgress(quiet=quiet) as progress:
         queries = _judged(opened, dataset, split, qrels, files, encoder, progress)

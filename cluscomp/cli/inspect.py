@@ -18,6 +18,7 @@ PART_NOTES = {
     "list_offsets": "where each list begins",
     "ids": "permanent ids (consecutive integers take nothing)",
     "tombstones": "deleted rows",
+    "attributes": "columns for filters",
     "centroids": "centres of the lists",
     "codebooks": "what the codec learned",
     "rotation": "matrices of the transforms",
@@ -103,6 +104,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
         ("deleted", str(facts["n_deleted"])),
         ("segments", str(facts["n_segments"])),
         ("ids", str(facts["id_kind"])),
+        *[("attributes", text) for text in [_attributes_text(facts["attributes"])] if text],
         ("encoder", _encoder_text(encoder)),
         ("seed", str(facts["seed"])),
         ("format version", str(facts["format_version"])),
@@ -111,6 +113,11 @@ def _show_facts(facts: dict[str, Any]) -> None:
         ("checksums", "all equal" if facts["verified"] else "not compared (--verify)"),
     ]
     output.result_table(["", ""], rows)
+
+
+def _attributes_text(schema: dict[str, Any]) -> str:
+    kinds = {name: "tenant" if "tenant" in field else field["kind"] for name, field in schema.items()}
+    return ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
 
 
 def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +46,27 @@ class NewRows:
 
 
 @dataclass(frozen=True)
+class Described:
+    """Flags that say which attributes new rows have."""
+
+    file: Path | None = None
+    source: str | None = None
+    new: bool = False
+
+    def options(self, corpus: Path | None, index: AnyIndex, ids: Any) -> dict[str, Any]:
+        """Keyword arguments of `add`; nothing without such flags. Raises what reading the file raises."""
+        from cluscomp.indexes.build.described import given_attributes, placed
+        from cluscomp.indexes.segments.ids import make_ids
+
+        kinds = dict(index.attribute_schema)
+        found = given_attributes(self.file, self.source, corpus, kinds)
+        if found is None:
+            return {}
+        names = range(index.next_id, index.next_id + found.table.n_rows) if ids is None else ids
+        return {"attributes": placed(found, make_ids(names, len(names))), "new_attributes": self.new}
+
+
+@dataclass(frozen=True)
 class RowFiles:
     """Flags that say where new rows come from."""
 
@@ -53,6 +74,7 @@ class RowFiles:
     embeddings: Path | None
     ids: Path | None
     lengths: Path | None
+    described: Described = Described()
 
     def check(self, index: AnyIndex) -> None:
         """Raise UsageError for flags that contradict each other or the index."""
@@ -73,6 +95,10 @@ class RowFiles:
 
     def read(self, index: AnyIndex, encoder: str | None, progress: StageProgress) -> NewRows:
         """Read all rows into memory. Raises EncoderMismatchError, DimensionError and what files raise."""
+        new = self._read(index, encoder, progress)
+        return replace(new, options=new.options | self.described.options(self.corpus, index, new.ids))
+
+    def _read(self, index: AnyIndex, encoder: str | None, progress: StageProgress) -> NewRows:
         if self.corpus is not None:
             return _encoded(index, self.corpus, encoder, progress)
         assert self.embeddings is not None

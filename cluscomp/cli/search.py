@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli import common, late, output
+from cluscomp.cli import common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.paths import STDOUT
@@ -49,6 +49,10 @@ def search(
     ] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
+    filter_: filters.Filter = None,
+    tenant: filters.Tenant = None,
+    all_tenants: filters.AllTenants = False,
+    max_nprobe: filters.MaxNprobe = None,
     refine_factor: common.RefineFactor = None,
     encoder: common.SameEncoder = None,
     query_lengths: late.QueryLengths = None,
@@ -73,6 +77,8 @@ def search(
 
     cluscomp search scifact.index --queries scifact --output run.trec
 
+    cluscomp search scifact.index --query "statins" --filter "year >= 2015 and not tags contains 'retracted'"
+
     """
     from cluscomp.indexes.index import open_index
 
@@ -84,6 +90,7 @@ def search(
     options = {
         **search_options(nprobe, refine_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
+        **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
     }
     with StageProgress(quiet=quiet) as progress:
         if query is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluscomp.cli import common, output, rows
+from cluscomp.cli import common, filters, output, rows
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 
@@ -16,6 +16,9 @@ def upsert(
     embeddings: rows.Embeddings = None,
     ids: rows.Ids = None,
     lengths: rows.Lengths = None,
+    attributes: filters.Attributes = None,
+    attributes_from: filters.AttributesFrom = None,
+    attributes_new: filters.AttributesNew = False,
     encoder: common.SameEncoder = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -31,11 +34,12 @@ def upsert(
     Examples:
     cluscomp upsert my.index --corpus changed.jsonl
 
-    cluscomp upsert my.index --embeddings x.npy --ids ids.txt
+    cluscomp upsert my.index --embeddings x.npy --ids ids.txt --attributes facts.parquet
 
     """
     common.set_threads(threads)
-    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths))
+    described = rows.Described(attributes, attributes_from, attributes_new)
+    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths, described))
     with StageProgress(quiet=quiet) as progress:
         new = files.read(opened, encoder, progress)
         replaced = opened.upsert(new.rows, rows.given_ids(new), **new.options, progress=progress)

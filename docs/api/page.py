@@ -28,6 +28,7 @@ GROUPS = {
         "index_factory", "open_index", "Index", "MultiVectorIndex", "SparseIndex", "AnyIndex",
         "merge_indexes", "convert_index", "verify_index",
     ],
+    "Filters": ["Attributes", "Field", "Mask", "SearchInfo", "parse_filter"],
     "Builds of indexes larger than memory": ["build_index", "plan_build"],
     "Clustering": [
         "assign", "KMeans", "train_kmeans", "BalancedKMeans", "balanced_assign", "balance_report",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.source import Source
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
@@ -39,6 +40,7 @@ class Request:
     source: Source
     cache: bool = True
     kept: Kept | None = None
+    described: BuildAttributes = NO_ATTRIBUTES
 
     def identity(self) -> dict[str, Any]:
         """JSON value that two builds share exactly when they make the same index."""
@@ -50,6 +52,7 @@ class Request:
             "store_texts": self.store_texts,
             "source": self.source.identity,
             "encoder": self.source.info,
+            **self.described.identity(),
         }
 
     def new_index(self) -> StoredIndex[Any]:

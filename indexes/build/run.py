@@ -11,10 +11,11 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cluscomp import checks, errors
 from cluscomp.files import real_path
+from cluscomp.indexes.build.described import BuildAttributes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
@@ -51,6 +52,9 @@ def build_index(
     store_texts: bool = False,
     empty_documents: str = "fail",
     cache: bool = True,
+    attributes: Any = None,
+    attributes_from: Literal["metadata"] | None = None,
+    attribute_kinds: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> BuildReport:
@@ -83,6 +87,10 @@ def build_index(
         store_texts: keep titles and texts in docs.sqlite.
         empty_documents: what to do with documents without text: "fail", "skip" or "keep".
         cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
+        attributes: facts about the rows for filters: a .parquet or .jsonl file whose column `_id` or `id`
+            says which row is meant, or, without ids, a table of any form of `Index.add`, one row for each.
+        attributes_from: "metadata": take the object of this name of each document of a .jsonl corpus.
+        attribute_kinds: kinds of attributes by name, as `Index.declare_attributes` takes them.
         progress: called as progress(stage, done, total).
         config: further settings to record in build.json.
 
@@ -106,7 +114,8 @@ def build_index(
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     if store_texts and not isinstance(opened, TextInput):
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
-    request = Request(**settings, store_texts=store_texts, source=opened, cache=cache)
+    described = BuildAttributes.of(attributes, attributes_from, source, attribute_kinds)
+    request = Request(**settings, store_texts=store_texts, source=opened, cache=cache, described=described)
     return run_request(request, target, if_exists, progress, config, start)
 
 

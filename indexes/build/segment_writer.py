@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.id_stream import IdStream
-from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.ids import INT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import SegmentEntry
 from cluscomp.indexes.storage.names import draft_name
 from cluscomp.indexes.storage.saving import named_segment
-from cluscomp.indexes.storage.staging import Draft
+from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft
 from cluscomp.indexes.storage.stream import ArrayStream
 
 
@@ -91,16 +92,37 @@ class SegmentWriter:
         self.ids.append(ids)
         self.rows += len(ids)
 
-    def finish(self, block_bytes: int) -> SegmentEntry:
+    def finish(self, block_bytes: int, described: BuildAttributes = NO_ATTRIBUTES) -> SegmentEntry:
         """Compare the ids of all blocks, arrange the files and enter them in the folder.
 
-        Returns the segment's line of the manifest. Raises DuplicateIdError.
+        described: attributes of the rows. Returns the segment's line of the manifest. Raises
+        DuplicateIdError, and what attributes raise that do not fit the ids.
         """
         arrays, entry = self.ids.finish(block_bytes)
         arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
         for name, spec in arrays.items():
             self.drafts[name] = self.folder.streamed(self.file(name), spec)
+        for name, array in described.arrays(self._ids_of(entry)).items() if described.file else ():
+            self.drafts[name] = self.folder.write_array(array, array.dtype.str)
         return named_segment(self.folder, entry, self.drafts, {})
+
+    def _ids_of(self, entry: SegmentEntry) -> IdColumn:
+        """The ids of all rows, mapped."""
+        if entry.ids == "range":
+            return RangeIds(entry.first_id, entry.rows)
+        arrays = {
+            name: self._mapped(name) for name in ("ids", "ids_text", "ids_offsets") if name in self.drafts
+        }
+        return (
+            IntIds(arrays["ids"]) if entry.ids == INT else TextIds(arrays["ids_text"], arrays["ids_offsets"])
+        )
+
+    def _mapped(self, name: str) -> np.ndarray:
+        entry = self.drafts[name].entry
+        shape = entry.shape or ()
+        if 0 in shape:  # an empty part of a file cannot be mapped
+            return np.empty(shape, entry.dtype)
+        return np.memmap(self.path(name), np.dtype(entry.dtype), "r", HEADER_BYTES, shape)
 
     def path(self, name: str) -> Path:
         """File of a stream or array."""

@@ -139,6 +139,7 @@ def _write(work: BuildWork, request: Request, shard: Shard) -> None:
             n_rows=n,
             n_vectors=rows.n_vectors(part),
             max_block_bytes=work.plan.group_bytes,
+            described=request.described,
         ) as writer:
             with work.timed("add"):
                 for block, ids in rows.blocks(part, work.plan.block_rows):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cluscomp.errors import DimensionError, EmptyInputError, UsageError
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.kind import kind_of
@@ -32,8 +34,8 @@ class IndexWriter:
     index: trained, without rows; it is not changed. path: where the index shall stand. if_exists: "fail" or
     "replace". n_rows: how many rows will come, if known: asks for the disk room beforehand, and must then be
     right. n_vectors: how many vectors documents have together, if known. max_block_bytes: bytes of codes that
-    the last passes hold at a time. Use as a context manager, or call `abort` on errors: nothing is left
-    behind unless `finish` returned.
+    the last passes hold at a time. described: attributes of the rows. Use as a context manager, or call
+    `abort` on errors: nothing is left behind unless `finish` returned.
 
     Raises NotTrainedError, UsageError, OutputExistsError, DiskFullError.
     """
@@ -47,6 +49,7 @@ class IndexWriter:
         n_rows: int | None = None,
         n_vectors: int | None = None,
         max_block_bytes: int = DEFAULT_BLOCK_BYTES,
+        described: BuildAttributes = NO_ATTRIBUTES,
     ) -> None:
         index.pipeline.require_trained()
         if len(index.segments):
@@ -55,6 +58,7 @@ class IndexWriter:
             )
         self.index, self.n_rows, self.max_block_bytes = index, n_rows, max_block_bytes
         self._closed = False
+        self._described = described
         self._extra: dict[str, Path] = {}
         self._segment: SegmentWriter | None = None
         kind, n_vectors = recipe_of(index.spec).writer, n_rows if n_vectors is None else n_vectors
@@ -113,11 +117,12 @@ class IndexWriter:
         writer = self._writer
         try:
             with writer.disk_errors():
-                entry = segment.finish(self.max_block_bytes)
+                entry = segment.finish(self.max_block_bytes, self._described)
                 mark = write_stages(writer, self.index.pipeline)
                 self._take_extra(extra_files or {})
             written = Written(mark, (entry,), writer.entries)
-            writer.publish(segment.ids.complete(self.index.manifest(written, writer.extra)))
+            manifest = segment.ids.complete(self.index.manifest(written, writer.extra))
+            writer.publish(replace(manifest, attributes=self._described.schema.to_json()))
         finally:
             self.abort()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cluscomp.errors import DimensionError, UsageError
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.request import Kept, Request
 from cluscomp.indexes.build.source import Given, RaggedInput, VectorInput
@@ -26,6 +27,7 @@ from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.merging import has_texts, live_texts
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.texts import write_documents
+from cluscomp.inputs.attributes import AttributesFile
 from cluscomp.multivector.ragged import rows_of_documents
 
 ERROR_ROWS = 4096
@@ -76,7 +78,9 @@ def reencoding(
             "build the index from its source"
         )
     source = _decoded(index, folder) if given is None else _picked(index, settings, given, folder)
-    request = Request(**settings, source=source, store_texts=False, kept=_kept(index, folder))
+    request = Request(
+        **settings, source=source, store_texts=False, kept=_kept(index, folder), described=_described(index)
+    )
     twice = given is None and not is_exact(index.pipeline)
     return Reencoding(request, source.vectors, twice)
 
@@ -125,6 +129,13 @@ def _state(index: StoredIndex[Any]) -> str:
     """What tells one state of a folder from another."""
     assert index.origin is not None
     return index.origin.version.digest
+
+
+def _described(index: StoredIndex[Any]) -> BuildAttributes:
+    """Attributes of the rows that are left, in their order."""
+    if not index.attribute_schema:
+        return NO_ATTRIBUTES
+    return BuildAttributes(AttributesFile(Path(), None, index.attributes()), index.attribute_schema)
 
 
 def _kept(index: StoredIndex[Any], folder: Path) -> Kept:

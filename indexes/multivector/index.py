@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.checks import integer, number, one_of
+from cluscomp.checks import one_of
 from cluscomp.errors import SubsampleWarning, UsageError
-from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, pool_of, pooled
-from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
-from cluscomp.indexes.multivector.search import Effort, search_documents
+from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
+from cluscomp.indexes.multivector.searched import DEFAULT_CANDIDATES, SearchedDocuments
 from cluscomp.indexes.multivector.segment import (
     DocumentSegment,
     encode_documents,
@@ -24,18 +23,18 @@ from cluscomp.indexes.multivector.segment import (
 )
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.id_lookup import new_ids
-from cluscomp.indexes.segments.ids import INT, IdColumn, RangeIds
+from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, as_stage
-from cluscomp.vocabulary import CANDIDATES_BY, MISSING, KBeyond, Missing
+from cluscomp.vocabulary import MISSING, Missing
 
-DEFAULT_CANDIDATES = 384
+__all__ = ["DEFAULT_CANDIDATES", "MultiVectorIndex"]
 TRAINED_PARTS = ("centroids", "codebooks", "rotation")
 
 
-class MultiVectorIndex(StoredIndex[DocumentSegment]):
+class MultiVectorIndex(SearchedDocuments):
     """A searchable, compressed collection of documents, each of several vectors, under permanent ids.
 
     `index_factory` and `open_index` make one for keys that begin with a pool, such as "Pool16,IVF1024,PQ96".
@@ -84,24 +83,6 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
     def n_vectors(self) -> int:
         """Vectors stored, those of deleted documents included."""
         return sum(segment.n_vectors for segment in self._segments)
-
-    @property
-    def nprobe(self) -> int:
-        """Lists of a query vector that count in the choice of candidates: all until set. Saved."""
-        return int(self.settings.get("nprobe", self.spec.nlist))
-
-    @nprobe.setter
-    def nprobe(self, value: int) -> None:
-        self.settings["nprobe"] = self._checked_nprobe(value)
-
-    @property
-    def candidates(self) -> int:
-        """Documents whose codes a search scores; 384 until set. Saved."""
-        return int(self.settings.get("candidates", DEFAULT_CANDIDATES))
-
-    @candidates.setter
-    def candidates(self, value: int) -> None:
-        self.settings["candidates"] = integer("candidates", value, 1)
 
     @property
     def code_bytes_per_document(self) -> float:
@@ -186,7 +167,14 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         return pooled(self.pool, documents, self.seed, progress)
 
     def add(
-        self, x: Any, ids: Any = None, *, lengths: Any = None, progress: Progress | None = None
+        self,
+        x: Any,
+        ids: Any = None,
+        *,
+        lengths: Any = None,
+        attributes: Any = None,
+        new_attributes: bool = False,
+        progress: Progress | None = None,
     ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
 
@@ -194,6 +182,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
             x: token vectors of documents, ragged. They are read in blocks, so x may be a memory map.
             ids: one a document, as `Index.add` takes them.
             lengths: (n,) vectors of each document, or None.
+            attributes: facts about the documents for filters, as `Index.add` takes them.
+            new_attributes: whether there may be columns that the index does not have yet.
             progress: called as progress(stage, done, total): documents pooled under the name of the pool,
                 then "codes" for vectors.
 
@@ -210,10 +200,20 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
         with self._lock:
             column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
-            self._append(self._encoded(documents, column, progress))
+            described = self._described(attributes, column, new_attributes)
+            self._append(self._encoded(documents, column, progress), described)
         return self
 
-    def upsert(self, x: Any, ids: Any, *, lengths: Any = None, progress: Progress | None = None) -> int:
+    def upsert(
+        self,
+        x: Any,
+        ids: Any,
+        *,
+        lengths: Any = None,
+        attributes: Any = None,
+        new_attributes: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
         """Add documents under permanent ids, in the place of those that have the ids now.
 
         All documents or none, in one step: a search meets the old document of an id or the new one. Replaced
@@ -223,6 +223,8 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
             x: token vectors of documents, ragged.
             ids: n integers (int64, not -1) or n texts, different from each other.
             lengths: (n,) vectors of each document, or None.
+            attributes: of the new documents; those of the documents that they replace are gone.
+            new_attributes: whether there may be columns that the index does not have yet.
             progress: called as progress(stage, done, total) as for `add`.
 
         Returns:
@@ -237,77 +239,11 @@ class MultiVectorIndex(StoredIndex[DocumentSegment]):
         """
         self.pipeline.require_trained()
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
-        return self._replace(ids, len(documents), lambda column: self._encoded(documents, column, progress))
 
-    # ---- search ----
+        def encoded(column: IdColumn) -> DocumentSegment:
+            return self._encoded(documents, column, progress)
 
-    def search(
-        self,
-        queries: Any,
-        k: int,
-        *,
-        lengths: Any = None,
-        nprobe: int | None = None,
-        candidates: int | None = None,
-        refine_factor: int | None = None,
-        candidates_by: str = "lists",
-        softmax: float | None = None,
-        keep: float | None = None,
-        salience: Any = None,
-        k_beyond: KBeyond = "fail",
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k best documents for each query.
-
-        With lists (IVF, BIVF), documents are first compared by the centroids of their vectors' lists, and the
-        best of these candidates are scored by their codes. Without lists every document is scored.
-
-        Args:
-            queries: ragged, as documents are; (t, dim) without lengths is one query of t vectors.
-            k: hits a query, at least 1.
-            lengths: (nq,) vectors of each query, or None.
-            nprobe: the lists of a query vector that count in the choice of candidates; all others count as
-                the worst of them. None: `index.nprobe`, at first all.
-            candidates: documents whose codes are scored, at least k. None: `index.candidates`.
-            refine_factor: the rerank scores k * refine_factor hits with the finer codes. None:
-                `index.refine_factor`.
-            candidates_by: "lists", or "fde": the candidates are those of the largest inner products of
-                MUVERA's fixed-dimensional encodings, also without lists (2560 bytes a document in memory,
-                made of the codes at the first search).
-            softmax: a temperature: k * refine_factor hits are scored again by the mean of a document's
-                products with each query vector, weighted by their softmax, instead of the largest
-                (pseudo-query embeddings). None: MaxSim.
-            keep: search with this share of each query's vectors only, those of the largest salience
-                (HPC-ColPali's pruning). None: all.
-            salience: (N,) numbers, one a query vector, such as the attention that it gets; comes with keep.
-            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
-
-        Returns:
-            Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal scores
-            are ordered by time of adding.
-
-        Raises:
-            UsageError: a parameter cannot be used.
-            NotTrainedError: the key has to learn first.
-            InputError: a query has no vectors.
-            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
-        """
-        together = self._together
-        asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
-        require_query_vectors(asked)
-        asked = pruned(asked, keep, salience)
-        k = self._checked_k(k, together.n_live, k_beyond)
-        effort = Effort(
-            self.candidates if candidates is None else integer("candidates", candidates, 1),
-            self.nprobe if nprobe is None else self._checked_nprobe(nprobe),
-            self.refine_factor if refine_factor is None else integer("refine_factor", refine_factor, 1),
-            one_of("candidates_by", candidates_by, CANDIDATES_BY) == "fde",
-            None if softmax is None else number("softmax", softmax, above=0),
-        )
-        self.pipeline.require_trained()
-        if k == 0:
-            return self._no_hits(len(asked))
-        hits = search_documents(self.pipeline, together, asked, k, effort)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        return self._replace(ids, len(documents), encoded, attributes, new_attributes)
 
     # ---- single documents ----
 

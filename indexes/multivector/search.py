@@ -16,6 +16,7 @@ from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.multivector.candidates import QUERY_BLOCK, score_documents, softmax_scores
 from cluscomp.indexes.multivector.fde_candidates import fde_candidates
 from cluscomp.indexes.multivector.segment import DocumentSegment
+from cluscomp.indexes.segments.id_lookup import live_rows
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.hits import Hits, best_hits
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -28,7 +29,8 @@ class Effort:
 
     candidates: documents whose codes are scored. nprobe: lists of each query vector that
     count when candidates are chosen. refine_factor: hits times so many are scored with the finer codes, or by
-    softmax. by_fde: candidates by fixed-dimensional encodings. softmax: temperature of the final scores, None
+    softmax. by_fde: candidates by fixed-dimensional encodings. direct: all documents that are not deleted are
+    scored, without a choice of candidates. softmax: temperature of the final scores, None
     for MaxSim.
     """
 
@@ -36,6 +38,7 @@ class Effort:
     nprobe: int
     refine_factor: int
     by_fde: bool = False
+    direct: bool = False
     softmax: float | None = None
 
 
@@ -73,6 +76,13 @@ def _scan(
     """Best k by the codes. Candidates are chosen among the documents of all segments together."""
     nprobe, candidates = min(effort.nprobe, pipeline.spec.nlist), max(effort.candidates, k)
     documents = together.made("documents", lambda: _documents(pipeline, together))
+    if effort.direct:
+        live = np.concatenate([
+            live_rows(segment) + first
+            for segment, first in zip(together.segments, together.firsts[:-1], strict=True)
+        ])  # fmt: skip
+        positions = np.tile(live, (len(queries), 1))
+        return best_hits(documents.scores(queries.rows, queries.offsets, positions), positions, k)
     if effort.by_fde:
         positions = fde_candidates(pipeline, together, queries, candidates)
         return best_hits(documents.scores(queries.rows, queries.offsets, positions), positions, k)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cluscomp.attributes import Attributes
+from cluscomp.attributes.table import joined_tables
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.id_lookup import live_ids
 from cluscomp.indexes.segments.ids import TEXT, IdColumn, TextIds, int_column
@@ -74,3 +76,19 @@ def runs_to_merge(segments: Sequence[StoredSegment], most: int) -> list[list[int
 def stays(segment: StoredSegment, dead: float) -> bool:
     """Whether the share of deleted rows of a segment is at most `dead`."""
     return segment.n_deleted <= dead * segment.n_rows
+
+
+def live_attributes(segments: Sequence[StoredSegment]) -> Attributes | None:
+    """Attributes of all rows that are left, in order of adding; None where no segment has any."""
+    tables = [segment.attributes for segment in segments if segment.attributes is not None]
+    if not tables:
+        return None
+    schema = {name: field for table in tables for name, field in table.schema.items()}
+    rows = [np.flatnonzero(live_mask(segment)) for segment in segments]
+    return joined_tables(
+        [
+            (segment.attributes or Attributes({}, segment.n_rows)).take(live)
+            for segment, live in zip(segments, rows, strict=True)
+        ],
+        schema,
+    )

@@ -106,4 +106,5 @@ def _moved(
             codes.append(pipeline.codes(projected, lists[block]))
         ticker.advance(block.stop - block.start)
     new = {name: np.concatenate([part[name] for part in codes]) for name in codes[0]} if codes else {}
-    return segment.relisted(pipeline, numbers, lists, new)
+    moved = segment.relisted(pipeline, numbers, lists, new)
+    return moved.changed(attributes=segment.attributes)

@@ -23,14 +23,19 @@ def rebased(
 
     A row is deleted by its position where its segment is among `theirs`, else by its id, if a row has it.
     Segments are told apart by their arrays, which stay the same when rows are deleted. Raises
-    IndexChangedError where segments of the base are not there any more (compact), DuplicateIdError for an id
-    that both sides added, DTypeError where their ids are of two kinds.
+    IndexChangedError where segments of the base are not there any more (compact) or have other attributes
+    now, DuplicateIdError for an id that both sides added, DTypeError where their ids are of two kinds.
     """
     kept = {id(segment.ids): segment for segment in mine}
     if not all(_holds(kept.get(id(segment.ids)), segment) for segment in base):
         raise IndexChangedError(
             "the index was compacted here, and changed by another writer in the meantime, so that the two "
             "cannot be joined; open it again and compact that"
+        )
+    if any(segment.attributes is not kept[id(segment.ids)].attributes for segment in base):
+        raise IndexChangedError(
+            "attributes of rows were changed here, and the folder by another writer in the meantime, so that "
+            "the two cannot be joined; open it again and set them there"
         )
     for segment in base:
         gone = _deleted_since(segment, kept.pop(id(segment.ids)))

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from cluscomp.attributes import Attributes
+from cluscomp.attributes.table import array_name
 from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.indexes.segments.bits import count_bits, inverted
 from cluscomp.indexes.segments.faults import floats_fault
@@ -21,6 +23,7 @@ from cluscomp.portable import Portable
 from cluscomp.progress import Ticker
 
 Self = TypeVar("Self", bound="StoredSegment")
+Described = TypeVar("Described", bound="WithAttributes")
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each array of a segment that a manifest lists."""
 
@@ -64,7 +67,28 @@ class AtHome(Portable):
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
 
-class StoredSegment(AtHome):
+@dataclass(frozen=True, kw_only=True)
+class WithAttributes(AtHome):
+    """What rows of every kind may have. attributes: of the rows by position, None without any."""
+
+    attributes: Attributes | None = None
+
+    def attribute_arrays(self) -> dict[str, np.ndarray]:
+        """What is stored of the attributes: name of the file part -> array."""
+        return {} if self.attributes is None else self.attributes.arrays()
+
+    def described(self: Described, attributes: Attributes | None) -> Described:
+        """The segment with other attributes. It gets another name, and those of its files that stay as they
+        are will be linked.
+        """
+        old, new = self.attribute_arrays(), {} if attributes is None else attributes.arrays()
+        changed = {name for name in old if new.get(name) is not old[name]}
+        files = {name: file for name, file in getattr(self, "files", {}).items() if name not in changed}
+        values: dict[str, Any] = {"attributes": attributes, "files": files, "name": None, "deletions": None}
+        return replace(self, **values)
+
+
+class StoredSegment(WithAttributes):
     """Base of the frozen dataclasses of all kinds, such as `Segment` and `DocumentSegment`.
 
     ids: of the rows. deleted: those marked as deleted, None for none. files: name -> SourceFile of
@@ -139,6 +163,8 @@ class StoredSegment(AtHome):
             fault = floats_fault(arrays[name]) if arrays[name].dtype.kind == "f" else None
             if fault is not None:
                 yield name, fault
+        for column, fault in () if self.attributes is None else self.attributes.faults():
+            yield array_name(column, "values"), fault
         wrong_ids = self.ids.fault()
         if wrong_ids is not None:
             yield wrong_ids

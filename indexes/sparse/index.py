@@ -10,10 +10,13 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import UsageError
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.filters.filterable import UNSAID
+from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.sparse.decoding import decoded_terms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.sparse.search import score_terms, search_terms
@@ -121,6 +124,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         ids: Any = None,
         *,
         vocabulary: Sequence[str] | None = None,
+        attributes: Any = None,
+        new_attributes: bool = False,
         progress: Progress | None = None,
     ) -> SparseIndex:
         """Add rows under permanent ids: all of them, or none if an error is raised.
@@ -129,6 +134,8 @@ class SparseIndex(StoredIndex[TermSegment]):
             rows: in any form.
             ids: one a row, as `Index.add` takes them.
             vocabulary: the term of each column of a sparse matrix.
+            attributes: facts about the rows for filters, as `Index.add` takes them.
+            new_attributes: whether there may be columns that the index does not have yet.
             progress: called as progress(stage, done, total) when done.
 
         Returns:
@@ -147,7 +154,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         given = self._rows(rows, vocabulary)
         with self._lock:
             column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(given))
-            self._append(self._encoded(given, progress)(column))
+            described = self._described(attributes, column, new_attributes)
+            self._append(self._encoded(given, progress)(column), described)
         return self
 
     def upsert(
@@ -156,6 +164,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         ids: Any,
         *,
         vocabulary: Sequence[str] | None = None,
+        attributes: Any = None,
+        new_attributes: bool = False,
         progress: Progress | None = None,
     ) -> int:
         """Add rows under permanent ids, in the place of those that have the ids now, in one step.
@@ -164,6 +174,8 @@ class SparseIndex(StoredIndex[TermSegment]):
             rows: in any form.
             ids: n integers (int64, not -1) or n texts, different from each other.
             vocabulary: the term of each column of a sparse matrix.
+            attributes: of the new rows; those of the rows that they replace are gone.
+            new_attributes: whether there may be columns that the index does not have yet.
             progress: called as progress(stage, done, total) when done.
 
         Returns:
@@ -177,7 +189,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         """
         self.pipeline.require_trained()
         given = self._rows(rows, vocabulary)
-        return self._replace(ids, len(given), self._encoded(given, progress))
+        encoded = self._encoded(given, progress)
+        return self._replace(ids, len(given), encoded, attributes, new_attributes)
 
     # ---- search ----
 
@@ -188,6 +201,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         *,
         vocabulary: Sequence[str] | None = None,
         k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best rows for each query.
 
@@ -195,11 +210,15 @@ class SparseIndex(StoredIndex[TermSegment]):
             queries: in any form, as rows are; terms that no row holds count as nothing.
             k: hits a query, at least 1.
             vocabulary: the term of each column of a sparse matrix.
-            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits.
+            k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits. Of no
+                effect with a filter.
+            filter: which rows may be found, as `Index.search` takes it; all that pass are scored.
+            tenant: whose rows may be found, where the index has a tenant column; None: those of all.
 
         Returns:
             Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal scores
-            are ordered by time of adding. Where fewer than k rows hold a term of the query, the rest is -inf
+            are ordered by time of adding. With a filter there are at most as many columns as rows that pass.
+            Where fewer than k rows hold a term of the query, the rest is -inf
             with id -1 (None for text ids).
 
         Raises:
@@ -209,8 +228,10 @@ class SparseIndex(StoredIndex[TermSegment]):
         """
         together = self._together
         asked = self._rows(queries, vocabulary)
-        k = self._checked_k(k, together.n_live, k_beyond)
+        k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         self.pipeline.require_trained()
+        if filter is not None or tenant is not UNSAID or self._schema.tenant is not None:
+            return self._search_part(together, asked, k, filter, tenant)
         if k == 0:
             return self._no_hits(len(asked))
         hits = search_terms(self.pipeline, together.segments, asked, k)
@@ -266,6 +287,18 @@ class SparseIndex(StoredIndex[TermSegment]):
         return decoded_terms(self.pipeline, segments, self._positions(segments, ids))
 
     # ---- inside ----
+
+    def _search_part(
+        self, together: Together[TermSegment], queries: TermRows, k: int, filter: Any, tenant: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        def search(scope: Scope, most: int) -> Found:
+            segments = scope.allowed.together.segments
+            hits = search_terms(self.pipeline, segments, queries[scope.queries], most)
+            return Found.of(hits, "direct", 0, scope.allowed.n)
+
+        scopes = self._scopes(together, filter, tenant, len(queries))
+        hits = search_scopes(scopes, len(queries), k, together.n_live, search)[0]
+        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
 
     def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
         return as_term_rows(

@@ -12,7 +12,7 @@ from cluscomp.errors import CorruptIndexError
 Parameters = dict[str, np.ndarray]
 
 # Element types that an index folder may hold, all little-endian.
-DTYPES = ("<f4", "<f2", "|u1", "<u2", "<u8", "<i4", "<i8")
+DTYPES = ("<f4", "<f2", "|u1", "<u2", "<u8", "<i4", "<i8", "<f8")
 
 
 @dataclass(frozen=True)

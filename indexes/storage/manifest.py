@@ -11,7 +11,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cluscomp.errors import CorruptIndexError, ForeignFileError, NewerFormatError
+from cluscomp.attributes import Schema
+from cluscomp.errors import CorruptIndexError, ForeignFileError, NewerFormatError, UsageError
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.stages.parameters import DTYPES
 from cluscomp.indexes.storage.fields import Fields
@@ -82,7 +83,7 @@ class RetiredEntry:
 @dataclass(frozen=True)
 class Manifest:
     """Contents of manifest.json. generation: commits so far, 0 in formats 1 and 2. trained: mark of the
-    trained arrays (names.py), empty there.
+    trained arrays (names.py), empty there. attributes: the schema of the attributes as JSON.
     """
 
     created_by: str
@@ -100,7 +101,13 @@ class Manifest:
     retired: tuple[RetiredEntry, ...] = ()
     generation: int = 1
     trained: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
     format_version: int = field(default=FORMAT_VERSION, compare=False)
+
+    @property
+    def schema(self) -> Schema:
+        """Kinds of the attributes."""
+        return Schema.from_json(self.attributes)
 
     @property
     def names(self) -> set[str]:
@@ -114,6 +121,8 @@ class Manifest:
         body = asdict(self)
         for name in (*head, "retired"):  # a folder is written in the newest format
             body.pop(name, None)
+        if not self.attributes:
+            del body["attributes"]
         body["seeds"] = {"train": body.pop("seed")}
         for entry in body["extra_files"].values():
             del entry["dtype"], entry["shape"]
@@ -147,6 +156,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
         encoder=None if value.get("encoder") is None else reader.mapping("encoder"),
         settings=reader.mapping("settings"),
         segments=_segments(reader, where, by_contents),
+        attributes=_attributes(reader) if "attributes" in value else {},
         files=_files(reader.mapping("files"), where, arrays=True),
         extra_files=_files(reader.mapping("extra_files"), where, arrays=False),
     )
@@ -209,6 +219,14 @@ def _old_segment(number: int, reader: Fields) -> SegmentEntry:
 def _ids(reader: Fields, rows: int) -> tuple[str, int]:
     first = reader.integer("first_id", -(2**63), 2**63 - rows)
     return reader.choice("ids", ("range", INT, TEXT)), first
+
+
+def _attributes(reader: Fields) -> dict[str, Any]:
+    value = reader.mapping("attributes")
+    try:
+        return Schema.from_json(value).to_json()
+    except UsageError as exc:
+        raise reader.fault("attributes", f"a schema of attributes ({exc})") from exc
 
 
 def _retired(reader: Fields, where: str) -> tuple[RetiredEntry, ...]:

@@ -2,6 +2,7 @@
 
     pHEX.STAGE.NAME.npy   an array of a trained stage; HEX is the mark of all of them
     sHEX.ARRAY.npy        an array of a segment; HEX comes from the checksums of its arrays
+    sHEX.attr.NAME.PART.npy  an array of an attribute; in NAME all but letters, digits and _ is -hh
     sHEX.delG.npy         its deleted rows as of generation G
     manifest.G.json       the manifest of generation G, while its files are kept
 
@@ -24,7 +25,7 @@ MARK = re.compile(r"[0-9a-f]{16}")
 SEGMENT = re.compile(r"s[0-9a-f]{16}")
 DRAFT = re.compile(r"\.tmp-[0-9]+-[0-9a-f]{16}")
 _OF_CONTENTS = re.compile(
-    r"(p[0-9a-f]{16}\.[A-Za-z0-9_]+|s[0-9a-f]{16})\.[A-Za-z0-9_]+\.npy|manifest\.[0-9]+\.json"
+    r"(p[0-9a-f]{16}\.[A-Za-z0-9_]+|s[0-9a-f]{16}(\.attr\.[A-Za-z0-9_-]+)?)\.[A-Za-z0-9_]+\.npy|manifest\.[0-9]+\.json"
 )
 _OF_OLD_FORMATS = re.compile(r"(segment[0-9]+|transform[0-9]+|partition|codec|refine)\.[A-Za-z0-9_]+\.npy")
 _OF_STAGE = re.compile(r"^p[0-9a-f]{16}\.")

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cluscomp.attributes import Field
 from cluscomp.errors import CluscompError, CorruptIndexError, IndexFolderError, InputError, UsageError
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import Kind, kind_of
@@ -27,6 +28,7 @@ from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters, require_finite_parameters
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.stage import Stage
+from cluscomp.indexes.storage.columns import attribute_specs, stored_table
 from cluscomp.indexes.storage.deletions import deletions_spec, read_deletions
 from cluscomp.indexes.storage.identity import Version
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, NAMED_BY_CONTENTS, Manifest, SegmentEntry
@@ -103,7 +105,8 @@ def _open(folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSe
         load_stage(path, manifest, name, stage, arrays)
     owned = by_owner(arrays)
     segments = tuple(
-        _same_segment(known.get(entry.name), entry, owned) or stored_segment(entry, kind, pipeline, owned)
+        _same_segment(known.get(entry.name), entry, owned)
+        or stored_segment(entry, kind, pipeline, owned, manifest.schema)
         for entry in manifest.segments
     )
     files = {name: mapped.source for name, mapped in arrays.items()}
@@ -169,6 +172,7 @@ def _expected_arrays(kind: Kind, pipeline: Pipeline, manifest: Manifest) -> dict
         listed = owned.get(segment.name, {})
         arrays: dict[str, ArraySpec | None] = dict(kind.segment.listed_arrays(pipeline, segment.rows, listed))
         arrays |= _id_arrays(segment, listed)
+        arrays |= attribute_specs(manifest.schema, segment.rows, listed)
         expected |= {array_file(segment.name, name): spec for name, spec in arrays.items()}
         if segment.deletions is not None:
             expected[segment.deletions] = _deletions_spec(manifest, segment)
@@ -243,10 +247,14 @@ def load_stage(
 
 
 def stored_segment(
-    entry: SegmentEntry, kind: Kind, pipeline: Pipeline, owned: Mapping[str, Mapping[str, MappedFile]]
+    entry: SegmentEntry,
+    kind: Kind,
+    pipeline: Pipeline,
+    owned: Mapping[str, Mapping[str, MappedFile]],
+    schema: Mapping[str, Field],
 ) -> StoredSegment:
-    """A segment of a folder. owned: as `by_owner` tells. Raises CorruptIndexError for values that kernels
-    cannot take.
+    """A segment of a folder. owned: as `by_owner` tells. schema: of the attributes. Raises CorruptIndexError
+    for values that kernels cannot take.
     """
     own = dict(owned.get(entry.name, {}))
     deleted, deletions = _deletions(entry, own)
@@ -260,7 +268,10 @@ def stored_segment(
         file_of=partial(array_file, entry.name),
     )
     segment = kind.segment.from_stored(pipeline, rows)
-    return segment.changed(name=entry.name, deletions=deletions, statistics=entry.statistics)
+    table = stored_table(schema, entry.rows, arrays)
+    return segment.changed(
+        name=entry.name, deletions=deletions, statistics=entry.statistics, attributes=table
+    )
 
 
 def _deletions(

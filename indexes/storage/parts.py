@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluscomp.attributes.table import PREFIX
 from cluscomp.indexes.segments.id_keys import KEYS, ROWS, key_specs
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -34,6 +35,8 @@ def array_part(stage: str | None, array: str, segment: type[StoredSegment]) -> s
     """
     if stage is not None:
         return parameter_part(stage, array)
+    if array.startswith(PREFIX):
+        return "attributes"
     return COMMON_PARTS.get(array) or segment.part_of(array)
 
 

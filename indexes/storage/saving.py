@@ -73,8 +73,8 @@ def parameter_arrays(pipeline: Pipeline) -> Iterator[StoredArray]:
 
 
 def row_arrays(segment: StoredSegment) -> Iterator[StoredArray]:
-    """Arrays of one segment: what it stores of its rows, ids, and the keys of ids."""
-    for name, array in (segment.arrays() | segment.ids.arrays()).items():
+    """Arrays of one segment: what it stores of its rows, ids, attributes, and the keys of ids."""
+    for name, array in (segment.arrays() | segment.ids.arrays() | segment.attribute_arrays()).items():
         spec = ArraySpec(array.dtype.str, array.shape)
         yield StoredArray(None, name, spec, _given(array), segment.files.get(name))
     for name, spec in segment.ids.key_specs().items():

@@ -155,7 +155,7 @@ def test_shapes_and_forms_that_do_not_fit():
     for wrong in (3, "x", [1, 2], {"x": "abc"}, {"x": 3}, {"x": np.zeros(2, np.complex64)}):
         with pytest.raises(DTypeError):
             make_attributes(wrong)
-    for wrong in ({"": [1]}, {3: [1]}, {"é" * 100: [1]}, {"\ud800": [1]}, {f"c{i}": [1] for i in range(257)}):
+    for wrong in ({"": [1]}, {3: [1]}, {"é" * 14: [1]}, {"\ud800": [1]}, {f"c{i}": [1] for i in range(257)}):
         with pytest.raises(UsageError):
             make_attributes(wrong)
 

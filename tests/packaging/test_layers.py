@@ -46,9 +46,9 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys",), ("stages",), ("segments",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
-        ("contents",), ("following",), ("saved",), ("base",),
-        ("multivector", "faiss_bridge", "sparse"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
+        ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
+        ("contents", "attributed"), ("following",), ("saved",), ("base",),
+        ("multivector", "faiss_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),

@@ -1,0 +1,75 @@
+"""A search in which each query has rows of its own that it may find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cluscomp.indexes.filters.allowed import Allowed
+from cluscomp.indexes.filters.info import SearchInfo
+from cluscomp.indexes.stages.hits import Hits
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Queries that may find the same rows. queries: their numbers."""
+
+    queries: np.ndarray
+    allowed: Allowed
+
+
+class Found(NamedTuple):
+    """Hits of some queries, and (n,) arrays of path, lists visited and rows scored, as in `SearchInfo`."""
+
+    hits: Hits
+    path: np.ndarray
+    probed: np.ndarray
+    rows_scored: np.ndarray
+
+    @classmethod
+    def of(cls, hits: Hits, path: str, probed: int, rows_scored: int) -> Found:
+        """Hits of queries that took the same way."""
+        n = len(hits.scores)
+        return cls(hits, np.full(n, path, dtype=object), np.full(n, probed), np.full(n, rows_scored))
+
+
+Search = Callable[[Scope, int], Found]
+"""Searches for the k best rows, of which at least so many pass."""
+
+
+def search_scopes(
+    scopes: Sequence[Scope], n_queries: int, k: int, n_live: int, search: Search
+) -> tuple[Hits, SearchInfo]:
+    """The k best rows of each query, or all that pass where these are fewer: as many columns as the query
+    with the most has hits. Missing hits have score -inf and position -1.
+    """
+    width = max((min(k, scope.allowed.n) for scope in scopes), default=0)
+    scores = np.full((n_queries, width), -np.inf, dtype=np.float32)
+    positions = np.full((n_queries, width), -1, dtype=np.int64)
+    allowed, probed, scored = (np.zeros(n_queries, dtype=np.int64) for _ in range(3))
+    path = np.full(n_queries, "empty", dtype=object)
+    for scope in scopes:
+        n = scope.allowed.n
+        allowed[scope.queries] = n
+        if n == 0 or not scope.queries.size:
+            continue
+        found, most = search(scope, min(k, n)), min(k, n)
+        scores[scope.queries, :most], positions[scope.queries, :most] = (
+            found.hits.scores,
+            found.hits.positions,
+        )
+        path[scope.queries], probed[scope.queries] = found.path, found.probed
+        scored[scope.queries] = found.rows_scored
+    info = SearchInfo(
+        allowed=allowed,
+        selectivity=allowed / max(1, n_live),
+        path=path,
+        probed=probed,
+        rows_scored=scored,
+        complete=scored == allowed,
+        unknown_ids=sum(scope.allowed.n_unknown for scope in scopes),
+    )
+    return Hits(scores, positions), info

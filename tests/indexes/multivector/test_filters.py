@@ -1,0 +1,93 @@
+"""Filters over documents of several vectors: as if the other documents were deleted, however candidates are chosen."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import cluscomp as cc
+from cluscomp.errors import UsageError
+
+SELECTIONS = {
+    "part == 0": lambda n: n % 3 == 0,
+    "n == 77": lambda n: n == 77,
+    "n < 0": lambda n: n < 0,
+    "n >= 0": lambda n: n >= 0,
+    "n between 20 and 40": lambda n: (n >= 20) & (n <= 40),
+}
+
+
+def described(index, documents, parts):
+    """The documents in so many segments, with attributes, and some deleted."""
+    x, lengths = documents
+    index.delete(index.ids)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    for block in np.array_split(np.arange(len(lengths)), parts):
+        rows = x[ends[block[0]] : ends[block[-1] + 1]]
+        index.add(rows, block, lengths=lengths[block], attributes={"n": block, "part": block % 3})
+    index.delete(np.arange(0, len(lengths), 13))
+    return index
+
+
+@pytest.mark.parametrize("parts", [1, 5])
+@pytest.mark.parametrize("by", ["lists", "fde"])
+def test_hits_are_those_of_an_index_without_the_other_documents(
+    key, make_documents, documents, questions, parts, by
+):
+    index = described(make_documents(key), documents, parts)
+    queries, lengths = questions
+    for text, holds in SELECTIONS.items():
+        for candidates in (9, 1000):
+            options = {"lengths": lengths, "candidates": candidates, "candidates_by": by}
+            scores, ids, info = index.search(queries, 7, filter=text, return_info=True, **options)
+            others = copy.copy(index)
+            others.delete(index.ids[~holds(index.ids)])
+            expected = others.search(queries, 7, k_beyond="clip", **options)
+            np.testing.assert_array_equal(ids, expected[1])
+            np.testing.assert_array_equal(scores, expected[0])
+            assert (info.allowed == len(others)).all()
+            assert (info.complete == (info.rows_scored == len(others))).all()
+
+
+def test_few_documents_are_scored_one_by_one(make_documents, documents, questions):
+    index = described(make_documents("Pool4,IVF8,PQ12"), documents, 2)
+    queries, lengths = questions
+    info = index.search(queries, 3, lengths=lengths, filter=[1, 2, 3, 4, 900], return_info=True)[2]
+    assert info.path.tolist() == ["direct"] * len(lengths)
+    assert (info.rows_scored == 4).all() and info.complete.all() and info.unknown_ids == 1
+    info = index.search(queries, 3, lengths=lengths, filter="n >= 0", candidates=10, return_info=True)[2]
+    assert info.path.tolist() == ["lists"] * len(lengths)
+    assert (info.rows_scored == 10).all() and not info.complete.any()
+
+
+def test_softmax_masks_and_filters_of_single_queries(make_documents, documents, questions):
+    index = described(make_documents("Pool4,IVF8,PQ6,RFlat"), documents, 3)
+    queries, lengths = questions
+    mask = cc.Mask(index.ids % 2 == 0)
+    a = index.search(queries, 5, lengths=lengths, filter=mask, softmax=0.1)
+    b = index.search(queries, 5, lengths=lengths, filter=index.ids[index.ids % 2 == 0], softmax=0.1)
+    np.testing.assert_array_equal(a[1], b[1])
+    filters = [None, [5], mask, {"op": "==", "field": "n", "value": 8}, []]
+    scores, ids = index.search(queries, 2, lengths=lengths, filter=filters)
+    np.testing.assert_array_equal(ids[0], index.search(queries, 2, lengths=lengths)[1][0])
+    assert ids[1].tolist() == [5, -1] and ids[3].tolist() == [8, -1] and ids[4].tolist() == [-1, -1]
+    assert (ids[2] % 2 == 0).all() and np.isneginf(scores[4]).all()
+
+
+def test_tenants_of_documents(make_documents, documents, questions, tmp_path):
+    index = make_documents("Pool4,IVF8,SQ4")
+    x, lengths = documents
+    index.declare_attributes({"owner": cc.Field("text", tenant=True)})
+    index.set_attributes(index.ids, {"owner": [f"t{i % 4}" for i in index.ids]})
+    index.save(tmp_path / "i")
+    opened = cc.open_index(tmp_path / "i", verify=True)
+    queries, n = questions
+    with pytest.raises(UsageError, match="tenant="):
+        opened.search(queries, 3, lengths=n)
+    assert (opened.search(queries, 3, lengths=n, tenant="t2")[1] % 4 == 2).all()
+    opened.upsert(x[: lengths[0]], [2], lengths=lengths[:1], attributes={"owner": ["t3"]})
+    opened.compact(segments=1, dead=0)
+    assert 2 in opened.search(queries, 150, lengths=n, tenant="t3")[1]
+    assert 2 not in opened.search(queries, 150, lengths=n, tenant="t2")[1]
