@@ -45,6 +45,13 @@ class TokenEncoder:
         """Token vectors of queries. Raises DTypeError, InputError, NonFiniteError."""
         return self._encode(texts, "query", progress)
 
+    def tokens(self, text: str, side: Side) -> list[str]:
+        """Words of the vocabulary behind the vectors of a text, one a vector."""
+        features = self._dense.tokenize([text], side)
+        kept = features["attention_mask"][0].bool()
+        words: list[str] = self.model.tokenizer.convert_ids_to_tokens(features["input_ids"][0][kept].tolist())
+        return words
+
     def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> VectorsAndLengths:
         checked = check_texts(texts)
         found: list[np.ndarray] = [np.empty((0, self._info.dim), np.float32)] * len(checked)

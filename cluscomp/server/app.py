@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cluscomp.errors import CluscompError, RequestRefusedError, require
+from cluscomp.server.changes import add_changes
 from cluscomp.server.core import Core
 from cluscomp.server.description import describe_problems
 from cluscomp.server.gate import Gate
+from cluscomp.server.insight_routes import add_insight
 from cluscomp.server.models import Problem
 from cluscomp.server.pages import add_pages
 from cluscomp.server.problems import MEDIA_TYPE, problem_body, problem_of
@@ -42,6 +44,9 @@ def make_app(core: Core) -> Any:
     _add_errors(api)
     add_reading(api, core)
     add_search(api, core)
+    add_insight(api, core)
+    if core.settings.admin_token is not None:
+        add_changes(api, core)
     if core.settings.page:
         add_pages(api)
     app: Any = Gate(api, core)

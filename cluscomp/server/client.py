@@ -97,6 +97,32 @@ class Client:
         found: list[dict[str, Any]] = self._ask("POST", f"{_path(name)}/documents:get", body)["documents"]
         return found
 
+    def put(
+        self, name: str, ids: Sequence[Any], vectors: Any = None, *, texts: Any = None, lengths: Any = None
+    ) -> dict[str, Any]:
+        """Add documents, or put them in the place of those that have their ids; needs the admin token."""
+        body: dict[str, Any] = {"ids": [str(one) for one in ids]}
+        if texts is not None:
+            body["texts"] = list(texts)
+        elif lengths is None:
+            body["vectors_b64"] = packed(np.atleast_2d(np.asarray(vectors)))
+        else:
+            body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
+        return self._ask("POST", f"{_path(name)}/documents", body)
+
+    def delete(self, name: str, ids: Sequence[Any], *, missing: str = "fail") -> dict[str, Any]:
+        """Delete documents; needs the admin token."""
+        body = {"ids": [str(one) for one in ids], "missing": missing}
+        return self._ask("POST", f"{_path(name)}/documents:delete", body)
+
+    def refresh(self, name: str) -> dict[str, Any]:
+        """Serve the newest state of the folder at once; needs the admin token."""
+        return self._ask("POST", f"{_path(name)}/refresh")
+
+    def compact(self, name: str, **how: Any) -> dict[str, Any]:
+        """Merge segments and drop deleted documents; needs the admin token. how: segments, dead."""
+        return self._ask("POST", f"{_path(name)}/compact", how)
+
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, json=body)

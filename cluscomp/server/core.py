@@ -56,7 +56,7 @@ class Core:
         self.metrics.watch(lambda: self.searcher.depth, lambda: len(self.registry.open_states()))
         self.log = RequestLog(log)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="read")
-        self._ends = threading.Event()
+        self._ends, self._at_end = threading.Event(), list[Callable[[], None]]()
         self._watcher = threading.Thread(target=self._watch, name="refresh", daemon=True)
         if settings.refresh:
             self._watcher.start()
@@ -71,11 +71,17 @@ class Core:
         """What a function that blocks returns; it runs on the thread that reads."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
+    def at_end(self, end: Callable[[], None]) -> None:
+        """Let `close` call a function."""
+        self._at_end.append(end)
+
     def close(self) -> None:
         """End all threads."""
         self._ends.set()
         if self.settings.refresh:
             self._watcher.join()
+        for end in self._at_end:
+            end()
         self.searcher.close()
         self.encoders.close()
         self._readers.shutdown(cancel_futures=True)

@@ -102,7 +102,7 @@ class _Passage:
         settings = self._core.settings
         self._token = self._given_token()
         is_admin = same(self._token, settings.admin_token)
-        self._facts["admin"] = is_admin
+        self._facts["admin"], self._facts["token"] = is_admin, fingerprint(self._token)
         if settings.read_token is None or is_admin or same(self._token, settings.read_token):
             return
         if self._token is None:
@@ -186,7 +186,6 @@ class _Passage:
                     "route": route,
                     "status": self._status,
                     "ms": round(seconds * 1000, 3),
-                    "token": fingerprint(self._token),
                 }
             )
 

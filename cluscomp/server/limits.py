@@ -21,5 +21,5 @@ class Limits:
         while inner["type"] in ("nullable", "default"):
             inner = inner["schema"]
         strict = {"strict": True} if inner["type"] in ("int", "float", "str", "bool", "list") else {}
-        inner.update(strict | self._values)
+        inner.update({**strict, **self._values})
         return schema

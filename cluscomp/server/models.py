@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from cluscomp.server.limits import Limits
 
@@ -155,6 +155,116 @@ class IndexList:
 
 
 @dataclass
+class MapList:
+    """A list: its centroid in two dimensions, and its rows (vectors, where a document has several)."""
+
+    number: int
+    x: float
+    y: float
+    rows: int
+
+
+@dataclass
+class MapAnswer:
+    """All lists. explained: share of the variance between centroids that the two dimensions hold."""
+
+    index: str
+    generation: int
+    explained: float
+    lists: list[MapList]
+
+
+@dataclass
+class Member:
+    """A document of a list."""
+
+    id: str
+    title: str | None
+
+
+@dataclass
+class MembersAnswer:
+    """The first documents of a list, in order of adding."""
+
+    index: str
+    generation: int
+    number: int
+    documents: list[Member]
+
+
+@dataclass
+class ExplainRequest:
+    """A document, and a query: its text, or its token vectors."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    id: Id
+    text: Text | None = None
+    tokens_b64: PackedTokens | None = None
+
+
+@dataclass
+class ExplainAnswer:
+    """products: of each query vector with each stored one. best: stored vector of the largest. query: tokens.
+    vectors: tokens of the document's text nearest to each stored vector. score: as a search gives it.
+    """
+
+    index: str
+    generation: int
+    id: str
+    score: float
+    query: list[str]
+    vectors: list[list[str]]
+    products: list[list[float]]
+    best: list[int]
+
+
+@dataclass
+class PutRequest:
+    """Documents to add, or to put in the place of those that have their ids: vectors, or texts to encode.
+
+    Texts are not stored.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    ids: Annotated[list[Id], Limits(min_length=1)]
+    texts: Annotated[list[Text] | None, Limits(min_length=1)] = None
+    vectors: Annotated[list[Row] | None, Limits(min_length=1)] = None
+    vectors_b64: Packed | None = None
+    tokens_b64: PackedTokens | None = None
+
+
+@dataclass
+class DeleteRequest:
+    """Documents to delete. missing: what to do about ids that are not there."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    ids: Annotated[list[Id], Limits(min_length=1)]
+    missing: Literal["fail", "ignore"] = "fail"
+
+
+@dataclass
+class CompactRequest:
+    """How far to compact: at most so many segments, with at most this share of deleted rows."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
+    segments: Positive = 16
+    dead: Annotated[float, Limits(ge=0, le=1)] = 0.2
+
+
+@dataclass
+class Changed:
+    """A change that is saved, and served from now on. documents: how many were put or deleted; replaced: how
+    many of those that were put were there before.
+    """
+
+    index: str
+    generation: int
+    rows: int
+    documents: int
+    replaced: int
+
+
+@dataclass
 class Problem:
     """An error. code: one word for programs. detail: what is wrong, and the remedy."""
 
@@ -163,10 +273,3 @@ class Problem:
     status: int
     code: str
     detail: str
-
-
-def plain(value: Any) -> Any:
-    """JSON values of an answer."""
-    from dataclasses import asdict
-
-    return asdict(value)

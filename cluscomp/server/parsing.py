@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import DimensionError, InputError, RequestRefusedError, UsageError
-from cluscomp.server.models import Packed, PackedTokens, SearchRequest
+from cluscomp.server.models import Packed, PackedTokens, PutRequest, SearchRequest
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
 from cluscomp.server.settings import ServerSettings
@@ -26,7 +26,7 @@ def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
     texts = [body.text] if body.text is not None else body.texts
     if texts is None:
         return None
-    _check_number(len(texts), settings)
+    _check_number(len(texts), settings.max_queries)
     for text in texts:
         if not text.strip():
             raise InputError("a text is empty; give the words to search for")
@@ -43,12 +43,15 @@ def check_unicode(text: str) -> str:
     return text
 
 
-def vectors_of(body: SearchRequest, served: Served, settings: ServerSettings) -> Queries:
-    """Query vectors of the body. Raises RequestRefusedError, DimensionError, InputError, UsageError."""
+def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Queries:
+    """Vectors of the body, of at most `most` queries or documents.
+
+    Raises RequestRefusedError, DimensionError, InputError, UsageError.
+    """
     if served.terms:
         raise UsageError(f"{served.name!r} stores weighted terms, not vectors; send text")
     if body.tokens_b64 is not None:
-        return _tokens(body.tokens_b64, served, settings)
+        return _tokens(body.tokens_b64, served, most)
     if served.ragged:
         raise UsageError(
             f"{served.name!r} stores several vectors a document; send tokens_b64, with lengths, or text"
@@ -58,7 +61,7 @@ def vectors_of(body: SearchRequest, served: Served, settings: ServerSettings) ->
         rows = rows[None] if rows.ndim == 1 else rows
     else:
         rows = _rows(body.vectors or [])
-    _check_number(len(rows), settings)
+    _check_number(len(rows), most)
     _check_dim(rows, served)
     return Queries(np.ascontiguousarray(rows, dtype=np.float32))
 
@@ -111,22 +114,20 @@ def _rows(vectors: list[list[float]]) -> np.ndarray:
         return np.array(vectors, dtype=np.float64).astype(np.float32)
 
 
-def _tokens(packed: PackedTokens, served: Served, settings: ServerSettings) -> Queries:
+def _tokens(packed: PackedTokens, served: Served, most: int) -> Queries:
     if not served.ragged:
         raise UsageError(f"{served.name!r} stores one vector a document; send vectors or vectors_b64")
     rows, lengths = unpacked(packed), packed.lengths
     if sum(lengths) != len(rows):
         raise DimensionError(f"lengths add up to {sum(lengths)}, but there are {len(rows)} token vectors")
-    _check_number(len(lengths), settings)
+    _check_number(len(lengths), most)
     _check_dim(rows, served)
     return Queries(np.ascontiguousarray(rows, dtype=np.float32), np.array(lengths, dtype=np.int64))
 
 
-def _check_number(n: int, settings: ServerSettings) -> None:
-    if n > settings.max_queries:
-        raise unfit(f"{n} queries, but this server takes at most {settings.max_queries} (--max-queries)")
-    if n == 0:
-        raise unfit("0 queries; send at least one")
+def _check_number(n: int, most: int) -> None:
+    if not 1 <= n <= most:
+        raise unfit(f"{n} rows, but this server takes 1 to {most} of them (--max-queries)")
 
 
 def _check_dim(rows: np.ndarray, served: Served) -> None:

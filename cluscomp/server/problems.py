@@ -18,6 +18,7 @@ _STATUS: tuple[tuple[type[BaseException], int, str], ...] = (
     (errors.NotTrainedError, 400, "usage"),
     (errors.OptionalDependencyError, 501, "not-installed"),
     (errors.InfeasibleError, 503, "memory"),
+    (errors.IndexLockedError, 503, "locked"),
     (errors.IndexFolderError, 503, "index"),
     (MemoryError, 503, "memory"),
 )

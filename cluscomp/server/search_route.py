@@ -52,7 +52,7 @@ async def _queries(
     core: Core, served: Served, body: models.SearchRequest, texts: list[str] | None, deadline: float
 ) -> Queries:
     if texts is None:
-        return parsing.vectors_of(body, served, core.settings)
+        return parsing.vectors_of(body, served, core.settings.max_queries)
     return await core.encoders.queries(served, texts, deadline)
 
 

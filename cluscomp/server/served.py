@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ class Served:
         self.terms: bool = kind_of(index.spec).terms
         self._texts: DocumentStore | None = None
         self._lock = threading.Lock()
+        self._made: dict[str, Any] = {}
         if FILE_NAME in index.extra_files:
             self._texts = DocumentStore(index.extra_file(FILE_NAME))
             weakref.finalize(self, self._texts.close)
@@ -70,6 +71,12 @@ class Served:
             "bytes": described["bytes"]["total"],
             "bytes_per_document": described["bytes_per_document"],
         }
+
+    def once(self, what: str, make: Callable[[Served], Any]) -> Any:
+        """What `make` gives of this state, kept for as long as it is served."""
+        if what not in self._made:
+            self._made[what] = make(self)
+        return self._made[what]
 
     def joins_over_k(self) -> bool:
         """Whether the best k of a search are the first k of a search for more, bit for bit."""

@@ -1,0 +1,62 @@
+"""Routes that show how an index works: the map of its lists, the products behind a hit."""
+# The framework reads annotations of routes as values: no `from __future__ import annotations` here.
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cluscomp.errors import InputError
+from cluscomp.server import cluster_map, heat, models, parsing
+from cluscomp.server.core import Core
+from cluscomp.server.limits import Limits
+from cluscomp.server.served import Served
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MOST_MEMBERS = 100
+
+
+def add_insight(api: "FastAPI", core: Core) -> None:
+    """Add map, map/{number} and explain."""
+    from fastapi.responses import Response
+
+    def answer(value: Any) -> Any:
+        return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+
+    @api.get("/v1/indexes/{name}/map", response_model=models.MapAnswer)
+    async def lists(name: str) -> Any:
+        """The lists of an index in two dimensions, by their centroids."""
+        served = await core.served(name)
+        return answer(await core.apart(lambda: served.once("map", cluster_map.cluster_map)))
+
+    @api.get("/v1/indexes/{name}/map/{number}", response_model=models.MembersAnswer)
+    async def one_list(name: str, number: Annotated[int, Limits(ge=0, le=2**31 - 1, strict=False)]) -> Any:
+        """The first documents of a list."""
+        served = await core.served(name)
+        return answer(await core.apart(cluster_map.members, served, number, MOST_MEMBERS))
+
+    @api.post("/v1/indexes/{name}/explain", response_model=models.ExplainAnswer)
+    async def explain(name: str, body: models.ExplainRequest) -> Any:
+        """Products of a query's token vectors with the stored vectors of a document."""
+        served = await core.served(name)
+        sides = await _sides(core, served, body)
+        return answer(await core.apart(heat.explained, served, parsing.check_unicode(body.id), sides))
+
+
+async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> heat.Sides:
+    if (body.text is None) == (body.tokens_b64 is None):
+        raise parsing.unfit("one of text and tokens_b64 is needed")
+    if body.text is None:
+        request = models.SearchRequest(tokens_b64=body.tokens_b64)
+        return heat.given_side(parsing.vectors_of(request, served, core.settings.max_queries))
+    text = parsing.check_unicode(body.text)
+    if not text.strip():
+        raise InputError("the text is empty; give the words to search for")
+    stored = await core.apart(served.texts, [parsing.check_unicode(body.id)])
+    content = " ".join(stored[body.id]).strip() if body.id in stored else None
+    deadline = time.monotonic() + core.settings.timeout
+    sides: heat.Sides = await core.encoders.call(
+        served, lambda model: heat.encoded_sides(model, text, content), deadline
+    )
+    return sides
