@@ -84,7 +84,7 @@ class Browser:
     def wait(self, script, seconds=20):
         """Wait until a script is true."""
         until = time.monotonic() + seconds
-        while not self.run(f"Boolean({script})"):
+        while not self.run(f"(() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }})()"):
             assert time.monotonic() < until, f"{script} did not become true"
             time.sleep(0.05)
 
