@@ -19,6 +19,7 @@ from cluscomp.bench import (
     pq_encode,
     pq_train,
     scan,
+    segments,
     sinkhorn,
 )
 from cluscomp.bench.data import DataSource
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "pq-encode": pq_encode,
     "pq-train": pq_train,
     "scan": scan,
+    "segments": segments,
     "sinkhorn": sinkhorn,
 }
 """Each has BASELINES, `plans(settings)`, THREADS where it does not use all, OWN for further ones of ours."""

@@ -27,7 +27,7 @@ def bench(
         typer.Argument(
             metavar="NAME",
             help="assign, balanced, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, scan, "
-            "sinkhorn, or all (gpu only where there is one).",
+            "segments, sinkhorn, or all (gpu only where there is one).",
             show_default=False,
         ),
     ],
