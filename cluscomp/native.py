@@ -37,6 +37,7 @@ IntegerIds = _core.IntegerIds
 score_rows = _core.score_rows
 build_prescreen = _core.build_prescreen
 interleave_codes = _core.interleave_codes
+take_interleaved = _core.take_interleaved
 squared_distances = _core.squared_distances
 MedoidSearch = _core.MedoidSearch
 Postings = _core.Postings

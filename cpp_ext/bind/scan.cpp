@@ -188,6 +188,21 @@ void interleave(Out<uint8_t, Matrix2> codes, Offsets offsets, bool undo) {
   interleave_codes(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, undo);
 }
 
+auto taken_rows(In<uint8_t, Matrix2> codes, Offsets offsets, In<int64_t, Vector1> rows) {
+  const auto n = static_cast<int64_t>(codes.shape(0)), count = static_cast<int64_t>(rows.shape(0));
+  const int64_t n_lists = check_offsets(offsets, n);
+  const int64_t *begin = rows.data(), *end = begin + count;
+  if (count && (*std::min_element(begin, end) < 0 || *std::max_element(begin, end) >= n))
+    throw std::invalid_argument("a row is not one of the codes");
+  auto out = make_array<uint8_t>({rows.shape(0), codes.shape(1)});
+  {
+    nb::gil_scoped_release release;
+    take_interleaved(codes.data(), static_cast<int64_t>(codes.shape(1)), offsets.data(), n_lists, begin, count,
+                     out.data());
+  }
+  return out;
+}
+
 }  // namespace
 
 void bind_scan(nb::module_& m) {
@@ -230,6 +245,9 @@ void bind_scan(nb::module_& m) {
       "score_rows", &scores_of_rows, "codes"_a, "lists"_a, "queries"_a, "rows"_a, "metric"_a,
       "Scores (nq, c) float32 of chosen rows, in their order, as `scan` gives them; -infinity where a row is negative. "
       "rows (nq or 1, c) int64: of each query, or the same of all; ascending ones are scored sooner.");
+
+  m.def("take_interleaved", &taken_rows, "codes"_a, "offsets"_a, "rows"_a,
+        "Codes (n, width) of some rows (n,) int64 of interleaved codes, as they were before.");
 
   m.def("interleave_codes", &interleave, "codes"_a, "offsets"_a, "undo"_a = false,
         "Transpose each run of 32 rows of a list, and the rest at its end, in place: the layout of the 4-bit shuffle "

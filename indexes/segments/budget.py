@@ -111,9 +111,9 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     """The lists that each query visits, by the rule above. projected: queries behind the transforms."""
     nq, partition = len(projected), passing.pipeline.partition
     if partition is None or passing.n == 0:
-        probes = np.full((nq, 1), 0 if passing.n else -1, dtype=np.int32)
-        read, scored = np.full(nq, int(passing.n > 0)), np.full(nq, passing.n)
-        return Visits(Probes(probes), read, scored, np.ones(nq, dtype=bool))
+        return _all_rows(passing, nq, np.zeros(int(passing.n > 0), dtype=np.int32))
+    if passing.n <= passing.least_budget(nprobe):
+        return _all_rows(passing, nq, passing.filled)
     most = partition.nlist if max_nprobe is None else min(max_nprobe, partition.nlist)
     count = nprobe
     while True:
@@ -127,6 +127,12 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     seen = np.where(spent.any(axis=1), np.argmax(spent, axis=1) + 1, count)
     seen = np.clip(seen, nprobe, most)
     return _visits(passing, ranked, seen, direct)
+
+
+def _all_rows(passing: Passing, nq: int, lists: np.ndarray) -> Visits:
+    """Visits to all lists with passing rows."""
+    probes = Probes(np.ascontiguousarray(np.broadcast_to(lists, (nq, len(lists)))))
+    return Visits(probes, np.full(nq, len(lists)), np.full(nq, passing.n), np.ones(nq, dtype=bool))
 
 
 def _ranked(partition: Ivf, projected: np.ndarray, count: int, nprobe: int) -> Probes:
@@ -143,8 +149,7 @@ def _ranked(partition: Ivf, projected: np.ndarray, count: int, nprobe: int) -> P
 
 def _visits(passing: Passing, ranked: Probes, seen: np.ndarray, direct: np.ndarray) -> Visits:
     """Visits to the first `seen` lists of each query, or to all that hold passing rows."""
-    counts = passing.in_lists
-    filled = np.flatnonzero(counts).astype(np.int32)
+    counts, filled = passing.in_lists, passing.filled
     some = np.where(np.arange(ranked.lists.shape[1]) < seen[:, None], ranked.lists, -1)
     some[counts[some] == 0] = -1
     some = some[:, : seen[~direct].max(initial=1)]
@@ -174,7 +179,7 @@ def _scan(passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, ro
     """Best k by the codes of the rows that pass, in the lists visited."""
     pipeline = passing.pipeline
     codec, metric = pipeline.codec, pipeline.score_metric
-    takes = passing.pays_to_take(_read_in_vain(passing, visits), codec.row_bytes)
+    takes = passing.pays_to_take(_read_in_vain(passing, visits))
     nprobe = min(visits.probes.lists.shape[1], pipeline.spec.nlist)
     lists = passing.taken.lists if takes else stored_lists(pipeline, passing.skipping, len(projected), nprobe)
     prepared = codec.prepare(projected, metric)

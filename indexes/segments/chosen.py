@@ -75,7 +75,7 @@ def chosen_rows(
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.spec.nlist))
     if arranged:
         arrange_codes(codec, codes, offsets)
-    by_position = np.argsort(positions, kind="stable")
+    by_position = np.argsort(positions)
     ranks = np.empty(len(positions), dtype=position_dtype(len(positions)))
     ranks[by_position] = np.arange(len(positions))
     return ChosenRows(positions[by_position], ListView(codes, offsets, ranks, pipeline.residual_centroids))

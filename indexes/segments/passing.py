@@ -21,7 +21,10 @@ from cluscomp.indexes.stages.pipeline import Pipeline
 ANY = TypeVar("ANY", bound=StoredSegment)
 TAKEN_BYTES = 256 << 20
 """Most bytes of codes and positions that are taken out for one condition."""
-_TAKING = 3  # rows that a scan reads in the time in which one row is taken out
+_TAKING, _TAKING_INTERLEAVED = 4, 256
+"""Rows that a scan reads in the time in which one row is taken out. An interleaved one is scattered over
+many cache lines, and a scan reads 32 of them at a time.
+"""
 
 
 def restricted(together: Together[ANY], allowed: Sequence[np.ndarray | None]) -> Together[ANY]:
@@ -78,6 +81,17 @@ class Passing:
         return together.made("live in lists", lambda: _live_in_lists(together.segments, nlist))
 
     @cached_property
+    def filled(self) -> np.ndarray:
+        """Lists (l,) int32 with passing rows."""
+        return np.flatnonzero(self.in_lists).astype(np.int32)
+
+    def least_budget(self, nprobe: int) -> int:
+        """Rows that are not deleted in the nprobe smallest lists: no query reads fewer."""
+        sizes = self.live_in_lists
+        smallest = np.partition(sizes, nprobe - 1)[:nprobe] if nprobe < len(sizes) else sizes
+        return int(smallest.sum())
+
+    @cached_property
     def stored_in_lists(self) -> np.ndarray:
         """Rows (nlist,) int64 of each list, as a scan that skips rows reads them."""
         return np.sum([np.diff(segment.offsets) for segment in self.together.segments], axis=0)
@@ -99,16 +113,18 @@ class Passing:
         """The rows side by side, for scans that read no others."""
         return chosen_rows(self.pipeline, self.together, self.stored, arranged=True)
 
-    def pays_to_take(self, skipped: float, row_bytes: int) -> bool:
+    def pays_to_take(self, skipped: float) -> bool:
         """Whether a scan shall read `taken`: from then on where scans by bits have read so many rows in vain
         that taking the others out would have been cheaper.
 
-        skipped: rows that this scan would read in vain. row_bytes: of a row that is taken out.
+        skipped: rows that this scan would read in vain.
         """
         if "taken" in vars(self):
             return True
+        codec = self.pipeline.codec
         self._saved += skipped
-        return self._saved >= _TAKING * self.n and self.n * (row_bytes + 4) <= TAKEN_BYTES
+        pays = self._saved >= (_TAKING_INTERLEAVED if codec.interleaved else _TAKING) * self.n
+        return pays and self.n * (codec.row_bytes + 4) <= TAKEN_BYTES
 
 
 def _in_lists(segments: Sequence[Segment], stored: Sequence[np.ndarray], nlist: int) -> np.ndarray:

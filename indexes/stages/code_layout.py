@@ -36,12 +36,6 @@ def plain_rows(codec: Codec, codes: Codes, offsets: np.ndarray, rows: np.ndarray
     """Codes of some stored rows (m,) as `Codec.encode` made them; nothing but these is read."""
     if not codec.interleaved:
         return {name: np.ascontiguousarray(array[rows]) for name, array in codes.items()}
-    stored = codes[CODES]
-    lists = np.searchsorted(offsets, rows, side="right") - 1
-    within = rows - offsets[lists]
-    run = within - within % INTERLEAVED_ROWS  # first row of the run in its list
-    length = np.minimum(INTERLEAVED_ROWS, offsets[lists + 1] - offsets[lists] - run)
-    first = (offsets[lists] + run) * stored.shape[1] + within % INTERLEAVED_ROWS
-    places = first[:, None] + np.arange(stored.shape[1]) * length[:, None]
     picked = {name: np.ascontiguousarray(array[rows]) for name, array in codes.items() if name != CODES}
-    return {**picked, CODES: stored.reshape(-1)[places]}
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
+    return {**picked, CODES: native.take_interleaved(codes[CODES], offsets, rows)}

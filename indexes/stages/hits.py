@@ -20,7 +20,9 @@ class Hits:
 
 def padded(hits: Hits, k: int) -> Hits:
     """Hits with k columns, of which those behind the ones that are there are missing."""
-    more = ((0, 0), (0, max(0, k - hits.scores.shape[1])))
+    if hits.scores.shape[1] >= k:
+        return hits
+    more = ((0, 0), (0, k - hits.scores.shape[1]))
     return Hits(
         np.pad(hits.scores, more, constant_values=-np.inf), np.pad(hits.positions, more, constant_values=-1)
     )

@@ -387,3 +387,20 @@ def test_codes_and_lists_keep_their_arrays(rng):
     np.testing.assert_array_equal(
         native.scan(stored, lists, rows, None, 1, "l2")[1][:, 0], np.arange(300)[::-1]
     )
+
+
+@pytest.mark.parametrize("width", [1, 2, 7])
+def test_rows_of_interleaved_codes_come_back(rng, threads, width):
+    codes = rng.integers(0, 256, size=(10_000, width)).astype("u1")
+    offsets = np.array([0, 31, 63, 63, 64, 200, 9_999, 10_000])
+    shuffled = codes.copy()
+    native.interleave_codes(shuffled, offsets)
+    for rows in (np.arange(10_000), rng.integers(0, 10_000, 5_000), np.empty(0, int)):
+        for count in (1, 3):
+            native.set_num_threads(count)
+            np.testing.assert_array_equal(native.take_interleaved(shuffled, offsets, rows), codes[rows])
+    for wrong in (-1, 10_000):
+        with pytest.raises(ValueError, match="not one of the codes"):
+            native.take_interleaved(shuffled, offsets, np.array([0, wrong]))
+    with pytest.raises(ValueError, match="last offset"):
+        native.take_interleaved(shuffled, offsets[:-1].copy(), np.array([0]))
