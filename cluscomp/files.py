@@ -147,6 +147,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_renamed(folder: Path, target: Path) -> None:
+    """Flush a folder in which `target` has just got its name: others see it already, so that an error is told
+    in the log only.
+    """
+    try:
+        sync_folder(folder)
+    except OSError as exc:
+        log.warning("%s was written, but a power cut may undo that: %s", target, exc)
+
+
 # ---- what the file system refuses --------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from cluscomp.files import (
     real_path,
     require_free,
     sync_folder,
+    sync_renamed,
     try_lock,
 )
 from cluscomp.vocabulary import IF_TAKEN
@@ -129,7 +130,7 @@ def put_in_place(folder: Path, target: Path) -> None:
         os.rename(folder, target)
     else:
         exchange(folder, target)
-    sync_folder(target.parent)
+    sync_renamed(target.parent, target)
 
 
 def _exchange_atomically(new: Path, old: Path) -> bool:

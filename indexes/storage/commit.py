@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 
-from cluscomp.files import flush, require_free, sync_folder
+from cluscomp.files import flush, require_free, sync_folder, sync_renamed
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest
 from cluscomp.indexes.storage.names import manifest_file
@@ -101,7 +101,7 @@ class FolderCommit(Staging):
                 used = {*old.names, *(entry.file for entry in old.retired)}
                 remove(self.folder, [NEW_MANIFEST, *(known - used)])
             raise
-        sync_folder(self.folder)
+        sync_renamed(self.folder, self.target)
         return Version.of(raw, identity)
 
     def _keep_old_manifest(self) -> None:
