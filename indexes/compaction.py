@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cluscomp import checks
-from cluscomp.indexes.segments.compacting import live_attributes, runs_to_merge, stays
+from cluscomp.indexes.segments.compacting import live_attributes, live_texts, runs_to_merge, stays
 from cluscomp.indexes.segments.rebalancing import Rebalanced, rebalanced, require_bound
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
@@ -133,7 +133,11 @@ def compacted(
 
 
 def _merged(pipeline: Pipeline, run: Sequence[Any], ticker: Ticker) -> Any:
-    return type(run[0]).merged(pipeline, run, ticker).changed(attributes=live_attributes(run))
+    return (
+        type(run[0])
+        .merged(pipeline, run, ticker)
+        .changed(attributes=live_attributes(run), texts=live_texts(run))
+    )
 
 
 def _report(pipeline: Pipeline, before: Sequence[StoredSegment], result: Rebalanced) -> CompactReport:

@@ -14,13 +14,14 @@ from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION, FileEntry, Manifest
+from cluscomp.indexes.storage.names import is_texts_file
 from cluscomp.indexes.storage.origin import Origin
 from cluscomp.indexes.storage.parts import array_part
 from cluscomp.indexes.storage.saving import Written, planned, stored_arrays
 
 PARTS = (
     "codes", "shadow", "refine", "positions", "list_offsets", "ids", "tombstones",
-    "centroids", "codebooks", "rotation", "manifest", "other",
+    "centroids", "codebooks", "rotation", "manifest", "texts", "other",
 )  # fmt: skip
 _ANY_CHECKSUM = "0" * 64
 
@@ -94,7 +95,8 @@ def bytes_by_part(index: Described) -> dict[str, int]:
     vector and where the vectors of each document begin. prescreen: 8-bit codes beside float rows.
     refine: finer codes of the rerank. positions, list_offsets: which row stands where in the lists. ids:
     nothing for consecutive integers. tombstones: deleted rows. attributes: their columns, where there are
-    any. centroids, codebooks, rotation: what training learned. manifest: manifest.json. other: docs.sqlite
+    any. centroids, codebooks, rotation: what training learned. manifest: manifest.json. texts: titles and
+    texts of rows, once they are saved. other: build.json
     and other files stored with the index. Each .npy file counts with its header of 128 bytes.
     """
     segment = kind_of(index.spec).segment
@@ -103,14 +105,22 @@ def bytes_by_part(index: Described) -> dict[str, int]:
     for stored in arrays:
         part = array_part(stored.stage, stored.name, segment)
         sizes[part] = sizes.get(part, 0) + stored.file_bytes
+    sizes["texts"] = sum(_texts_bytes(index).values())
     sizes["other"] = sum(other_files(index).values())
     sizes["manifest"] = _manifest_bytes(index)
     return sizes | {"total": sum(sizes.values())}
 
 
 def other_files(index: Described) -> dict[str, int]:
-    """Bytes of each file that was stored with the index and is not an array."""
-    return {name: index.extra_file(name).stat().st_size for name in index.extra_files}
+    """Bytes of each file that was stored with the index and is neither an array nor texts of its rows."""
+    names = [name for name in index.extra_files if not is_texts_file(name)]
+    return {name: index.extra_file(name).stat().st_size for name in names}
+
+
+def _texts_bytes(index: Described) -> dict[str, int]:
+    """Bytes of each file of titles and texts; those that were given since the last save have none yet."""
+    sources = [segment.texts.source for segment in index.segments if segment.texts is not None]
+    return {source.path.name: source.entry.bytes for source in sources if source is not None}
 
 
 def describe(index: Described, *, nprobe: int | None = None) -> dict[str, Any]:
@@ -196,5 +206,6 @@ def _manifest_bytes(index: Described) -> int:
     """Size of manifest.json: of the file if the index is as opened, else of what `save` writes elsewhere."""
     if index.origin is not None and not index.has_changes:
         return index.origin.manifest_bytes()
-    extra = {name: FileEntry(size, _ANY_CHECKSUM) for name, size in other_files(index).items()}
+    files = other_files(index) | _texts_bytes(index)
+    extra = {name: FileEntry(size, _ANY_CHECKSUM) for name, size in files.items()}
     return len(index.manifest(planned(index.pipeline, index.segments), extra).to_bytes())

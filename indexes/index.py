@@ -226,6 +226,9 @@ class Index(SearchedVectors):
         segments = self._segments
         return decoded_rows(self.pipeline, segments, self._positions(segments, ids))
 
+    def _vectors_at(self, segments: tuple[Segment, ...], positions: np.ndarray) -> list[np.ndarray]:
+        return list(decoded_rows(self.pipeline, segments, positions))
+
     # ---- other tools ----
 
     def to_faiss(self, *, text_ids: str = "fail") -> faiss.Index:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,10 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.attributes import Field, Schema
 from cluscomp.errors import DTypeError, DuplicateIdError, EncoderMismatchError, UsageError
-from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.segments.compacting import live_column
-from cluscomp.indexes.segments.id_lookup import live_matches, positions_of
-from cluscomp.indexes.segments.ids import TEXT, make_ids
+from cluscomp.indexes.segments.id_lookup import live_matches
+from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.storage.folder import FolderWriter, check_index_target
 from cluscomp.indexes.storage.manifest import FileEntry, Manifest
 from cluscomp.indexes.storage.saving import (
@@ -28,14 +27,12 @@ from cluscomp.indexes.storage.saving import (
     stored_arrays,
     write_index,
 )
-from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore, write_documents
 from cluscomp.vocabulary import IF_TAKEN, IfTaken
 
 if TYPE_CHECKING:
     from cluscomp.indexes.index import Index
     from cluscomp.indexes.multivector.index import MultiVectorIndex
     from cluscomp.indexes.sparse.index import SparseIndex
-    from cluscomp.inputs.corpus import Document
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,6 @@ def _write(parts: Sequence[_Part], target: Path, if_exists: str) -> None:
     needed = new_bytes(stored_arrays(pipeline, segments))
     with FolderWriter(target, if_exists=if_exists, needed_bytes=needed) as writer:
         written = write_index(writer, pipeline, segments)
-        _write_texts(writer, parts)
         writer.publish(_manifest(parts, written, writer.extra))
 
 
@@ -230,29 +226,6 @@ def _schema(parts: Sequence[_Part]) -> Schema:
     return Schema.of({name: field for name, (_, field) in fields.items()})
 
 
-def _write_texts(writer: FolderWriter, parts: Sequence[_Part]) -> None:
-    """Titles and texts of all indexes that have some, as one file."""
-    documents = (doc for part in parts if has_texts(part.index) for doc in live_texts(part.index))
-    first = next(documents, None)
-    if first is not None:
-        write_documents(writer.folder / FILE_NAME, chain([first], documents))
-        writer.take_extra(FILE_NAME)
-
-
-def has_texts(index: StoredIndex[Any]) -> bool:
-    """Whether rows that are left have texts, whose ids are texts as well."""
-    return FILE_NAME in index.extra_files and index.id_kind == TEXT and len(index) > 0
-
-
-def live_texts(index: StoredIndex[Any]) -> Iterator[Document]:
-    """Documents of an index whose rows were not deleted."""
-    with DocumentStore(index.extra_file(FILE_NAME)) as store:
-        for documents in store.batches():
-            wanted = make_ids([document.id for document in documents], len(documents))
-            found = positions_of(index.segments, wanted)
-            yield from (document for document, row in zip(documents, found, strict=True) if row >= 0)
-
-
 def _report(parts: Sequence[_Part]) -> IndexMergeReport:
     first = parts[0].index
     segments = _segments(parts)
@@ -265,5 +238,5 @@ def _report(parts: Sequence[_Part]) -> IndexMergeReport:
         deleted=sum(segment.n_deleted for segment in segments),
         segments=len(segments),
         bytes=sum(stored.file_bytes for stored in arrays),
-        texts=any(has_texts(part.index) for part in parts),
+        texts=any(segment.texts is not None for segment in segments),
     )

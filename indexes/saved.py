@@ -201,11 +201,11 @@ class SavedIndex(FollowingIndex[Segment]):
 
     @property
     def extra_files(self) -> tuple[str, ...]:
-        """Names of files that were stored with the index, such as docs.sqlite."""
+        """Names of files that were stored with the index, such as report.json."""
         return () if self._origin is None else tuple(self._origin.manifest.extra_files)
 
     def extra_file(self, name: str) -> Path:
-        """Find a file that was stored with the index, such as docs.sqlite.
+        """Find a file that was stored with the index, such as report.json.
 
         Args:
             name: of the file.

@@ -24,9 +24,11 @@ from cluscomp.indexes.storage.opening import (
     key_of,
     load_stage,
     stored_segment,
+    texts_of,
 )
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
-from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
+from cluscomp.indexes.storage.stored_texts import text_faults
+from cluscomp.indexes.storage.texts import DocumentStore
 from cluscomp.vocabulary import VERIFY_LEVELS, VerifyLevel
 
 
@@ -51,7 +53,8 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
         path: the folder.
         level: "quick" checks the manifest, sizes, headers, trained arrays, list offsets and deleted rows;
             "sums" also reads every file and compares its checksum; "deep" also checks that the lists hold
-            every row once, floats are finite, ids are different over all segments, and docs.sqlite is whole.
+            every row once, floats are finite, ids are different over all segments, and texts are whole and
+            those of their rows.
 
     Returns:
         The faults, in the order in which the manifest lists the files; none for a whole index.
@@ -105,8 +108,7 @@ class _Examination:
             if level == "deep":
                 self._rows(manifest, pipeline, segments)
                 self._ids(manifest, segments)
-        if level == "deep" and FILE_NAME in manifest.extra_files:
-            self._texts()
+                self._texts(manifest, segments)
         return self.faults
 
     @contextmanager
@@ -186,9 +188,16 @@ class _Examination:
                 )
             )
 
-    def _texts(self) -> None:
-        with self._faults_of(FILE_NAME), DocumentStore(Path(self.reader.path) / FILE_NAME) as store:
-            self.faults += [IndexFault(FILE_NAME, message) for message in store.faults()]
+    def _texts(self, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> None:
+        """Whether the texts of a segment are whole, and those of its rows."""
+        files = texts_of(manifest)
+        for number, entry in enumerate(manifest.segments):
+            if entry.name not in files:
+                continue
+            file, segment = files[entry.name], segments.get(number)
+            with self._faults_of(file), DocumentStore(Path(self.reader.path) / file) as store:
+                found = store.faults() or ([] if segment is None else text_faults(store, segment.ids))
+                self.faults += [IndexFault(file, message) for message in found]
 
 
 def _id_file(number: int, manifest: Manifest) -> str:

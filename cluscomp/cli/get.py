@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluscomp import errors
 from cluscomp.cli import common, output, rows
 from cluscomp.cli.failures import exits_by_contract
-from cluscomp.cli.search import stored_texts
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
+    from cluscomp.indexes.records import Record
 
 
 @exits_by_contract
@@ -33,30 +31,17 @@ def get(
     from cluscomp.indexes.index import open_index
 
     opened = open_index(index)
-    wanted = list(rows.named_ids(opened, ids, id_))
-    records = _vectors(opened, wanted)
-    for record, (title, text) in zip(records, _texts(index, wanted), strict=False):
-        record["title"], record["text"] = title, text
-    output.result_json(records)
+    wanted = rows.named_ids(opened, ids, id_)
+    output.result_json([_shown(opened, record) for record in opened.get(wanted)])
 
 
-def _vectors(index: AnyIndex, wanted: list[Any]) -> list[dict[str, Any]]:
+def _shown(index: AnyIndex, record: Record) -> dict[str, Any]:
     from cluscomp.indexes.kind import kind_of
-    from cluscomp.indexes.sparse.index import SparseIndex
 
-    if isinstance(index, SparseIndex):
-        return [{"id": one, "terms": row} for one, row in zip(wanted, index.terms(wanted), strict=True)]
     name = "vectors" if kind_of(index.spec).ragged else "vector"
-    try:
-        found: Any = index.vectors(wanted)
-    except errors.UsageError:  # the transform has no way back; the ids were looked up before
-        return [{"id": one, name: None} for one in wanted]
-    if isinstance(found, tuple):
-        vectors, lengths = found
-        starts = [int(lengths[:number].sum()) for number in range(len(wanted) + 1)]
-        found = [vectors[starts[number] : starts[number + 1]] for number in range(len(wanted))]
-    return [{"id": one, name: vector} for one, vector in zip(wanted, found, strict=True)]
-
-
-def _texts(folder: Path, wanted: list[Any]) -> list[tuple[str, str]]:
-    return stored_texts(folder, [str(one) for one in wanted])
+    if isinstance(record.vector, dict):
+        name = "terms"
+    shown: dict[str, Any] = {"id": record.id, name: record.vector}
+    if index.has_texts:
+        shown |= {"title": record.title, "text": record.text}
+    return shown

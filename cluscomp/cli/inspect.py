@@ -23,7 +23,7 @@ PART_NOTES = {
     "codebooks": "what the codec learned",
     "rotation": "matrices of the transforms",
     "manifest": "manifest.json",
-    "docs.sqlite": "titles and texts",
+    "texts": "titles and texts",
     "build.json": "settings of the build",
     "report.json": "plan and measurements of the build",
 }
@@ -76,7 +76,9 @@ def _bytes_by_part(facts: dict[str, Any], folder: Path) -> tuple[dict[str, int],
     total = sum(sizes.values())
     listed = {*facts["other_files"], "manifest.json"}
     strangers = {
-        name: size for name, size in sizes.items() if name not in listed and not name.endswith(".npy")
+        name: size
+        for name, size in sizes.items()
+        if name not in listed and not name.endswith((".npy", "docs.sqlite"))
     }
     parts.update(strangers)
     left = total - sum(parts.values())

@@ -138,12 +138,9 @@ def _encoded(index: AnyIndex, corpus: Path, encoder: str | None, progress: Stage
 
 def _refuse_other_texts(index: AnyIndex, documents: Sequence[Document]) -> None:
     """Raise UsageError where the index stores another text of a document: it would be shown with hits."""
-    from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
-
-    if FILE_NAME not in index.extra_files:
-        return
-    with DocumentStore(index.extra_file(FILE_NAME)) as store:
-        stored = store.lookup([document.id for document in documents])
+    names = ids_for(index, [document.id for document in documents])
+    found = index.get(names, missing="ignore", vectors=False) if index.has_texts else []
+    stored = {str(one.id): (one.title, one.text) for one in found}
     for one in documents:
         if stored.get(one.id, (one.title, one.text)) != (one.title, one.text):
             raise errors.UsageError(

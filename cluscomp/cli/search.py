@@ -144,20 +144,11 @@ def one_query(
         for rank, (score, name) in enumerate(zip(scores[0].tolist(), list(ids[0]), strict=True), 1)
         if score != float("-inf")
     ]
-    for hit, (title, text) in zip(hits, stored_texts(folder, [hit["id"] for hit in hits]), strict=False):
-        hit["title"], hit["text"] = title, text
+    if index.has_texts:
+        records = index.get(list(ids[0])[: len(hits)], vectors=False)
+        for hit, record in zip(hits, records, strict=True):
+            hit["title"], hit["text"] = record.title or "", record.text or ""
     return hits
-
-
-def stored_texts(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
-    """Title and text of each id, or nothing where the index stores no texts."""
-    from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
-
-    if not (folder / FILE_NAME).is_file():
-        return []
-    with DocumentStore(folder / FILE_NAME) as store:
-        found = store.lookup(ids)
-    return [found.get(name, ("", "")) for name in ids]
 
 
 def _show_hits(hits: list[dict[str, Any]], query: str, as_json: bool) -> None:

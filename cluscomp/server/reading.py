@@ -4,7 +4,10 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import InputError, RequestRefusedError, UsageError
+import numpy as np
+
+from cluscomp.errors import InputError, RequestRefusedError
+from cluscomp.indexes.records import Record
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models
 from cluscomp.server.core import Core
@@ -68,28 +71,15 @@ def documents(served: Served, ids: list[str], include: Any) -> list[dict[str, An
     wanted = list(dict.fromkeys(check_unicode(one) for one in ids))
     try:
         known = ids_of_kind(wanted, served.index.id_kind)
-        rows = _vectors(served, known, wanted="vector" in include)
+        found = served.index.get(known, vectors="vector" in include)
     except InputError as exc:
         raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
-    texts = served.texts(wanted) if "text" in include else {}
-    by_id = {}
-    for one, row in zip(wanted, rows, strict=True):
-        title, text = texts.get(one, (None, None))
-        by_id[one] = {"id": one, "title": title, "text": text, "vectors": row}
+    by_id = {one: _shown(one, record, "text" in include) for one, record in zip(wanted, found, strict=True)}
     return [by_id[one] for one in ids]
 
 
-def _vectors(served: Served, ids: Any, *, wanted: bool) -> list[list[list[float]] | None]:
-    """What the codes of each id stand for; None where nobody asked, or the codes have no way back."""
-    index = served.index
-    try:
-        found: Any = index.vectors(ids)  # also where only texts are wanted: it says which ids are not there
-    except UsageError:
-        return [None] * len(ids)
-    if not wanted:
-        return [None] * len(ids)
-    if not isinstance(found, tuple):
-        return [[row] for row in found.tolist()]
-    vectors, lengths = found
-    ends = lengths.cumsum().tolist()
-    return [vectors[end - n : end].tolist() for n, end in zip(lengths.tolist(), ends, strict=True)]
+def _shown(name: str, record: Record, with_text: bool) -> dict[str, Any]:
+    """A document as it is sent. A sparse one has no vectors."""
+    title, text = (record.title, record.text) if with_text else (None, None)
+    rows = np.atleast_2d(record.vector).tolist() if isinstance(record.vector, np.ndarray) else None
+    return {"id": name, "title": title, "text": text, "vectors": rows}

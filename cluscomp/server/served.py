@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from cluscomp.errors import CluscompError
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
@@ -31,24 +28,18 @@ class Served:
         self.generation: int = index.generation or 0
         self.ragged: bool = kind_of(index.spec).ragged
         self.terms: bool = kind_of(index.spec).terms
-        self._texts: DocumentStore | None = None
-        self._lock = threading.Lock()
         self._made: dict[str, Any] = {}
-        if FILE_NAME in index.extra_files:
-            self._texts = DocumentStore(index.extra_file(FILE_NAME))
-            weakref.finalize(self, self._texts.close)
 
     @property
     def has_texts(self) -> bool:
         """Whether the index stores titles and texts."""
-        return self._texts is not None
+        return self.index.has_texts
 
     def texts(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Title and text of the ids that are stored; blocks."""
-        if self._texts is None:
-            return {}
-        with self._lock:
-            return self._texts.lookup(list(ids))
+        wanted = [int(one) for one in ids] if self.index.id_kind == "int64" else list(ids)
+        records = self.index.get(wanted, missing="ignore", vectors=False)
+        return {str(one.id): (one.title or "", one.text or "") for one in records}
 
     @cached_property
     def facts(self) -> dict[str, Any]:

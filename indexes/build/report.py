@@ -17,7 +17,6 @@ from cluscomp.indexes.build.stage import BuildWork
 from cluscomp.indexes.build.work import work_path
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME
-from cluscomp.indexes.storage.texts import FILE_NAME
 from cluscomp.resume import first_difference
 
 REPORT_NAME, SETTINGS_NAME = "report.json", "build.json"
@@ -111,22 +110,13 @@ def is_finished(target: Path, request: Request) -> bool:
 
 
 def build_files(work: BuildWork, request: Request) -> Mapping[str, Any]:
-    """Settings and report of the build, and the texts where they are kept, for `IndexWriter.finish`."""
+    """Settings and report of the build, for `IndexWriter.finish`."""
     settings = {"settings": request.identity(), "config": work.config}
     files: dict[str, Callable[[], Any]] = {
         SETTINGS_NAME: lambda: _to_bytes(settings),
         REPORT_NAME: lambda: _to_bytes(_measured(work)),
     }
-    if request.store_texts:
-        files[FILE_NAME] = lambda: work.path(FILE_NAME)
-    elif request.kept is not None and request.kept.write_texts is not None:
-        files[FILE_NAME] = lambda: _kept_texts(work.path(FILE_NAME), request.kept)
     return LateFiles(files)
-
-
-def _kept_texts(path: Path, kept: Any) -> Path:
-    kept.write_texts(path)
-    return path
 
 
 class LateFiles(Mapping[str, Any]):

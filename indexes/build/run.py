@@ -84,7 +84,7 @@ def build_index(
             the new one is complete), or "resume". An interrupted build with the same settings is continued by
             "fail" and "resume"; one with other settings is discarded by "fail" and refused by "resume".
         max_train_rows: most vectors to train on; None: what the key wants, less if the memory is short.
-        store_texts: keep titles and texts in docs.sqlite.
+        store_texts: keep titles and texts, which `Index.get` returns.
         empty_documents: what to do with documents without text: "fail", "skip" or "keep".
         cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
         attributes: facts about the rows for filters: a .parquet or .jsonl file whose column `_id` or `id`

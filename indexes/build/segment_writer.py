@@ -15,9 +15,9 @@ from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import SegmentEntry
-from cluscomp.indexes.storage.names import draft_name
+from cluscomp.indexes.storage.names import TEXTS, draft_name
 from cluscomp.indexes.storage.saving import named_segment
-from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft
+from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, link_or_copy
 from cluscomp.indexes.storage.stream import ArrayStream
 
 
@@ -92,11 +92,14 @@ class SegmentWriter:
         self.ids.append(ids)
         self.rows += len(ids)
 
-    def finish(self, block_bytes: int, described: BuildAttributes = NO_ATTRIBUTES) -> SegmentEntry:
+    def finish(
+        self, block_bytes: int, described: BuildAttributes = NO_ATTRIBUTES, texts: Path | None = None
+    ) -> SegmentEntry:
         """Compare the ids of all blocks, arrange the files and enter them in the folder.
 
-        described: attributes of the rows. Returns the segment's line of the manifest. Raises
-        DuplicateIdError, and what attributes raise that do not fit the ids.
+        described: attributes of the rows. texts: SQLite file of their titles and texts, which is linked or
+        copied. Returns the segment's line of the manifest. Raises DuplicateIdError, and what attributes
+        raise that do not fit the ids.
         """
         arrays, entry = self.ids.finish(block_bytes)
         arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
@@ -104,6 +107,8 @@ class SegmentWriter:
             self.drafts[name] = self.folder.streamed(self.file(name), spec)
         for name, array in described.arrays(self._ids_of(entry)).items() if described.file else ():
             self.drafts[name] = self.folder.write_array(array, array.dtype.str)
+        if texts is not None:
+            self.drafts[TEXTS] = self.folder.write_file(lambda path: link_or_copy(texts, path))
         return named_segment(self.folder, entry, self.drafts, {})
 
     def _ids_of(self, entry: SegmentEntry) -> IdColumn:

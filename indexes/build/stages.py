@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,8 +147,17 @@ def _write(work: BuildWork, request: Request, shard: Shard) -> None:
                     writer.add(block, ids)
                     work.progress("add", writer.rows_written, n)
             work.progress("write", 0, n)
-            writer.finish(extra_files=build_files(work, request))
+            writer.finish(texts=_texts(work, request), extra_files=build_files(work, request))
             work.progress("write", n, n)
+
+
+def _texts(work: BuildWork, request: Request) -> Path | None:
+    """The file of titles and texts of the rows, where they are kept."""
+    path = work.path(FILE_NAME)
+    if request.kept is not None and request.kept.write_texts is not None:
+        request.kept.write_texts(path)
+        return path
+    return path if request.store_texts else None
 
 
 def _never(work: BuildWork, request: Request, facts: Facts) -> bool:

@@ -2,13 +2,12 @@
 
 writer = IndexWriter(index, output, n_rows=n)      # index: trained, without rows
 for block, ids in ...: writer.add(block, ids)
-writer.finish(extra_files={"docs.sqlite": path})   # puts the folder in its place
+writer.finish(texts=path)   # puts the folder in its place
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
 from cluscomp.indexes.storage.saving import Written, write_stages
+from cluscomp.indexes.storage.staging import link_or_copy
 
 DEFAULT_BLOCK_BYTES = 64 << 20
 
@@ -106,10 +106,16 @@ class IndexWriter:
         self._extra[name] = self._writer.folder / name
         return self._extra[name]
 
-    def finish(self, *, extra_files: Mapping[str, str | os.PathLike[str] | bytes] | None = None) -> None:
+    def finish(
+        self,
+        *,
+        texts: Path | None = None,
+        extra_files: Mapping[str, str | os.PathLike[str] | bytes] | None = None,
+    ) -> None:
         """Arrange the files, write the manifest and put the folder in its place.
 
-        extra_files: name -> path of a file to link or copy into the index, or the bytes of one.
+        texts: SQLite file of titles and texts of the rows, as `write_rows` makes it. extra_files: name ->
+        path of a file to link or copy into the index, or the bytes of one.
         Raises DuplicateIdError, DimensionError (not n_rows rows came), EmptyInputError, DiskFullError.
         """
         segment = self._open_segment()
@@ -117,7 +123,7 @@ class IndexWriter:
         writer = self._writer
         try:
             with writer.disk_errors():
-                entry = segment.finish(self.max_block_bytes, self._described)
+                entry = segment.finish(self.max_block_bytes, self._described, texts)
                 mark = write_stages(writer, self.index.pipeline)
                 self._take_extra(extra_files or {})
             written = Written(mark, (entry,), writer.entries)
@@ -152,7 +158,7 @@ class IndexWriter:
             if isinstance(source, bytes):
                 target.write_bytes(source)
             else:
-                _link_or_copy(Path(source), target)
+                link_or_copy(Path(source), target)
         for name in self._extra:
             self._writer.take_extra(name)
 
@@ -163,10 +169,3 @@ def _needed_bytes(index: StoredIndex[Any], n_rows: int, n_vectors: int) -> int:
     arrays = segment.new_arrays(index.pipeline, n_rows, n_vectors)
     stored = sum(part_bytes(segment, arrays, n_rows).values()) + sum(trained_bytes(index.pipeline).values())
     return stored + recipe_of(index.spec).writer.temporary_bytes(index.pipeline, n_vectors)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

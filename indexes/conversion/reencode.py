@@ -24,9 +24,9 @@ from cluscomp.indexes.conversion.rows import (
 )
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.merging import has_texts, live_texts
+from cluscomp.indexes.segments.compacting import live_column, live_texts
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.storage.texts import write_documents
+from cluscomp.indexes.storage.stored_texts import write_row_texts
 from cluscomp.inputs.attributes import AttributesFile
 from cluscomp.multivector.ragged import rows_of_documents
 
@@ -140,6 +140,7 @@ def _described(index: StoredIndex[Any]) -> BuildAttributes:
 
 def _kept(index: StoredIndex[Any], folder: Path) -> Kept:
     texts: Callable[[Path], object] | None = None
-    if has_texts(index):
-        texts = lambda path: write_documents(path, live_texts(index))  # noqa: E731
+    kept = live_texts(index.segments)
+    if kept is not None:
+        texts = lambda path: write_row_texts(path, kept, live_column(index.segments))  # noqa: E731
     return Kept(index.next_id, texts)

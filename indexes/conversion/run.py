@@ -138,7 +138,7 @@ def _in_format(
     if not dry_run:
         index.save(target, if_exists="replace" if if_exists == "replace" and not in_place else "fail")
     written = 0 if dry_run else folder_bytes(target)
-    has_texts = bool(index.extra_files)
+    has_texts = any(segment.texts is not None for segment in index.segments)
     return replace(
         report, format_version=version, dropped=0, bytes=written, files=(str(target),), texts=has_texts
     )

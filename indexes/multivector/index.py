@@ -294,6 +294,10 @@ class MultiVectorIndex(SearchedDocuments):
         found = vectors_at(self.pipeline, segments, self._positions(segments, ids))
         return found.rows, found.lengths
 
+    def _vectors_at(self, segments: tuple[DocumentSegment, ...], positions: np.ndarray) -> list[np.ndarray]:
+        found = vectors_at(self.pipeline, segments, positions)
+        return np.split(found.rows, found.offsets[1:-1])
+
     # ---- inside ----
 
     def _encoded(self, documents: Ragged, ids: IdColumn, progress: Progress | None) -> DocumentSegment:

@@ -16,6 +16,7 @@ from cluscomp.indexes.segments.id_lookup import live_ids
 from cluscomp.indexes.segments.ids import TEXT, IdColumn, TextIds, int_column
 from cluscomp.indexes.segments.mapped import read_in_order
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.texts import RowTexts, picked_texts
 
 
 def live_mask(segment: StoredSegment) -> np.ndarray:
@@ -54,6 +55,11 @@ def _kept_texts(ids: TextIds, live: np.ndarray) -> TextIds:
         )
     offsets = np.concatenate([[0], np.cumsum(lengths[live])]).astype(np.int64)
     return TextIds(np.asarray(ids.blob[np.repeat(live, lengths)]), offsets)
+
+
+def live_texts(segments: Sequence[StoredSegment]) -> RowTexts | None:
+    """Titles and texts of all rows that are left, in order of adding; None where no segment has any."""
+    return picked_texts([(segment.texts, np.flatnonzero(live_mask(segment))) for segment in segments])
 
 
 def runs_to_merge(segments: Sequence[StoredSegment], most: int) -> list[list[int]]:

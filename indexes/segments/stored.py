@@ -15,6 +15,7 @@ from cluscomp.indexes.segments.bits import count_bits, inverted
 from cluscomp.indexes.segments.faults import floats_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.numbered import NumberedVectors
+from cluscomp.indexes.segments.texts import RowTexts
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.stages.codec import Codes, rerank_name
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -59,12 +60,14 @@ class AtHome(Portable):
     """What a segment knows of the folder that holds it.
 
     name: there, made from its contents; None before it was saved. deletions: SourceFile that holds `deleted`
-    as it is, or None. statistics: JSON values about its rows, which are saved with it.
+    as it is, or None. statistics: JSON values about its rows, which are saved with it. texts: titles and
+    texts of its rows, or None.
     """
 
     name: str | None = None
     deletions: Any = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    texts: RowTexts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -284,7 +284,10 @@ class SparseIndex(StoredIndex[TermSegment]):
             DTypeError: ids are not of the kind that the index has.
         """
         segments = self._segments
-        return decoded_terms(self.pipeline, segments, self._positions(segments, ids))
+        return self._vectors_at(segments, self._positions(segments, ids))
+
+    def _vectors_at(self, segments: tuple[TermSegment, ...], positions: np.ndarray) -> list[dict[str, float]]:
+        return decoded_terms(self.pipeline, segments, positions)
 
     # ---- inside ----
 

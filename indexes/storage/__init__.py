@@ -8,6 +8,6 @@ sources.py   files that arrays are mapped from       folder.py    a new folder, 
 origin.py    the folder an index was opened from     commit.py    the next state in the same folder
 deletions.py deleted rows as they are stored         retiring.py  files that no longer belong to it
 stream.py    arrays written block by block           lock.py      the lock of the one writer
-parts.py     bytes by part of the folder             texts.py     docs.sqlite
+parts.py     bytes by part of the folder             texts.py, stored_texts.py  titles and texts
 sniff.py     names other tools' files
 """

@@ -15,7 +15,7 @@ from types import TracebackType
 from cluscomp.files import flush, require_free, sync_folder, sync_renamed
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest
-from cluscomp.indexes.storage.names import manifest_file
+from cluscomp.indexes.storage.names import is_texts_file, manifest_file
 from cluscomp.indexes.storage.origin import Origin
 from cluscomp.indexes.storage.retiring import NEW_MANIFEST, left_over, remove, retired_after
 from cluscomp.indexes.storage.staging import REMEDY, Staging
@@ -54,7 +54,8 @@ class FolderCommit(Staging):
     def take_extras(self, origin: Origin | None) -> None:
         """Leave the files that are stored with the index besides its arrays."""
         for name, entry in self.base.manifest.extra_files.items():
-            self.enter_extra(name, entry)
+            if not is_texts_file(name):
+                self.enter_extra(name, entry)
 
     def publish(self, manifest: Manifest) -> tuple[Manifest, Version]:
         """Put the state in the place of the one that it follows; returns which it is.

@@ -20,6 +20,7 @@ from cluscomp.folders import check_target, draft_folder, put_in_place
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.lock import WAIT, writer_lock
 from cluscomp.indexes.storage.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, Manifest
+from cluscomp.indexes.storage.names import is_of_contents, is_texts_file
 from cluscomp.indexes.storage.origin import Origin
 from cluscomp.indexes.storage.staging import REMEDY, Staging
 
@@ -61,7 +62,8 @@ class FolderWriter(Staging):
         """Copy the files that are stored with an index besides its arrays."""
         if origin is not None:
             for name in origin.manifest.extra_files:
-                self.copy_extra(name, origin.extra_file(name))
+                if not is_texts_file(name):
+                    self.copy_extra(name, origin.extra_file(name))
 
     def publish(self, manifest: Manifest) -> tuple[Manifest, Version]:
         """Write the manifest and put the folder in its place; returns the state that it is in then."""
@@ -106,7 +108,9 @@ def _is_our_index(target: Path) -> bool:
 
 
 def check_file_name(name: str) -> None:
-    """Raise UsageError for a file name that an index folder cannot hold."""
+    """Raise UsageError for a file name that an index folder cannot hold, or that has a meaning of its own."""
+    if is_of_contents(name) or is_texts_file(name):
+        raise UsageError(f"file name {name!r} is one of those that cluscomp gives; choose another name")
     if not FILE_NAME.fullmatch(name) or len(name) > 128:
         raise UsageError(
             f"file name {name!r} cannot stand in an index folder; use letters, digits, '_', '-' and '.'"

@@ -3,6 +3,7 @@
     pHEX.STAGE.NAME.npy   an array of a trained stage; HEX is the mark of all of them
     sHEX.ARRAY.npy        an array of a segment; HEX comes from the checksums of its arrays
     sHEX.attr.NAME.PART.npy  an array of an attribute; in NAME all but letters, digits and _ is -hh
+    sHEX.docs.sqlite      titles and texts of its rows
     sHEX.delG.npy         its deleted rows as of generation G
     manifest.G.json       the manifest of generation G, while its files are kept
 
@@ -25,11 +26,17 @@ MARK = re.compile(r"[0-9a-f]{16}")
 SEGMENT = re.compile(r"s[0-9a-f]{16}")
 DRAFT = re.compile(r"\.tmp-[0-9]+-[0-9a-f]{16}")
 _OF_CONTENTS = re.compile(
-    r"(p[0-9a-f]{16}\.[A-Za-z0-9_]+|s[0-9a-f]{16}(\.attr\.[A-Za-z0-9_-]+)?)\.[A-Za-z0-9_]+\.npy|manifest\.[0-9]+\.json"
+    r"p[0-9a-f]{16}\.[A-Za-z0-9_]+\.[A-Za-z0-9_]+\.npy|manifest\.[0-9]+\.json"
+    r"|s[0-9a-f]{16}((\.attr\.[A-Za-z0-9_-]+)?\.[A-Za-z0-9_]+\.npy|\.docs\.sqlite)"
 )
 _OF_OLD_FORMATS = re.compile(r"(segment[0-9]+|transform[0-9]+|partition|codec|refine)\.[A-Za-z0-9_]+\.npy")
 _OF_STAGE = re.compile(r"^p[0-9a-f]{16}\.")
+_TEXTS_FILE = re.compile(r"s[0-9a-f]{16}\.docs\.sqlite")
 _MARK_BYTES = 8
+TEXTS = "docs.sqlite"
+"""Name of the titles and texts among the files of a segment."""
+OLD_TEXTS = "docs.sqlite"
+"""File of the titles and texts of the first segment in formats 1 and 2."""
 
 
 def is_of_contents(name: str) -> bool:
@@ -39,7 +46,7 @@ def is_of_contents(name: str) -> bool:
 
 def may_be_retired(name: str) -> bool:
     """Whether a manifest may say that this file is to be removed one day."""
-    return is_of_contents(name) or _OF_OLD_FORMATS.fullmatch(name) is not None
+    return is_of_contents(name) or name == OLD_TEXTS or _OF_OLD_FORMATS.fullmatch(name) is not None
 
 
 def draft_name() -> str:
@@ -71,6 +78,16 @@ def array_file(segment: str, array: str) -> str:
 def deletions_file(segment: str, generation: int) -> str:
     """File name of the deleted rows of a segment as of a generation."""
     return f"{segment}.del{generation}.npy"
+
+
+def texts_file(segment: str) -> str:
+    """File name of the titles and texts of the rows of a segment."""
+    return f"{segment}.{TEXTS}"
+
+
+def is_texts_file(name: str) -> bool:
+    """Whether a file holds titles and texts of the rows of a segment."""
+    return name == OLD_TEXTS or _TEXTS_FILE.fullmatch(name) is not None
 
 
 def is_deletions_file(name: str, segment: str) -> bool:

@@ -32,10 +32,18 @@ from cluscomp.indexes.storage.columns import attribute_specs, stored_table
 from cluscomp.indexes.storage.deletions import deletions_spec, read_deletions
 from cluscomp.indexes.storage.identity import Version
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, NAMED_BY_CONTENTS, Manifest, SegmentEntry
-from cluscomp.indexes.storage.names import array_file, owner_of, stage_file, without_mark
+from cluscomp.indexes.storage.names import (
+    OLD_TEXTS,
+    array_file,
+    owner_of,
+    stage_file,
+    texts_file,
+    without_mark,
+)
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
 from cluscomp.indexes.storage.sources import SourceFile
 from cluscomp.indexes.storage.staging import HEADER_BYTES
+from cluscomp.indexes.storage.stored_texts import StoredTexts
 
 MOST_READS = 10  # of a folder that is replaced again and again while it is being opened
 T = TypeVar("T")
@@ -104,14 +112,34 @@ def _open(folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSe
     for name, stage in pipeline.stages().items():
         load_stage(path, manifest, name, stage, arrays)
     owned = by_owner(arrays)
-    segments = tuple(
-        _same_segment(known.get(entry.name), entry, owned)
-        or stored_segment(entry, kind, pipeline, owned, manifest.schema)
-        for entry in manifest.segments
-    )
     files = {name: mapped.source for name, mapped in arrays.items()}
     files |= {name: folder.file(name, entry) for name, entry in manifest.extra_files.items()}
+    texts = {segment: files[name] for segment, name in texts_of(manifest).items()}
+    segments = tuple(
+        _with_texts(
+            _same_segment(known.get(entry.name), entry, owned)
+            or stored_segment(entry, kind, pipeline, owned, manifest.schema),
+            texts.get(entry.name),
+        )
+        for entry in manifest.segments
+    )
     return OpenedFolder(path, manifest, pipeline, segments, files, folder.version)
+
+
+def texts_of(manifest: Manifest) -> dict[str, str]:
+    """Name of a segment -> file of its titles and texts, for those that have one."""
+    names = {entry.name: texts_file(entry.name) for entry in manifest.segments}
+    found = {segment: name for segment, name in names.items() if name in manifest.extra_files}
+    if OLD_TEXTS in manifest.extra_files and manifest.segments:
+        found.setdefault(manifest.segments[0].name, OLD_TEXTS)  # a build made it and its rows
+    return found
+
+
+def _with_texts(segment: StoredSegment, source: SourceFile | None) -> StoredSegment:
+    known = None if segment.texts is None else segment.texts.source
+    if known == source:
+        return segment
+    return segment.changed(texts=None if source is None else StoredTexts(source, segment.ids))
 
 
 def _same_segment(

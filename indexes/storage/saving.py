@@ -11,20 +11,24 @@ import numpy as np
 
 from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.segments.texts import RowTexts
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.deletions import deletions_spec
 from cluscomp.indexes.storage.manifest import FileEntry, SegmentEntry
 from cluscomp.indexes.storage.names import (
     SEGMENT,
+    TEXTS,
     array_file,
     deletions_file,
     segment_name,
     stage_file,
+    texts_file,
     trained_mark,
 )
 from cluscomp.indexes.storage.sources import SourceFile
 from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, Staging
+from cluscomp.indexes.storage.stored_texts import StoredTexts, write_row_texts
 
 Segment = TypeVar("Segment", bound=StoredSegment)
 DELETED = "deleted"
@@ -177,8 +181,9 @@ def named_segment(
     while (name := segment_name(checksums, entry.ids, entry.first_id, copy)) in taken:
         copy += 1
     for array, draft in drafts.items():
-        if not staging.keeps(array_file(name, array)):
-            staging.settle(array_file(name, array), draft)
+        file = texts_file(name) if array == TEXTS else array_file(name, array)
+        if not staging.keeps(file):
+            staging.settle(file, draft)
     return replace(entry, name=name)
 
 
@@ -199,8 +204,12 @@ def _write_segment(
         entry = replace(entry, name=segment.name)
         for stored in arrays:
             _put(staging, array_file(segment.name, stored.name), stored)
+        if segment.texts is not None and not staging.keeps(texts_file(segment.name)):
+            staging.settle(texts_file(segment.name), texts_draft(staging, segment.texts, segment.ids))
     else:
         drafts = {stored.name: _draft(staging, stored) for stored in arrays}
+        if segment.texts is not None:
+            drafts[TEXTS] = texts_draft(staging, segment.texts, segment.ids)
         entry = named_segment(staging, entry, drafts, taken)
     return replace(
         entry,
@@ -233,6 +242,12 @@ def _draft(staging: Staging, stored: StoredArray) -> Draft:
     return linked or staging.write_array(stored.values(), stored.spec.dtype)
 
 
+def texts_draft(staging: Staging, texts: RowTexts, ids: IdColumn) -> Draft:
+    """The file of the texts of a segment on its way."""
+    linked = None if texts.source is None else staging.link(texts.source)
+    return linked or staging.write_file(lambda path: write_row_texts(path, texts, ids))
+
+
 # ---- what segments learn of it ----
 
 
@@ -241,6 +256,8 @@ def segment_at_home(segment: Segment, entry: SegmentEntry, files: Mapping[str, S
     names = {stored.name for stored in row_arrays(segment)}
     own = {name: files[array_file(entry.name, name)] for name in names}
     deletions = None if entry.deletions is None else files[entry.deletions]
-    if (segment.name, segment.files, segment.deletions) == (entry.name, own, deletions):
+    texts = None if segment.texts is None else StoredTexts(files[texts_file(entry.name)], segment.ids)
+    old = segment.name, segment.files, segment.deletions, segment.texts and segment.texts.source
+    if old == (entry.name, own, deletions, texts and texts.source):
         return segment
-    return segment.changed(name=entry.name, files=own, deletions=deletions)
+    return segment.changed(name=entry.name, files=own, deletions=deletions, texts=texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +86,17 @@ class Staging:
         source = self._kept.get(name)
         if source is None or not source.is_unchanged():
             return False
-        self.entries[name], self._identities[name] = source.entry, source.identity
+        self._enter(name, source.entry, source.identity)
         return True
 
     def settle(self, name: str, draft: Draft) -> None:
         """Let a draft be the file of this name."""
-        self.entries[name], self._drafts[name] = draft.entry, draft.name
-        self._identities[name] = file_identity(self.folder / draft.name)
+        self._drafts[name] = draft.name
+        self._enter(name, draft.entry, file_identity(self.folder / draft.name))
+
+    def _enter(self, name: str, entry: FileEntry, identity: Identity) -> None:
+        (self.extra if entry.dtype is None else self.entries)[name] = entry
+        self._identities[name] = identity
 
     def write_array(self, array: np.ndarray, dtype: str) -> Draft:
         """Write one array as `dtype`."""
@@ -109,6 +113,15 @@ class Staging:
         """The draft of an array that was streamed into the folder; it is read once for its checksum."""
         entry = self.digest(name)
         return Draft(name, FileEntry(entry.bytes, entry.sha256, spec.dtype, spec.shape))
+
+    def write_file(self, write: Callable[[Path], object]) -> Draft:
+        """A file that is no array. write: makes it at a path."""
+        name = self._passing_name()
+        with self.disk_errors():
+            write(self.folder / name)
+            with (self.folder / name).open("rb") as file:
+                flush(file)
+        return Draft(name, self.digest(name))
 
     def link(self, source: SourceFile) -> Draft | None:
         """Link a file of an index folder if it still is the one that was opened; None where links do not
@@ -134,7 +147,7 @@ class Staging:
 
     def enter_extra(self, name: str, entry: FileEntry) -> None:
         """List a file of the folder that is no array."""
-        self.extra[name], self._identities[name] = entry, file_identity(self.folder / name)
+        self._enter(name, entry, file_identity(self.folder / name))
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
@@ -183,6 +196,14 @@ class Staging:
     def _passing_name(self) -> str:
         self.passing.append(draft_name())
         return self.passing[-1]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let a file be found under another name, too; a copy of it where links do not work."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 class SteadyFile:

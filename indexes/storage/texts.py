@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
 
@@ -32,6 +32,7 @@ _TABLE = (
     "CREATE TABLE documents (position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT, text TEXT)"
 )
 _INSERT = "INSERT INTO documents VALUES (?, ?, ?, ?)"
+_VARIABLES = 500  # of one statement; every SQLite takes 999
 _RANGE = "FROM documents WHERE position >= ? AND position < ? ORDER BY position"
 
 
@@ -52,25 +53,34 @@ def write_documents(path: Path, documents: Iterable[Document]) -> CorpusFacts:
 
     Raises DuplicateIdError, EmptyInputError (no document at all), and what the iterable raises.
     """
-    path.unlink(missing_ok=True)
     tally = _Tally()
+    try:
+        write_rows(path, ((d.id, d.title, d.text) for d in tally.count(documents)))
+    except sqlite3.IntegrityError as exc:
+        raise errors.DuplicateIdError(
+            f"two documents have the id {tally.last_id!r}; ids must be unique"
+        ) from exc
+    return tally.facts()
+
+
+def write_rows(path: Path, rows: Iterable[tuple[str, str | None, str | None]]) -> None:
+    """Write id, title and text of rows in order to a new SQLite file.
+
+    Raises sqlite3.IntegrityError where an id comes twice, DiskFullError, and what the iterable raises.
+    """
+    path.unlink(missing_ok=True)
+    numbered = ((position, *row) for position, row in enumerate(rows))
     with closing(sqlite3.connect(path)) as database:
-        # The file is rewritten after any interruption, so a journal would only cost time.
+        # The file is written again after any interruption, so a journal would only cost time.
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
-        database.execute(_TABLE)
-        rows = ((position, d.id, d.title, d.text) for position, d in enumerate(tally.count(documents)))
         try:
-            while batch := list(itertools.islice(rows, BATCH)):
+            database.execute(_TABLE)
+            while batch := list(itertools.islice(numbered, BATCH)):
                 database.executemany(_INSERT, batch)
                 database.commit()
-        except sqlite3.IntegrityError as exc:
-            raise errors.DuplicateIdError(
-                f"two documents have the id {tally.last_id!r}; ids must be unique"
-            ) from exc
         except sqlite3.OperationalError as exc:
             raise _disk_error(exc, path) from exc
-    return tally.facts()
 
 
 def scan_documents(documents: Iterable[Document]) -> CorpusFacts:
@@ -187,6 +197,16 @@ class DocumentStore:
         rows = self._rows(f"SELECT id {_RANGE}", (start, stop))
         return [row[0] for row in rows]
 
+    def take(self, positions: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
+        """Position -> (id, title, text) for the positions that are here."""
+        found: dict[int, tuple[str, str | None, str | None]] = {}
+        for first in range(0, len(positions), _VARIABLES):
+            some = tuple(positions[first : first + _VARIABLES])
+            marks = ",".join("?" * len(some))
+            query = f"SELECT position, id, title, text FROM documents WHERE position IN ({marks})"
+            found |= {int(row[0]): row[1:] for row in self._rows(query, some)}
+        return found
+
     def lookup(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Id -> (title, text) for the ids that are here."""
         found = {}
@@ -195,7 +215,7 @@ class DocumentStore:
                 found[str(name)] = (title, text)
         return found
 
-    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.DatabaseError as exc:

@@ -210,11 +210,12 @@ class TestCorpus:
     def test_beir_folder(self, text_index):
         manifest = json.loads((text_index / "manifest.json").read_text())
         assert manifest["encoder"]["name"] == "hash"
-        assert {"docs.sqlite", "build.json", "report.json"} <= manifest["extra_files"].keys()
+        texts = f"{manifest['segments'][0]['name']}.docs.sqlite"
+        assert {texts, "build.json", "report.json"} == manifest["extra_files"].keys()
 
     def test_texts_are_stored_as_they_are(self, text_index):
         rows = (
-            sqlite3.connect(text_index / "docs.sqlite")
+            sqlite3.connect(next(text_index.glob("*.docs.sqlite")))
             .execute("SELECT id, title, text FROM documents")
             .fetchall()
         )

@@ -149,7 +149,7 @@ class TestInspect:
 
     def test_text(self, invoke, text_index):
         shown = invoke("inspect", text_index).stdout
-        for word in ("Flat", "hash", "dim 16", "docs.sqlite", "total", "bytes / document", "seed"):
+        for word in ("Flat", "hash", "dim 16", "texts", "total", "bytes / document", "seed"):
             assert word in shown
 
     def test_verify_finds_an_altered_byte(self, invoke, index):

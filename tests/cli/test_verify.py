@@ -16,7 +16,8 @@ def test_a_whole_index(invoke, text_index):
 
 
 def test_faults_are_listed_and_exit_with_5(invoke, program, text_index):
-    (text_index / "docs.sqlite").write_bytes(b"x" * (text_index / "docs.sqlite").stat().st_size)
+    texts = next(text_index.glob("*.docs.sqlite"))
+    texts.write_bytes(b"x" * texts.stat().st_size)
     file_of(text_index, "segment0.codes").unlink()
     assert invoke("verify", text_index, "--level", "quick").exit_code == 5
     result = program("verify", text_index, "-q")
@@ -24,8 +25,8 @@ def test_faults_are_listed_and_exit_with_5(invoke, program, text_index):
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert [what_of(text_index, line[0]) for line in lines] == [
         "segment0.codes.npy",
-        "docs.sqlite",
-        "docs.sqlite",
+        "segment0.docs.sqlite",
+        "segment0.docs.sqlite",
     ]
     assert "is missing" in lines[0][1] and "checksum" in lines[1][1] and "cannot be read" in lines[2][1]
     result = invoke("verify", text_index, "--json")

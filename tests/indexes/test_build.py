@@ -76,8 +76,8 @@ def test_documents_from_python(tmp_path, monkeypatch):
     assert index.encoder["name"] == "toy"
     _, ids = index.search(ToyEncoder().encode_queries(["q"]), 1)
     assert ids.tolist() == [["c"]]
-    with DocumentStore(index.extra_file("docs.sqlite")) as store:
-        assert store.lookup(["b", "nobody"]) == {"b": ("Title", "xyz")}
+    records = index.get(["b", "nobody"], missing="ignore")
+    assert [(record.id, record.title, record.text) for record in records] == [("b", "Title", "xyz")]
 
 
 @pytest.mark.parametrize(

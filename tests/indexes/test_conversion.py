@@ -8,7 +8,7 @@ import pytest
 import cluscomp as cc
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION
-from cluscomp.indexes.storage.texts import DocumentStore, write_documents
+from cluscomp.indexes.storage.texts import write_documents
 from cluscomp.inputs.corpus import Document
 from cluscomp.inputs.embeddings import open_embeddings, read_ids
 
@@ -113,13 +113,13 @@ def test_texts_come_along(tmp_path, rows):
     with IndexWriter(cc.index_factory("Flat", DIM), tmp_path / "old") as writer:
         writer.add(rows[:30], [d[0] for d in documents])
         write_documents(tmp_path / "docs.sqlite", [Document(*d) for d in documents])
-        writer.finish(extra_files={"docs.sqlite": tmp_path / "docs.sqlite"})
+        writer.finish(texts=tmp_path / "docs.sqlite")
     index = cc.open_index(tmp_path / "old")
     index.delete(["4"])
     index.save(tmp_path / "old")
     assert cc.convert_index(tmp_path / "old", tmp_path / "new", index_key="SQ8").texts
-    with DocumentStore(cc.open_index(tmp_path / "new").extra_file("docs.sqlite")) as store:
-        assert store.lookup(["3", "4"]) == {"3": ("title 3", "text 3")}
+    (record,) = cc.open_index(tmp_path / "new").get(["3", "4"], missing="ignore")
+    assert (record.id, record.title, record.text) == ("3", "title 3", "text 3")
     assert cc.verify_index(tmp_path / "new") == []
 
 

@@ -230,7 +230,7 @@ def test_file_names_that_leave_the_folder(saved: Path, name: str, table: str) ->
         {"retired": [{}]},
         {"retired": [{"file": "thesis.docx", "generation": 1, "time": 0}]},
         {"retired": [{"file": "../s0123456789abcdef.codes.npy", "generation": 1, "time": 0}]},
-        {"retired": [{"file": "docs.sqlite", "generation": 1, "time": 0}]},
+        {"retired": [{"file": "build.json", "generation": 1, "time": 0}]},
         {"retired": [{"file": "segment0.codes.npy", "generation": 1, "time": -1}]},
         {"segments": []},
         {"files": {}},

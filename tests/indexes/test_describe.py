@@ -48,6 +48,7 @@ def test_parts_of_a_key_with_everything(make_index, tmp_path) -> None:
         "codebooks": 128 + 4 * 64 * 4 * 4,
         "rotation": 128 + 16 * 16 * 4,
         "manifest": 0,
+        "texts": 0,
         "other": 0,
         "total": 0,
     }
@@ -69,11 +70,11 @@ def test_code_size(make_index, key: str, size: int) -> None:
 def test_other_files_and_changes_after_opening(trained, rows, tmp_path) -> None:
     with IndexWriter(trained("SQ8"), tmp_path / "index") as writer:
         writer.add(rows)
-        writer.finish(extra_files={"docs.sqlite": bytes(1000), "report.json": b"{}"})
+        writer.finish(extra_files={"letter.txt": bytes(1000), "report.json": b"{}"})
     index = open_index(tmp_path / "index")
     assert index.nbytes()["other"] == 1002
     assert index.nbytes()["total"] == folder_size(tmp_path / "index")
-    assert index.describe()["other_files"] == {"docs.sqlite": 1000, "report.json": 2}
+    assert index.describe()["other_files"] == {"letter.txt": 1000, "report.json": 2}
     index.add(rows[:9])
     index.delete([4])
     index.nprobe = 1

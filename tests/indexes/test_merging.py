@@ -19,7 +19,6 @@ from cluscomp.errors import (
 )
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build import build_index
-from cluscomp.indexes.storage.texts import DocumentStore
 
 DIM = 16
 
@@ -175,11 +174,11 @@ def test_texts_come_along_without_those_of_deleted_rows(tmp_path):
     index.delete(["q"])
     index.save(tmp_path / "a")
     report = merge_indexes([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
-    assert report.texts and open_index(tmp_path / "all", verify=True).extra_files == ("docs.sqlite",)
-    with DocumentStore(tmp_path / "all" / "docs.sqlite") as store:
-        assert store.lookup(["p", "q", "r", "s"]) == {
-            "p": ("title p", "ap"), "r": ("title r", "ar"), "q": ("title q", "bq"), "s": ("title s", "bs"),
-        }  # fmt: skip
+    assert report.texts
+    records = open_index(tmp_path / "all", verify=True).get(["p", "q", "r", "s"])
+    assert [(r.id, r.title, r.text) for r in records] == [
+        ("p", "title p", "ap"), ("q", "title q", "bq"), ("r", "title r", "ar"), ("s", "title s", "bs"),
+    ]  # fmt: skip
 
 
 def test_wrong_calls_and_damaged_folders(save, tmp_path):

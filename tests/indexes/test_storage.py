@@ -371,17 +371,17 @@ def test_same_index_gives_the_same_bytes(trained, rows, tmp_path) -> None:
 def test_stored_files_are_shared_with_the_own_folder_and_copied_elsewhere(trained, rows, tmp_path) -> None:
     with IndexWriter(trained("SQ8"), tmp_path / "index") as writer:
         writer.add(rows)
-        writer.finish(extra_files={"docs.sqlite": b"texts"})
-    inode = (tmp_path / "index" / "docs.sqlite").stat().st_ino
+        writer.finish(extra_files={"letter.txt": b"texts"})
+    inode = (tmp_path / "index" / "letter.txt").stat().st_ino
     index = open_index(tmp_path / "index")
     index.add(rows[:3])
     index.save(tmp_path / "copy")
     index.save(tmp_path / "index")
-    assert (tmp_path / "index" / "docs.sqlite").stat().st_ino == inode
-    assert (tmp_path / "copy" / "docs.sqlite").stat().st_ino != inode
+    assert (tmp_path / "index" / "letter.txt").stat().st_ino == inode
+    assert (tmp_path / "copy" / "letter.txt").stat().st_ino != inode
     for name in ("index", "copy"):
-        assert open_index(tmp_path / name, verify=True).extra_file("docs.sqlite").read_bytes() == b"texts"
-    assert index.extra_file("docs.sqlite").read_bytes() == b"texts"
+        assert open_index(tmp_path / name, verify=True).extra_file("letter.txt").read_bytes() == b"texts"
+    assert index.extra_file("letter.txt").read_bytes() == b"texts"
 
 
 def test_permissions_follow_the_umask(make_index, tmp_path) -> None:

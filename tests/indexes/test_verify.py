@@ -21,6 +21,7 @@ from cluscomp.indexes import index_factory
 from cluscomp.indexes.segments.id_keys import IdKeys
 from cluscomp.indexes.segments.ids import TextIds
 from cluscomp.indexes.storage.reading import FolderReader
+from cluscomp.indexes.storage.texts import write_rows
 from cluscomp.indexes.verify import verify_index
 
 KEY = "OPQ4,IVF8,PQ4x4,Refine(SQfp16)"
@@ -263,15 +264,10 @@ def test_values_of_documents(name, tmp_path) -> None:
 
 @pytest.fixture
 def with_texts(tmp_path) -> Path:
-    from cluscomp.indexes.storage.texts import write_documents
-    from cluscomp.inputs.corpus import Document
-
     x = np.random.default_rng(0).standard_normal((40, DIM), np.float32)
     index = index_factory("SQ8", DIM).train(x).add(x, [f"d{i}" for i in range(40)])
     index.save(tmp_path / "index")
-    write_documents(
-        tmp_path / "index" / "docs.sqlite", [Document(f"d{i}", "title", "text " * 99) for i in range(40)]
-    )
+    write_rows(tmp_path / "index" / "docs.sqlite", [(f"d{i}", "title", "text " * 99) for i in range(40)])
     change_manifest(tmp_path / "index", lambda manifest: manifest["extra_files"].update({"docs.sqlite": {}}))
     sign(tmp_path / "index", "docs.sqlite")
     return tmp_path / "index"
@@ -286,6 +282,9 @@ def test_texts(with_texts) -> None:
     database.close()
     sign(with_texts, "docs.sqlite")
     assert only(with_texts) == ("docs.sqlite", "it holds 39 documents at positions 0 to 39, not at 0 to 38")
+    write_rows(file, [(f"d{i ^ 1}", "title", "text") for i in range(40)])
+    sign(with_texts, "docs.sqlite")
+    assert only(with_texts) == ("docs.sqlite", "it holds 'd1' at position 0, where the segment has id 'd0'")
     page = 4096
     file.write_bytes(whole[: 2 * page] + bytes(page) + whole[3 * page :])
     sign(with_texts, "docs.sqlite")

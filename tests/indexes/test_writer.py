@@ -75,10 +75,10 @@ def test_extra_files_are_stored_listed_and_carried_along(trained, rows, tmp_path
     with IndexWriter(trained("SQ8"), tmp_path / "index") as writer:
         writer.add(rows)
         writer.extra_path("notes.txt").write_text("hello")
-        writer.finish(extra_files={"docs.sqlite": tmp_path / "docs", "report.json": b"{}"})
+        writer.finish(extra_files={"letter.txt": tmp_path / "docs", "report.json": b"{}"})
     index = open_index(tmp_path / "index", verify=True)
-    assert set(index.extra_files) == {"notes.txt", "docs.sqlite", "report.json"}
-    assert index.extra_file("docs.sqlite").read_bytes() == b"sqlite"
+    assert set(index.extra_files) == {"notes.txt", "letter.txt", "report.json"}
+    assert index.extra_file("letter.txt").read_bytes() == b"sqlite"
     index.add(rows[:2])
     index.save(tmp_path / "copy")
     assert open_index(tmp_path / "copy", verify=True).extra_file("notes.txt").read_text() == "hello"

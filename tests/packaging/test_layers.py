@@ -47,7 +47,7 @@ OTHERS = "others"
 INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
-        ("contents", "attributed"), ("following",), ("saved",), ("base",),
+        ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base",),
         ("multivector", "faiss_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (

@@ -79,16 +79,14 @@ def test_a_build_says_what_bytes_chose(texts, tmp_path):
 
 def test_texts_make_what_add_makes(texts, tmp_path, small_blocks):
     encoder = WordEncoder()
-    report = build_index(
-        texts, index_key=KEY, output=tmp_path / "a", encoder=encoder, store_texts=True, seed=3
-    )
+    report = build_index(texts, index_key=KEY, output=tmp_path / "a", encoder=encoder, seed=3)
     assert report.n == 140 and report.measured_peak > 0
     vectors, lengths = encoder.encode_documents([d.content for d in texts])
     index = index_factory(KEY, DIM, seed=3).train(vectors, lengths=lengths)
     index.add(vectors, lengths=lengths, ids=[d.id for d in texts]).save(tmp_path / "b")
     assert_same_folders(tmp_path / "a", tmp_path / "b")
     opened = open_index(tmp_path / "a", verify=True)
-    assert opened.encoder["kind"] == "tokens" and "docs.sqlite" in opened.extra_files
+    assert opened.encoder["kind"] == "tokens"
     q, ql = encoder.encode_queries([texts[5].content])
     assert opened.search(q, 1, lengths=ql)[1][0, 0] == "d5"
 
