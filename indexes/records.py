@@ -73,8 +73,11 @@ class Recorded(SavedIndex[Segment]):
         there = np.flatnonzero(positions >= 0)
         names, positions = wanted.take(there).tolist(), positions[there]
         rows = self._vectors_or_none(segments, positions) if vectors else [None] * len(names)
-        texts = texts_at(segments, positions)
-        return [Record(name, vector, *text) for name, vector, text in zip(names, rows, texts, strict=True)]
+        texts, attributes = texts_at(segments, positions), _attributes_at(segments, positions)
+        return [
+            Record(name, vector, *text, facts)
+            for name, vector, text, facts in zip(names, rows, texts, attributes, strict=True)
+        ]
 
     @property
     def has_texts(self) -> bool:
@@ -91,3 +94,18 @@ class Recorded(SavedIndex[Segment]):
     def _vectors_at(self, segments: tuple[Segment, ...], positions: np.ndarray) -> Sequence[Any]:
         """What the finest codes of rows stand for, one by one. positions: over all segments."""
         raise NotImplementedError
+
+
+def _attributes_at(segments: Sequence[Any], positions: np.ndarray) -> list[dict[str, Any]]:
+    """Attributes of rows, those that have a value. positions: over all segments."""
+    found: list[dict[str, Any]] = [{} for _ in positions]
+    first = 0
+    for segment in segments:
+        slots = np.flatnonzero((positions >= first) & (positions < first + segment.n_rows))
+        if segment.attributes is not None and slots.size:
+            columns = segment.attributes.take(positions[slots] - first).to_dict()
+            for row, slot in enumerate(slots.tolist()):
+                values = {name: column[row] for name, column in columns.items()}
+                found[slot] = {name: value for name, value in values.items() if value is not None}
+        first += segment.n_rows
+    return found

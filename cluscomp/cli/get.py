@@ -44,4 +44,11 @@ def _shown(index: AnyIndex, record: Record) -> dict[str, Any]:
     shown: dict[str, Any] = {"id": record.id, name: record.vector}
     if index.has_texts:
         shown |= {"title": record.title, "text": record.text}
+    if record.attributes:
+        shown["attributes"] = {name: _plain(value) for name, value in record.attributes.items()}
     return shown
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: times in ISO 8601."""
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -67,6 +67,14 @@ def test_get(folder, x):
         index.get(["d2"], missing="maybe")
 
 
+def test_attributes_of_records(x):
+    index = cc.index_factory("Flat", DIM).add(
+        x[:2], attributes=[{"year": 2001, "tags": ["a"]}, {"year": None}]
+    )
+    index.add(x[2:4])
+    assert [r.attributes for r in index.get([3, 0, 1])] == [{}, {"year": 2001, "tags": ["a"]}, {}]
+
+
 def test_saves_and_compactions_keep_the_texts_of_rows_that_are_left(folder, x, tmp_path):
     index = cc.open_index(folder)
     inode = next(folder.glob("*.docs.sqlite")).stat().st_ino
