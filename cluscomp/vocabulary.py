@@ -59,6 +59,10 @@ PoolMethod = Literal["ward", "kmeans", "kmedoids", "sequential"]
 """How the token vectors of a document are grouped."""
 POOL_METHODS: tuple[PoolMethod, ...] = get_args(PoolMethod)
 
+Support = Literal["support"]
+SUPPORT: Support = "support"
+"""The method that fits the means of Ward's groups to what MaxSim needs of the tokens."""
+
 CandidatesBy = Literal["lists", "fde"]
 """What chooses the documents of several vectors that a search scores: inverted lists, or encodings."""
 CANDIDATES_BY: tuple[CandidatesBy, ...] = get_args(CandidatesBy)

@@ -159,7 +159,7 @@ class IndexContents(Filterable, Generic[Segment]):
             NonFiniteError, TooFewRowsError: the vectors cannot be learned from.
         """
         sample = sample_rows(rows, self.training_limit, self.seed)
-        require_finite(sample, largest=self.pipeline.largest)
+        require_finite(sample, largest=self.pipeline.largest_stored)
         self.pipeline.train(sample, progress)
         self.settings["training_rows"] = int(sample.shape[0])
 

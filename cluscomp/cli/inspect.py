@@ -19,6 +19,7 @@ PART_NOTES = {
     "ids": "permanent ids (consecutive integers take nothing)",
     "tombstones": "deleted rows",
     "attributes": "columns for filters",
+    "pool": "what pooling has learned",
     "centroids": "centres of the lists",
     "codebooks": "what the codec learned",
     "rotation": "matrices of the transforms",

@@ -16,13 +16,10 @@ from cluscomp.clustering.ward import LINKAGE_INPUTS, LinkageInput, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
 from cluscomp.multivector.grouping import clustered_groups, sequential_groups
-from cluscomp.multivector.ragged import Ragged, as_ragged, offsets_of
-from cluscomp.multivector.support import SupportFit, checked_line, fit_support, pack_sample
+from cluscomp.multivector.ragged import Ragged, as_ragged
+from cluscomp.multivector.support import SupportFit, checked_line, fit_means, pack_sample
 from cluscomp.progress import Progress, Ticker
-from cluscomp.vocabulary import POOL_METHODS, PoolMethod
-
-SUPPORT: Literal["support"] = "support"
-"""The method that fits the means of Ward's groups (support.py)."""
+from cluscomp.vocabulary import POOL_METHODS, SUPPORT, PoolMethod
 
 _MEAN_ROWS = 16_384  # token vectors whose means are taken at a time
 
@@ -160,7 +157,7 @@ def pool_tokens(
     labels, kept = _group(ragged, budget, grouping, linkage, protected, seed, ticker)
     pooled = _means(ragged, labels, kept, renormalize, ticker)
     if packed is not None:
-        pooled = _fitted(ragged, pooled, kept, protected, packed, how, ticker)
+        pooled = fit_means(ragged, pooled, kept, protected, packed, how, ticker.advance)
     ticker.finish()
     return (pooled, kept, labels) if return_labels else (pooled, kept)
 
@@ -236,21 +233,6 @@ def _rows_of(ragged: Ragged, within: np.ndarray, alone: np.ndarray, kept: np.nda
     local = np.where(within < 0, position, within + np.repeat(alone, lengths))
     labels: np.ndarray = local + np.repeat(np.cumsum(kept) - kept, lengths)
     return labels
-
-
-def _fitted(
-    ragged: Ragged,
-    means: np.ndarray,
-    kept: np.ndarray,
-    protected: int,
-    sample: native.SupportSample,
-    how: SupportFit,
-    ticker: Ticker,
-) -> np.ndarray:
-    """The means (N', d) fitted to the support functions; what a document keeps whole stays."""
-    fixed = np.where(kept == ragged.lengths, kept, np.minimum(kept, protected))
-    start = Ragged(means, offsets_of(kept, means.shape[0]))
-    return fit_support(ragged, start, fixed, sample, how, ticker.advance)
 
 
 def _means(

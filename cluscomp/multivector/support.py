@@ -16,6 +16,7 @@ max-affine regression (Magnani and Boyd, "Convex piecewise-linear fitting", Opti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +27,14 @@ from cluscomp import checks, native
 from cluscomp.arrays import as_rows, to_float32
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import DimensionError, InputError, UsageError
-from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks
+from cluscomp.multivector.ragged import Ragged, as_ragged, document_blocks, offsets_of
 from cluscomp.progress import Progress, Ticker
 
 SAMPLE_SIZE = 2000
 LONGEST = 1e14
 """Longest vector that is taken: squares must stay within float32."""
 
-_VALUES_PER_BLOCK = 1 << 22  # of support functions: 16 MB
+VALUES_PER_BLOCK = 1 << 22  # of support functions: 16 MB
 _PRODUCTS_PER_BLOCK = 1 << 33  # multiply-adds of one native call: about 0.1 s on two cores
 
 
@@ -124,10 +125,11 @@ def support_line(
 def _line_through(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     if x.size == 0:
         return 0.0, 0.0
-    centred = x - x.mean()
-    spread = float(centred @ centred)
-    slope = float(centred @ y) / spread if spread > 1e-12 * x.size else 0.0
-    return float(y.mean() - slope * x.mean()), slope
+    mean_x, mean_y = math.fsum(x) / x.size, math.fsum(y) / x.size
+    centred = x - mean_x
+    spread = math.fsum(centred**2)
+    slope = math.fsum(centred * y) / spread if spread > 1e-12 * x.size else 0.0
+    return mean_y - slope * mean_x, slope
 
 
 def checked_line(line: Any) -> tuple[float, float]:
@@ -159,6 +161,23 @@ def support_values(documents: Ragged, sample: native.SupportSample, first: int =
     values, bad = sample.values(documents.rows, documents.offsets)
     _check_length(bad, first)
     return values
+
+
+def fit_means(
+    ragged: Ragged,
+    means: np.ndarray,
+    kept: np.ndarray,
+    protected: int,
+    sample: native.SupportSample,
+    how: SupportFit,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """Fit the means (N', d) of each document's groups, kept (n_docs,) of them; what a document keeps whole
+    stays, and so do its first `protected` vectors. For the rest see `fit_support`.
+    """
+    fixed = np.where(kept == ragged.lengths, kept, np.minimum(kept, protected))
+    start = Ragged(means, offsets_of(kept, means.shape[0]))
+    return fit_support(ragged, start, fixed, sample, how, advance)
 
 
 def fit_support(
@@ -221,7 +240,7 @@ def _both_values(
 def _blocks(ragged: Ragged, n: int) -> Iterator[slice]:
     """Documents whose support functions fit a block's memory, and whose products take a moment only."""
     products = ragged.lengths.astype(np.float64) * ragged.dim * n / _PRODUCTS_PER_BLOCK
-    return document_blocks(np.maximum(products, n / _VALUES_PER_BLOCK), 1.0)
+    return document_blocks(np.maximum(products, n / VALUES_PER_BLOCK), 1.0)
 
 
 def _check_length(bad: int, first: int) -> None:

@@ -121,7 +121,7 @@ class BuildShape:
     @property
     def wanted_train_rows(self) -> int:
         """Rows that training can make use of; 0 for keys that learn nothing from data."""
-        return training_rows(self.pipeline.spec) if self.pipeline.needs_training else 0
+        return training_rows(self.pipeline.spec) if self.pipeline.learns_from_rows else 0
 
     @property
     def least_train_rows(self) -> int:

@@ -16,7 +16,8 @@ from cluscomp.indexes.build.rates import pipeline_rates
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.source import RaggedInput, TextInput, stored_id_bytes
 from cluscomp.indexes.build.texts import text_costs
-from cluscomp.indexes.multivector.pooling import pool_of, pooled
+from cluscomp.indexes.multivector.pooling import pooled
+from cluscomp.indexes.stages.support_pool import GUIDES, SupportPool
 from cluscomp.indexes.storage.texts import CorpusFacts
 from cluscomp.multivector import Ragged, as_ragged
 
@@ -56,13 +57,23 @@ class DocumentShape(BuildShape):
         """Documents are read, where they are texts, and pooled."""
         disk = 4 * self.pipeline.dim * self.n_vectors + 8 * self.n
         pool = StageCost("pool", self.n, self._pool_bytes(self.texts), disk, self.pool_seconds * self.n)
-        return [pool] if self.texts is None else [read_texts(self, self.texts), pool]
+        stages = (
+            [pool] if self.pipeline.support is None else [self._guides(self.pipeline.support, pool), pool]
+        )
+        return stages if self.texts is None else [read_texts(self, self.texts), *stages]
+
+    def _guides(self, learning: SupportPool, pool: StageCost) -> StageCost:
+        """Token vectors of some documents, which lie on disk until the pool has learned from them."""
+        few = min(self.n, GUIDES)
+        disk = few * self.token_bytes + learning.nbytes
+        return StageCost("guides", few, pool.memory_bytes, disk, self.pool_seconds * few)
 
     def _pool_bytes(self, texts: TextShape | None) -> int:
         """Token vectors of a block as the encoder leaves them, as one matrix, and what the pool holds."""
+        held = 0 if self.pipeline.support is None else self.pipeline.support.working_bytes
         if texts is None:
-            return 3 * max(self.block_rows * self.row_bytes, self.token_bytes)
-        return 3 * texts_at_a_time(self.block_rows) * self.token_bytes + texts.encode_bytes
+            return held + 3 * max(self.block_rows * self.row_bytes, self.token_bytes)
+        return held + 3 * texts_at_a_time(self.block_rows) * self.token_bytes + texts.encode_bytes
 
 
 def document_shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> DocumentShape:
@@ -72,8 +83,10 @@ def document_shape(request: Request, corpus: CorpusFacts | None, timed: bool) ->
     pipeline = request.new_index().pipeline
     source: Any = request.source
     tokens, seconds = _some_tokens(source, corpus)
+    if pipeline.support is not None:
+        pipeline.support.learn(tokens, 0)
     start = time.perf_counter()
-    kept = pooled(pool_of(pipeline.spec), tokens, 0).rows.shape[0] / len(tokens)
+    kept = pooled(pipeline, tokens).rows.shape[0] / len(tokens)
     seconds += (time.perf_counter() - start) / len(tokens)
     n, id_bytes, token_vectors, dtype = _sizes(source, corpus)
     texts = None if corpus is None else text_costs(corpus, source.encoder, request.store_texts, timed=False)

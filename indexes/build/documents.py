@@ -1,34 +1,40 @@
 """Builds of documents of several vectors: token vectors exist for one block of documents at a time.
 
-The stage "pool" takes token vectors from the encoder, or from the file, a block at a time, and leaves what
-the pool of the key keeps of them in a spool; a killed build goes on behind the last whole block.
+Where the pool learns, the stage "guides" comes before (guides.py). The stage "pool" takes token vectors from
+the encoder, or from the file, a block at a time, and leaves what the pool of the key keeps of them in a
+spool; a killed build goes on behind the last whole block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.indexes.build.document_shape import document_shape, texts_at_a_time
+from cluscomp.indexes.build.document_shape import document_shape
 from cluscomp.indexes.build.document_writer import DocumentWriter
+from cluscomp.indexes.build.guides import GUIDES, take_over_pool
 from cluscomp.indexes.build.pooled import PooledSpool
 from cluscomp.indexes.build.recipe import Recipe
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput, open_documents
 from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, corpus_of
-from cluscomp.indexes.multivector.pooling import pool_of, pooled
-from cluscomp.indexes.multivector.segment import require_finite_documents, require_vectors
-from cluscomp.indexes.segments.ids import make_ids
-from cluscomp.indexes.storage.texts import FILE_NAME, DocumentStore
-from cluscomp.multivector import Ragged, as_ragged
+from cluscomp.indexes.build.token_blocks import (
+    Block,
+    document_count,
+    ids_of,
+    require_tokens,
+    text_store,
+    token_blocks,
+)
+from cluscomp.indexes.multivector.pooling import pooled
+from cluscomp.indexes.storage.texts import DocumentStore
+from cluscomp.multivector import Ragged
 from cluscomp.multivector.ragged import document_blocks, rows_of_documents
-
-Block = tuple[Ragged, Any]
 
 
 class DocumentRows:
@@ -63,65 +69,35 @@ class DocumentRows:
             yield Ragged(pooled_rows, offsets - offsets[0]), ids_of(self._source, self._store, part)
 
 
-def ids_of(source: Any, store: DocumentStore | None, part: slice) -> Any:
-    """Ids of some documents."""
-    if store is not None:
-        return store.ids(part.start, part.stop)
-    return np.arange(part.start, part.stop) if source.ids is None else source.ids[part]
-
-
 def _pool(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the pooled vectors of all documents in the spool."""
     source: Any = request.source
     spool, pipeline = _spool(work, request), request.new_index().pipeline
-    pool = pool_of(pipeline.spec)
-    with _store(work, request) as store:
-        n = source.n if store is None else work.facts("read")["rows"]
+    take_over_pool(work, pipeline)
+    with text_store(work, request) as store:
+        n = document_count(work, request)
         if spool.documents:
             work.resumed.append(f"pool from {spool.documents}")
         left = slice(spool.documents, n)
-        for tokens, ids in _token_blocks(source, store, left, work.plan.block_rows):
-            column = make_ids(ids, len(tokens))
-            require_finite_documents(tokens, column, pipeline.largest)
-            require_vectors(tokens, column)
-            spool.append(pooled(pool, tokens, request.seed))
+        for tokens, ids in token_blocks(source, store, left, work.plan.block_rows):
+            require_tokens(pipeline, tokens, ids)
+            spool.append(pooled(pipeline, tokens))
             work.progress("pool", spool.documents, n)
     return {"rows": n, "vectors": spool.vectors}
 
 
-def _token_blocks(
-    source: Any, store: DocumentStore | None, documents: slice, vectors: int
-) -> Iterator[Block]:
-    """Token vectors and ids of some documents, a block at a time."""
-    if store is None:
-        for part, tokens in source.blocks(documents, vectors):
-            yield tokens, ids_of(source, None, part)
-        return
-    step = texts_at_a_time(vectors)
-    for start in range(documents.start, documents.stop, step):
-        part = slice(start, min(start + step, documents.stop))
-        yield as_ragged(*source.encoder.encode_documents(store.contents(part))), ids_of(source, store, part)
-
-
-POOL = Stage("pool", ("read", "plan"), _pool)
+POOL = Stage("pool", ("read", "plan", "guides"), _pool)
 
 
 def _prepare(request: Request) -> tuple[Stage, ...]:
-    return (READ_TEXTS, PLAN, POOL) if isinstance(request.source, TextInput) else (PLAN, POOL)
+    stages = (PLAN, POOL) if request.new_index().pipeline.support is None else (PLAN, GUIDES, POOL)
+    return (READ_TEXTS, *stages) if isinstance(request.source, TextInput) else stages
 
 
 @contextmanager
 def _rows(work: BuildWork, request: Request) -> Iterator[DocumentRows]:
-    with _store(work, request) as store:
+    with text_store(work, request) as store:
         yield DocumentRows(_spool(work, request), request.source, store)
-
-
-@contextmanager
-def _store(work: BuildWork, request: Request) -> Iterator[DocumentStore | None]:
-    """The texts, where texts are read."""
-    with ExitStack() as stack:
-        is_text = isinstance(request.source, TextInput)
-        yield stack.enter_context(DocumentStore(work.path(FILE_NAME))) if is_text else None
 
 
 def _spool(work: BuildWork, request: Request) -> PooledSpool:
@@ -129,4 +105,4 @@ def _spool(work: BuildWork, request: Request) -> PooledSpool:
     return PooledSpool(work.folder.path, request.source.dim, "" if corpus is None else corpus.digest)
 
 
-RECIPE = Recipe(open_documents, document_shape, _prepare, _rows, DocumentWriter)
+RECIPE = Recipe(open_documents, document_shape, _prepare, _rows, DocumentWriter, take_over=take_over_pool)

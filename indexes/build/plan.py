@@ -23,7 +23,7 @@ DEFAULT_SHARE = 0.8
 # Allocator slack and interpreter objects that no count of arrays sees: a share of the arrays, and a constant.
 SLACK_SHARE, SLACK_BYTES = 0.10, 24_000_000
 SMALLER_KEY = "choose an index key with fewer lists or dimensions"
-BLOCK_STAGES, TRAIN_STAGES = ("read", "pool", "add", "write"), ("sample", "train")
+BLOCK_STAGES, TRAIN_STAGES = ("read", "guides", "pool", "add", "write"), ("sample", "train")
 
 
 @dataclass(frozen=True)

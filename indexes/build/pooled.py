@@ -42,6 +42,14 @@ class PooledSpool:
         lengths = np.fromfile(self._folder / _LENGTHS, dtype="<i8", count=self.documents)
         return offsets_of(lengths, self.vectors)
 
+    def mapped(self) -> Ragged:
+        """All documents; their vectors are read when they are used."""
+        if self.vectors == 0:
+            return Ragged(np.empty((0, self._dim), dtype=np.float32), self.offsets())
+        shape = (self.vectors, self._dim)
+        rows = np.memmap(self._folder / _ROWS, dtype="<f4", mode="r", shape=shape)
+        return Ragged(rows, self.offsets())
+
     def read(self, start: int, stop: int) -> np.ndarray:
         """Vectors (stop - start, dim) float32, as a new array."""
         offset, count = start * self._dim * 4, (stop - start) * self._dim

@@ -16,6 +16,7 @@ from cluscomp.indexes.build.source import Given, Source
 from cluscomp.indexes.build.stage import BuildWork, Stage
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.texts import CorpusFacts
 
 
@@ -50,7 +51,7 @@ class Recipe:
     where texts are read; the flag says whether to measure encoding, else it counts as 0 seconds. prepare: the
     stages before training, the stage "plan" (stages.PLAN) among them. rows: what these have left. writer: of
     the segment. training: the stages that leave the trained index; none for a sample of vectors and training
-    on it.
+    on it. take_over: loads what a stage before training has learned.
     """
 
     open: Callable[[IndexSpec, Given], Source]
@@ -59,6 +60,7 @@ class Recipe:
     rows: Callable[[BuildWork, Request], AbstractContextManager[Rows]]
     writer: type[SegmentWriter]
     training: tuple[Stage, ...] = ()
+    take_over: Callable[[BuildWork, Pipeline], None] = lambda work, pipeline: None
 
 
 def recipe_of(spec: IndexSpec) -> Recipe:

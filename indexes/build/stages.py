@@ -109,6 +109,7 @@ def _sample(work: BuildWork, request: Request, shard: Shard) -> Facts:
 def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the trained index without rows."""
     index, n = request.new_index(), work.facts("sample")["rows"]
+    recipe_of(request.spec).take_over(work, index.pipeline)
     if n:
         sample = open_embeddings(work.path(SAMPLE_FILE)).read(0, n)
         most, wanted = index.training_limit, work.facts("plan")["train_rows"]

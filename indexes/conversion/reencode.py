@@ -93,6 +93,11 @@ def is_exact(pipeline: Pipeline) -> bool:
 
 
 def _decoded(index: StoredIndex[Any], folder: Path) -> VectorInput | RaggedInput:
+    if index.spec.fitted_pool is not None and index.pipeline.normalizes:
+        raise UsageError(
+            f"{folder} cannot be decoded for another key: {index.key!r} gives vectors lengths, but "
+            "scales token vectors to length one; pass the token vectors of the documents as source"
+        )
     try:
         vectors = DecodedRows(index)
     except UsageError as exc:

@@ -9,9 +9,10 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cluscomp.errors import UsageError
-from cluscomp.indexes.keys.pool import POOL_GRAMMAR, Pool, parse_pool
+from cluscomp.indexes.keys.pool import POOL_GRAMMAR, WARD, Pool, parse_pool
 
 STAGES = ("pool", "transform", "partition", "codec", "refine")
 """Kinds of parts in the order in which they stand in a key."""
@@ -61,7 +62,15 @@ _FORMS: list[Form] = [
         "Pool16",
         Pool,
         "Pooln",
-        meaning="token vectors of a document are pooled to n at most; its score is MaxSim",
+        meaning="token vectors of a document become n at most, fitted to its score, MaxSim",
+    ),
+    Form(
+        "pool",
+        rf"Pool{NUMBER}\({WARD}\)",
+        f"Pool16({WARD})",
+        partial(Pool, method=WARD),
+        f"Pooln({WARD})",
+        meaning="token vectors of a document are pooled to n at most, unit means of Ward's groups",
     ),
     Form(
         "pool",

@@ -1,7 +1,7 @@
 """Reading index keys.
 
     key       := [pool ","] [transform ","]... [partition ","] codec ["," refine]
-    pool      := "Pool" n | "Pool(" setting ["," setting]... ")"
+    pool      := "Pool" n | "Pool" n "(ward)" | "Pool(" setting ["," setting]... ")"
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16" | "BiDR(" codec ")"
 
 Transforms, partitions and codecs are those that the stages register (stages/registrations.py): `grammar()`

@@ -1,12 +1,13 @@
 """The part of a key that says how the token vectors of a document become fewer: "Pool16", "Pool(f=4)" ...
 
-    pool    := "Pool" n | "Pool(" setting ["," setting]... ")"
+    pool    := "Pool" n | "Pool" n "(ward)" | "Pool(" setting ["," setting]... ")"
     setting := "n=" vectors | "f=" factor | "bytes=" code bytes a document | "method=" name
                | "protected=" tokens
 
-One of n, f and bytes stands in every pool. `bytes` is replaced by n when the dim of the vectors is known, by
-as many vectors as their codes leave room for. Where the key says PQ or OPQ,...,PQ without a number, the bytes
-of a code are chosen first (`code_bytes`).
+Without a method, vectors are fitted to what MaxSim needs of the tokens (cluscomp.multivector.support);
+method=ward keeps the means of groups. One of n, f and bytes stands in every pool. `bytes` is replaced by n
+when the dim of the vectors is known, by as many vectors as their codes leave room for. Where the key says PQ
+or OPQ,...,PQ without a number, the bytes of a code are chosen first (`code_bytes`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import ClassVar
 
 from cluscomp.checks import one_of
 from cluscomp.errors import UnknownKeyError, UsageError
-from cluscomp.vocabulary import POOL_METHODS
+from cluscomp.vocabulary import POOL_METHODS, SUPPORT
 
-POOL_GRAMMAR = "pool Pooln, Pool(f=4), Pool(bytes=768), also with method=NAME and protected=n"
+WARD = "ward"
+"""What a pool without a method meant in folders of format 2 and 1."""
+POOL_GRAMMAR = "pool Pooln, Pooln(ward), Pool(f=4), Pool(bytes=768), also with method=NAME and protected=n"
 _BUDGETS = ("n", "f", "bytes")
 _VECTORS = 12  # of a document that has as many code bytes as a vector has dimensions
 
@@ -30,14 +33,15 @@ class Pool:
     """How many vectors a document keeps, and how they are found (multivector/pooling.py).
 
     n: at most. f: one for so many tokens, rounded down; Pool(f=1) keeps all of them as they are. bytes: as
-    many as have codes of so many bytes together. protected: first tokens that stay by themselves. kind: of
+    many as have codes of so many bytes together. method: "support", or how vectors are grouped, whose means
+    are scaled to length one. protected: first tokens that stay by themselves. kind: of
     the rows of an index with a pool (kinds.py).
     """
 
     n: int | None = None
     f: float | None = None
     bytes: int | None = None
-    method: str = "ward"
+    method: str = SUPPORT
     protected: int = 0
     kind: ClassVar[str] = "documents"
 
@@ -50,15 +54,17 @@ class Pool:
             )
         if self.f is not None and not 1 <= self.f <= 1e6:
             raise UsageError(f"Pool(f={self.f:g}): a factor from 1 to 1000000 is needed")
-        one_of("pooling method", self.method, POOL_METHODS)
+        one_of("pooling method", self.method, (SUPPORT, *POOL_METHODS))
 
     def __str__(self) -> str:
         if self.n is not None and self == Pool(n=self.n):
             return f"Pool{self.n}"
+        if self.n is not None and self == Pool(n=self.n, method=WARD):
+            return f"Pool{self.n}({WARD})"
         settings = [
             f"{name}={getattr(self, name):.12g}" for name in _BUDGETS if getattr(self, name) is not None
         ]
-        settings += [f"method={self.method}"] * (self.method != "ward")
+        settings += [f"method={self.method}"] * (self.method != SUPPORT)
         settings += [f"protected={self.protected}"] * (self.protected > 0)
         return f"Pool({','.join(settings)})"
 
@@ -66,6 +72,15 @@ class Pool:
     def keeps_all(self) -> bool:
         """Whether vectors are stored as they come, neither grouped nor normalised."""
         return self.f == 1
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether vectors are fitted to MaxSim, which has to learn; their lengths then count."""
+        return self.method == SUPPORT and not self.keeps_all
+
+    def of_old_folders(self) -> Pool:
+        """What the pool meant in folders of format 2 and 1, where a method that is not named is Ward's."""
+        return replace(self, method=WARD) if self.is_fitted else self
 
     def fitted(self, code_bytes: int) -> Pool:
         """The pool with `bytes` replaced by the number of vectors whose codes of code_bytes fit."""
@@ -108,7 +123,7 @@ def parse_pool(text: str) -> Pool:
         n=_whole(values, "n", text),
         f=_factor(values, text),
         bytes=_whole(values, "bytes", text),
-        method=values.get("method", "ward"),
+        method=values.get("method", SUPPORT),
         protected=_whole(values, "protected", text) or 0,
     )
 

@@ -7,7 +7,7 @@ stand beside the classes that do the work (stages/).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool
@@ -155,7 +155,18 @@ class IndexSpec:
 
     def stores_unit_vectors(self, normalizes: bool) -> bool:
         """Whether documents are stored as vectors of length one. normalizes: rows are scaled before."""
-        return self.pool is not None and (normalizes or not self.pool.keeps_all)
+        if self.pool is None or self.pool.is_fitted:
+            return False
+        return normalizes or not self.pool.keeps_all
+
+    @property
+    def fitted_pool(self) -> Pool | None:
+        """The pool, where it fits vectors, whose lengths then count."""
+        return self.pool if self.pool is not None and self.pool.is_fitted else None
+
+    def of_old_folders(self) -> IndexSpec:
+        """What the key meant in folders of format 2 and 1."""
+        return self if self.pool is None else replace(self, pool=self.pool.of_old_folders())
 
     @property
     def has_leading_norm(self) -> bool:

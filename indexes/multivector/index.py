@@ -13,7 +13,7 @@ from cluscomp.checks import one_of
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
-from cluscomp.indexes.multivector.pooling import fitted_spec, pool_of, pooled
+from cluscomp.indexes.multivector.pooling import fitted_spec, learn_pool, pool_of, pooled
 from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.searched import DEFAULT_CANDIDATES, SearchedDocuments
 from cluscomp.indexes.multivector.segment import (
@@ -31,7 +31,7 @@ from cluscomp.progress import Progress, as_stage
 from cluscomp.vocabulary import MISSING, Missing
 
 __all__ = ["DEFAULT_CANDIDATES", "MultiVectorIndex"]
-TRAINED_PARTS = ("centroids", "codebooks", "rotation")
+TRAINED_PARTS = ("pool", "centroids", "codebooks", "rotation")
 
 
 class MultiVectorIndex(SearchedDocuments):
@@ -106,7 +106,7 @@ class MultiVectorIndex(SearchedDocuments):
             "n_vectors": self.n_vectors,
             "vectors_per_document": round(self.n_vectors / n, 2),
             "stored_bytes_per_document": round(stored / n, 2),
-            "trained_bytes": sum(sizes[part] for part in TRAINED_PARTS),
+            "trained_bytes": sum(sizes.get(part, 0) for part in TRAINED_PARTS),
         }
         return {"vectors": facts}
 
@@ -150,6 +150,7 @@ class MultiVectorIndex(SearchedDocuments):
                 stacklevel=2,
             )
         require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
+        learn_pool(self.pipeline, sample)
         kept = self.pool_documents(sample, as_stage(progress, str(self.pool)))
         self.train_vectors(kept.rows, progress)
         return self
@@ -164,7 +165,7 @@ class MultiVectorIndex(SearchedDocuments):
         Returns:
             The vectors that would be stored, ragged.
         """
-        return pooled(self.pool, documents, self.seed, progress)
+        return pooled(self.pipeline, documents, progress)
 
     def add(
         self,

@@ -8,7 +8,9 @@ from cluscomp.array_forms import form_of
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool, code_bytes
 from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.registry import make_codec
+from cluscomp.indexes.stages.support_pool import guides
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
 from cluscomp.progress import Progress
 
@@ -42,11 +44,11 @@ def _sized_spec(spec: IndexSpec, document_bytes: int, dim: int) -> IndexSpec:
     return replace(spec, transforms=transforms, codec=spec.codec.with_size(m))
 
 
-def pooled(pool: Pool, documents: Ragged, seed: int, progress: Progress | None = None) -> Ragged:
-    """The vectors that the documents keep: unit means of groups, or all of them where f is 1.
-
-    pool: with `bytes` already replaced (`Pool.fitted`).
-    """
+def pooled(pipeline: Pipeline, documents: Ragged, progress: Progress | None = None) -> Ragged:
+    """The vectors that the documents keep: fitted ones, unit means of groups, or all of them where f is 1."""
+    pool = pool_of(pipeline.spec)
+    if pipeline.support is not None:
+        return pipeline.support.pooled(documents, progress)
     if pool.keeps_all:
         return documents
     vectors, lengths = pool_tokens(
@@ -56,7 +58,14 @@ def pooled(pool: Pool, documents: Ragged, seed: int, progress: Progress | None =
         max_vectors=pool.n,
         method=pool.method,
         protected=pool.protected,
-        seed=seed % 2**32,
+        seed=pipeline.seed % 2**32,
         progress=progress,
     )
     return as_ragged(vectors, lengths, check_finite=False)
+
+
+def learn_pool(pipeline: Pipeline, documents: Ragged) -> None:
+    """Let a pool that learns do so from some of the documents, drawn at random."""
+    if pipeline.support is not None:
+        few = documents.take(guides(len(documents), pipeline.seed))
+        pipeline.support.learn(few, pipeline.seed)

@@ -27,6 +27,7 @@ from cluscomp.indexes.stages.ivf import MAX_POINTS_PER_LIST, ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
 from cluscomp.indexes.stages.stage import Stage
+from cluscomp.indexes.stages.support_pool import MOST_LENGTHENED, longest_token, make_support
 from cluscomp.indexes.stages.transform import Transform
 from cluscomp.progress import Progress, as_stage
 
@@ -66,19 +67,28 @@ class Pipeline:
         ]
         if spec.has_leading_norm:
             del self.steps[0]
-        self.partition = make_partition(spec.partition, dims[-1], self.score_metric)
+        # Lists of vectors whose lengths count are of the nearest: what is left for the code is then shortest.
+        distance = self.score_metric if spec.fitted_pool is None else "l2"
+        self.partition = make_partition(spec.partition, dims[-1], distance)
         self.codec: Codec = make_codec(spec.codec, dims[-1])
         # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py),
         # unless what they stand for is scaled to length one: then only the error across a row counts.
-        by_scores = self.score_metric == "ip" and not self.decodes_to_unit
+        # Vectors that are fitted get the nearest ones, too: for MaxSim the others have not been measured.
+        by_scores = self.score_metric == "ip" and not self.decodes_to_unit and spec.fitted_pool is None
         self.score_codec = self.codec if by_scores and isinstance(self.codec, ScoreKeeper) else None
         self.refine: Refiner | None = None if spec.refine is None else make_refiner(spec.refine, dim)
+        self.support = make_support(spec, dim, self.normalizes)
         self._was_trained = False
 
     @cached_property
     def largest(self) -> float:
         """Largest magnitude of a component of a row, of a token vector or of a query."""
         return largest_value(self.spec, self.metric, self.dim)
+
+    @property
+    def largest_stored(self) -> float:
+        """`largest` of what is stored: a pool that fits vectors makes longer ones than it is given."""
+        return self.largest if self.support is None else self.largest * MOST_LENGTHENED
 
     def row_arrays(self) -> dict[str, RowArray]:
         """Arrays of the codes of a row, those of the rerank included, by the names of their files."""
@@ -103,7 +113,8 @@ class Pipeline:
 
     def stages(self) -> dict[str, Stage]:
         """Stages by the name under which their arrays are saved."""
-        named: dict[str, Stage] = {f"transform{i}": step for i, step in enumerate(self.steps)}
+        named: dict[str, Stage] = {} if self.support is None else {"pool": self.support}
+        named |= {f"transform{i}": step for i, step in enumerate(self.steps)}
         if self.partition is not None:
             named["partition"] = self.partition
         named["codec"] = self.codec
@@ -114,7 +125,12 @@ class Pipeline:
     @property
     def needs_training(self) -> bool:
         """False for keys whose stages learn nothing from data."""
-        return any(stage.needs_training for stage in self.stages().values())
+        return self.support is not None or self.learns_from_rows
+
+    @property
+    def learns_from_rows(self) -> bool:
+        """Whether a stage behind the pool learns, from the rows that are stored."""
+        return any(stage.needs_training for stage in self.stages().values() if stage is not self.support)
 
     @property
     def is_trained(self) -> bool:
@@ -133,7 +149,7 @@ class Pipeline:
             )
 
     def train(self, sample: np.ndarray, progress: Progress | None = None) -> None:
-        """Learn all stages from rows (n, dim) of kernel dtype, one after the other.
+        """Learn all stages behind the pool from rows (n, dim) of kernel dtype, one after the other.
 
         A float32 copy is made of all rows where they are normalised or transformed, else of
         MIN_TRAINING_SAMPLE at most.
@@ -141,7 +157,7 @@ class Pipeline:
         progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
         """
         seeds = self._seeds()
-        base = self.base_rows(sample) if self.normalizes else sample
+        base = self._stored_rows(sample) if self.normalizes else sample
         rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
         for step in self.steps[:-1] if joint else self.steps:
@@ -167,6 +183,10 @@ class Pipeline:
     def base_rows(self, rows: np.ndarray) -> np.ndarray:
         """float32 rows, normalised where the index normalises."""
         return normalize_rows(rows) if self.normalizes else to_float32(rows)
+
+    def _stored_rows(self, rows: np.ndarray) -> np.ndarray:
+        """`base_rows` of what is stored: a pool has normalised token vectors, and its own have lengths."""
+        return self.base_rows(rows) if self.support is None else to_float32(rows)
 
     def project(self, base: np.ndarray) -> np.ndarray:
         """Base rows through the transforms."""
@@ -197,7 +217,7 @@ class Pipeline:
 
     def encode(self, rows: np.ndarray, assigner: ListAssigner | None) -> EncodedRows:
         """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; assigner: see there."""
-        base = self.base_rows(rows)
+        base = self._stored_rows(rows)
         projected = self.project(base)
         labels = None if assigner is None else assigner.assign(projected)
         finer = None if self.refine is None else self.refine.encode(base)
@@ -225,7 +245,10 @@ def largest_value(spec: IndexSpec, metric: str, dim: int) -> float:
     """
     normalizes = metric == "cosine" or spec.has_leading_norm
     terms = TOKEN_TERMS if spec.sums_tokens else 4 * dim
-    return largest_safe(dim, "cosine" if normalizes else "l2", terms=terms)
+    largest = largest_safe(dim, "cosine" if normalizes else "l2", terms=terms)
+    if spec.fitted_pool is None or normalizes:
+        return largest
+    return min(largest, longest_token() / dim**0.5)
 
 
 def training_rows(spec: IndexSpec) -> int:

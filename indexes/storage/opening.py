@@ -163,6 +163,8 @@ def key_of(path: Path, manifest: Manifest) -> tuple[Kind, Pipeline]:
     """
     try:
         key = parse_key(manifest.key)
+        if manifest.format_version < NAMED_BY_CONTENTS:
+            key = key.of_old_folders()
         shapes = {without_mark(name): entry.shape or () for name, entry in manifest.files.items()}
         spec = key.codec.bind(key, shapes, str(path / MANIFEST_NAME))
         kind = kind_of(spec)

@@ -43,7 +43,9 @@ def test_rows_at_the_limit_have_finite_scores(key, metric, rng):
 
 @pytest.mark.parametrize("key", POOLED)
 def test_documents_at_the_limit_have_finite_scores(key, rng):
-    rows = large(rng, 600, largest_safe(DIM, terms=TOKEN_TERMS))
+    largest = cc.index_factory(key, DIM, "ip").pipeline.largest
+    assert largest >= largest_safe(DIM, terms=TOKEN_TERMS) / 128
+    rows = large(rng, 600, largest)
     lengths = np.full(100, 6)
     index = cc.index_factory(key, DIM, "ip").train(rows, lengths=lengths).add(rows, lengths=lengths)
     for options in ({}, {"candidates_by": "fde"}, {"softmax": 0.1}):

@@ -201,7 +201,7 @@ def test_pools() -> None:
         ("Pool(n=0),Flat", "no whole number"),
         ("Pool(n=4,f=2),Flat", "one of n, f and bytes"),
         ("Pool(protected=1),Flat", "one of n, f and bytes"),
-        ("Pool(n=4,method=median),Flat", "method 'median' is unknown; known are: ward"),
+        ("Pool(n=4,method=median),Flat", "method 'median' is unknown; known are: support, ward"),
     ],
 )
 def test_pools_that_make_no_sense(key: str, message: str) -> None:

@@ -112,7 +112,7 @@ def setting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, thr
     if rows is not None:
         monkeypatch.setattr(blocks, "_MIN_ROWS", 1)
         monkeypatch.setattr(blocks, "_MAX_ROWS", rows)
-        monkeypatch.setattr(support, "_VALUES_PER_BLOCK", 30 * rows)
+        monkeypatch.setattr(support, "VALUES_PER_BLOCK", 30 * rows)
     return
 
 

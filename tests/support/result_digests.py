@@ -29,9 +29,10 @@ KEYS = (
     "PQ4,BiDR(SQfp16)", "IVF8,RepCONC(learned),BiDR(SQ8)",
 )  # fmt: skip
 DOCUMENT_KEYS = (
-    "Pool4,Flat", "Pool(f=1),SQfp16", "Pool(f=3),SQ8", "Pool4,SQ4", "Pool(bytes=48),PQ8",
-    "Pool(n=4,method=kmeans,protected=1),IVF8,Flat", "Pool4,IVF8,PQ8", "Pool4,OPQ4,IVF8,PQ4", "Pool4,IVF8,SQ4",
-    "Pool4,BIVF8,PQ8", "Pool4,IVF8,PQ8x4", "Pool4,PCA12,IVF8,SQ8", "Pool4,IVF8,PQ4,RFlat", "Pool4,PQ4,Refine(SQ8)",
+    "Pool4(ward),Flat", "Pool(f=1),SQfp16", "Pool(f=3,method=ward),SQ8", "Pool4(ward),SQ4", "Pool(bytes=48,method=ward),PQ8",
+    "Pool(n=4,method=kmeans,protected=1),IVF8,Flat", "Pool4(ward),IVF8,PQ8", "Pool4(ward),OPQ4,IVF8,PQ4", "Pool4(ward),IVF8,SQ4",
+    "Pool4(ward),BIVF8,PQ8", "Pool4(ward),IVF8,PQ8x4", "Pool4(ward),PCA12,IVF8,SQ8", "Pool4(ward),IVF8,PQ4,RFlat", "Pool4(ward),PQ4,Refine(SQ8)",
+    "Pool4,Flat", "Pool(f=3),SQ8", "Pool(bytes=48),PQ8", "Pool(n=4,protected=1),SQ4", "Pool4,IVF8,PQ8", "Pool4,BIVF8,PQ8x4,RFlat",
 )  # fmt: skip
 
 

@@ -197,6 +197,6 @@ def test_plan(documents, texts):
     x, lengths = documents
     plan = plan_build(x, index_key="Pool(bytes=48),IVF8,PQ12", lengths=lengths)
     assert plan.key == KEY and plan.n == 150 and plan.feasible
-    assert [stage.name for stage in plan.stages] == ["pool", "sample", "train", "add", "write"]
+    assert [stage.name for stage in plan.stages] == ["guides", "pool", "sample", "train", "add", "write"]
     plan = plan_build(texts, index_key=KEY, encoder=WordEncoder())
     assert plan.n == 140 and plan.seconds > 0 and plan.source_dtype == "text"

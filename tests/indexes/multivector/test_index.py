@@ -67,8 +67,8 @@ def test_exact_keys_are_maxsim_of_the_pooled_vectors(documents, questions):
     q, query_lengths = questions
     for key, (vectors, kept) in {
         "Pool(f=1),Flat": (x, lengths),
-        "Pool4,Flat": cc.pool_tokens(x, lengths, max_vectors=4),
-        "Pool(f=3),Flat": cc.pool_tokens(x, lengths, factor=3),
+        "Pool4(ward),Flat": cc.pool_tokens(x, lengths, max_vectors=4),
+        "Pool(f=3,method=ward),Flat": cc.pool_tokens(x, lengths, factor=3),
     }.items():
         index = index_factory(key, x.shape[1]).add(x, lengths=lengths)
         scores, ids = index.search(q, 150, lengths=query_lengths)
@@ -151,7 +151,8 @@ def test_facts(documents, make_documents):
     headers = 3 * 128  # codes, lists, offsets
     stored = facts["n_vectors"] * (12 + 2) + 8 * 151 + headers
     assert facts["stored_bytes_per_document"] == pytest.approx(stored / 150, abs=0.01)
-    assert facts["trained_bytes"] == (8 * 24 + 256 * 24) * 4 + 2 * 128
+    learned = 2000 * 24 * 2 + 6 * 4 + 2 * 128  # of the pool: sample in float16, settings of the fit
+    assert facts["trained_bytes"] == (8 * 24 + 256 * 24) * 4 + 2 * 128 + learned
 
 
 def test_bytes_choose_vectors_and_the_size_of_their_codes(tmp_path):

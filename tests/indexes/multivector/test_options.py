@@ -55,7 +55,7 @@ def test_softmax_by_hand():
 def test_softmax_of_one_vector_is_its_product_and_sharpens_to_maxsim(make_documents, documents, questions):
     x, lengths = documents
     q, query_lengths = questions
-    single = index_factory("Pool1,Flat", x.shape[1]).add(x, lengths=lengths)
+    single = index_factory("Pool1(ward),Flat", x.shape[1]).add(x, lengths=lengths)
     settings = {"lengths": query_lengths, "refine_factor": 150}
     got, want = single.search(q, 9, softmax=1.0, **settings), single.search(q, 9, **settings)
     np.testing.assert_array_equal(got[1], want[1])
