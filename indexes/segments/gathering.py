@@ -114,17 +114,20 @@ def _skip_bits(segments: Sequence[Segment]) -> np.ndarray | None:
 def _groups(
     pipeline: Pipeline, segments: Sequence[Segment], known: Sequence[Group], growth: float
 ) -> Iterator[Group]:
+    """Those that are known as far as they may stay, and larger ones where the rule says so."""
     most = _most_rows(pipeline, segments)
-    for start, stop in runs_to_gather([segment.n_rows for segment in segments], most, growth):
-        run = segments[start:stop]
-        if len(run) == 1:
-            continue
-        views = [view for view, _ in _cover(pipeline, run, known)]
-        if len(views) > 1:
-            for segment in run:
+    small = {id(segment.codes) for segment in segments if segment.n_rows < most}
+    kept = [group for group in known if all(id(codes) in small for codes in group.parts)]
+    covered = list(_cover(pipeline, segments, kept))
+    rows = [int(view.offsets[-1]) for view, _ in covered]
+    for start, stop in runs_to_gather(rows, most, growth):
+        view, members = covered[start][0], [s for _, part in covered[start:stop] for s in part]
+        if stop - start > 1:
+            for segment in members:
                 segment.checked_positions()  # they will count from elsewhere
-            views = [gathered_view(pipeline.codec, views)]
-        yield Group(tuple(segment.codes for segment in run), views[0])
+            view = gathered_view(pipeline.codec, [view for view, _ in covered[start:stop]])
+        if len(members) > 1:
+            yield Group(tuple(segment.codes for segment in members), view)
 
 
 def _most_rows(pipeline: Pipeline, segments: Sequence[Segment]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -219,6 +220,30 @@ def test_segments_that_stay_for_long_become_one(whole, many, asked):
         require_same(index.search(asked, 9, nprobe=8), want)
         sizes.append([int(view.offsets[-1]) for view in index._together.found("lists")[1].views])
     assert sizes == [[399, 1]] * 13 + [[400]]
+
+
+def test_rows_that_were_put_together_stay_so(whole, many, asked):
+    """However often deletions and filters begin anew, what is one is not copied again."""
+    index = cut(whole["IVF8,SQ8", "ip"], many[:390], [340])
+    for _ in range(14):
+        index.search(asked, 3, nprobe=8)
+    (one,) = index._together.found("lists")[1].views
+    for number in range(5):
+        index.delete([number])
+        index.search(asked, 3, nprobe=8, filter=[7, 8, 9])
+        index.search(asked, 3, nprobe=8)
+        assert [view.codes is one.codes for view in index._together.found("lists")[1].views] == [True]
+    index.add(many[390:])
+    index.search(asked, 3, nprobe=8)
+    assert [view.codes is one.codes for view in index._together.found("lists")[1].views] == [True, False]
+
+
+def test_threads_may_search_while_segments_are_put_together(whole, many, asked):
+    want = whole["IVF8,PQ4x4,RFlat", "ip"].search(asked, 9)
+    index = cut(whole["IVF8,PQ4x4,RFlat", "ip"], many, list(range(20, N, 20)))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: index.search(asked, 9, nprobe=8), range(60)):
+            require_same(found, want)
 
 
 def test_memory_of_the_copies_is_bounded(monkeypatch, whole, many, asked):
