@@ -168,7 +168,8 @@ class SearchedVectors(StoredIndex[Segment]):
         return 1 if self.spec.partition is None else self.nprobe
 
     def _warn_if_incomplete(self, positions: np.ndarray, wanted: np.ndarray | int, nprobe: int) -> None:
-        if positions.size and int(positions[:, -1].min()) >= 0:  # missing hits come last
+        last = positions[:, -1:]  # missing hits come last
+        if last.size and (last.item() if last.size == 1 else last.min()) >= 0:
             return
         found = (positions >= 0).sum(axis=1)
         short = found[found < wanted]
