@@ -25,7 +25,8 @@ from cluscomp.indexes.segments.search import queries_at_once
 from cluscomp.indexes.stages.hits import Hits, padded
 from cluscomp.indexes.stages.ivf import Ivf, Probes
 
-_GROWTH = 4  # how many times as many lists are ranked where those so far do not spend the budget
+_SPARE = 2  # lists ranked at once, where a condition has nothing to do with the vectors one half is needed
+_GROWTH = 4  # how many times as many are ranked where these do not spend the budget
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     if passing.n <= passing.least_budget(nprobe):
         return _all_rows(passing, nq, passing.filled)
     most = partition.nlist if max_nprobe is None else min(max_nprobe, partition.nlist)
-    count = nprobe
+    count = min(most, _first_count(passing, nprobe))
     while True:
         ranked = _ranked(partition, projected, count, nprobe)
         budget = passing.live_in_lists[ranked.lists[:, :nprobe]].sum(axis=1)
@@ -127,6 +128,14 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     seen = np.where(spent.any(axis=1), np.argmax(spent, axis=1) + 1, count)
     seen = np.clip(seen, nprobe, most)
     return _visits(passing, ranked, seen, direct)
+
+
+def _first_count(passing: Passing, nprobe: int) -> int:
+    """Lists to rank at first: more than a search visits, unless the mean budget takes all passing rows."""
+    n_live = passing.together.n_live
+    if passing.n * passing.pipeline.spec.nlist <= nprobe * n_live:
+        return nprobe
+    return nprobe * max(1, _SPARE * n_live // passing.n)
 
 
 def _all_rows(passing: Passing, nq: int, lists: np.ndarray) -> Visits:
@@ -157,8 +166,10 @@ def _visits(passing: Passing, ranked: Probes, seen: np.ndarray, direct: np.ndarr
     lists[:, : some.shape[1]] = some
     if direct.any():
         lists[direct] = np.append(filled, np.full(lists.shape[1] - len(filled), -1, dtype=np.int32))
+    known = None if ranked.products is None or direct.any() else ranked.products[:, : lists.shape[1]]
+    products = None if known is None else np.ascontiguousarray(known)
     visited = np.where(lists >= 0, counts[np.maximum(lists, 0)], 0)
-    return Visits(Probes(lists), (lists >= 0).sum(axis=1), visited.sum(axis=1), direct)
+    return Visits(Probes(lists, products), (lists >= 0).sum(axis=1), visited.sum(axis=1), direct)
 
 
 def _best(
