@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
+from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.decoding import decoded_rows
@@ -231,7 +233,7 @@ class Index(SearchedVectors):
 
     # ---- other tools ----
 
-    def to_faiss(self, *, text_ids: str = "fail") -> faiss.Index:
+    def to_faiss(self, *, text_ids: str = "fail", filter: Any = None, tenant: Any = UNSAID) -> faiss.Index:
         """Copy the index into faiss, with the same ids and scores and nothing trained again.
 
         nprobe and refine_factor are set to this index's defaults. With 4-bit codes before a rerank a few
@@ -240,18 +242,23 @@ class Index(SearchedVectors):
         Args:
             text_ids: faiss knows integer ids only: "fail" for text ids, or "rows", which gives row i of
                 `index.ids` the id i.
+            filter: copy only rows that pass, as for `search`; the copy has no attributes.
+            tenant: whose rows are copied, where the index has a tenant column; None: those of all.
 
         Returns:
             A faiss index.
 
         Raises:
-            UsageError: the index has text ids, or a part that faiss does not have.
-            EmptyInputError: the index holds no rows.
+            UsageError: the index has text ids, or a part that faiss does not have, or no tenant was said.
+            EmptyInputError: the index holds no rows, or none passes.
             OptionalDependencyError: faiss is not installed.
         """
         from cluscomp.indexes.faiss_bridge import to_faiss
 
-        return to_faiss(self, text_ids=text_ids)
+        allowed = self._allowed_by(self._together, filter, tenant)
+        part = copy.copy(self)
+        part._segments = allowed.together.segments
+        return to_faiss(part, text_ids=text_ids)
 
     # ---- inside ----
 

@@ -10,6 +10,7 @@ from cluscomp import baselines, native
 from cluscomp.bench import (
     assign,
     balanced,
+    filter,
     flat,
     gpu,
     kmeans,
@@ -35,6 +36,7 @@ from cluscomp.progress import Progress, as_stage, silent
 BENCHMARKS: dict[str, ModuleType] = {
     "assign": assign,
     "balanced": balanced,
+    "filter": filter,
     "flat": flat,
     "gpu": gpu,
     "kmeans": kmeans,

@@ -78,19 +78,20 @@ def _run(size: Size, bench: Workbench) -> list[Measured]:
     seconds = bench.stopwatch.alternate({_key(*key): run for key, run in runs.items()})
     points: dict[str, list[Point]] = {name: [] for name in searches}
     for (name, setting), recall in recalls.items():
-        points[name].append(Point(_setting_text(setting), recall, seconds[_key(name, setting)]))
-    return [_at_recall(_name(size), rows.name, points, target, len(queries)) for target in TARGETS]
+        points[name].append(Point(setting_text(setting), recall, seconds[_key(name, setting)]))
+    return [at_recall(_name(size), rows.name, points, target, len(queries)) for target in TARGETS]
 
 
 def _key(name: str, setting: tuple[int, int]) -> str:
-    return f"{name} {_setting_text(setting)}"
+    return f"{name} {setting_text(setting)}"
 
 
-def _setting_text(setting: tuple[int, int]) -> str:
+def setting_text(setting: tuple[int, int]) -> str:
+    """(lists to visit, candidates) in words."""
     return f"{setting[0]} lists, {setting[1]} candidates"
 
 
-def _at_recall(
+def at_recall(
     case: str, data: str, points: Mapping[str, list[Point]], target: float, n_queries: int
 ) -> Measured:
     """Times of all contenders at one recall. Failed when we do not reach it."""

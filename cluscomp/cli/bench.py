@@ -26,8 +26,8 @@ def bench(
         str,
         typer.Argument(
             metavar="NAME",
-            help="assign, balanced, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, scan, "
-            "segments, sinkhorn, or all (gpu only where there is one).",
+            help="assign, balanced, filter, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, "
+            "scan, segments, sinkhorn, or all (gpu only where there is one).",
             show_default=False,
         ),
     ],

@@ -161,3 +161,17 @@ def test_metadata_of_a_corpus(invoke, hash_encoder, tmp_path):
         == 0
     )
     assert cc.open_index(tmp_path / "i").attributes().to_dict()["year"][-1] == 99
+
+
+def test_eval_among_rows_that_pass(invoke, text_index, beir):
+    opened = cc.open_index(text_index)
+    opened.set_attributes(["cat", "dog", "fish", "bird"], {"legs": [4, 4, 0, 2]})
+    opened.save(text_index)
+    scored = run_of(
+        invoke("eval", text_index, "--dataset", beir, "--filter", "legs == 4", "-k", "2", "--json")
+    )
+    assert scored["filter"] == "legs == 4"
+    assert scored["metrics"]["recall@2"] == 0.5  # the fish of q2 is not among them
+    assert (
+        run_of(invoke("eval", text_index, "--dataset", beir, "-k", "4", "--json"))["metrics"]["recall@4"] == 1
+    )

@@ -330,3 +330,46 @@ def test_a_tenant_needs_a_tenant_column(trained, rows, queries):
     index.declare_attributes({"owner": cc.Field("text", tenant=True)})
     with pytest.raises(UsageError, match="both tenant columns"):
         index.declare_attributes({"other": cc.Field("text", tenant=True)})
+
+
+# ---- faiss ----
+
+
+def test_rows_that_pass_are_copied_into_faiss(trained, rows, queries):
+    pytest.importorskip("faiss")
+    index = filled(trained("IVF8,SQ8"), rows, 2)
+    index.nprobe = 8
+    copied = index.to_faiss(filter="third == 2")
+    assert copied.ntotal == index.search(queries, 1, filter="third == 2", return_info=True)[2].allowed[0]
+    np.testing.assert_array_equal(
+        copied.search(queries, 5)[1], index.search(queries, 5, filter="third == 2")[1]
+    )
+    assert len(index) > copied.ntotal
+
+
+def test_a_copy_of_an_index_of_tenants_says_whose_rows_it_has(shared, queries):
+    pytest.importorskip("faiss")
+    with pytest.raises(UsageError, match="tenant='...'"):
+        shared.to_faiss()
+    assert shared.to_faiss(tenant=None).ntotal == len(shared)
+    assert (shared.to_faiss(tenant="t1").search(queries, 5)[1] % 5 == 1).all()
+
+
+# ---- words ----
+
+
+def test_words_are_searched_among_rows_that_pass():
+    texts = [f"word{i % 4} leaf tree" for i in range(40)]
+    index = cc.index_factory("Sparse(bm25)", 1).train(texts)
+    index.add(texts, attributes={"n": list(range(40))})
+    scores, ids = index.search(["word1 leaf", "tree"], 50, filter="n between 4 and 9")
+    assert ids.shape == (2, 6) and set(ids[0].tolist()) == set(range(4, 10))
+    assert set(ids[0, :2].tolist()) == {5, 9}
+    others = copy.copy(index)
+    others.delete(np.setdiff1d(np.arange(40), np.arange(4, 10)))
+    np.testing.assert_array_equal(others.search(["word1 leaf", "tree"], 6)[0], scores)
+    index.declare_attributes({"owner": cc.Field("text", tenant=True)})
+    index.set_attributes([3], {"owner": ["me"]})
+    with pytest.raises(UsageError, match="tenant="):
+        index.search(["leaf"], 3)
+    assert index.search(["leaf"], 3, tenant="me")[1].tolist() == [[3]]
