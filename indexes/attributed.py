@@ -59,6 +59,11 @@ class Attributed:
                     )
             self._schema = Schema.of({**self._schema, **declared})
 
+    @property
+    def attribute_schema(self) -> Schema:
+        """Columns of attributes by name, with their kinds."""
+        return self._schema
+
     def attributes(self, columns: Sequence[str] | None = None) -> Attributes:
         """Return the attributes of all rows that can be found.
 

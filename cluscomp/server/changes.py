@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cluscomp.errors import DimensionError, RequestRefusedError, UsageError
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models, parsing
+from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.encoding import as_queries
 from cluscomp.server.searching import Queries
@@ -37,7 +38,7 @@ def add_changes(api: "FastAPI", core: Core) -> None:
         """Add documents, or put them in the place of those that have their ids."""
         served = await core.served(name)
         rows = await _rows(core, served, body)
-        return await writer.change(name, lambda index: _put(index, body.ids, rows))
+        return await writer.change(name, lambda index: _put(index, body, rows))
 
     @api.post("/v1/indexes/{name}/documents:delete", response_model=models.Changed, dependencies=only_admin)
     async def delete(name: str, body: models.DeleteRequest) -> Any:
@@ -88,21 +89,21 @@ async def _encoded(core: Core, served: Served, texts: list[str]) -> Queries:
             "build the index again, or send vectors"
         )
     for text in texts:
-        parsing.check_unicode(text)
+        check_unicode(text)
     deadline = time.monotonic() + core.settings.timeout
     encoded = await core.encoders.call(served, lambda model: model.encode_documents(texts), deadline)
     return as_queries(encoded)
 
 
-def _put(index: Any, ids: list[str], rows: Queries) -> tuple[int, int]:
-    names = ids_of_kind([parsing.check_unicode(one) for one in ids], index.id_kind)
+def _put(index: Any, body: models.PutRequest, rows: Queries) -> tuple[int, int]:
+    names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
     belonging = {} if rows.lengths is None else {"lengths": rows.lengths}
-    replaced = index.upsert(rows.vectors, names, **belonging)
+    replaced = index.upsert(rows.vectors, names, attributes=body.attributes, **belonging)
     return len(names), replaced
 
 
 def _delete(index: Any, body: models.DeleteRequest) -> tuple[int, int]:
-    names = ids_of_kind([parsing.check_unicode(one) for one in body.ids], index.id_kind)
+    names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
     return index.delete(names, missing=body.missing), 0
 
 

@@ -98,10 +98,19 @@ class Client:
         return found
 
     def put(
-        self, name: str, ids: Sequence[Any], vectors: Any = None, *, texts: Any = None, lengths: Any = None
+        self,
+        name: str,
+        ids: Sequence[Any],
+        vectors: Any = None,
+        *,
+        texts: Any = None,
+        lengths: Any = None,
+        attributes: Sequence[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Add documents, or put them in the place of those that have their ids; needs the admin token."""
         body: dict[str, Any] = {"ids": [str(one) for one in ids]}
+        if attributes is not None:
+            body["attributes"] = list(attributes)
         if texts is not None:
             body["texts"] = list(texts)
         elif lengths is None:

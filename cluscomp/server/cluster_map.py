@@ -71,8 +71,8 @@ def members(served: Served, number: int, limit: int) -> dict[str, Any]:
         rows = _rows_of_list(index.pipeline, segment, number)
         kept = rows[live_mask(segment)[rows]][: limit - len(names)]
         names += [str(one) for one in segment.ids.take(kept).tolist()]
-    texts = served.texts(names)
-    documents = [{"id": one, "title": texts[one][0] if one in texts else None} for one in names]
+    records = served.records(names)
+    documents = [{"id": one, "title": records[one].title} for one in names]
     return {"index": served.name, "generation": served.generation, "number": number, "documents": documents}
 
 

@@ -5,8 +5,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cluscomp.errors import InputError
+from cluscomp.errors import InputError, RequestRefusedError
 from cluscomp.server import cluster_map, heat, models, parsing
+from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.limits import Limits
 from cluscomp.server.served import Served
@@ -41,7 +42,7 @@ def add_insight(api: "FastAPI", core: Core) -> None:
         """Products of a query's token vectors with the stored vectors of a document."""
         served = await core.served(name)
         sides = await _sides(core, served, body)
-        return answer(await core.apart(heat.explained, served, parsing.check_unicode(body.id), sides))
+        return answer(await core.apart(heat.explained, served, check_unicode(body.id), sides))
 
 
 async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> heat.Sides:
@@ -50,13 +51,23 @@ async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> hea
     if body.text is None:
         request = models.SearchRequest(tokens_b64=body.tokens_b64)
         return heat.given_side(parsing.vectors_of(request, served, core.settings.max_queries))
-    text = parsing.check_unicode(body.text)
+    text = check_unicode(body.text)
     if not text.strip():
         raise InputError("the text is empty; give the words to search for")
-    stored = await core.apart(served.texts, [parsing.check_unicode(body.id)])
-    content = " ".join(stored[body.id]).strip() if body.id in stored else None
+    content = await core.apart(_content, served, check_unicode(body.id))
     deadline = time.monotonic() + core.settings.timeout
     sides: heat.Sides = await core.encoders.call(
         served, lambda model: heat.encoded_sides(model, text, content), deadline
     )
     return sides
+
+
+def _content(served: Served, name: str) -> str | None:
+    """The stored text of a document, or None; blocks. Raises RequestRefusedError for an unknown id."""
+    try:
+        record = served.records([name]).get(name)
+    except InputError as exc:
+        raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
+    if record is None:
+        raise RequestRefusedError(f"id {name!r} is not in the index", 404, "unknown-id")
+    return None if record.text is None else f"{record.title or ''} {record.text}".strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from cluscomp.server.limits import Limits
 
@@ -43,7 +43,9 @@ class PackedTokens:
 
 @dataclass
 class SearchRequest:
-    """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search."""
+    """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search. filter: a condition
+    on attributes, as text or as JSON values; all queries share it. tenant: whose documents may be found.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
     text: Text | None = None
@@ -55,25 +57,29 @@ class SearchRequest:
     nprobe: Positive | None = None
     refine_factor: Positive | None = None
     candidates: Positive | None = None
+    filter: Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any] | None = None
+    tenant: Annotated[str, Limits()] | None = None
+    max_nprobe: Positive | None = None
     include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=list)
     timeout_ms: Positive | None = None
 
 
 @dataclass
 class Hit:
-    """A hit. id: always text. score: more is better. title, text: where asked for and stored."""
+    """A hit. id: always text. score: more is better. title, text, attributes: where asked for and stored."""
 
     id: str
     score: float
     title: str | None = None
     text: str | None = None
+    attributes: dict[str, Any] | None = None
 
 
 @dataclass
 class QueryHits:
     """Hits of one query, best first. found: how many. probed: lists that were visited, if there are lists.
 
-    complete: whether all rows were scored.
+    complete: whether all rows were scored, or with a filter all that pass.
     """
 
     found: int
@@ -109,12 +115,14 @@ class GetRequest:
 @dataclass
 class Document:
     """What the index holds of a document. vectors: what its codes stand for, several rows where it has
-    several; null where the codes have no way back.
+    several; null where the codes have no way back. terms: of an index of weighted terms.
     """
 
     id: str
     title: str | None = None
     text: str | None = None
+    attributes: dict[str, Any] | None = None
+    terms: dict[str, float] | None = None
     vectors: list[list[float]] | None = None
 
 
@@ -141,6 +149,8 @@ class IndexFacts:
     encoder: str | None
     has_texts: bool
     nlist: int | None
+    columns: dict[str, str]
+    tenant_column: str | None
     search_defaults: dict[str, int]
     bytes: int
     bytes_per_document: float | None
@@ -222,7 +232,7 @@ class ExplainAnswer:
 class PutRequest:
     """Documents to add, or to put in the place of those that have their ids: vectors, or texts to encode.
 
-    Texts are not stored.
+    Texts are not stored. attributes: one object for each id.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
@@ -231,6 +241,7 @@ class PutRequest:
     vectors: Annotated[list[Row] | None, Limits(min_length=1)] = None
     vectors_b64: Packed | None = None
     tokens_b64: PackedTokens | None = None
+    attributes: Annotated[list[dict[str, Any]] | None, Limits(min_length=1)] = None
 
 
 @dataclass

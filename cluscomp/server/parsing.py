@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import DimensionError, InputError, RequestRefusedError, UsageError
+from cluscomp.server.conditions import check_unicode, filter_text
 from cluscomp.server.models import Packed, PackedTokens, PutRequest, SearchRequest
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
@@ -32,15 +33,6 @@ def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
             raise InputError("a text is empty; give the words to search for")
         check_unicode(text)
     return texts
-
-
-def check_unicode(text: str) -> str:
-    """The text. Raises InputError for half a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise InputError("a text holds half a surrogate pair, which is no text") from exc
-    return text
 
 
 def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Queries:
@@ -76,7 +68,24 @@ def options_of(body: SearchRequest, served: Served) -> dict[str, Any]:
             f"{', '.join(sorted(unknown))}: no effect on {served.name!r}, whose key is {served.index.key!r}; "
             "leave it out"
         )
-    return given
+    return {**given, **_condition_of(body, served)}
+
+
+def _condition_of(body: SearchRequest, served: Served) -> dict[str, Any]:
+    """Filter and tenant, so that equal ones are equal: conditions of JSON values are text in canonical form.
+
+    Raises UsageError, also where the index has a tenant column and no tenant is said.
+    """
+    condition: dict[str, Any] = {}
+    if body.filter is not None:
+        condition["filter"] = filter_text(body.filter)
+    if body.tenant is not None:
+        condition["tenant"] = check_unicode(body.tenant)
+    if body.max_nprobe is not None:
+        if body.filter is None or served.index.spec.partition is None:
+            raise UsageError("max_nprobe: without a filter and lists it has no effect; leave it out")
+        condition["max_nprobe"] = body.max_nprobe
+    return condition
 
 
 def check_k(body: SearchRequest, settings: ServerSettings) -> int:

@@ -10,9 +10,10 @@ from cluscomp.errors import InputError, RequestRefusedError
 from cluscomp.indexes.records import Record
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models
+from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
-from cluscomp.server.parsing import check_unicode, unfit
-from cluscomp.server.served import Served
+from cluscomp.server.parsing import unfit
+from cluscomp.server.served import Served, as_json
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,12 +75,19 @@ def documents(served: Served, ids: list[str], include: Any) -> list[dict[str, An
         found = served.index.get(known, vectors="vector" in include)
     except InputError as exc:
         raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
-    by_id = {one: _shown(one, record, "text" in include) for one, record in zip(wanted, found, strict=True)}
+    by_id = {one: _shown(one, record, include) for one, record in zip(wanted, found, strict=True)}
     return [by_id[one] for one in ids]
 
 
-def _shown(name: str, record: Record, with_text: bool) -> dict[str, Any]:
-    """A document as it is sent. A sparse one has no vectors."""
-    title, text = (record.title, record.text) if with_text else (None, None)
-    rows = np.atleast_2d(record.vector).tolist() if isinstance(record.vector, np.ndarray) else None
-    return {"id": name, "title": title, "text": text, "vectors": rows}
+def _shown(name: str, record: Record, include: Any) -> dict[str, Any]:
+    """A document as it is sent."""
+    title, text = (record.title, record.text) if "text" in include else (None, None)
+    vector = record.vector
+    return {
+        "id": name,
+        "title": title,
+        "text": text,
+        "attributes": as_json(record.attributes) if "attributes" in include else None,
+        "vectors": np.atleast_2d(vector).tolist() if isinstance(vector, np.ndarray) else None,
+        "terms": vector if isinstance(vector, dict) else None,
+    }

@@ -5,10 +5,11 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from cluscomp.errors import UsageError
 from cluscomp.server import models, parsing
 from cluscomp.server.core import Core
 from cluscomp.server.searching import Found, Queries
-from cluscomp.server.served import Served
+from cluscomp.server.served import Served, as_json
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,10 +43,22 @@ async def searched(core: Core, name: str, body: models.SearchRequest, facts: dic
     if settings.log_queries and texts is not None:
         facts["texts"] = texts
     names = [_names(row, scores) for row, scores in zip(found.ids, found.scores, strict=True)]
-    stored: dict[str, tuple[str, str]] = {}
-    if "text" in body.include and served.has_texts:
-        stored = await core.apart(served.texts, sorted({one for row in names for one in row}))
+    stored = await core.apart(_stored, served, names, body.include) if body.include else {}
     return _answer(served, found, encoded, names, stored, options)
+
+
+def _stored(served: Served, names: list[list[str]], include: list[Any]) -> dict[str, dict[str, Any]]:
+    """What a hit shows besides id and score, by id; blocks. Raises UsageError for vectors."""
+    if "vector" in include:
+        raise UsageError("hits have no vectors; ask for them by id: documents:get")
+    ids = sorted({one for row in names for one in row})
+    shown: dict[str, dict[str, Any]] = {one: {} for one in ids}
+    for one, record in served.records(ids).items():
+        if "text" in include and served.has_texts:
+            shown[one] |= {"title": record.title, "text": record.text}
+        if "attributes" in include and record.attributes:
+            shown[one]["attributes"] = as_json(record.attributes)
+    return shown
 
 
 async def _queries(
@@ -68,15 +81,18 @@ def _answer(
     found: Found,
     encoded: float,
     names: list[list[str]],
-    stored: dict[str, tuple[str, str]],
+    stored: dict[str, dict[str, Any]],
     options: dict[str, Any],
 ) -> bytes:
     complete, probed = coverage(served, options)
     results = []
-    for row, scores in zip(names, found.scores.tolist(), strict=True):
+    for number, (row, scores) in enumerate(zip(names, found.scores.tolist(), strict=True)):
         hits = [{"id": one, "score": score} for one, score in zip(row, scores, strict=False)]
+        if found.probed is not None and found.complete is not None:
+            complete = bool(found.complete[number])
+            probed = None if served.index.spec.partition is None else int(found.probed[number])
         for hit in hits if stored else ():
-            hit["title"], hit["text"] = stored.get(hit["id"], (None, None))
+            hit |= stored[hit["id"]]
         results.append({"found": len(hits), "complete": complete, "probed": probed, "hits": hits})
     answer = {
         "index": served.name,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import IncompleteResultsWarning, RequestRefusedError
+from cluscomp.server.conditions import filter_value
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
 from cluscomp.terms import TermRows
@@ -42,7 +43,7 @@ class Queries:
 class Found:
     """scores and ids (n, k) of the queries of one request; how long it waited and was searched, in seconds.
 
-    batch: queries of the search that it was part of.
+    batch: queries of the search that it was part of. probed, complete: (n,) of searches with a condition.
     """
 
     scores: np.ndarray
@@ -50,6 +51,8 @@ class Found:
     batch: int
     queued: float
     searched: float
+    probed: np.ndarray | None = None
+    complete: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ class Job:
     options: tuple[tuple[str, Any], ...]
     awaited: Awaited
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether only some rows may be found."""
+        return any(name in ("filter", "tenant") for name, _ in self.options)
+
     def key(self) -> tuple[object, ...]:
         """What jobs of one search share."""
-        k = None if self.served.joins_over_k() else self.k
+        k = None if self.served.joins_over_k() and not self.is_conditional else self.k
         return id(self.served), self.options, k
 
 
@@ -155,12 +163,9 @@ class SearchThread:
         deliver(settled)
 
     def _searched(self, batch: list[Job], begun: float) -> Any:
-        served, k = batch[0].served, max(job.k for job in batch)
+        k = max(job.k for job in batch)
         queries = joined([job.queries for job in batch])
-        options = dict(batch[0].options)
-        if queries.lengths is not None:
-            options["lengths"] = queries.lengths
-        scores, ids = served.index.search(queries.vectors, k, k_beyond="clip", **options)
+        scores, ids, info = _search(batch[0], queries, k)
         seconds = time.monotonic() - begun
         self._observe("search", seconds)
         self._observe("batch", queries.n)
@@ -170,7 +175,25 @@ class SearchThread:
             self._observe("queue", queued)
             rows = slice(start, start + job.queries.n)
             start += job.queries.n
-            yield job.awaited, Found(scores[rows, : job.k], ids[rows, : job.k], queries.n, queued, seconds)
+            facts = (None, None) if info is None else (info.probed[rows], info.complete[rows])
+            hits = scores[rows, : job.k], ids[rows, : job.k]
+            yield job.awaited, Found(*hits, queries.n, queued, seconds, *facts)
+
+
+def _search(first: Job, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Scores, ids, and facts of a search with a condition, or None."""
+    index: Any = first.served.index
+    options = dict(first.options)
+    if "filter" in options:
+        options["filter"] = filter_value(options["filter"])
+    if queries.lengths is not None:
+        options["lengths"] = queries.lengths
+    if not first.is_conditional or first.served.terms:
+        return (*index.search(queries.vectors, k, k_beyond="clip", **options), None)
+    found: tuple[np.ndarray, np.ndarray, Any] = index.search(
+        queries.vectors, k, k_beyond="clip", return_info=True, **options
+    )
+    return found
 
 
 def joined(parts: list[Queries]) -> Queries:

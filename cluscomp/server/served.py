@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluscomp.errors import CluscompError
 from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.records import Record
+from cluscomp.inputs.ids import ids_of_kind
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
@@ -35,11 +38,10 @@ class Served:
         """Whether the index stores titles and texts."""
         return self.index.has_texts
 
-    def texts(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Title and text of the ids that are stored; blocks."""
-        wanted = [int(one) for one in ids] if self.index.id_kind == "int64" else list(ids)
-        records = self.index.get(wanted, missing="ignore", vectors=False)
-        return {str(one.id): (one.title or "", one.text or "") for one in records}
+    def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Title, text, attributes of the ids that are there; blocks. Raises InputError for what is no id."""
+        wanted = ids_of_kind(ids, self.index.id_kind)
+        return {str(one.id): one for one in self.index.get(wanted, missing="ignore", vectors=False)}
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -58,6 +60,8 @@ class Served:
             "encoder": None if encoder is None else encoder.get("name"),
             "has_texts": self.has_texts,
             "nlist": index.spec.nlist if index.spec.partition is not None else None,
+            "columns": dict(index.attribute_schema.kinds),
+            "tenant_column": index.attribute_schema.tenant,
             "search_defaults": index.search_defaults(),
             "bytes": described["bytes"]["total"],
             "bytes_per_document": described["bytes_per_document"],
@@ -72,6 +76,14 @@ class Served:
     def joins_over_k(self) -> bool:
         """Whether the best k of a search are the first k of a search for more, bit for bit."""
         return self.index.spec.refine is None and not self.ragged
+
+
+def as_json(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as JSON values: instants in ISO 8601."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime.datetime) else value
+        for name, value in attributes.items()
+    }
 
 
 def folder_state(folder: Path) -> object:

@@ -27,6 +27,7 @@ def test_texts_find_what_a_search_finds(serve, words):
         with ThreadPoolExecutor(8) as pool:
             asked = list(pool.map(lambda i: client.ask("words", text=queries[i % 3], k=5), range(24)))
         refused = server.http().post("/v1/indexes/words/search", json={"vectors": [[1.0]], "k": 1})
+        got = client.get("words", ["d7"], ["vector"])[0]
     for row, result in enumerate(together):
         hits = [(hit["id"], np.float32(hit["score"])) for hit in result["hits"]]
         assert hits == [
@@ -34,3 +35,4 @@ def test_texts_find_what_a_search_finds(serve, words):
         ]
         assert all(one["results"][0] == result for one in asked[row::3])
     assert refused.status_code == 400 and "weighted terms" in refused.text
+    assert got["terms"] == cc.open_index(words).terms(["d7"])[0] and got["vectors"] is None

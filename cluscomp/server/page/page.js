@@ -1,6 +1,7 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const OPTIONS = ["nprobe", "refine_factor", "candidates"];
+const FIELDS = ["query", "filter", "first", "second", "k", ...OPTIONS];
 const state = {indexes: [], asked: 0, timer: 0};
 
 // Everything that is shown is made here: what documents hold becomes text, never markup.
@@ -59,7 +60,9 @@ function options(index) {
 }
 
 async function search(index, query, k) {
-  const body = {k: Math.min(k, 1000), include: ["text"], ...options(index)};
+  const body = {k: Math.min(k, 1000), include: ["text", "attributes"], ...options(index)};
+  const filter = $("filter").value.trim();
+  if (filter && Object.keys(index.columns).length) body.filter = filter;
   if (index.encoder) return ask(route(index.name, "search"), {...body, text: query});
   const like = await ask(route(index.name, "documents:get"), {ids: [query], include: ["vector"]});
   const vectors = like.documents[0].vectors;
@@ -138,8 +141,10 @@ function item(index, hit, rank, others, place, query) {
     make("div", {class: "line"}, make("span", {class: "rank"}, `${rank}.`), hit.title ? make("span", {class: "title"}, hit.title) : null,
       make("span", {class: "id"}, hit.id), words ? make("span", {class: `mark ${kind}`}, words) : null,
       make("span", {class: "score", title: "score"}, hit.score.toFixed(4))),
-    text, tools.childElementCount ? tools : null);
+    text, hit.attributes ? make("p", {class: "soft attributes"}, shownAttributes(hit.attributes)) : null, tools.childElementCount ? tools : null);
 }
+
+const shownAttributes = (attributes) => Object.entries(attributes).map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`).join("; ");
 
 function mark(id, rank, others, place) {
   if (!others) return ["", ""];
@@ -275,7 +280,7 @@ $("map").addEventListener("keydown", (event) => {
 
 function remember() {
   const kept = new URLSearchParams();
-  for (const id of ["query", "first", "second", "k", ...OPTIONS]) if ($(id).value) kept.set(id, $(id).value);
+  for (const id of FIELDS) if ($(id).value) kept.set(id, $(id).value);
   history.replaceState(null, "", `#${kept}`);
 }
 
@@ -290,6 +295,9 @@ function choices() {
   const words = indexes.length > 0 && indexes.every((index) => index.encoder);
   $("query-label").textContent = words ? "Query" : "Like document";
   $("hint").textContent = words ? "Hits appear while you type." : "No encoder is served for this index: give the id of a document to find others like it.";
+  const columns = Object.assign({}, ...indexes.map((index) => index.columns));
+  $("filter").parentElement.hidden = $("columns").hidden = !Object.keys(columns).length;
+  $("columns").textContent = `Columns: ${Object.entries(columns).map(([name, kind]) => `${name} (${kind})`).join(", ")}. Such as: year >= 2020 and lang in ('en', 'de')`;
   for (const name of OPTIONS) $(name).parentElement.hidden = !indexes.some((index) => name in index.search_defaults);
 }
 
@@ -303,7 +311,7 @@ async function start() {
     $("second").parentElement.hidden = names.length < 2;
     const kept = new URLSearchParams(location.hash.slice(1));
     if (names.length > 1 && !kept.has("first")) $("second").value = names[1];
-    for (const id of ["query", "first", "second", "k", ...OPTIONS]) if (kept.has(id)) $(id).value = kept.get(id);
+    for (const id of FIELDS) if (kept.has(id)) $(id).value = kept.get(id);
     const mapped = found.indexes.filter((index) => index.nlist).map((index) => index.name);
     fill($("map-index"), mapped);
     $("map-section").hidden = !mapped.length;
@@ -319,7 +327,7 @@ $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-for (const id of ["query", "k", ...OPTIONS]) {
+for (const id of ["query", "filter", "k", ...OPTIONS]) {
   $(id).addEventListener("input", () => {
     clearTimeout(state.timer);
     state.timer = setTimeout(run, 180);
