@@ -33,8 +33,8 @@ def score_positions(
     if not positions.size:
         return scores
     row_bytes = sum(array.nbytes for array in pipeline.row_arrays().values())
-    at_once = max(1, FETCH_BYTES // (row_bytes * positions.shape[1]))
-    for block in iter_blocks(len(queries), len(queries) if len(positions) == 1 else at_once):
+    of_query = positions.shape[1] * (8 if len(positions) == 1 else row_bytes)
+    for block in iter_blocks(len(queries), max(1, FETCH_BYTES // of_query)):
         wanted = positions if len(positions) == 1 else positions[block]
         known = np.unique(wanted[wanted >= 0])
         if known.size:

@@ -68,6 +68,8 @@ OPERATIONS = {
     "+ 9 * n + 9)), i.compact(segments=1)) for n in range(10**6)]",
     "search": "x = rows(300000, 256); i = index('SQ8', 256).add(x)|i.search(rows(90000, 256), 50)",
     "search_pq4": "x = rows(300000, 128); i = index('PQ64x4', 128).add(x)|i.search(rows(300000, 128), 50)",
+    "score": "x = rows(300000, 256); i = index('SQ8', 256).add(x)"
+    "|[i.score(rows(3000, 256), range(20000)) for _ in iter(int, 1)]",
     "add_text_ids": "x = rows(2000, 8); i = index('SQ8', 8).add(x, [f'd{n}' for n in range(2000)])"
     "|[i.delete('d1') + len(i.add(x[:1], ['d1'])) for _ in iter(int, 1)]",
 }

@@ -143,6 +143,9 @@ def test_scans(level, rng, threads, kind, metric, n, k):
         if name != "interleaved":
             everything = np.tile(np.arange(n), (9, 1))
             check_positions(native.rescore(codes, queries, everything, k, metric)[1], n, k)
+            by_row = native.score_rows(codes, lists, queries, np.arange(n)[None], metric)
+            found = native.scan(codes, lists, queries, None, k, metric)
+            np.testing.assert_array_equal(np.take_along_axis(by_row, found[1], axis=1), found[0])
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
