@@ -146,7 +146,7 @@ class SavedIndex(FollowingIndex[Segment]):
             staging = FolderCommit(own, lock=lock, grace=grace, needed_bytes=needed)
         else:
             staging = FolderWriter(target, if_exists=if_exists, needed_bytes=needed, wait=wait)
-        with staging:
+        with staging, staging.disk_errors():
             written = write_index(staging, self.pipeline, segments)
             staging.take_extras(self._origin)
             manifest = self.manifest(written, staging.extra)
@@ -230,7 +230,8 @@ class SavedIndex(FollowingIndex[Segment]):
         origin = self._origin
         if origin is None or not self._is_at_rest or not origin.is_unchanged():
             return super().__reduce_ex__(protocol)
-        return reopened, (type(self), origin.folder, origin.version.digest, self.settings, self._encoder)
+        state = origin.folder, origin.manifest.generation, origin.version.digest
+        return reopened, (type(self), *state, self.settings, self._encoder)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_lock", "_alone_in")}
@@ -267,13 +268,18 @@ class SavedIndex(FollowingIndex[Segment]):
 
 
 def reopened(
-    kind: type[Self], folder: Path, digest: str, settings: dict[str, Any], encoder: dict[str, Any] | None
+    kind: type[Self],
+    folder: Path,
+    generation: int,
+    digest: str,
+    settings: dict[str, Any],
+    encoder: dict[str, Any] | None,
 ) -> Self:
-    """The index that was pickled as its folder, with the settings that it had.
+    """The index that was pickled as its folder and generation, with the settings that it had.
 
-    Raises IndexMissingError where the folder is not there, OutputExistsError where it holds another state.
+    Raises IndexMissingError where these are not there any more, OutputExistsError where another index is.
     """
-    index = kind.from_folder(open_folder(folder, verify=False))
+    index = kind.from_folder(open_folder(folder, verify=False, generation=generation))
     origin = index.origin
     if origin is None or origin.version.digest != digest:
         raise OutputExistsError(

@@ -17,7 +17,7 @@ from cluscomp.indexes.segments.ids import TEXT, make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
-from cluscomp.indexes.storage.names import array_file, stage_file
+from cluscomp.indexes.storage.names import array_file, stage_file, trained_mark
 from cluscomp.indexes.storage.opening import (
     MOST_READS,
     by_owner,
@@ -53,8 +53,8 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
         path: the folder.
         level: "quick" checks the manifest, sizes, headers, trained arrays, list offsets and deleted rows;
             "sums" also reads every file and compares its checksum; "deep" also checks that the lists hold
-            every row once, floats are finite, ids are different over all segments, and texts are whole and
-            those of their rows.
+            every row once, floats are finite, ids are different over all segments and as their keys say, and
+            texts are whole and those of their rows.
 
     Returns:
         The faults, in the order in which the manifest lists the files; none for a whole index.
@@ -109,6 +109,7 @@ class _Examination:
                 self._rows(manifest, pipeline, segments)
                 self._ids(manifest, segments)
                 self._texts(manifest, segments)
+                self._mark(manifest, pipeline)
         return self.faults
 
     @contextmanager
@@ -185,6 +186,16 @@ class _Examination:
                     MANIFEST_NAME,
                     f"next_id is {manifest.next_id}, but a row has id {largest}: rows that are added without "
                     "ids would get ids that are taken",
+                )
+            )
+
+    def _mark(self, manifest: Manifest, pipeline: Pipeline) -> None:
+        """Whether the trained arrays are those that the manifest tells by."""
+        if manifest.trained and pipeline.is_trained and trained_mark(pipeline) != manifest.trained:
+            self.faults.append(
+                IndexFault(
+                    MANIFEST_NAME,
+                    f"trained is {manifest.trained}, but the trained arrays imply {trained_mark(pipeline)}",
                 )
             )
 

@@ -111,6 +111,7 @@ def _show_facts(facts: dict[str, Any]) -> None:
         ("encoder", _encoder_text(encoder)),
         ("seed", str(facts["seed"])),
         ("format version", str(facts["format_version"])),
+        ("generation", str(facts["generation"])),
         *_code_bytes(facts),
         *((name, str(value)) for name, value in facts["search_defaults"].items()),
         ("checksums", "all equal" if facts["verified"] else "not compared (--verify)"),

@@ -26,6 +26,8 @@ from cluscomp.indexes.storage.saving import Written, write_stages
 from cluscomp.indexes.storage.staging import link_or_copy
 
 DEFAULT_BLOCK_BYTES = 64 << 20
+LONGEST_WAIT = 600.0
+"""Seconds to wait, in the end, for a writer of the index that is replaced."""
 
 
 class IndexWriter:
@@ -63,7 +65,7 @@ class IndexWriter:
         self._segment: SegmentWriter | None = None
         kind, n_vectors = recipe_of(index.spec).writer, n_rows if n_vectors is None else n_vectors
         needed = 0 if n_rows is None or n_vectors is None else _needed_bytes(index, n_rows, n_vectors)
-        self._writer = FolderWriter(Path(path), if_exists=if_exists, needed_bytes=needed)
+        self._writer = FolderWriter(Path(path), if_exists=if_exists, needed_bytes=needed, wait=LONGEST_WAIT)
         try:
             with self._writer.disk_errors():
                 self._segment = kind(self._writer, index.pipeline, n_vectors=n_vectors)

@@ -54,6 +54,11 @@ def draft_name() -> str:
     return f".tmp-{os.getpid()}-{secrets.token_hex(8)}"
 
 
+def writer_of(draft: str) -> int:
+    """Process that a passing name tells of."""
+    return int(draft.split("-")[1])
+
+
 def owner_of(name: str) -> tuple[str, str]:
     """Name of a file without ".npy", cut in two: segment (or pHEX, or stage), and array."""
     owner, _, array = name.partition(".")

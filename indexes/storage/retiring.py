@@ -6,16 +6,19 @@ holds what it has mapped for as long as it lives, except on network file systems
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, RetiredEntry
-from cluscomp.indexes.storage.names import DRAFT, is_of_contents, manifest_file, may_be_retired
+from cluscomp.indexes.storage.names import DRAFT, is_of_contents, manifest_file, may_be_retired, writer_of
 
 GRACE = 600.0
 """Seconds that retired files stay unless told otherwise."""
+LONGEST_WRITING = 86_400.0
+"""Seconds after which a draft is left over though a process has the number of its writer."""
 NEW_MANIFEST = f"{MANIFEST_NAME}.new"
 
 
@@ -37,7 +40,7 @@ def retired_after(
 
 def left_over(folder: Path, known: Collection[str], grace: float) -> list[str]:
     """Files that killed writers left. known: files that the manifest names. The caller holds the lock: no
-    other writer is about to name its files.
+    other writer is about to name its files, but some may be writing them.
     """
     now, found = time.time(), []
     for file in folder.iterdir():
@@ -45,9 +48,23 @@ def left_over(folder: Path, known: Collection[str], grace: float) -> list[str]:
             found.append(file.name)
         elif DRAFT.fullmatch(file.name):
             with suppress(OSError):  # its writer removed it
-                if now - file.stat().st_ctime >= grace:
+                age = now - file.stat().st_ctime
+                if age >= max(grace, LONGEST_WRITING) or (age >= grace and not _is_running(file.name)):
                     found.append(file.name)
     return found
+
+
+def _is_running(draft: str) -> bool:
+    """Whether the writer of a draft may still be at work, as far as this machine knows it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(writer_of(draft), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    return True
 
 
 def remove(folder: Path, names: Iterable[str]) -> None:

@@ -399,12 +399,16 @@ def pristine(tmp_path_factory) -> Path:
 
 
 def open_and_search(path: Path) -> None:
-    """Whatever the folder holds: a working index, or an error of ours."""
+    """Whatever the folder holds: a working index, which grows and is saved, or an error of ours."""
     try:
         index = open_index(path)
         index.search(np.ones((3, 8), np.float32), min(5, max(1, len(index))), nprobe=4)
         index.describe()
-        _ = index.ids
+        taken = index.ids[:1]
+        index.delete(taken)
+        index.add(np.ones((1, 8), np.float32), ["new"])
+        index.save(path)
+        open_index(path).save(path, grace=0)
     except CluscompError:
         return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import stat
 import time
@@ -15,7 +16,13 @@ import pytest
 from stored_files import file_of, what_of
 
 from cluscomp import merge_indexes
-from cluscomp.errors import CorruptIndexError, IndexChangedError, OutputExistsError, UsageError
+from cluscomp.errors import (
+    CorruptIndexError,
+    IndexChangedError,
+    IndexMissingError,
+    OutputExistsError,
+    UsageError,
+)
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.storage import staging
@@ -283,13 +290,16 @@ def test_what_comes_back_is_no_longer_retired(trained, rows, tmp_path) -> None:
 
 
 def test_left_overs_of_ours_go_and_nothing_else(saved, rows) -> None:
-    old, young = saved / ".tmp-12-0123456789abcdef", saved / ".tmp-13-0123456789abcdef"
+    gone, mine = 2**31 - 1, os.getpid()  # no process has the first number
+    old, young = saved / f".tmp-{gone}-0123456789abcdef", saved / f".tmp-{gone}-1123456789abcdef"
+    written = saved / f".tmp-{mine}-0123456789abcdef"
     ours = ["s0123456789abcdef.codes.npy", "p0123456789abcdef.codec.codebooks.npy", "manifest.99.json"]
     others = ["notes.txt", "sabc.codes.npy", "s0123456789abcdef.codes.npy.bak", "segment0.codes.npy", "x.npy"]
     for name in (*ours, *others):
         (saved / name).write_bytes(b"x")
     (saved / "s0123456789abcdef.lists.npy").mkdir()
     old.write_bytes(b"x")
+    written.write_bytes(b"x")
     index = open_index(saved)
     index.delete([0])
     index.save(saved)
@@ -300,7 +310,7 @@ def test_left_overs_of_ours_go_and_nothing_else(saved, rows) -> None:
     young.write_bytes(b"x")
     index.delete([1])
     index.save(saved, grace=1)
-    assert not old.exists() and young.exists()
+    assert not old.exists() and young.exists() and written.exists()
     assert (saved / "s0123456789abcdef.lists.npy").is_dir()
 
 
@@ -452,10 +462,13 @@ def test_refresh_refuses_what_it_would_lose_or_mix(saved, make_index, rows) -> N
 
 
 def test_pickles_of_an_index_lead_to_its_generation(saved, rows) -> None:
-    import pickle
-
-    index = open_index(saved)
-    parcel = pickle.dumps(index)
+    parcel = pickle.dumps(open_index(saved))
     open_index(saved).add(rows[:1]).save(saved)
+    arrived = pickle.loads(parcel)  # noqa: S301 - made by this test
+    assert (len(arrived), arrived.generation) == (600, 1)
+    open_index(saved).add(rows[:1]).save(saved, grace=0)
+    with pytest.raises(IndexMissingError, match="has no generation 1: it is at 3"):
+        pickle.loads(parcel)  # noqa: S301
+    index_factory("Flat", 16).add(rows).save(saved, if_exists="replace")
     with pytest.raises(OutputExistsError, match="was changed since the index opened from it was pickled"):
-        pickle.loads(parcel)  # noqa: S301 - made by this test
+        pickle.loads(parcel)  # noqa: S301
