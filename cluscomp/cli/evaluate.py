@@ -9,7 +9,7 @@ from cluscomp import errors, files
 from cluscomp.cli import common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
-from cluscomp.cli.fused import Fused
+from cluscomp.cli.fused import Fused, Weight, Words, hybrid_queries, open_hybrid
 from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import QuerySet, check_k, encode_queries, search_options
@@ -59,10 +59,8 @@ def evaluate(
         Path | None,
         flag("--fuse", help="TREC run to fuse the index's with, such as one of BM25.", env=False),
     ] = None,
-    fuse_weight: Annotated[
-        float,
-        flag("--fuse-weight", help="Weight of the index; --fuse has the rest.", env=False, min=0, max=1),
-    ] = 0.5,
+    words: Words = None,
+    fuse_weight: Weight = 0.5,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
@@ -89,8 +87,9 @@ def evaluate(
     Averages run over all judged queries of the split, answered or not. Latency is that of single searches
     without encoding; queries per second that of one search with all queries. --baseline adds paired
     randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
-    --fuse adds the figures of another run and of both together (cluscomp fuse); --output and --baseline then
-    mean the fused run. With --output - the run goes to stdout, and the figures to stderr.
+    --fuse adds the figures of another run and of both together (cluscomp fuse), --words those of an index of
+    the words of the same documents; --output and --baseline then mean the fused run. With --output - the run
+    goes to stdout, and the figures to stderr.
 
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
@@ -104,6 +103,8 @@ def evaluate(
 
     if output_file == STDOUT and as_json:
         raise errors.UsageError("--output - and --json both write to standard output; choose one of them")
+    if fuse is not None and words is not None:
+        raise errors.UsageError("--fuse and --words both name what is fused; leave one of them out")
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
     files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
@@ -115,6 +116,7 @@ def evaluate(
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
     other = None if fuse is None else read_run(fuse)
+    hybrid = None if words is None else open_hybrid(opened, words, fuse_weight)
     depth = DEFAULT_DEPTH if k is None else k
     options = {
         **search_options(nprobe, refine_factor),
@@ -126,6 +128,9 @@ def evaluate(
         report = score(opened, queries, qrels, depth, options)
     report_missing_documents(opened, qrels)
     fused = None if other is None else Fused.of(report, other, qrels, fuse_weight)
+    if hybrid is not None:
+        both = hybrid_queries(hybrid, queries, _texts(dataset, split, queries.ids))
+        fused = Fused.together(report, hybrid, both, queries.ids, qrels, depth, options)
     run = report.run if fused is None else fused.run
     if output_file == STDOUT:
         output.result_run(run)
@@ -172,6 +177,14 @@ def _judged(
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
     report_missing_queries([q for q in qrels if q not in texts], len(qrels), f"the queries of {dataset}")
     return encode_queries(index, list(texts), list(texts.values()), encoder, progress)
+
+
+def _texts(dataset: Path, split: str, ids: list[str]) -> list[str]:
+    """Texts of judged queries by id."""
+    from cluscomp.inputs.queries import iter_queries
+
+    known = {query.id: query.text for query in iter_queries(dataset, split)}
+    return [known[name] for name in ids]
 
 
 def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
@@ -225,7 +238,7 @@ def _show(
     output.result_table(["", str(folder)], rows, err=err)
     if fused is not None:
         columns, figures = fused.table()
-        output.result_table(["", *map(label, columns)], figures, err=err)
+        output.result_table(["", *map(label, columns), *fused.cost_columns], figures, err=err)
     _show_comparisons(comparisons, err=err)
 
 

@@ -9,6 +9,7 @@ from cluscomp import errors
 from cluscomp.cli import common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
+from cluscomp.cli.fused import Weight, Words, in_both_forms, open_hybrid
 from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import (
@@ -47,6 +48,8 @@ def search(
         int | None,
         flag("-k", "--k", help="Hits a query. (default: 10 for --query, 100 for a run)", env=False, min=1),
     ] = None,
+    words: Words = None,
+    fuse_weight: Weight = 0.5,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
     filter_: filters.Filter = None,
@@ -70,7 +73,9 @@ def search(
     """Search an index.
 
     One --query prints a line a hit: rank, score, id, and title and snippet if the index stores texts,
-    separated by tabs. --queries and --query-embeddings make a TREC run.
+    separated by tabs. --queries and --query-embeddings make a TREC run. --words searches an index of the
+    words of the same documents as well: the best documents of either are scored by both, and scores from 0 to
+    1 are the weighted mean of both.
 
     Examples:
     cluscomp search scifact.index --query "Do statins lower mortality?" -k 5
@@ -92,15 +97,21 @@ def search(
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
     }
+    searched: Any = opened
+    hybrid = None if words is None else open_hybrid(opened, words, fuse_weight)
     with StageProgress(quiet=quiet) as progress:
         if query is not None:
-            hits = check_k(k, DEFAULT_HITS, len(opened), k_beyond)
             found = encode_queries(opened, ["query"], [_text(query)], encoder, None)
-            _show_hits(one_query(opened, index, found, hits, options), query, as_json)
+        else:
+            found = _query_set(opened, queries, files, encoder, progress)
+        if hybrid is not None:
+            searched, found = hybrid, in_both_forms(hybrid, found)
+        if query is not None:
+            hits = check_k(k, DEFAULT_HITS, len(opened), k_beyond)
+            _show_hits(one_query(searched, index, found, hits, options), query, as_json)
             return
         hits = check_k(k, DEFAULT_RUN_HITS, len(opened), k_beyond)
-        found = _query_set(opened, queries, files, encoder, progress)
-        run = search_in_batches(opened, found, hits, options, progress)
+        run = search_in_batches(searched, found, hits, options, progress)
     _give_run(run, output_file, as_json, quiet)
 
 

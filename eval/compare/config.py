@@ -97,9 +97,7 @@ class DatasetSpec:
 
     def words(self) -> DatasetSpec:
         """The words of the same texts."""
-        blank = dict.fromkeys(("embeddings", "ids", "query_embeddings", "query_ids"))
-        more = dict.fromkeys(("lengths", "query_lengths"))
-        return replace(self, encoder=WORDS, kind=WORDS, metric="ip", **blank, **more)
+        return DatasetSpec(self.name, self.path, self.split, "ip", WORDS, self.base, kind=WORDS)
 
 
 @dataclass(frozen=True)

@@ -120,3 +120,57 @@ def test_wrong_flags(invoke, beir, tmp_path, flags, message):
     flags = [flag.format(beir=beir, x=x) for flag in flags]
     result = invoke("build-index", *flags, "--output", tmp_path / "no")
     assert result.exit_code == 2 and message in result.output
+
+
+class TestTogether:
+    """--words: an index of vectors and one of words searched as one."""
+
+    @pytest.fixture
+    def both(self, invoke, beir, text_index, tmp_path, monkeypatch):
+        """The index of vectors, and that of words; encoders by kind."""
+        import cluscomp.encoders
+        from cluscomp.encoders.words import WordEncoder
+
+        hashed = cluscomp.encoders.load_encoder
+        monkeypatch.setattr(
+            cluscomp.encoders, "load_encoder",
+            lambda name, kind="dense", **more: WordEncoder(name) if kind == "words" else hashed(name, kind, **more),
+        )  # fmt: skip
+        target = tmp_path / "w.index"
+        assert (
+            invoke("build-index", "--corpus", beir, "--index-key", "Sparse(bm25)", "-o", target).exit_code
+            == 0
+        )
+        return text_index, target
+
+    def test_search(self, invoke, both, beir, tmp_path):
+        vectors, words = both
+        shown = invoke("search", vectors, "--words", words, "--query", "warm stove cat", "-k", "2").stdout
+        first = shown.splitlines()[0].split("\t")
+        assert first[1:4] == ["1.000000", "cat", "Cats"]  # best by either
+        run = tmp_path / "r.trec"
+        assert (
+            invoke("search", vectors, "--words", words, "--queries", beir, "-k", "3", "-o", run).exit_code
+            == 0
+        )
+        assert run.read_text().splitlines()[0].split()[2] == "cat"
+
+    def test_eval(self, invoke, both, beir, tmp_path):
+        vectors, words = both
+        command = ["eval", vectors, "--dataset", beir, "--words", words, "--fuse-weight", ".6"]
+        facts = json.loads(invoke(*command, "--output", tmp_path / "b.trec", "--json").stdout)["fused"]
+        assert set(facts["metrics"]) == {"index", "words", "fused"} and facts["weight"] == 0.6
+        costs = facts["costs"]
+        parts = [costs[name]["bytes_per_document"] for name in ("index", "words")]
+        assert costs["fused"]["bytes_per_document"] == pytest.approx(sum(parts))
+        shown = invoke(*command, "--baseline", tmp_path / "b.trec")
+        assert "both, weight 0.6 of the index" in shown.stdout and "0 / 2 / 0" in shown.stdout
+
+    def test_wrong_flags(self, invoke, both, beir, vectors, tmp_path):
+        index, words = both
+        result = invoke("eval", index, "--dataset", beir, "--words", words, "--fuse", tmp_path / "x")
+        assert result.exit_code == 2 and "leave one of them out" in result.output
+        result = invoke("search", words, "--words", words, "--query", "cat")
+        assert result.exit_code == 2 and "no index of vectors" in result.output
+        result = invoke("search", index, "--words", words, "--query-embeddings", vectors, "-k", "2")
+        assert result.exit_code == 2 and "needs the texts of the queries" in result.output
