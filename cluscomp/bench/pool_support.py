@@ -18,7 +18,7 @@ from cluscomp.multivector.support import SAMPLE_SIZE, SupportFit, support_errors
 TOKENS = 240  # of a document: the average of SciFact, cut off at 256
 KEPT = 16
 CHECKED = 64  # documents
-ERROR_SLACK = 0.03  # of the mean error: conjugate gradients stop early, NumPy solves exactly
+ERROR_SLACK = 0.01  # of the mean error: a q between two vectors may go to either
 
 
 def plans(settings: Settings) -> list[Plan]:
@@ -52,7 +52,7 @@ def _run(documents: int, bench: Workbench) -> list[Measured]:
 def numpy_support(
     x: np.ndarray, lengths: np.ndarray, sample: np.ndarray
 ) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-    """One document after the other; every ridge regression is solved."""
+    """One document after the other, with the same steps of conjugate gradients."""
 
     def run() -> tuple[np.ndarray, np.ndarray]:
         means, kept = pool_tokens(x, lengths, max_vectors=KEPT)
@@ -70,19 +70,35 @@ def numpy_support(
 def _fit(x: np.ndarray, start: np.ndarray, sample: np.ndarray) -> np.ndarray:
     how = SupportFit()
     values = (sample @ x.T).max(axis=1)
-    vectors, ridge = start.copy(), np.float32(how.ridge) * np.eye(x.shape[1], dtype=np.float32)
-    best, lowest = start, np.inf
+    vectors, best, lowest = start.copy(), start, np.inf
     for _ in range(how.rounds + 1):
         products = sample @ vectors.T
-        owner = products.argmax(axis=1)
-        loss = ((products.max(axis=1) - values) ** 2).sum() + how.ridge * ((vectors - start) ** 2).sum()
+        owner, residual = products.argmax(axis=1), values - products.max(axis=1)
+        loss = residual @ residual + how.ridge * ((vectors - start) ** 2).sum()
         if loss < lowest:
             best, lowest = vectors.copy(), loss
         for j in range(len(start)):
-            own = sample[owner == j]
-            right = own.T @ values[owner == j] + ridge[0, 0] * start[j]
-            vectors[j] = np.linalg.solve(own.T @ own + ridge, right)
+            own = owner == j
+            vectors[j] += _step(sample[own], residual[own], start[j] - vectors[j], how)
     return best
+
+
+def _step(rows: np.ndarray, residual: np.ndarray, back: np.ndarray, how: SupportFit) -> np.ndarray:
+    """Conjugate gradients for (rows^T rows + ridge) step = rows^T residual + ridge back, from 0."""
+    ridge = np.float32(how.ridge)
+    rest = rows.T @ residual + ridge * back
+    step, direction, square = np.zeros_like(rest), rest, rest @ rest
+    enough = 1e-12 * square
+    for _ in range(how.steps):
+        if square <= enough:
+            break
+        image = rows.T @ (rows @ direction) + ridge * direction
+        length = square / (direction @ image)
+        step = step + length * direction
+        rest = rest - length * image
+        before, square = square, rest @ rest
+        direction = rest + square / before * direction
+    return step
 
 
 def check_errors(x: np.ndarray, lengths: np.ndarray, sample: np.ndarray, found: Mapping[str, Any]) -> Verdict:

@@ -73,8 +73,7 @@ class Pipeline:
         self.codec: Codec = make_codec(spec.codec, dims[-1])
         # Inner products are kept better by codes that are not the nearest ones (quantization/score_aware.py),
         # unless what they stand for is scaled to length one: then only the error across a row counts.
-        # Vectors that are fitted get the nearest ones, too: for MaxSim the others have not been measured.
-        by_scores = self.score_metric == "ip" and not self.decodes_to_unit and spec.fitted_pool is None
+        by_scores = self.score_metric == "ip" and not self.decodes_to_unit
         self.score_codec = self.codec if by_scores and isinstance(self.codec, ScoreKeeper) else None
         self.refine: Refiner | None = None if spec.refine is None else make_refiner(spec.refine, dim)
         self.support = make_support(spec, dim, self.normalizes)
@@ -176,7 +175,8 @@ class Pipeline:
             self.codec.train(rows, next(seeds), as_stage(progress, str(self.codec.spec)))
         if self.score_codec is not None:
             rows, whole = (_apply(self.steps[-1], r) if joint else r for r in (rows, whole))
-            self.score_codec.refine_for_scores(rows, whole, as_stage(progress, str(self.codec.spec)))
+            ticks = as_stage(progress, f"{self.codec.spec} for scores")
+            self.score_codec.refine_for_scores(rows, whole, ticks)
         if self.refine is not None:
             self.refine.train(base, next(seeds), as_stage(progress, str(self.refine.spec)))
 
