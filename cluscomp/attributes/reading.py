@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from cluscomp.attributes.expressions import MAX_BYTES, Comparison, Expression, Logical, require_small
@@ -31,6 +32,12 @@ def parse_filter(filter: Any) -> Expression:
         return require_small(tree_of(filter))
     if not isinstance(filter, str):
         raise UsageError(f"a filter must be a text or a dict, but is of type {type(filter).__name__}")
+    return _parsed(filter)
+
+
+@lru_cache(maxsize=256)
+def _parsed(filter: str) -> Expression:
+    """The tree of a text; the last ones are kept, since searches ask for the same again and again."""
     n_bytes = len(filter.encode("utf-8", "surrogatepass"))
     if n_bytes > MAX_BYTES:
         raise UsageError(

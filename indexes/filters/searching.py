@@ -46,6 +46,8 @@ def search_scopes(
     """The k best rows of each query, or all that pass where these are fewer: as many columns as the query
     with the most has hits. Missing hits have score -inf and position -1.
     """
+    if len(scopes) == 1 and scopes[0].allowed.n and n_queries:
+        return _one_scope(scopes[0], k, n_live, search)
     width = max((min(k, scope.allowed.n) for scope in scopes), default=0)
     scores = np.full((n_queries, width), -np.inf, dtype=np.float32)
     positions = np.full((n_queries, width), -1, dtype=np.int64)
@@ -73,3 +75,19 @@ def search_scopes(
         unknown_ids=sum(scope.allowed.n_unknown for scope in scopes),
     )
     return Hits(scores, positions), info
+
+
+def _one_scope(scope: Scope, k: int, n_live: int, search: Search) -> tuple[Hits, SearchInfo]:
+    """As `search_scopes` where all queries may find the same rows, of which there are some."""
+    n, found = scope.allowed.n, search(scope, min(k, scope.allowed.n))
+    allowed = np.full(len(found.path), n)
+    info = SearchInfo(
+        allowed=allowed,
+        selectivity=allowed / max(1, n_live),
+        path=found.path,
+        probed=found.probed,
+        rows_scored=found.rows_scored,
+        complete=found.rows_scored == n,
+        unknown_ids=scope.allowed.n_unknown,
+    )
+    return found.hits, info
