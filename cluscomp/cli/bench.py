@@ -16,7 +16,7 @@ from cluscomp.errors import UsageError
 if TYPE_CHECKING:
     from cluscomp.bench.report import Report
 
-ALL = "all"
+ALL, SERVE = "all", "serve"
 CHECK_FAILED = 1
 
 
@@ -27,7 +27,7 @@ def bench(
         typer.Argument(
             metavar="NAME",
             help="assign, balanced, filter, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, "
-            "scan, segments, sinkhorn, or all (gpu only where there is one).",
+            "scan, segments, sinkhorn, or all (gpu only where there is one); serve, with --index.",
             show_default=False,
         ),
     ],
@@ -70,6 +70,12 @@ def bench(
             metavar="FOLDER",
         ),
     ] = None,
+    index: Annotated[
+        Path | None, flag("--index", help="serve: folder of the index that is served.", env=False)
+    ] = None,
+    seconds: Annotated[
+        float, flag("--seconds", help="serve: length of each measurement.", env=False, min=0.1, max=60)
+    ] = 4.0,
     as_markdown: Annotated[bool, flag("--markdown", help="Print Markdown.", env=False)] = False,
     seed: common.Seed = 0,
     threads: common.Threads = None,
@@ -82,9 +88,15 @@ def bench(
 
     All contenders run in this process, in turns, after a warm-up and a check that their results are equal.
     The exit code is 1 when a check fails.
+
+    serve measures searches over HTTP: one at a time, as many as are answered, and half and twice as many that
+    arrive at random moments; --vs faiss adds a bare route over the same codes.
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
+    if name == SERVE or index is not None:
+        _serve(name, index, vs, seconds, repeat, seed, quiet, as_json)
+        return
     from cluscomp import native
     from cluscomp.bench import BENCHMARKS, Settings, run_benchmarks
     from cluscomp.bench.settings import choose
@@ -122,3 +134,30 @@ def _show(report: Report, *, as_json: bool, as_markdown: bool) -> None:
         output.result_table(COLUMNS, [cells(row) for row in report.rows])
         for line in report.checks():
             output.result(line)
+
+
+def _serve(
+    name: str,
+    index: Path | None,
+    vs: str | None,
+    seconds: float,
+    repeat: int | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    if name != SERVE or index is None:
+        raise UsageError(f"--index FOLDER belongs to `bench {SERVE}`, which needs it")
+    from dataclasses import asdict
+
+    from cluscomp.bench.serve import COLUMNS, bench_serve, cells
+
+    peers = [peer for peer in (vs or "").split(",") if peer]
+    with StageProgress(quiet=quiet) as progress:
+        rows = bench_serve(
+            index, seconds=seconds, rounds=repeat or 3, peers=peers, seed=seed, progress=progress
+        )
+    if as_json:
+        output.result_json([asdict(row) for row in rows])
+    else:
+        output.result_table(COLUMNS, [cells(row) for row in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -114,6 +115,9 @@ def serve(
     cluscomp serve flat=scifact-flat.index small=scifact.index --port 8080
 
     """
+    # Products of a few queries are too small for the threads of NumPy's BLAS, which would wait for each other
+    # beside ours. It reads this when NumPy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cluscomp.checks import byte_size
     from cluscomp.server.registry import parse_indexes
     from cluscomp.server.run import require_packages

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from cluscomp.server.encoding import EncoderThread
 from cluscomp.server.metrics import Metrics
 from cluscomp.server.registry import Registry, Slot
 from cluscomp.server.request_log import RequestLog
-from cluscomp.server.searching import SearchThread
+from cluscomp.server.searching import SearchThread, busy
 from cluscomp.server.served import Served
 from cluscomp.server.settings import ServerSettings
 
@@ -38,7 +39,7 @@ class Core:
         log: Path | None = None,
     ) -> None:
         self.settings, self.metrics = settings, Metrics()
-        self.draining = False
+        self.draining, self._searches = False, 0
         observe = self.metrics.observe
         self.encoders = EncoderThread(queue=settings.queue, enabled=settings.encoder, observe=observe)
         self.registry = Registry(
@@ -66,6 +67,21 @@ class Core:
         if self.registry.is_open(name):
             return self.registry.current(name)
         return await self.apart(self.registry.current, name)
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Let a search in, unless as many as may wait are in already, wherever they wait: for the search, or
+        for the event loop to read and write them.
+
+        Raises RequestRefusedError.
+        """
+        if self._searches - self.searcher.running >= self.settings.queue:
+            raise busy(self.settings.queue)
+        self._searches += 1
+        try:
+            yield
+        finally:
+            self._searches -= 1
 
     async def apart(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """What a function that blocks returns; it runs on the thread that reads."""

@@ -7,6 +7,7 @@ import hmac
 import logging
 import secrets
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from cluscomp.errors import RequestRefusedError
@@ -60,7 +61,9 @@ class _Passage:
         try:
             self._check()
             body = await self._body()
-            await self._app(self._scope, _replay(body, self._receive), self._send)
+            is_search = self._scope["path"].endswith("/search")
+            with self._core.admitted() if is_search else nullcontext():
+                await self._app(self._scope, _replay(body, self._receive), self._send)
         except Exception as exc:  # noqa: BLE001 - the last place that can answer
             await self._refuse(exc)
         finally:
@@ -127,24 +130,18 @@ class _Passage:
         )
         if length.isdigit() and int(length[:20]) > limit:
             raise too_large
-        parts, total = [], 0
-        until = time.monotonic() + self._core.settings.body_timeout
-        while True:
-            message = await self._next(until)
-            if message["type"] == "http.disconnect":
-                raise RequestRefusedError("the client left", 400, "left")
-            parts.append(message.get("body", b""))
-            total += len(parts[-1])
-            if total > limit:
-                raise too_large
-            if not message.get("more_body"):
-                return b"".join(parts)
-
-    async def _next(self, until: float) -> Any:
-        try:
-            return await asyncio.wait_for(self._receive(), max(0.001, until - time.monotonic()))
-        except asyncio.TimeoutError:
-            raise RequestRefusedError("the body did not arrive in time", 408, "slow-body") from None
+        with _Limit(self._core.settings.body_timeout):
+            parts, total = [], 0
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestRefusedError("the client left", 400, "left")
+                parts.append(message.get("body", b""))
+                total += len(parts[-1])
+                if total > limit:
+                    raise too_large
+                if not message.get("more_body"):
+                    return b"".join(parts)
 
     # ---- what goes out ----
 
@@ -188,6 +185,30 @@ class _Passage:
                     "ms": round(seconds * 1000, 3),
                 }
             )
+
+
+class _Limit:
+    """Ends a block of the running task after some seconds, with RequestRefusedError. `asyncio.timeout` does
+    the same from Python 3.11 on; `wait_for` would start a task for every body.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._is_over = seconds, False
+
+    def __enter__(self) -> None:
+        self._task: Any = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: Any) -> None:
+        self._timer.cancel()
+        if kind is asyncio.CancelledError and self._is_over:
+            if hasattr(self._task, "uncancel"):
+                self._task.uncancel()
+            raise RequestRefusedError("the body did not arrive in time", 408, "slow-body") from None
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._task.cancel()
 
 
 def host_name(host: str) -> str:

@@ -76,14 +76,23 @@ class Job:
         return id(self.served), self.options, k
 
 
+def busy(limit: int) -> RequestRefusedError:
+    """What a search is told that finds too many others waiting."""
+    return RequestRefusedError(f"{limit} searches wait already; ask again later", 429, "busy", retry_after=1)
+
+
 class SearchThread:
-    """Searches for many requests. queue: most jobs that wait. batch_max: most queries of one search."""
+    """Searches for many requests. queue: most jobs that wait. batch_max: most queries of one search.
+
+    running: jobs of the search that is under way.
+    """
 
     def __init__(self, *, queue: int, batch_max: int, batch_wait: float, observe: Observe) -> None:
         self._limit, self._batch_max, self._batch_wait, self._observe = queue, batch_max, batch_wait, observe
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
         self._ends = False
+        self.running = 0
         self._thread = threading.Thread(target=self._run, name="search", daemon=True)
         self._thread.start()
 
@@ -102,9 +111,7 @@ class SearchThread:
         with self._ready:
             if len(self._jobs) >= self._limit:
                 job.awaited.refuse_unless_awaited()
-                raise RequestRefusedError(
-                    f"{self._limit} searches wait already; ask again later", 429, "busy", retry_after=1
-                )
+                raise busy(self._limit)
             self._jobs.append(job)
             self._ready.notify()
         found: Found = await job.awaited.result()
@@ -131,7 +138,9 @@ class SearchThread:
                     self._ready.wait_for(lambda: self._ends, self._batch_wait)
                 batch = self._take()
             if batch:
+                self.running = len(batch)
                 self._answer(batch)
+                self.running = 0
 
     def _take(self) -> list[Job]:
         """The first job that somebody waits for, and those that can be searched with it."""
