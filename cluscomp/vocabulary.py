@@ -108,3 +108,9 @@ NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 Target = Literal["faiss", "npy", "parquet"]
 """Files of other tools that the rows of an index can be written to."""
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+HealthState = Literal["not recorded", "ok", "watch", "retrain"]
+"""What `health` says of an item, from harmless to pressing."""
+
+FailOn = Literal["watch", "retrain"]
+"""From which state on the command `health` ends with exit code 1."""

@@ -17,6 +17,7 @@ from cluscomp.indexes.attributed import NOTHING_NEW, Attributed, Described
 from cluscomp.indexes.compaction import Compactable
 from cluscomp.indexes.contents import Segment
 from cluscomp.indexes.filters.filterable import UNSAID
+from cluscomp.indexes.health.checkup import HasHealth
 from cluscomp.indexes.records import Recorded
 from cluscomp.indexes.segments.bits import positions_in
 from cluscomp.indexes.segments.id_lookup import (
@@ -29,7 +30,7 @@ from cluscomp.indexes.segments.ids import IdColumn, make_ids
 from cluscomp.vocabulary import MISSING, Missing
 
 
-class StoredIndex(Attributed, Compactable, Recorded[Segment]):
+class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
     """Segments of stored rows, their ids and settings; `Index` and `MultiVectorIndex` search them.
 
     A row is what has an id: a vector, or all vectors of a document.

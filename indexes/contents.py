@@ -23,6 +23,7 @@ from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.ivf import default_nprobe
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
+from cluscomp.indexes.stages.training_facts import training_facts
 from cluscomp.progress import Progress
 from cluscomp.vocabulary import K_BEYOND
 
@@ -42,6 +43,7 @@ class IndexContents(Filterable, Generic[Segment]):
         self._id_kind: str | None = None
         self._schema, self._bits, self._answers = NO_COLUMNS, BitsCache(), AnswerCache()
         self._next_id = 0
+        self._training: dict[str, Any] = {}
         self._encoder: dict[str, Any] | None = None
 
     # ---- what it is ----
@@ -148,11 +150,22 @@ class IndexContents(Filterable, Generic[Segment]):
         """Most vectors that training looks at: 256 a list, at least 65536."""
         return training_rows(self.spec)
 
-    def train_vectors(self, rows: np.ndarray, progress: Progress | None = None) -> None:
+    @property
+    def training(self) -> dict[str, Any]:
+        """JSON values about the rows that the index learned from: how many there were, what they cost, and
+        how many fell into which lists; saved with the index. Empty before, and where an older version trained
+        it.
+        """
+        return self._training
+
+    def train_vectors(
+        self, rows: np.ndarray, progress: Progress | None = None, n_rows: int | None = None
+    ) -> None:
         """Learn all stages from vectors, or from as many of them, drawn at random, as training looks at.
 
         Args:
             rows: (n, dim) of kernel dtype.
+            n_rows: rows of the index that is trained, of which these are a sample. None: as many as vectors.
             progress: called as progress(stage, done, total).
 
         Raises:
@@ -162,6 +175,8 @@ class IndexContents(Filterable, Generic[Segment]):
         require_finite(sample, largest=self.pipeline.largest_stored)
         self.pipeline.train(sample, progress)
         self.settings["training_rows"] = int(sample.shape[0])
+        if self.pipeline.learns_from_rows:
+            self._training = training_facts(self.pipeline, sample, len(rows) if n_rows is None else n_rows)
 
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Say what `describe` adds for the rows of this kind.

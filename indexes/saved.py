@@ -189,6 +189,7 @@ class SavedIndex(FollowingIndex[Segment]):
             next_id=self._next_id,
             encoder=self._encoder,
             settings=dict(self.settings),
+            training=dict(self._training),
             segments=written.segments,
             files=dict(written.files),
             extra_files=dict(extra_files),
@@ -263,6 +264,7 @@ class SavedIndex(FollowingIndex[Segment]):
         index._segments = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._schema = manifest.schema
+        index._training = dict(manifest.training)
         index._load_settings(manifest.settings, str(opened.path))
         return index
 

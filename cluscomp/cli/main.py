@@ -20,6 +20,7 @@ from cluscomp.cli.doctor import doctor
 from cluscomp.cli.evaluate import evaluate
 from cluscomp.cli.fuse import fuse
 from cluscomp.cli.get import get
+from cluscomp.cli.health import health
 from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
 from cluscomp.cli.merge import merge
@@ -85,6 +86,7 @@ app.command("get")(get)
 app.command("compact")(compact)
 app.command("convert")(convert)
 app.command("merge")(merge)
+app.command("health")(health)
 app.command("verify")(verify)
 app.command("keys")(keys)
 app.command("merge-lora")(merge_lora)

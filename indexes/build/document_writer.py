@@ -36,7 +36,7 @@ class DocumentWriter(SegmentWriter):
     def encode(self, block: Ragged, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
         require_vectors(block, ids)
         for part in iter_blocks(block.rows.shape[0], BLOCK_ROWS):
-            yield encode_vectors(self.pipeline, block.rows[part], self._assigner)
+            yield encode_vectors(self.pipeline, block.rows[part], self._assigner, self.tally)
         first = 0 if self._vectors == 0 else 1  # the offset before the first document is 0
         yield {"doc_offsets": block.offsets[first:] + self._vectors}
         self._vectors += int(block.offsets[-1])

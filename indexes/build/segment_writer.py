@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cluscomp.indexes.build.id_stream import IdStream
 from cluscomp.indexes.segments.ids import INT, IdColumn, IntIds, RangeIds, TextIds
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
+from cluscomp.indexes.stages.tally import Tally
 from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import SegmentEntry
 from cluscomp.indexes.storage.names import TEXTS, draft_name
@@ -25,11 +27,13 @@ class SegmentWriter:
     """The files of a segment in an unfinished folder. Base class; each kind says what its streams are.
 
     n_vectors: vectors that will come, if known; balanced lists need to know it. drafts: arrays that are
-    written already. Methods that write raise OSError; the caller turns it into an error that names the index.
+    written already. tally: looks at the vectors that `encode` encodes. Methods that write raise OSError; the
+    caller turns it into an error that names the index.
     """
 
     def __init__(self, folder: FolderWriter, pipeline: Pipeline, *, n_vectors: int | None) -> None:
         self.folder, self.pipeline = folder, pipeline
+        self.tally = Tally(pipeline)
         self.rows = 0
         self.drafts: dict[str, Draft] = {}
         self._names: dict[str, str] = {}
@@ -109,7 +113,8 @@ class SegmentWriter:
             self.drafts[name] = self.folder.write_array(array, array.dtype.str)
         if texts is not None:
             self.drafts[TEXTS] = self.folder.write_file(lambda path: link_or_copy(texts, path))
-        return named_segment(self.folder, entry, self.drafts, {})
+        named = named_segment(self.folder, entry, self.drafts, {})
+        return replace(named, statistics=self.tally.statistics())
 
     def _ids_of(self, entry: SegmentEntry) -> IdColumn:
         """The ids of all rows, mapped."""

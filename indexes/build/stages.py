@@ -100,10 +100,11 @@ def _sample(work: BuildWork, request: Request, shard: Shard) -> Facts:
         return {"rows": 0}
     with recipe_of(request.spec).rows(work, request) as rows:
         sample = rows.sample(limit, request.seed)
+        n = rows.n
     with work.path(SAMPLE_FILE).open("wb") as file:
         np.lib.format.write_array(file, sample, allow_pickle=False)
         flush(file)
-    return {"rows": len(sample)}
+    return {"rows": len(sample), "of": n}
 
 
 def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
@@ -119,7 +120,11 @@ def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
                 SubsampleWarning,
                 stacklevel=2,
             )
-        index.train_vectors(sample, lambda part, done, total: work.progress(f"train {part}", done, total))
+        index.train_vectors(
+            sample,
+            lambda part, done, total: work.progress(f"train {part}", done, total),
+            n_rows=work.facts("sample")["of"],
+        )
     index.encoder = request.source.info
     if request.kept is not None:
         index.next_id = request.kept.next_id

@@ -56,7 +56,7 @@ class VectorWriter(SegmentWriter):
 
     def encode(self, block: np.ndarray, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
         for part in iter_blocks(block.shape[0], BLOCK_ROWS):
-            encoded = encode_block(self.pipeline, block[part], ids, part.start, self._assigner)
+            encoded = encode_block(self.pipeline, block[part], ids, part.start, self._assigner, self.tally)
             values = {self._stream(name): array for name, array in encoded.arrays().items()}
             if encoded.labels is not None:
                 values[LABELS] = encoded.labels

@@ -50,6 +50,8 @@ def _faiss(index: StoredIndex[Any], output: Path, progress: Progress | None) -> 
     faiss = require("faiss", extra="faiss", why="writing a faiss index")
     if kind_of(index.spec).ragged:
         raise UsageError("faiss has no documents of several vectors; write their vectors with to='npy'")
+    if kind_of(index.spec).terms:
+        raise UsageError("faiss has no index of terms")
     copied = index.to_faiss(text_ids="rows")  # type: ignore[attr-defined]
     ids = {_beside(output, "ids"): _array_writer(_ids(index))} if index.id_kind == TEXT else {}
     return {**ids, output: lambda draft: faiss.write_index(copied, str(draft))}

@@ -71,6 +71,8 @@ def reencoding(
     vector).
     """
     old, new = kind_of(index.spec), kind_of(settings["spec"])
+    if old.terms:
+        raise UsageError(f"{folder} is an index of terms, which have no other keys to go to; build it again")
     if old is not new:
         raise UsageError(
             f"{folder} is an index of {old.name} with the key {index.key!r}, but "

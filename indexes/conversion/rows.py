@@ -10,6 +10,7 @@ import numpy as np
 from cluscomp.array_forms import id_values
 from cluscomp.errors import InputError, UsageError
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.compacting import live_mask
 from cluscomp.indexes.segments.id_lookup import live_ids, require_kind
 from cluscomp.indexes.segments.ids import TEXT, make_ids
@@ -28,6 +29,8 @@ class DecodedRows:
     """
 
     def __init__(self, index: StoredIndex[Any]) -> None:
+        if kind_of(index.spec).terms:
+            raise UsageError(f"rows of the key {index.key!r} are terms, and no vectors")
         self.dim, self.dtype = index.dim, np.dtype(np.float32)
         self.ids: Ids | None = ids_of(index)
         self._segments = [segment.vectors(index.pipeline) for segment in index.segments]

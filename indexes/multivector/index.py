@@ -152,7 +152,7 @@ class MultiVectorIndex(SearchedDocuments):
         require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
         learn_pool(self.pipeline, sample)
         kept = self.pool_documents(sample, as_stage(progress, str(self.pool)))
-        self.train_vectors(kept.rows, progress)
+        self.train_vectors(kept.rows, progress, n_rows=len(documents))
         return self
 
     def pool_documents(self, documents: Ragged, progress: Progress | None = None) -> Ragged:
@@ -306,6 +306,12 @@ class MultiVectorIndex(SearchedDocuments):
         sizes = list_sizes(self._segments, self.spec.nlist)
         kept = self.pool_documents(documents, as_stage(progress, str(self.pool)))
         return encode_documents(self.pipeline, kept, ids, sizes, progress)
+
+    def _new_vectors(self, new: Any, lengths: Any) -> np.ndarray:
+        if hasattr(new, "blocks"):
+            new = new.read(0, new.n)
+        documents = ragged_of_dim(new, lengths, self.dim, "vectors", largest=self.pipeline.largest)
+        return self.pool_documents(documents).rows
 
     def _require_empty(self) -> None:
         if self._segments:

@@ -24,6 +24,7 @@ from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, Pipeline
+from cluscomp.indexes.stages.tally import Tally, combined
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, Ticker
 
@@ -106,7 +107,9 @@ class DocumentSegment(StoredSegment):
             first += segment.move_vectors(arrays, first)
             ticker.advance(segment.n_rows)
         codes = {name: arrays[name] for name in pipeline.codec.arrays}
-        return cls(codes, offsets, arrays.get("lists"), finer_codes(pipeline, arrays), ids)
+        figures = combined([segment.statistics for segment in segments])
+        finer = finer_codes(pipeline, arrays)
+        return cls(codes, offsets, arrays.get("lists"), finer, ids, statistics=figures)
 
     def move_vectors(self, arrays: Mapping[str, np.ndarray], first: int) -> int:
         """Copy the vectors of documents that are left into arrays, from row `first` on; returns their
@@ -144,7 +147,9 @@ class DocumentSegment(StoredSegment):
         assert self.lists is not None
         moved = np.array(self.lists)
         moved[numbers] = lists
-        return DocumentSegment(changed, self.doc_offsets, moved, self.refine, self.ids, self.deleted)
+        return DocumentSegment(
+            changed, self.doc_offsets, moved, self.refine, self.ids, self.deleted, statistics=self.statistics
+        )
 
     def vector_offsets(self) -> np.ndarray:
         """doc_offsets."""
@@ -230,23 +235,28 @@ def encode_documents(
     specs = document_arrays(pipeline, len(documents), documents.rows.shape[0])
     arrays = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
     arrays["doc_offsets"][:] = documents.offsets
-    list_assigner = pipeline.list_assigner(sizes, documents.rows.shape[0])
+    list_assigner, tally = pipeline.list_assigner(sizes, documents.rows.shape[0]), Tally(pipeline)
     ticker = Ticker(progress, "codes", documents.rows.shape[0])
     for block in iter_blocks(documents.rows.shape[0], BLOCK_ROWS):
-        for name, values in encode_vectors(pipeline, documents.rows[block], list_assigner).items():
+        for name, values in encode_vectors(pipeline, documents.rows[block], list_assigner, tally).items():
             arrays[name][block] = values
         ticker.advance(block.stop - block.start)
     codes = {name: arrays[name] for name in pipeline.codec.arrays}
     return DocumentSegment(
-        codes, arrays["doc_offsets"], arrays.get("lists"), finer_codes(pipeline, arrays), ids
+        codes,
+        arrays["doc_offsets"],
+        arrays.get("lists"),
+        finer_codes(pipeline, arrays),
+        ids,
+        statistics=tally.statistics(),
     )
 
 
 def encode_vectors(
-    pipeline: Pipeline, rows: np.ndarray, assigner: ListAssigner | None
+    pipeline: Pipeline, rows: np.ndarray, assigner: ListAssigner | None, tally: Tally | None = None
 ) -> dict[str, np.ndarray]:
     """Codes, lists and finer codes, as they are stored, of a block of rows (n, dim) of kernel dtype."""
-    encoded = pipeline.encode(rows, assigner)
+    encoded = pipeline.encode(rows, assigner, tally)
     arrays = encoded.arrays()
     if encoded.labels is not None:
         arrays["lists"] = encoded.labels.astype(list_dtype(pipeline.spec.nlist))

@@ -8,7 +8,7 @@ for the rerank and ids are stored by position.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +44,7 @@ from cluscomp.indexes.stages.prescreen import (
     build_prescreen,
     prescreen_arrays,
 )
+from cluscomp.indexes.stages.tally import Tally, combined
 from cluscomp.progress import Progress, Ticker
 
 
@@ -145,7 +146,7 @@ class Segment(StoredSegment):
         for name, values in codes.items():
             arrays[name][numbers] = values
         moved = _stored_in_lists(pipeline, arrays | stored_finer(self.refine), labels, self.ids)
-        return replace(moved, deleted=self.deleted)
+        return moved.changed(deleted=self.deleted, statistics=self.statistics)
 
     def _places(self) -> np.ndarray | None:
         """(n,) stored row of each position."""
@@ -170,7 +171,8 @@ class Segment(StoredSegment):
         arrays, labels, first = empty_rows(pipeline, len(ids)), np.zeros(len(ids), dtype=np.int32), 0
         for segment in segments:
             first += _move_rows(pipeline, segment, arrays, labels, first, ticker)
-        return _stored_in_lists(pipeline, arrays, labels, ids)
+        made = _stored_in_lists(pipeline, arrays, labels, ids)
+        return made.changed(statistics=combined([segment.statistics for segment in segments]))
 
     def stored_rows(self, positions: np.ndarray) -> np.ndarray:
         """Where the codes of rows at positions (m,) stand. Raises CorruptIndexError as `RowLookup` does."""
@@ -259,16 +261,17 @@ def encode_segment(
     n = rows.shape[0]
     arrays = empty_rows(pipeline, n)
     labels = np.empty(n, dtype=np.int32)
-    list_assigner = pipeline.list_assigner(sizes, n)
+    list_assigner, tally = pipeline.list_assigner(sizes, n), Tally(pipeline)
     ticker = Ticker(progress, "codes", n)
     for block in iter_blocks(n, BLOCK_ROWS):
-        encoded = encode_block(pipeline, rows[block], ids, block.start, list_assigner)
+        encoded = encode_block(pipeline, rows[block], ids, block.start, list_assigner, tally)
         for name, values in encoded.arrays().items():
             arrays[name][block] = values
         if encoded.labels is not None:
             labels[block] = encoded.labels
         ticker.advance(block.stop - block.start)
-    return _stored_in_lists(pipeline, arrays, labels, ids)
+    segment = _stored_in_lists(pipeline, arrays, labels, ids)
+    return segment.changed(statistics=tally.statistics())
 
 
 def _stored_in_lists(
@@ -319,11 +322,16 @@ def _move_rows(
 
 
 def encode_block(
-    pipeline: Pipeline, rows: np.ndarray, ids: IdColumn, first: int, assigner: ListAssigner | None
+    pipeline: Pipeline,
+    rows: np.ndarray,
+    ids: IdColumn,
+    first: int,
+    assigner: ListAssigner | None,
+    tally: Tally | None = None,
 ) -> EncodedRows:
     """Check and encode one block, whose first row has position `first` in the column `ids`."""
     bad = native.first_row_beyond(rows, pipeline.largest)
     if bad >= 0:
         name = ids.take(np.array([first + bad])).tolist()
         require_finite(rows[bad : bad + 1], ids=name, first_row=first + bad, largest=pipeline.largest)
-    return pipeline.encode(rows, assigner)
+    return pipeline.encode(rows, assigner, tally)

@@ -88,9 +88,11 @@ class Codec(Stage):
 
     arrays: of the codes of a row, CODES and any others, by name; each is a file of a segment. by_residual:
     codes of a partitioned index are residuals. interleaved: codes are stored in the order that code_layout.py
-    describes. exact: rows come back as they were. layout_version: format of index folders since which codes
-    are stored as they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an
-    OPQ rotation in front (joint_training.py); None for other codecs.
+    describes. exact: rows come back as they were. groups: sub-spaces whose codes are chosen apart. codewords:
+    how many training learns for each from the rows, 0 for none. overfit: how much better these rows are coded
+    than others (health/drift.py). layout_version: format of index folders since which codes are stored as
+    they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation
+    in front (joint_training.py); None for other codecs.
     """
 
     spec: CodecSpec
@@ -99,8 +101,16 @@ class Codec(Stage):
     by_residual = False
     interleaved = False
     exact = False
+    groups = 1
+    codewords = 0
+    overfit = 4.5
     layout_version = 1
     joint_groups: int | None = None
+
+    @property
+    def can_drift(self) -> bool:
+        """Whether the errors of codes depend on the rows that something was learned from."""
+        return self.needs_training or self.groups > 1
 
     @property
     def row_bytes(self) -> int:

@@ -28,6 +28,7 @@ from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
 from cluscomp.indexes.stages.stage import Stage
 from cluscomp.indexes.stages.support_pool import MOST_LENGTHENED, longest_token, make_support
+from cluscomp.indexes.stages.tally import Tally
 from cluscomp.indexes.stages.transform import Transform
 from cluscomp.progress import Progress, as_stage
 
@@ -156,7 +157,7 @@ class Pipeline:
         progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
         """
         seeds = self._seeds()
-        base = self._stored_rows(sample) if self.normalizes else sample
+        base = self.stored_rows(sample) if self.normalizes else sample
         rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
         for step in self.steps[:-1] if joint else self.steps:
@@ -184,7 +185,7 @@ class Pipeline:
         """float32 rows, normalised where the index normalises."""
         return normalize_rows(rows) if self.normalizes else to_float32(rows)
 
-    def _stored_rows(self, rows: np.ndarray) -> np.ndarray:
+    def stored_rows(self, rows: np.ndarray) -> np.ndarray:
         """`base_rows` of what is stored: a pool has normalised token vectors, and its own have lengths."""
         return self.base_rows(rows) if self.support is None else to_float32(rows)
 
@@ -215,13 +216,21 @@ class Pipeline:
         """
         return None if self.partition is None else self.partition.list_assigner(sizes, n_new)
 
-    def encode(self, rows: np.ndarray, assigner: ListAssigner | None) -> EncodedRows:
-        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; assigner: see there."""
-        base = self._stored_rows(rows)
+    def encode(
+        self, rows: np.ndarray, assigner: ListAssigner | None, tally: Tally | None = None
+    ) -> EncodedRows:
+        """Lists, codes and finer codes of a block of rows (n, dim) of kernel dtype; assigner: see there.
+
+        tally: looks at the rows, where somebody wants to know what they cost.
+        """
+        base = self.stored_rows(rows)
         projected = self.project(base)
         labels = None if assigner is None else assigner.assign(projected)
         finer = None if self.refine is None else self.refine.encode(base)
-        return EncodedRows(labels, self.codes(projected, labels), finer)
+        codes = self.codes(projected, labels)
+        if tally is not None:
+            tally.take(projected, labels, codes)
+        return EncodedRows(labels, codes, finer)
 
     def codes(self, projected: np.ndarray, labels: np.ndarray | None) -> Codes:
         """Codes of rows behind the transforms. labels: (n,) their lists, None without partition."""

@@ -94,6 +94,7 @@ class ProductCodec(KernelCodec):
         self.spec = spec
         self.dim = dim
         self.m, self.nbits = m, nbits
+        self.groups = m
         self.arrays = {CODES: RowArray("|u1", code_size(m, nbits))}
         self.interleaved = nbits == 4
         self.layout_version = 2 if self.interleaved else 1
@@ -161,7 +162,7 @@ class TrainedProductCodec(ProductCodec, ScoreKeeper):
 
     def __init__(self, spec: PQ, dim: int) -> None:
         super().__init__(spec, dim, spec.m, spec.nbits)
-        self.joint_groups = spec.m
+        self.joint_groups, self.codewords = spec.m, 1 << spec.nbits
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         from cluscomp.quantization.product import ProductQuantizer
@@ -210,6 +211,7 @@ class FourBitCodec(ProductCodec):
 
     def __init__(self, spec: SQ4, dim: int) -> None:
         super().__init__(spec, dim, dim, 4)
+        self.groups, self.codewords, self.overfit = 1, 16, 8.0
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         from cluscomp.quantization.scalar4 import train_levels

@@ -174,6 +174,7 @@ class ScalarCodec(KernelRefiner):
         self.spec = spec
         self.dim = dim
         self.arrays = {CODES: RowArray("|u1", dim)}
+        self.codewords = 256
         self.quantizer = ScalarQuantizer8(dim)
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:

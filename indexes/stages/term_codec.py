@@ -159,6 +159,11 @@ class TermCodec(Codec):
         """Next to nothing besides the rows."""
         return Cost(add_row_bytes=40)
 
+    @property
+    def can_drift(self) -> bool:
+        """Weights have no errors that health could compare."""
+        return False
+
     # ---- what training learned ----
 
     @property

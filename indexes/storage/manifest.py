@@ -15,6 +15,7 @@ from cluscomp.attributes import Schema
 from cluscomp.errors import CorruptIndexError, ForeignFileError, NewerFormatError, UsageError
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.stages.parameters import DTYPES
+from cluscomp.indexes.stages.tally import are_figures
 from cluscomp.indexes.storage.fields import Fields
 from cluscomp.indexes.storage.names import (
     MARK,
@@ -83,7 +84,8 @@ class RetiredEntry:
 @dataclass(frozen=True)
 class Manifest:
     """Contents of manifest.json. generation: commits so far, 0 in formats 1 and 2. trained: mark of the
-    trained arrays (names.py), empty there. attributes: the schema of the attributes as JSON.
+    trained arrays (names.py), empty there. training: JSON values about the rows that they were learned from,
+    empty where nothing was learned, and there. attributes: the schema of the attributes as JSON.
     """
 
     created_by: str
@@ -102,6 +104,7 @@ class Manifest:
     generation: int = 1
     trained: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     format_version: int = field(default=FORMAT_VERSION, compare=False)
 
     @property
@@ -145,6 +148,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
         format_version=version,
         generation=reader.integer("generation", 1, MAX_GENERATION) if by_contents else 0,
         trained=reader.matching("trained", MARK, "16 hexadecimal digits") if by_contents else "",
+        training=_figures(reader, "training") if "training" in value else {},
         retired=_retired(reader, where) if by_contents else (),
         created_by=reader.text("created_by"),
         key=reader.text("key"),
@@ -203,9 +207,15 @@ def _segment(reader: Fields) -> SegmentEntry:
     is_file = isinstance(deletions, str) and is_deletions_file(deletions, name)
     if not (is_file if deleted else deletions is None):
         raise reader.fault("deletions", "a file of the segment, or null where no row is deleted")
-    return SegmentEntry(
-        name, rows, *_ids(reader, rows), deleted, deletions, dict(reader.mapping("statistics"))
-    )
+    return SegmentEntry(name, rows, *_ids(reader, rows), deleted, deletions, _figures(reader, "statistics"))
+
+
+def _figures(reader: Fields, name: str) -> dict[str, Any]:
+    """What is known of the costs of rows; `health` and `compact` calculate with it."""
+    found = dict(reader.mapping(name))
+    if not are_figures(found):
+        raise reader.fault(name, "figures about rows, as stages/tally.py makes them")
+    return found
 
 
 def _old_segment(number: int, reader: Fields) -> SegmentEntry:

@@ -220,3 +220,11 @@ def test_wrong_arguments(tmp_path, rows):
     for options in ({"index_key": "SQ8"}, {"to": "npy"}):
         with pytest.raises(cc.EmptyInputError, match="holds no rows"):
             cc.convert_index(tmp_path / "empty", tmp_path / "x", **options)
+
+
+def test_terms_are_no_vectors(tmp_path):
+    cc.index_factory("Sparse", 1).add([{"a": 1.0}, {"b": 2.0}]).save(tmp_path / "old")
+    for options in ({"index_key": "Sparse"}, {"to": "npy"}, {"to": "parquet"}, {"to": "faiss"}):
+        with pytest.raises(cc.UsageError, match="terms"):
+            cc.convert_index(tmp_path / "old", tmp_path / "x", **options)
+    assert cc.convert_index(tmp_path / "old", tmp_path / "new", format=FORMAT_VERSION).rows == 2

@@ -268,6 +268,12 @@ def test_senseless_manifest_values(saved: Path, fields: dict) -> None:
         {"ids": "range", "first_id": 2**63 - 10},
         {"statistics": []},
         {"statistics": None},
+        {"statistics": {"rows": 5}},
+        {"statistics": {"rows": 0, "sampled": 1, "square": 1.0}},
+        {"statistics": {"rows": 5, "sampled": 1, "square": "1"}},
+        {"statistics": {"cost": {"p50": 1.0}}},
+        {"statistics": {"errors": [1.0, None]}},
+        {"statistics": {"error": -1.0}},
     ],
 )
 def test_senseless_segments(saved: Path, fields: dict) -> None:

@@ -46,7 +46,7 @@ COMPILED = {"_core", "_cuda"}
 OTHERS = "others"
 INNER = {
     "indexes": (
-        ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "verify"),
+        ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "health", "verify"),
         ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base",),
         ("multivector", "faiss_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
