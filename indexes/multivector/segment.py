@@ -107,7 +107,8 @@ class DocumentSegment(StoredSegment):
             first += segment.move_vectors(arrays, first)
             ticker.advance(segment.n_rows)
         codes = {name: arrays[name] for name in pipeline.codec.arrays}
-        figures = combined([segment.statistics for segment in segments])
+        left = [int(np.diff(part.doc_offsets)[live_mask(part)].sum()) for part in segments]
+        figures = combined([segment.statistics for segment in segments], left)
         finer = finer_codes(pipeline, arrays)
         return cls(codes, offsets, arrays.get("lists"), finer, ids, statistics=figures)
 

@@ -172,7 +172,12 @@ class Segment(StoredSegment):
         for segment in segments:
             first += _move_rows(pipeline, segment, arrays, labels, first, ticker)
         made = _stored_in_lists(pipeline, arrays, labels, ids)
-        return made.changed(statistics=combined([segment.statistics for segment in segments]))
+        return made.changed(
+            statistics=combined(
+                [segment.statistics for segment in segments],
+                [segment.n_rows - segment.n_deleted for segment in segments],
+            )
+        )
 
     def stored_rows(self, positions: np.ndarray) -> np.ndarray:
         """Where the codes of rows at positions (m,) stand. Raises CorruptIndexError as `RowLookup` does."""

@@ -106,12 +106,16 @@ def summary(figures: Figures) -> dict[str, Any]:
     return found
 
 
-def combined(statistics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def combined(statistics: Sequence[Mapping[str, Any]], left: Sequence[int] | None = None) -> dict[str, Any]:
     """Figures of the rows of several segments together, by their means; quantiles cannot be combined.
 
-    Segments without figures do not count; empty where none has any.
+    left: vectors that each segment still has, None for all. Segments without figures do not count; empty
+    where none has any.
     """
-    known = [one for one in statistics if one.get("rows")]
+    rows_left = [one.get("rows", 0) for one in statistics] if left is None else left
+    known = [
+        {**one, "rows": n} for one, n in zip(statistics, rows_left, strict=True) if one.get("rows") and n
+    ]
     if len(known) == 1:
         return dict(known[0])
     if not known:

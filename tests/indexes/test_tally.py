@@ -130,4 +130,5 @@ def test_segments_together():
     assert combined([one, two]) == {
         "rows": 400, "sampled": 30, "square": 2.5, "cost": {"mean": 5.0}, "error": 7.0, "errors": [2.5, 4.5],
     }  # fmt: skip
+    assert combined([one, two], [0, 300]) == two and combined([one, two], [200, 200])["square"] == 2.0
     assert "errors" not in combined([one, {**two, "errors": [1.0]}])
