@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import logging
 import secrets
 import time
@@ -27,6 +28,8 @@ HEADERS = [
     (b"cache-control", b"no-store"),
 ]
 _log = logging.getLogger("cluscomp.server")
+# An id is of the process and a number: random ones need the system each time, and let go of the interpreter.
+_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 
 
 class Gate:
@@ -49,7 +52,7 @@ class _Passage:
     def __init__(self, app: Any, core: Core, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self._app, self._core, self._scope, self._receive, self._out = app, core, scope, receive, send
         self._headers = {name.lower(): value for name, value in scope["headers"]}
-        self._id = secrets.token_hex(8)
+        self._id = f"{_PROCESS}{next(_NUMBERS):08x}"
         self._status = 0
         self._token: str | None = None
         self._facts: dict[str, Any] = {}
