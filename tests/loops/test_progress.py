@@ -23,6 +23,14 @@ def index(key: str) -> Any:
     return cc.index_factory(key, 16, "ip")
 
 
+def lopsided() -> Any:
+    """An index of balanced lists of which one holds nearly all rows that are left."""
+    made = index("BIVF4(cap=1),PQ4x4").train(X).add(X)
+    lists = made.segments[0].vectors(made.pipeline).lists(np.arange(len(X)))
+    made.delete(np.flatnonzero(lists > 0)[3:])
+    return made
+
+
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "assign": lambda p: cc.assign(X, X[:5], progress=p),
     "train_kmeans": lambda p: train_kmeans(X, 5, with_labels=True, progress=p),
@@ -59,6 +67,9 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "Index.compact": lambda p: (
         index("IVF4,SQ8").train(X).add(X[:9]).add(X[9:]).compact(segments=1, progress=p)
     ),
+    "Index.compact, rebalance": lambda p: lopsided().compact(segments=1, rebalance=True, progress=p),
+    "Index.health": lambda p: index("IVF4,SQ8").train(X).add(X).health(new=X, progress=p),
+    "Index.health, codes": lambda p: index("PQ4x4").train(X).add(X).health(new=X, progress=p),
     "MultiVectorIndex.train": lambda p: index("Pool4,IVF4,PQ4x4").train(X, lengths=LENGTHS, progress=p),
     "MultiVectorIndex.add": lambda p: (
         index("Pool4,SQ8").train(X, lengths=LENGTHS).add(X, lengths=LENGTHS, progress=p)
