@@ -13,15 +13,20 @@ from cluscomp.attributes.columns import Column, empty_column, joined
 from cluscomp.attributes.table import joined_tables
 from cluscomp.errors import InputError
 from cluscomp.indexes.filters.allowed import table_of
+from cluscomp.indexes.segments.given import given_texts
 from cluscomp.indexes.segments.id_lookup import find_all, live_matches, live_rows, require_kind
 from cluscomp.indexes.segments.ids import IdColumn, make_ids
+from cluscomp.indexes.segments.texts import RowTexts
 
 
 class Described(NamedTuple):
-    """The table of new rows, and the schema with its columns; both None where nothing was said."""
+    """The table of new rows, and the schema with its columns; both None where nothing was said. texts: titles
+    and texts of the rows, or None.
+    """
 
     table: Attributes | None
     schema: Schema | None
+    texts: RowTexts | None = None
 
 
 NOTHING_NEW = Described(None, None)
@@ -112,12 +117,13 @@ class Attributed:
                 table, self._schema = described.table, described.schema
                 self._segments = tuple(_with_values(segment, wanted, table) for segment in self._segments)
 
-    def _described(self, attributes: Any, ids: IdColumn, new: bool) -> Described:
-        """Attributes of new rows. Raises InputError, DTypeError, DimensionError, UsageError."""
+    def _described(self, attributes: Any, ids: IdColumn, new: bool, documents: Any = None) -> Described:
+        """Attributes and texts of new rows. Raises InputError, DTypeError, DimensionError, UsageError."""
+        texts = given_texts(documents, ids)
         if attributes is None:
-            return NOTHING_NEW
+            return Described(None, None, texts)
         table = make_attributes(attributes, len(ids), kinds=self._schema.kinds, ids=_Names(ids))
-        return Described(table, self._schema.joined(table.schema, new=new))
+        return Described(table, self._schema.joined(table.schema, new=new), texts)
 
 
 class _Names(Sequence[Any]):

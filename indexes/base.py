@@ -20,9 +20,11 @@ from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.health.checkup import HasHealth
 from cluscomp.indexes.records import Recorded
 from cluscomp.indexes.segments.bits import positions_in
+from cluscomp.indexes.segments.given import document_ids
 from cluscomp.indexes.segments.id_lookup import (
     find_all,
     largest_id,
+    new_ids,
     require_kind,
     without,
 )
@@ -79,6 +81,10 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         allowed = self._allowed_by(self._together, filter, tenant)
         return [positions_in(segment.live_bits()) for segment in allowed.together.segments]
 
+    def _new_ids(self, ids: Any, n: int, documents: Any) -> IdColumn:
+        """Ids of n new rows: as given, or those of their documents, or numbered."""
+        return new_ids(self._segments, self._id_kind, self._next_id, document_ids(documents, ids), n)
+
     def _append(self, segment: Segment, described: Described = NOTHING_NEW) -> None:
         self._put(segment, self._segments, described)
 
@@ -89,6 +95,8 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         if described.schema is not None:
             self._schema = described.schema
             segment = segment.changed(attributes=described.table)
+        if described.texts is not None:
+            segment = segment.changed(texts=described.texts)
         self._segments = (*others, segment)
 
     def _replace(
@@ -98,6 +106,7 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         encoded: Callable[[IdColumn], Segment],
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
     ) -> int:
         """Put n rows in the place of those that have their ids; how many were replaced. encoded: makes the
         segment of the ids.
@@ -105,7 +114,7 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         column = make_ids(ids, n)
         with self._lock:
             require_kind(self._id_kind, column)
-            described = self._described(attributes, column, new_attributes)
+            described = self._described(attributes, column, new_attributes, documents)
             segment = encoded(column)
             found = find_all(self._segments, column, "ignore")
             self._put(segment, without(self._segments, found), described)

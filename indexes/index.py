@@ -16,7 +16,6 @@ from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.decoding import decoded_rows
-from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
 from cluscomp.indexes.segments.scoring import score_positions
@@ -99,6 +98,7 @@ class Index(SearchedVectors):
         *,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> Index:
         """Add rows under permanent ids: all of them, or none if an error is raised.
@@ -112,6 +112,9 @@ class Index(SearchedVectors):
                 frame, a dict of columns, or a list of dicts. None and NaN are no value.
             new_attributes: whether there may be columns that the index does not have yet; those of the first
                 rows with attributes always are.
+            documents: titles and texts, which `get` returns, one for each row: a text, (title, text), (id,
+                title, text) or a mapping with these. Where ids are not given, those of the documents are
+                taken.
             progress: called as progress(stage, done, total) in rows.
 
         Returns:
@@ -127,8 +130,8 @@ class Index(SearchedVectors):
         self.pipeline.require_trained()
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
         with self._lock:
-            column = new_ids(self._segments, self._id_kind, self._next_id, ids, rows.shape[0])
-            described = self._described(attributes, column, new_attributes)
+            column = self._new_ids(ids, rows.shape[0], documents)
+            described = self._described(attributes, column, new_attributes, documents)
             self._append(self._encoded(rows, column, progress), described)
         return self
 
@@ -139,6 +142,7 @@ class Index(SearchedVectors):
         *,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> int:
         """Add rows under permanent ids, in the place of those that have the ids now.
@@ -151,6 +155,7 @@ class Index(SearchedVectors):
             ids: n integers (int64, not -1) or n texts, different from each other.
             attributes: of the new rows, as for `add`; those of the rows that they replace are gone.
             new_attributes: whether there may be columns that the index does not have yet.
+            documents: titles and texts, as for `add`; those of the rows that they replace are gone.
             progress: called as progress(stage, done, total) in rows.
 
         Returns:
@@ -169,7 +174,7 @@ class Index(SearchedVectors):
         def encoded(column: IdColumn) -> Segment:
             return self._encoded(rows, column, progress)
 
-        return self._replace(ids, rows.shape[0], encoded, attributes, new_attributes)
+        return self._replace(ids, rows.shape[0], encoded, attributes, new_attributes, documents)
 
     # ---- single rows ----
 

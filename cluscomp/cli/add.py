@@ -18,6 +18,8 @@ def add(
     attributes_from: filters.AttributesFrom = None,
     attributes_new: filters.AttributesNew = False,
     encoder: common.SameEncoder = None,
+    wait: common.Wait = "5s",
+    dry_run: common.DryRun = False,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -26,9 +28,9 @@ def add(
 ) -> None:
     """Add documents or vectors to an index: all of them as one segment, or none if an id is there already.
 
-    Texts are encoded by the encoder of the index; titles and texts are not stored. The new rows are held in
-    memory. The folder is replaced at once when all is written, unless somebody changed it meanwhile (exit
-    code 2).
+    Texts are encoded by the encoder of the index; titles and texts are stored where the index stores some.
+    The new rows are held in memory. Readers meet the old state or the new one. No other command changes the
+    index meanwhile: it waits, or ends with exit code 5.
 
     Examples:
     cluscomp add my.index --corpus more.jsonl
@@ -38,14 +40,15 @@ def add(
     """
     common.set_threads(threads)
     described = rows.Described(attributes, attributes_from, attributes_new)
-    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths, described))
-    before = len(opened)
-    with StageProgress(quiet=quiet) as progress:
+    files = rows.RowFiles(corpus, embeddings, ids, lengths, described)
+    with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
+        files.check(opened)
+        before = len(opened)
         new = files.read(opened, encoder, progress)
         opened.add(new.rows, new.ids, **new.options, progress=progress)
-    opened.save(index)
-    facts = {"index": str(index), "added": len(opened) - before, "rows": len(opened)}
+    facts = {"index": str(index), "written": not dry_run, "added": len(opened) - before, "rows": len(opened)}
     if as_json:
-        output.result_json(facts | {"segments": len(opened.segments)})
+        output.result_json(facts | {"segments": len(opened.segments), "generation": opened.generation})
     elif not quiet:
-        output.note(f"{index}: {facts['added']} added, {facts['rows']} rows")
+        verb = "would be added" if dry_run else "added"
+        output.note(f"{index}: {facts['added']} {verb}, {facts['rows']} rows")

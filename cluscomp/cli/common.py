@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from cluscomp import errors, vocabulary
 from cluscomp.cli.config import read_config
 
 PANEL = "Common"
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, None: 1.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)?")
 
 
 def flag(
@@ -40,6 +43,15 @@ SameEncoder = Annotated[
     str | None, flag("--encoder", help="Must be the encoder of the index. (default: that one)")
 ]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done; write nothing.", env=False)]
+Wait = Annotated[
+    str,
+    flag(
+        "--wait",
+        help="How long to wait while another writer holds the index, such as 30s or 2min; then exit code 5.",
+        env=False,
+        metavar="TIME",
+    ),
+]
 Seed = Annotated[int, flag("--seed", help="Seed of everything random.", panel=PANEL, min=0)]
 Threads = Annotated[
     int | None,
@@ -115,3 +127,11 @@ def set_threads(threads: int | None) -> None:
         from cluscomp import native
 
         native.set_num_threads(threads)
+
+
+def seconds(name: str, text: str) -> float:
+    """A time as flags spell it: 500ms, 10s, 2min; a number alone is seconds. Raises UsageError."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise errors.UsageError(f"{name} is {text!r}; write a time such as 500ms, 10s or 2min")
+    return float(found[1]) * _UNITS[found[2]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cluscomp.cli import common, output
+from cluscomp.cli import common, output, rows
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
@@ -42,6 +42,11 @@ def compact(
             env=False,
         ),
     ] = False,
+    gc: Annotated[
+        bool,
+        flag("--gc", help="Remove files of older generations now, not ten minutes after.", env=False),
+    ] = False,
+    wait: common.Wait = "5s",
     dry_run: common.DryRun = False,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -51,26 +56,24 @@ def compact(
 ) -> None:
     """Merge the segments of an index and drop its deleted rows; every search finds what it found before.
 
-    Nothing is decoded, trained or encoded, but for the rows that --rebalance moves. The folder is replaced
-    at once when all is written; until then, and after a kill, the old one stands. The rows of merged
-    segments are held in memory twice.
+    Nothing is decoded, trained or encoded, but for the rows that --rebalance moves. Readers meet
+    the old state or the new one, also after a kill; --gc takes the files of older generations from those that
+    are opening one. The rows of merged segments are held in memory twice.
 
     Example: cluscomp compact my.index --all
     """
     from cluscomp.indexes.compaction import MAX_DEAD, MAX_SEGMENTS
-    from cluscomp.indexes.index import open_index
 
     if everything and (segments is not None or dead is not None):
         raise UsageError("--all stands for --segments 1 --dead 0; leave these out, or leave out --all")
     common.set_threads(threads)
-    opened = open_index(index)
     most, share = (1, 0.0) if everything else (MAX_SEGMENTS, MAX_DEAD)
     most, share = most if segments is None else segments, share if dead is None else dead
-    with StageProgress(quiet=quiet) as progress:
+    with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
         report = opened.compact(segments=most, dead=share, rebalance=rebalance, progress=progress)
+        if gc and not dry_run:
+            opened.save(index, grace=0)
     changed = report.rewritten > 0 or report.segments_before != report.segments_after
-    if changed and not dry_run:
-        opened.save(index)
     _show(report, index, changed, dry_run, as_json)
 
 

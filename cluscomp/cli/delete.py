@@ -26,6 +26,7 @@ def delete(
         vocabulary.Missing,
         flag("--missing", help="Ids that are not in the index: fail, or ignore them.", env=False),
     ] = "fail",
+    wait: common.Wait = "5s",
     dry_run: common.DryRun = False,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -34,8 +35,8 @@ def delete(
 ) -> None:
     """Delete rows of an index by attributes, or by id: all or none if an id is not there (exit code 4).
 
-    Deleted rows take room until `cluscomp compact`. The folder is replaced at once when all is written,
-    unless somebody changed it meanwhile (exit code 2).
+    Deleted rows take room until `cluscomp compact`. Readers meet the old state or the new one. No other
+    command changes the index meanwhile: it waits, or ends with exit code 5.
 
     Examples:
     cluscomp delete my.index --id doc7 --id doc8
@@ -45,18 +46,14 @@ def delete(
     cluscomp delete my.index --filter "year < 2015" --dry-run
 
     """
-    from cluscomp.indexes.index import open_index
-
-    opened = open_index(index)
     wanted: Any = None
-    if filter_ is None:
-        wanted = rows.named_ids(opened, ids, id_)
-        deleted = opened.delete(wanted, missing=missing)
-    else:
-        deleted = opened.delete(**_by_filter(opened, ids, id_, filter_, tenant, all_tenants))
+    with rows.changing(index, wait, dry_run=dry_run) as opened:
+        if filter_ is None:
+            wanted = rows.named_ids(opened, ids, id_)
+            deleted = opened.delete(wanted, missing=missing)
+        else:
+            deleted = opened.delete(**_by_filter(opened, ids, id_, filter_, tenant, all_tenants))
     is_written = deleted > 0 and not dry_run
-    if is_written:
-        opened.save(index)
     n_missing = 0 if wanted is None else len(wanted) - deleted
     if as_json:
         counts = {"deleted": deleted, "missing": n_missing, "rows": len(opened)}

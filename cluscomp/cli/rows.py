@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli.common import flag
+from cluscomp.cli.common import flag, seconds
 from cluscomp.cli.queries import index_encoder
 
 if TYPE_CHECKING:
     from cluscomp.cli.progress import StageProgress
     from cluscomp.indexes.any_index import AnyIndex
-    from cluscomp.inputs.corpus import Document
 
 Ids = Annotated[
     Path | None, flag("--ids", help="Ids: a text file with one a line, or a .npy file.", env=False)
@@ -107,13 +107,21 @@ class RowFiles:
         return _read(index, self.embeddings, self.ids, self.lengths)
 
 
-def open_for(folder: Path, files: RowFiles) -> tuple[AnyIndex, RowFiles]:
-    """The index that new rows are for, and the files, whose flags fit it."""
+@contextmanager
+def changing(folder: Path, wait: str, *, dry_run: bool = False) -> Iterator[AnyIndex]:
+    """The index in a folder, which no other writer changes meanwhile; it is saved when left without an error.
+
+    Raises IndexLockedError where another writer is still at work after `wait`. dry_run: nothing is locked or
+    saved.
+    """
     from cluscomp.indexes.index import open_index
 
     index = open_index(folder)
-    files.check(index)
-    return index, files
+    if dry_run:
+        yield index
+        return
+    with index.writer(wait=seconds("--wait", wait)):
+        yield index
 
 
 def given_ids(new: NewRows) -> Any:
@@ -128,25 +136,12 @@ def _encoded(index: AnyIndex, corpus: Path, encoder: str | None, progress: Stage
 
     model = index_encoder(index, encoder, "pass --embeddings FILE")
     documents = list(iter_corpus(corpus))
-    _refuse_other_texts(index, documents)
     encoded = model.encode_documents([document.content for document in documents], progress=progress)
     names = ids_for(index, [document.id for document in documents])
+    options: dict[str, Any] = {"documents": documents} if index.has_texts else {}
     if isinstance(encoded, tuple):
-        return NewRows(encoded[0], names, {"lengths": encoded[1]})
-    return NewRows(encoded, names)
-
-
-def _refuse_other_texts(index: AnyIndex, documents: Sequence[Document]) -> None:
-    """Raise UsageError where the index stores another text of a document: it would be shown with hits."""
-    names = ids_for(index, [document.id for document in documents])
-    found = index.get(names, missing="ignore", vectors=False) if index.has_texts else []
-    stored = {str(one.id): (one.title, one.text) for one in found}
-    for one in documents:
-        if stored.get(one.id, (one.title, one.text)) != (one.title, one.text):
-            raise errors.UsageError(
-                f"the index stores another text of document {one.id!r}, and stored texts cannot be replaced; "
-                "build the index again"
-            )
+        return NewRows(encoded[0], names, options | {"lengths": encoded[1]})
+    return NewRows(encoded, names, options)
 
 
 def _read(index: AnyIndex, embeddings: Path, ids: Path | None, lengths: Path | None) -> NewRows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,8 +15,6 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INTERRUPTED, exits_by_contract
 
 PANEL_LIMITS, PANEL_ACCESS = "Limits", "Access"
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, None: 1.0}
 
 
 @exits_by_contract
@@ -133,10 +130,10 @@ def serve(
         max_queries=max_queries,
         max_body=byte_size("max_body", max_body),
         queue=queue,
-        timeout=seconds("--timeout", timeout),
-        batch_wait=seconds("--batch-wait", batch_wait),
+        timeout=common.seconds("--timeout", timeout),
+        batch_wait=common.seconds("--batch-wait", batch_wait),
         batch_max=batch_max,
-        refresh=seconds("--refresh", refresh),
+        refresh=common.seconds("--refresh", refresh),
         warm=warmup == "touch",
         max_open=max_open,
         encoder=encoder,
@@ -145,7 +142,7 @@ def serve(
         allowed_hosts=tuple(allowed_host or ()),
         cors=tuple(cors or ()),
         log_queries=log_queries,
-        shutdown_grace=seconds("--shutdown-grace", shutdown_grace),
+        shutdown_grace=common.seconds("--shutdown-grace", shutdown_grace),
         page=page,
         insecure=insecure,
     )
@@ -172,11 +169,3 @@ def _run(
     if came == signal.SIGINT:
         output.note("interrupted")
         raise typer.Exit(INTERRUPTED)
-
-
-def seconds(name: str, text: str) -> float:
-    """A time as flags spell it: 500ms, 10s, 2min; a number alone is seconds. Raises UsageError."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise errors.UsageError(f"{name} is {text!r}; write a time such as 500ms, 10s or 2min")
-    return float(found[1]) * _UNITS[found[2]]

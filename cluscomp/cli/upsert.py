@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from cluscomp.cli import common, filters, output, rows
 from cluscomp.cli.failures import exits_by_contract
@@ -20,6 +20,8 @@ def upsert(
     attributes_from: filters.AttributesFrom = None,
     attributes_new: filters.AttributesNew = False,
     encoder: common.SameEncoder = None,
+    wait: common.Wait = "5s",
+    dry_run: common.DryRun = False,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -28,7 +30,7 @@ def upsert(
 ) -> None:
     """Add documents or vectors to an index, in the place of those that have their ids.
 
-    As `cluscomp add` otherwise: all or none, one segment, one replacement of the folder. Replaced rows take
+    As `cluscomp add` otherwise: all or none, one segment, one commit. Replaced rows take
     room until `cluscomp compact`. Where --embeddings come without ids, --ids is needed.
 
     Examples:
@@ -39,16 +41,20 @@ def upsert(
     """
     common.set_threads(threads)
     described = rows.Described(attributes, attributes_from, attributes_new)
-    opened, files = rows.open_for(index, rows.RowFiles(corpus, embeddings, ids, lengths, described))
-    with StageProgress(quiet=quiet) as progress:
+    files = rows.RowFiles(corpus, embeddings, ids, lengths, described)
+    with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
+        files.check(opened)
         new = files.read(opened, encoder, progress)
         replaced = opened.upsert(new.rows, rows.given_ids(new), **new.options, progress=progress)
-    opened.save(index)
-    _show(index, len(new.ids) - replaced, replaced, len(opened), quiet, as_json)
-
-
-def _show(folder: Path, added: int, replaced: int, n: int, quiet: bool, as_json: bool) -> None:
+    facts: dict[str, Any] = {
+        "index": str(index),
+        "written": not dry_run,
+        "added": len(new.ids) - replaced,
+        "replaced": replaced,
+        "rows": len(opened),
+    }
     if as_json:
-        output.result_json({"index": str(folder), "added": added, "replaced": replaced, "rows": n})
+        output.result_json(facts | {"generation": opened.generation})
     elif not quiet:
-        output.note(f"{folder}: {added} added, {replaced} replaced, {n} rows")
+        verb = "would be " if dry_run else ""
+        output.note(f"{index}: {facts['added']} {verb}added, {replaced} {verb}replaced, {len(opened)} rows")

@@ -4,7 +4,7 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import DimensionError, RequestRefusedError, UsageError
+from cluscomp.errors import DimensionError, RequestRefusedError
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models, parsing
 from cluscomp.server.conditions import check_unicode
@@ -83,11 +83,6 @@ async def _rows(core: Core, served: Served, body: models.PutRequest) -> Queries:
 
 
 async def _encoded(core: Core, served: Served, texts: list[str]) -> Queries:
-    if served.has_texts:
-        raise UsageError(
-            f"{served.name!r} stores texts with its documents, and texts that are sent here are not stored; "
-            "build the index again, or send vectors"
-        )
     for text in texts:
         check_unicode(text)
     deadline = time.monotonic() + core.settings.timeout
@@ -96,8 +91,11 @@ async def _encoded(core: Core, served: Served, texts: list[str]) -> Queries:
 
 
 def _put(index: Any, body: models.PutRequest, rows: Queries) -> tuple[int, int]:
+    """Texts are stored where the index stores some."""
     names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
-    belonging = {} if rows.lengths is None else {"lengths": rows.lengths}
+    belonging: dict[str, Any] = {} if rows.lengths is None else {"lengths": rows.lengths}
+    if body.texts is not None and index.has_texts:
+        belonging["documents"] = body.texts
     replaced = index.upsert(rows.vectors, names, attributes=body.attributes, **belonging)
     return len(names), replaced
 

@@ -22,7 +22,6 @@ from cluscomp.indexes.multivector.segment import (
     require_finite_documents,
 )
 from cluscomp.indexes.segments.asked_ids import asked_positions
-from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
@@ -175,6 +174,7 @@ class MultiVectorIndex(SearchedDocuments):
         lengths: Any = None,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> MultiVectorIndex:
         """Pool and store documents under permanent ids: all of them, or none if an error is raised.
@@ -185,6 +185,9 @@ class MultiVectorIndex(SearchedDocuments):
             lengths: (n,) vectors of each document, or None.
             attributes: facts about the documents for filters, as `Index.add` takes them.
             new_attributes: whether there may be columns that the index does not have yet.
+            documents: titles and texts, which `get` returns, one for each row: a text, (title, text), (id,
+                title, text) or a mapping with these. Where ids are not given, those of the documents are
+                taken.
             progress: called as progress(stage, done, total): documents pooled under the name of the pool,
                 then "codes" for vectors.
 
@@ -198,11 +201,11 @@ class MultiVectorIndex(SearchedDocuments):
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors, lengths or ids are wrong.
         """
         self.pipeline.require_trained()
-        documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
+        given = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
         with self._lock:
-            column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(documents))
-            described = self._described(attributes, column, new_attributes)
-            self._append(self._encoded(documents, column, progress), described)
+            column = self._new_ids(ids, len(given), documents)
+            described = self._described(attributes, column, new_attributes, documents)
+            self._append(self._encoded(given, column, progress), described)
         return self
 
     def upsert(
@@ -213,6 +216,7 @@ class MultiVectorIndex(SearchedDocuments):
         lengths: Any = None,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> int:
         """Add documents under permanent ids, in the place of those that have the ids now.
@@ -226,6 +230,7 @@ class MultiVectorIndex(SearchedDocuments):
             lengths: (n,) vectors of each document, or None.
             attributes: of the new documents; those of the documents that they replace are gone.
             new_attributes: whether there may be columns that the index does not have yet.
+            documents: titles and texts, as for `add`; those of the rows that they replace are gone.
             progress: called as progress(stage, done, total) as for `add`.
 
         Returns:
@@ -239,12 +244,12 @@ class MultiVectorIndex(SearchedDocuments):
                 names the id.
         """
         self.pipeline.require_trained()
-        documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
+        given = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
 
         def encoded(column: IdColumn) -> DocumentSegment:
-            return self._encoded(documents, column, progress)
+            return self._encoded(given, column, progress)
 
-        return self._replace(ids, len(documents), encoded, attributes, new_attributes)
+        return self._replace(ids, len(given), encoded, attributes, new_attributes, documents)
 
     # ---- single documents ----
 

@@ -14,7 +14,6 @@ from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.segments.asked_ids import asked_positions
-from cluscomp.indexes.segments.id_lookup import new_ids
 from cluscomp.indexes.segments.ids import INT, IdColumn
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.sparse.decoding import decoded_terms
@@ -126,6 +125,7 @@ class SparseIndex(StoredIndex[TermSegment]):
         vocabulary: Sequence[str] | None = None,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> SparseIndex:
         """Add rows under permanent ids: all of them, or none if an error is raised.
@@ -136,6 +136,9 @@ class SparseIndex(StoredIndex[TermSegment]):
             vocabulary: the term of each column of a sparse matrix.
             attributes: facts about the rows for filters, as `Index.add` takes them.
             new_attributes: whether there may be columns that the index does not have yet.
+            documents: titles and texts, which `get` returns, one for each row: a text, (title, text), (id,
+                title, text) or a mapping with these. Where ids are not given, those of the documents are
+                taken.
             progress: called as progress(stage, done, total) when done.
 
         Returns:
@@ -153,8 +156,8 @@ class SparseIndex(StoredIndex[TermSegment]):
         self.pipeline.require_trained()
         given = self._rows(rows, vocabulary)
         with self._lock:
-            column = new_ids(self._segments, self._id_kind, self._next_id, ids, len(given))
-            described = self._described(attributes, column, new_attributes)
+            column = self._new_ids(ids, len(given), documents)
+            described = self._described(attributes, column, new_attributes, documents)
             self._append(self._encoded(given, progress)(column), described)
         return self
 
@@ -166,6 +169,7 @@ class SparseIndex(StoredIndex[TermSegment]):
         vocabulary: Sequence[str] | None = None,
         attributes: Any = None,
         new_attributes: bool = False,
+        documents: Any = None,
         progress: Progress | None = None,
     ) -> int:
         """Add rows under permanent ids, in the place of those that have the ids now, in one step.
@@ -176,6 +180,7 @@ class SparseIndex(StoredIndex[TermSegment]):
             vocabulary: the term of each column of a sparse matrix.
             attributes: of the new rows; those of the rows that they replace are gone.
             new_attributes: whether there may be columns that the index does not have yet.
+            documents: titles and texts, as for `add`; those of the rows that they replace are gone.
             progress: called as progress(stage, done, total) when done.
 
         Returns:
@@ -190,7 +195,7 @@ class SparseIndex(StoredIndex[TermSegment]):
         self.pipeline.require_trained()
         given = self._rows(rows, vocabulary)
         encoded = self._encoded(given, progress)
-        return self._replace(ids, len(given), encoded, attributes, new_attributes)
+        return self._replace(ids, len(given), encoded, attributes, new_attributes, documents)
 
     # ---- search ----
 

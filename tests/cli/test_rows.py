@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 import cluscomp as cc
-from cluscomp.indexes.base import StoredIndex
 
 
 def state(folder):
@@ -35,7 +35,9 @@ def test_add_vectors(invoke, index, tmp_path):
     (tmp_path / "more.txt").write_text("a\nb\nc\nd\ne\n")
     flags = ("--embeddings", tmp_path / "more.npy", "--ids", tmp_path / "more.txt")
     result = invoke("add", index, *flags, "--json")
-    assert json.loads(result.stdout) == {"index": str(index), "added": 5, "rows": 305, "segments": 2}
+    assert json.loads(result.stdout) == {
+        "index": str(index), "written": True, "added": 5, "rows": 305, "segments": 2, "generation": 2,
+    }  # fmt: skip
     opened = cc.open_index(index, verify=True)
     np.testing.assert_array_equal(opened.vectors(["c"])[0], more[2])
     before = state(index)
@@ -120,7 +122,9 @@ def test_upsert(invoke, index, tmp_path):
     (tmp_path / "more.txt").write_text("row7\nnew\nrow8\n")
     flags = ("--embeddings", tmp_path / "more.npy", "--ids", tmp_path / "more.txt")
     facts = json.loads(invoke("upsert", index, *flags, "--json").stdout)
-    assert facts == {"index": str(index), "added": 1, "replaced": 2, "rows": 301}
+    assert facts == {
+        "index": str(index), "written": True, "added": 1, "replaced": 2, "rows": 301, "generation": 2,
+    }  # fmt: skip
     np.testing.assert_array_equal(cc.open_index(index, verify=True).vectors(["row8", "row7"]), more[[2, 0]])
     assert "0 added, 3 replaced, 301 rows" in invoke("upsert", index, *flags).stderr
     result = invoke("upsert", index, "--embeddings", tmp_path / "more.npy")
@@ -134,10 +138,13 @@ def test_upsert_of_texts(invoke, hash_encoder, beir, text_index, tmp_path):
     assert invoke("upsert", bare, "--corpus", tmp_path / "more.jsonl").exit_code == 0
     hits = json.loads(invoke("search", bare, "--query", "green leaves", "-k", "4", "--json").stdout)["hits"]
     assert hits[0]["id"] == "dog" and [hit["id"] for hit in hits].count("dog") == 1
-    result = invoke("upsert", text_index, "--corpus", tmp_path / "more.jsonl")
-    assert result.exit_code == 2 and "stores another text of document 'dog'" in result.stderr
-    result = invoke("upsert", text_index, "--corpus", beir)  # the same texts
+    assert cc.open_index(bare).get("dog")[0].text is None
+    assert invoke("upsert", text_index, "--corpus", tmp_path / "more.jsonl").exit_code == 0
+    (record,) = json.loads(invoke("get", text_index, "--id", "dog").stdout)
+    assert (record["title"], record["text"]) == ("", "ants carry green leaves")
+    result = invoke("upsert", text_index, "--corpus", beir)
     assert result.exit_code == 0 and "0 added, 4 replaced" in result.stderr
+    assert "ants" not in cc.open_index(text_index).get("dog")[0].text
 
 
 # ---- delete ----
@@ -178,21 +185,35 @@ def test_flags_of_delete(invoke, index, tmp_path):
     assert invoke("delete", tmp_path / "nothing", "--id", "row1").exit_code == 5
 
 
-def test_a_folder_that_somebody_changed_meanwhile_is_left_alone(invoke, index, monkeypatch):
-    delete = StoredIndex.delete
-
-    def delete_late(self, *args, **options):
-        monkeypatch.undo()
-        other = cc.open_index(index)
+def test_one_writer_at_a_time(invoke, index):
+    other = cc.open_index(index)
+    with other.writer():
+        result = invoke("delete", index, "--id", "row1", "--wait", "100ms")
+        assert result.exit_code == 5 and "delete" not in result.stdout and str(os.getpid()) in result.stderr
+        assert invoke("delete", index, "--id", "row1", "--dry-run").exit_code == 0
         other.delete(["row9"])
-        other.save(index)
-        return delete(self, *args, **options)
-
-    monkeypatch.setattr(StoredIndex, "delete", delete_late)
-    result = invoke("delete", index, "--id", "row1")
-    assert result.exit_code == 2 and "was changed since" in result.stderr
+    assert invoke("delete", index, "--id", "row1").exit_code == 0
     left = cc.open_index(index).ids.tolist()
-    assert "row1" in left and "row9" not in left
+    assert "row1" not in left and "row9" not in left
+    assert invoke("delete", index, "--id", "row2", "--wait", "soon").exit_code == 2
+
+
+def test_dry_runs_write_nothing(invoke, index, tmp_path):
+    np.save(tmp_path / "more.npy", np.ones((2, 16), dtype=np.float32))
+    (tmp_path / "more.txt").write_text("row7\nnew\n")
+    flags = ("--embeddings", tmp_path / "more.npy", "--ids", tmp_path / "more.txt", "--dry-run")
+    before = state(index)
+    assert "1 would be added, 1 would be replaced" in invoke("upsert", index, *flags).stderr
+    assert invoke("add", index, *flags).exit_code == 4
+    assert state(index) == before
+
+
+def test_compact_gc_removes_files_of_older_generations(invoke, index):
+    assert invoke("delete", index, "--id", "row1").exit_code == 0
+    assert list(index.glob("manifest.*.json"))
+    assert invoke("compact", index, "--gc").exit_code == 0
+    assert not list(index.glob("manifest.*.json"))
+    assert invoke("verify", index).exit_code == 0
 
 
 # ---- get ----

@@ -144,3 +144,53 @@ def test_no_extra_file_takes_a_name_of_ours(x, tmp_path):
         writer.add(x)
         with pytest.raises(UsageError, match="choose another name"):
             writer.finish(extra_files={"docs.sqlite": b""})
+
+
+def test_added_documents(x, tmp_path):
+    index = cc.index_factory("Flat", DIM)
+    index.add(x[:3], documents=[("a", "A", "one"), {"_id": "b", "text": "two"}, ("c", None, None)])
+    index.add(x[3:5], ["d", "e"], documents=["four", ("E", "five")])
+    index.add(x[5:6], ["f"])
+    index.save(tmp_path / "index")
+    assert index.upsert(x[6:8], ["a", "g"], documents=[("A2", "new"), "seven"]) == 1
+    expected = {
+        "a": ("A2", "new"), "b": (None, "two"), "c": (None, None), "d": (None, "four"), "e": ("E", "five"),
+        "f": (None, None), "g": (None, "seven"),
+    }  # fmt: skip
+    assert texts_in(index, list(expected)) == list(expected.values())
+    index.save(tmp_path / "index")
+    opened = cc.open_index(tmp_path / "index", verify=True)
+    assert texts_in(opened, list(expected)) == list(expected.values())
+    assert cc.verify_index(tmp_path / "index") == []
+    opened.compact(segments=1, dead=0)
+    assert texts_in(opened, list(expected)) == list(expected.values())
+
+
+def test_documents_of_integer_ids(x):
+    index = cc.index_factory("Flat", DIM).add(x[:2], [7, 9], documents=[("7", "", "seven"), "nine"])
+    assert texts_in(index, [9, 7]) == [(None, "nine"), ("", "seven")]
+    index.add(x[2:3], documents=["ten"])
+    assert texts_in(index, [10]) == [(None, "ten")]
+
+
+@pytest.mark.parametrize(
+    ("documents", "error", "message"),
+    [
+        (["one"], cc.errors.DimensionError, "2 rows, but 1 documents"),
+        ([("x", "", "one"), ("b", "", "two")], InputError, "document 0 has id 'x', but the row has id 'a'"),
+        ([3, "two"], cc.errors.DTypeError, "a document is 3"),
+        ([("a", 5), "two"], cc.errors.DTypeError, "with title and text is needed"),
+    ],
+)
+def test_documents_that_do_not_fit(x, documents, error, message):
+    index = cc.index_factory("Flat", DIM)
+    with pytest.raises(error, match=message):
+        index.add(x[:2], ["a", "b"], documents=documents)
+    assert len(index) == 0
+
+
+def test_documents_of_several_vectors_and_of_words(x):
+    several = cc.index_factory("Pool2,Flat", DIM)
+    several.add(x[:6], lengths=[2, 4], documents=[("p", "P", "one"), ("q", "Q", "two")])
+    assert texts_in(several, ["q", "p"]) == [("Q", "two"), ("P", "one")]
+    assert several.get("q")[0].vector.shape == (2, DIM)
