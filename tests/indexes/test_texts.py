@@ -190,7 +190,7 @@ def test_documents_that_do_not_fit(x, documents, error, message):
 
 
 def test_documents_of_several_vectors_and_of_words(x):
-    several = cc.index_factory("Pool2,Flat", DIM)
+    several = cc.index_factory("Pool2(ward),Flat", DIM)
     several.add(x[:6], lengths=[2, 4], documents=[("p", "P", "one"), ("q", "Q", "two")])
     assert texts_in(several, ["q", "p"]) == [("Q", "two"), ("P", "one")]
     assert several.get("q")[0].vector.shape == (2, DIM)
