@@ -12,6 +12,7 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.array_forms import id_values
+from cluscomp.bits import positions_in
 from cluscomp.errors import UsageError
 from cluscomp.indexes.attributed import NOTHING_NEW, Attributed, Described
 from cluscomp.indexes.compaction import Compactable
@@ -19,7 +20,6 @@ from cluscomp.indexes.contents import Segment
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.health.checkup import HasHealth
 from cluscomp.indexes.records import Recorded
-from cluscomp.indexes.segments.bits import positions_in
 from cluscomp.indexes.segments.given import document_ids
 from cluscomp.indexes.segments.id_lookup import (
     find_all,

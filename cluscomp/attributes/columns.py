@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.attributes import bits, times
+from cluscomp import bits
+from cluscomp.attributes import times
 from cluscomp.attributes.words import Words, joined_words, used_words
 from cluscomp.errors import CorruptIndexError
 
@@ -46,7 +47,7 @@ class Scalars:
         values = values.astype(STORED[kind])
         values[missing] = 0
         low, high = _bounds(values, missing)
-        return cls(kind, values, bits.packed(missing) if missing.any() else None, low, high, words)
+        return cls(kind, values, bits.pack_mask(missing) if missing.any() else None, low, high, words)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -116,7 +117,7 @@ class Lists:
         """A column of lists of these lengths, 0 where they are missing: (n,) bool."""
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        return cls(offsets, numbers, words, bits.packed(missing) if missing.any() else None)
+        return cls(offsets, numbers, words, bits.pack_mask(missing) if missing.any() else None)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -189,7 +190,7 @@ def part_shapes(kind: str, n_rows: int) -> dict[str, tuple[np.dtype[Any], tuple[
     """Dtype and shape of the parts of a column; None where only the file knows a length. Nulls may lack."""
     offsets = np.dtype("<i8")
     shapes: dict[str, tuple[np.dtype[Any], tuple[int | None, ...]]] = {
-        "nulls": (np.dtype("|u1"), (bits.n_bytes(n_rows),))
+        "nulls": (np.dtype("|u1"), (bits.bit_bytes(n_rows),))
     }
     if kind in ("text", "texts"):
         shapes |= {"words": (np.dtype("|u1"), (None,)), "word_offsets": (offsets, (None,))}
@@ -240,9 +241,9 @@ def _bounds(values: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _missing(nulls: np.ndarray | None, start: int, stop: int) -> np.ndarray | None:
-    if nulls is None or not nulls[start // 8 : bits.n_bytes(stop)].any():
+    if nulls is None or not nulls[start // 8 : bits.bit_bytes(stop)].any():
         return None
-    return bits.unpacked(nulls, start, stop)
+    return bits.unpacked_part(nulls, start, stop)
 
 
 def _all_missing(nulls: np.ndarray | None, n_rows: int) -> np.ndarray:

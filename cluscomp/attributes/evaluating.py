@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.attributes import bits
+from cluscomp import bits
 from cluscomp.attributes.columns import BLOCK, Column, Lists, Scalars
 from cluscomp.attributes.expressions import Comparison, Expression
 from cluscomp.attributes.numbers import NOTHING, Interval, Members, stored_range
@@ -38,13 +38,13 @@ def matching_bits(expression: Expression, table: Attributes) -> np.ndarray:
         CorruptIndexError: columns that were read from a folder are inconsistent.
     """
     test = _test(expression, table)
-    found = np.zeros(bits.n_bytes(table.n_rows), dtype=np.uint8)
+    found = np.zeros(bits.bit_bytes(table.n_rows), dtype=np.uint8)
     for start in range(0, table.n_rows, BLOCK):
         stop = min(start + BLOCK, table.n_rows)
         answer = test(start, stop)
         if isinstance(answer, bool):
             answer = np.full(stop - start, answer)
-        found[start // 8 : bits.n_bytes(stop)] = bits.packed(answer)
+        found[start // 8 : bits.bit_bytes(stop)] = bits.pack_mask(answer)
     return found
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import as_rows, iter_blocks
+from cluscomp.bits import position_dtype
 from cluscomp.errors import DimensionError
 from cluscomp.indexes.build.finishing import arrange_file, write_prescreen
 from cluscomp.indexes.build.segment_writer import SegmentWriter
-from cluscomp.indexes.segments.bits import position_dtype
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.segment import encode_block, list_offsets
 from cluscomp.indexes.stages.codec import CODES

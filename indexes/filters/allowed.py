@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cluscomp.attributes import Attributes, Field, require_fit
+from cluscomp.bits import bit_bytes, count_bits, pack_mask, with_positions
 from cluscomp.errors import DimensionError
 from cluscomp.indexes.filters.cache import BitsCache
 from cluscomp.indexes.filters.given import Given
-from cluscomp.indexes.segments.bits import bit_bytes, count_bits, pack_mask, with_positions
 from cluscomp.indexes.segments.id_lookup import live_matches, live_rows, require_kind
 from cluscomp.indexes.segments.passing import restricted
 from cluscomp.indexes.segments.stored import StoredSegment

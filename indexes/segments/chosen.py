@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cluscomp.indexes.segments.bits import position_dtype
+from cluscomp.bits import position_dtype
 from cluscomp.indexes.segments.segment import Segment, list_offsets
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.code_layout import arrange_codes, plain_rows

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.indexes.segments.bits import pack_mask, position_dtype
+from cluscomp.bits import pack_mask, position_dtype
 from cluscomp.indexes.segments.compacting import live_mask
 from cluscomp.indexes.segments.segment import Segment, list_offsets
 from cluscomp.indexes.segments.together import Together

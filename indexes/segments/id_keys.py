@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
+from cluscomp.bits import position_dtype
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.bits import position_dtype
 from cluscomp.indexes.stages.parameters import ArraySpec
 
 KEYS, ROWS = "idhash", "idrows"

@@ -15,9 +15,9 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
+from cluscomp.bits import count_bits, position_dtype, positions_in, unpack_bits
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.bits import count_bits, position_dtype, positions_in, unpack_bits
 from cluscomp.indexes.segments.compacting import live_column, live_mask
 from cluscomp.indexes.segments.faults import positions_fault
 from cluscomp.indexes.segments.ids import IdColumn

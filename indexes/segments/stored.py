@@ -10,8 +10,8 @@ import numpy as np
 
 from cluscomp.attributes import Attributes
 from cluscomp.attributes.table import array_name
+from cluscomp.bits import count_bits, inverted
 from cluscomp.errors import CorruptIndexError, UsageError
-from cluscomp.indexes.segments.bits import count_bits, inverted
 from cluscomp.indexes.segments.faults import floats_fault
 from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.numbered import NumberedVectors

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluscomp.indexes.segments.bits import (
+from cluscomp.bits import (
     bit_bytes,
     count_bits,
     has_positions,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cluscomp.bits import bit_bytes, position_dtype
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.bits import bit_bytes, position_dtype
 from cluscomp.indexes.segments.tombstones import ROWS_PER_POSITION, Tombstones, stored_fault
 from cluscomp.indexes.stages.parameters import ArraySpec
 

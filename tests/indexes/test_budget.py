@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cluscomp import index_factory, native
+from cluscomp.bits import pack_mask
 from cluscomp.errors import UsageError
-from cluscomp.indexes.segments.bits import pack_mask
 from cluscomp.indexes.segments.budget import search_passing, visits_of
 from cluscomp.indexes.segments.passing import Passing, restricted
 from cluscomp.indexes.segments.trace import list_of_rows

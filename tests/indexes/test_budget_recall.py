@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp import KMeans, index_factory
-from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.bits import pack_mask
 from cluscomp.indexes.segments.budget import search_passing
 from cluscomp.indexes.segments.passing import Passing
 

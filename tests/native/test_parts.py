@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
-from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.bits import pack_mask
 
 N, D, NLIST = 700, 12, 5
 BOUNDS = {"two": [300], "many": [1, 2, 3, 40, 40, 299, 300, 699], "rows": list(range(1, 700, 3))}

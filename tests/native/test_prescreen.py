@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
-from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.bits import pack_mask
 
 
 def both(queries, rows, metric, k, skip=None, mean=None):

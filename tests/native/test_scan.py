@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cluscomp import native
-from cluscomp.indexes.segments.bits import pack_mask
+from cluscomp.bits import pack_mask
 
 K = 7
 

@@ -17,6 +17,7 @@ RANK = {
     "files": 2,
     "folders": 3,
     "resume": 3,
+    "bits": 1,
     "native": 2,
     "portable": 3,
     "array_forms": 2,

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cluscomp.bits import has_positions
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec
-from cluscomp.indexes.segments.bits import has_positions
 from cluscomp.indexes.stages.codec import CODES, ListView, Refiner, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cluscomp.bits import pack_mask
 from cluscomp.indexes.multivector.queries import ragged_of_dim
 from cluscomp.indexes.multivector.search import Effort, search_documents
-from cluscomp.indexes.segments.bits import pack_mask
 from cluscomp.indexes.segments.passing import restricted
 
 

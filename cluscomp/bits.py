@@ -67,3 +67,9 @@ def positions_in(bits: np.ndarray) -> np.ndarray:
         if block.any():
             found.append(np.flatnonzero(np.unpackbits(block, bitorder="little")) + 8 * first)
     return np.concatenate(found)
+
+
+def unpacked_part(bits: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Mask (stop - start,) bool of some positions. start: a multiple of 8."""
+    part = np.unpackbits(bits[start // 8 : bit_bytes(stop)], count=stop - start, bitorder="little")
+    return part.view(bool)
