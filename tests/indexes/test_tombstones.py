@@ -7,8 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from cluscomp import index_factory, native
-from cluscomp.indexes.segments import bits
+from cluscomp import bits, index_factory, native
 from cluscomp.indexes.segments.tombstones import Tombstones, stored_fault
 
 
