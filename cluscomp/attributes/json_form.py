@@ -62,7 +62,7 @@ def _node(value: Any, depth: int, count: list[int]) -> Expression:
 
 
 def _require_keys(node: Mapping[str, Any], op: str, known: set[str], needed: set[str]) -> None:
-    for name in needed:
+    for name in sorted(needed):
         if name not in node:
             raise UsageError(f"filter: {op} needs {name!r}, but has {shown(sorted(map(str, node)))}")
     for name in node:
