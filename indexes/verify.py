@@ -14,6 +14,8 @@ from cluscomp.indexes.kind import Kind
 from cluscomp.indexes.segments.compacting import live_column
 from cluscomp.indexes.segments.id_lookup import largest_id, live_matches
 from cluscomp.indexes.segments.ids import TEXT, make_ids
+from cluscomp.indexes.segments.own_lists import own_lists_fault
+from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, FileEntry, Manifest
@@ -53,8 +55,9 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
         path: the folder.
         level: "quick" checks the manifest, sizes, headers, trained arrays, list offsets and deleted rows;
             "sums" also reads every file and compares its checksum; "deep" also checks that the lists hold
-            every row once, floats are finite, ids are different over all segments and as their keys say, and
-            texts are whole and those of their rows.
+            every row once, most of 256 vectors of each segment lie in lists near to what their codes stand
+            for, floats are finite, ids are different over all segments and as their keys say, and texts are
+            whole and those of their rows.
 
     Returns:
         The faults, in the order in which the manifest lists the files; none for a whole index.
@@ -170,6 +173,17 @@ class _Examination:
             for name, message in segment.faults(pipeline):
                 file = array_file(manifest.segments[number].name, name)
                 self.faults.append(IndexFault(file, message))
+        if pipeline.partition is not None and pipeline.is_trained and not self.faults:
+            self._lists(manifest, pipeline, segments)
+
+    def _lists(self, manifest: Manifest, pipeline: Pipeline, segments: Mapping[int, StoredSegment]) -> None:
+        """Whether vectors lie in their lists; all values are whole."""
+        sizes = list_sizes(list(segments.values()), pipeline.spec.nlist)
+        for number, segment in segments.items():
+            message = own_lists_fault(pipeline, segment, sizes)
+            if message is not None:
+                of_lists = "lists" if segment.vector_offsets() is not None else "positions"
+                self.faults.append(IndexFault(array_file(manifest.segments[number].name, of_lists), message))
 
     def _ids(self, manifest: Manifest, segments: Mapping[int, StoredSegment]) -> None:
         """Whether live ids are different, and new rows get numbers that no row has."""

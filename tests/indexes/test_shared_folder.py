@@ -105,15 +105,19 @@ def test_of_two_writers_that_began_alike_exactly_one_is_refused(tmp_path) -> Non
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_soak(tmp_path) -> None:
-    """Eight readers, and one writer at a time, which is killed every second or so; ten minutes."""
-    make(tmp_path / "index")
+    """Eight readers, and one writer at a time, which is killed within two seconds of its first commit; ten minutes."""
+    folder = tmp_path / "index"
+    make(folder)
     stop, rng, killed = tmp_path / "stop", random.Random(0), 0
-    readers = [start("read", tmp_path / "index", stop) for _ in range(8)]
+    readers = [start("read", folder, stop) for _ in range(8)]
     until = time.monotonic() + float(os.environ.get("CLUSCOMP_SOAK_SECONDS", SOAK_SECONDS))
     try:
         while time.monotonic() < until:
-            writer = start("write", tmp_path / "index", 10**9, stop)
-            time.sleep(1 + rng.random())
+            began = value_of(open_index(folder))
+            writer = start("write", folder, 10**9, stop)
+            while writer.poll() is None and value_of(open_index(folder)) == began:
+                time.sleep(0.05)
+            time.sleep(2 * rng.random())
             os.kill(writer.pid, signal.SIGKILL)
             errors = writer.communicate()[1]
             assert writer.returncode == -signal.SIGKILL, errors[-3000:]
@@ -121,6 +125,8 @@ def test_soak(tmp_path) -> None:
     finally:
         stop.touch()
     counts = [told(reader) for reader in readers]
-    assert killed and all(facts["opened"] for facts in counts)
-    assert verify_index(tmp_path / "index") == []
-    value_of(open_index(tmp_path / "index"))
+    assert killed and all(facts["opened"] and facts["verified"] for facts in counts)
+    assert verify_index(folder) == []
+    figures = {name: sum(facts[name] for facts in counts) for name in counts[0]}
+    commits = int(value_of(open_index(folder))) - 1
+    sys.stdout.write(json.dumps({"commits": commits, "killed": killed, **figures}))

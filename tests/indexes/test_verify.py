@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 import sqlite3
@@ -13,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stored_files import file_name, file_of, what_of
+from stored_files import change_manifest, file_of, rewrite, sign, what_of
 
 import cluscomp as cc
 from cluscomp.errors import ForeignFileError, IndexFolderError, IndexMissingError, UnknownKeyError
@@ -38,22 +36,6 @@ def saved(make_index, rows, tmp_path) -> Path:
     return tmp_path / "index"
 
 
-def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def rewrite(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> None:
-    """Change an array in its file and tell the manifest its new checksum, as a faulty writer would."""
-    name = file_name(folder, name)
-    raw = (folder / name).read_bytes()
-    array = np.load(folder / name)
-    change(array)
-    (folder / name).write_bytes(raw[:128] + array.tobytes())
-    sign(folder, name)
-
-
 def rewrite_ids(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> None:
     """The same for ids, with the keys that they imply."""
     rewrite(folder, name, change)
@@ -65,16 +47,6 @@ def rewrite_ids(folder: Path, name: str, change: Callable[[np.ndarray], Any]) ->
         keys = TextIds(*arrays).keys
     for part, values in keys.arrays().items():
         rewrite(folder, f"{owner}.{part}", lambda a, values=values: a.__setitem__(slice(None), values))
-
-
-def sign(folder: Path, name: str) -> None:
-    raw = (folder / name).read_bytes()
-
-    def change(manifest: dict[str, Any]) -> None:
-        files = "files" if name in manifest["files"] else "extra_files"
-        manifest[files][name] |= {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
-
-    change_manifest(folder, change)
 
 
 def only(folder: Path, level: Any = "deep") -> tuple[str, str]:

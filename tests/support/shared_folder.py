@@ -60,7 +60,8 @@ def write(folder: Path, commits: int, stop: Path) -> dict[str, int]:
 
 def read(folder: Path, stop: Path) -> dict[str, int]:
     """Open, search and follow without a pause."""
-    follower, last, counts = open_index(folder), 0.0, {"opened": 0, "refreshed": 0, "values": 0}
+    follower, last = open_index(folder), 0.0
+    counts = dict.fromkeys(("opened", "refreshed", "values", "verified", "answers"), 0)
     while not stop.exists():
         value = value_of(open_index(folder))
         assert value >= last, (value, last)
@@ -69,9 +70,11 @@ def read(folder: Path, stop: Path) -> dict[str, int]:
         counts["opened"] += 1
         counts["refreshed"] += follower.refresh()
         assert value_of(follower) >= last
+        counts["answers"] += 2
         if counts["opened"] % 20 == 0:
             faults = verify_index(folder)
             assert not faults, faults
+            counts["verified"] += 1
     return counts
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, parse_manifest
 from cluscomp.indexes.storage.names import array_file, stage_file
@@ -46,3 +51,29 @@ def what_of(folder: Path, name: str) -> str:
         if name.startswith(f"{entry.name}."):
             return f"segment{number}.{name.partition('.')[2]}"
     return name.removeprefix(f"p{manifest.trained}.")
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def rewrite(folder: Path, name: str, change: Callable[[np.ndarray], Any]) -> None:
+    """Change an array in its file and tell the manifest its new checksum, as a faulty writer would."""
+    name = file_name(folder, name)
+    raw = (folder / name).read_bytes()
+    array = np.load(folder / name)
+    change(array)
+    (folder / name).write_bytes(raw[:128] + array.tobytes())
+    sign(folder, name)
+
+
+def sign(folder: Path, name: str) -> None:
+    raw = (folder / name).read_bytes()
+
+    def change(manifest: dict[str, Any]) -> None:
+        files = "files" if name in manifest["files"] else "extra_files"
+        manifest[files][name] |= {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+
+    change_manifest(folder, change)
