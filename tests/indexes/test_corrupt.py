@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from stored_files import file_name, file_of
 
 from cluscomp.errors import (
-    CluscompError,
     CorruptIndexError,
     ForeignFileError,
     IndexFolderError,
@@ -385,86 +381,6 @@ def test_pipe_instead_of_a_file_does_not_block(saved: Path) -> None:
     os.mkfifo(saved.parent / "pipe")
     with pytest.raises(ForeignFileError):
         open_index(saved.parent / "pipe")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory) -> Path:
-    rows = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
-    index = index_factory("RR,IVF4,PQ2x4,RFlat", 8).train(rows).add(rows, [f"é{i}" for i in range(60)])
-    index.delete(["é1", "é2"])
-    path = tmp_path_factory.mktemp("pristine") / "index"
-    index.save(path)
-    return path
-
-
-def open_and_search(path: Path) -> None:
-    """Whatever the folder holds: a working index, which grows and is saved, or an error of ours."""
-    try:
-        index = open_index(path)
-        index.search(np.ones((3, 8), np.float32), min(5, max(1, len(index))), nprobe=4)
-        index.describe()
-        taken = index.ids[:1]
-        index.delete(taken)
-        index.add(np.ones((1, 8), np.float32), ["new"])
-        index.save(path)
-        open_index(path).save(path, grace=0)
-    except CluscompError:
-        return
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_any_change_of_the_manifest(pristine: Path, tmp_path: Path, data: st.DataObject) -> None:
-    manifest = json.loads((pristine / "manifest.json").read_text())
-    node = manifest
-    while True:  # walk to a random place and put something else there
-        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-        if not keys:
-            break
-        key = data.draw(st.sampled_from(keys))
-        if isinstance(node[key], (dict, list)) and data.draw(st.integers(0, 4)):
-            node = node[key]
-            continue
-        node[key] = data.draw(JSON)
-        break
-    folder = tmp_path / "fuzz"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(pristine, folder)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    open_and_search(folder)
-
-
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_any_change_of_a_file(pristine: Path, tmp_path: Path, data: st.DataObject) -> None:
-    folder = tmp_path / "fuzz"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(pristine, folder)
-    victim = folder / data.draw(st.sampled_from(sorted(path.name for path in pristine.iterdir())))
-    raw = bytearray(victim.read_bytes())
-    match data.draw(st.sampled_from(["bytes", "cut", "grow", "noise"])):
-        case "bytes":
-            for place, value in data.draw(
-                st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=9)
-            ):
-                raw[place] = value
-        case "cut":
-            del raw[data.draw(st.integers(0, len(raw))) :]
-        case "grow":
-            raw += data.draw(st.binary(max_size=300))
-        case "noise":
-            start = data.draw(st.integers(0, len(raw) - 1))
-            rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-            raw[start:] = rng.bytes(len(raw) - start)
-    victim.write_bytes(raw)
-    open_and_search(folder)
 
 
 def test_errors_of_a_folder_are_one_family() -> None:
