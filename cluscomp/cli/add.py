@@ -21,6 +21,7 @@ def add(
     wait: common.Wait = "5s",
     dry_run: common.DryRun = False,
     threads: common.Threads = None,
+    max_memory: common.MaxMemory = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = 0,
@@ -29,8 +30,9 @@ def add(
     """Add documents or vectors to an index: all of them as one segment, or none if an id is there already.
 
     Texts are encoded by the encoder of the index; titles and texts are stored where the index stores some.
-    The new rows are held in memory. Readers meet the old state or the new one. No other command changes the
-    index meanwhile: it waits, or ends with exit code 5.
+    Rows are read in blocks that --max-memory allows. Readers meet the old state or the new one. No other
+    command changes the index meanwhile: it waits, or ends with exit code 5. Killed, the index is as it was;
+    the same command goes on with the texts that were encoded.
 
     Examples:
     cluscomp add my.index --corpus more.jsonl
@@ -41,14 +43,18 @@ def add(
     common.set_threads(threads)
     described = rows.Described(attributes, attributes_from, attributes_new)
     files = rows.RowFiles(corpus, embeddings, ids, lengths, described)
-    with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
-        files.check(opened)
-        before = len(opened)
-        new = files.read(opened, encoder, progress)
-        opened.add(new.rows, new.ids, **new.options, progress=progress)
-    facts = {"index": str(index), "written": not dry_run, "added": len(opened) - before, "rows": len(opened)}
+    with StageProgress(quiet=quiet) as progress:
+        opened, report = files.append(
+            index,
+            encoder,
+            max_memory=max_memory,
+            wait=common.seconds("--wait", wait),
+            dry_run=dry_run,
+            progress=progress,
+        )
+    facts = {"index": str(index), "written": report.written, "added": report.added, "rows": report.rows}
     if as_json:
         output.result_json(facts | {"segments": len(opened.segments), "generation": opened.generation})
     elif not quiet:
         verb = "would be added" if dry_run else "added"
-        output.note(f"{index}: {facts['added']} {verb}, {facts['rows']} rows")
+        output.note(f"{index}: {facts['added']} {verb}, {report.rows} rows")

@@ -1,10 +1,10 @@
-"""Rows of an index for commands: ids from flags and files, and new rows from texts or vectors."""
+"""Rows of an index for commands: ids from flags and files, and where new rows come from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,9 @@ from cluscomp.cli.common import flag, seconds
 from cluscomp.cli.queries import index_encoder
 
 if TYPE_CHECKING:
-    from cluscomp.cli.progress import StageProgress
     from cluscomp.indexes.any_index import AnyIndex
+    from cluscomp.indexes.build.appending import AppendReport, Facts
+    from cluscomp.indexes.build.source import Given
 
 Ids = Annotated[
     Path | None, flag("--ids", help="Ids: a text file with one a line, or a .npy file.", env=False)
@@ -37,15 +38,6 @@ Id = Annotated[
 
 
 @dataclass(frozen=True)
-class NewRows:
-    """Arguments of `add`: rows, their ids or None, and what belongs to them, such as lengths."""
-
-    rows: Any
-    ids: Any
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Described:
     """Flags that say which attributes new rows have."""
 
@@ -53,17 +45,13 @@ class Described:
     source: str | None = None
     new: bool = False
 
-    def options(self, corpus: Path | None, index: AnyIndex, ids: Any) -> dict[str, Any]:
-        """Keyword arguments of `add`; nothing without such flags. Raises what reading the file raises."""
-        from cluscomp.indexes.build.described import given_attributes, placed
-        from cluscomp.indexes.segments.ids import make_ids
+    def facts(self, corpus: Path | None, index: AnyIndex) -> Facts:
+        """What they say. Raises what reading the file raises."""
+        from cluscomp.indexes.build.appending import Facts
+        from cluscomp.indexes.build.described import given_attributes
 
         kinds = dict(index.attribute_schema)
-        found = given_attributes(self.file, self.source, corpus, kinds)
-        if found is None:
-            return {}
-        names = range(index.next_id, index.next_id + found.table.n_rows) if ids is None else ids
-        return {"attributes": placed(found, make_ids(names, len(names))), "new_attributes": self.new}
+        return Facts(given_attributes(self.file, self.source, corpus, kinds), self.new)
 
 
 @dataclass(frozen=True)
@@ -93,18 +81,29 @@ class RowFiles:
                 f"--lengths belong to token vectors, but {index.key!r} stores single ones"
             )
 
-    def read(self, index: AnyIndex, encoder: str | None, progress: StageProgress) -> NewRows:
-        """Read all rows into memory. Raises EncoderMismatchError, DimensionError and what files raise."""
-        new = self._read(index, encoder, progress)
-        return replace(new, options=new.options | self.described.options(self.corpus, index, new.ids))
+    def open(self, index: AnyIndex, encoder: str | None) -> Given:
+        """What is added, unread. Raises EncoderMismatchError, UsageError and what opening files raises."""
+        from cluscomp.indexes.build.source import Given
 
-    def _read(self, index: AnyIndex, encoder: str | None, progress: StageProgress) -> NewRows:
         if self.corpus is not None:
-            return _encoded(index, self.corpus, encoder, progress)
-        assert self.embeddings is not None
+            model = index_encoder(index, encoder, "pass --embeddings FILE")
+            return Given(self.corpus, model, None, None, "fail")
         if encoder is not None and index.encoder is not None:  # it says what made the vectors
             index_encoder(index, encoder, "")
-        return _read(index, self.embeddings, self.ids, self.lengths)
+        return _vectors(index, self.embeddings, self.ids, self.lengths)
+
+    def append(self, folder: Path, encoder: str | None, **options: Any) -> tuple[AnyIndex, AppendReport]:
+        """Add the rows to an index folder. options: of `append_rows`; raises what that raises.
+
+        Returns the index, and what was done.
+        """
+        from cluscomp.indexes.build.appending import append_rows
+        from cluscomp.indexes.index import open_index
+
+        index = open_index(folder)
+        self.check(index)
+        facts = self.described.facts(self.corpus, index)
+        return index, append_rows(index, self.open(index, encoder), facts=facts, **options)
 
 
 @contextmanager
@@ -124,51 +123,19 @@ def changing(folder: Path, wait: str, *, dry_run: bool = False) -> Iterator[AnyI
         yield index
 
 
-def given_ids(new: NewRows) -> Any:
-    """Ids of new rows; UsageError where there are none."""
-    if new.ids is None:
-        raise errors.UsageError("--embeddings have no ids, which say what is replaced; pass --ids FILE")
-    return new.ids
-
-
-def _encoded(index: AnyIndex, corpus: Path, encoder: str | None, progress: StageProgress) -> NewRows:
-    from cluscomp.inputs.corpus import iter_corpus
-
-    model = index_encoder(index, encoder, "pass --embeddings FILE")
-    documents = list(iter_corpus(corpus))
-    encoded = model.encode_documents([document.content for document in documents], progress=progress)
-    names = ids_for(index, [document.id for document in documents])
-    options: dict[str, Any] = {"documents": documents} if index.has_texts else {}
-    if isinstance(encoded, tuple):
-        return NewRows(encoded[0], names, options | {"lengths": encoded[1]})
-    return NewRows(encoded, names, options)
-
-
-def _read(index: AnyIndex, embeddings: Path, ids: Path | None, lengths: Path | None) -> NewRows:
+def _vectors(index: AnyIndex, embeddings: Any, ids: Path | None, lengths: Path | None) -> Given:
+    """Vectors of rows or documents, or weighted terms of a .jsonl file, which has the ids."""
+    from cluscomp.indexes.build.source import Given
     from cluscomp.indexes.kind import kind_of
-    from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.ragged import open_ragged
 
     kind = kind_of(index.spec)
-    if kind.terms:
-        return _read_terms(index, embeddings, ids)
-    if kind.ragged:
-        source, numbers, names = open_ragged(embeddings, lengths, ids)
-        options = {"lengths": numbers}
-    else:
-        source = open_embeddings(embeddings, ids)
-        names, options = source.ids, {}
-    return NewRows(source.read(0, source.n), None if names is None else ids_for(index, names), options)
-
-
-def _read_terms(index: AnyIndex, embeddings: Path, ids: Path | None) -> NewRows:
-    """Weighted terms of a .jsonl file, which has the ids."""
-    from cluscomp.inputs.terms import read_terms
-
-    if ids is not None:
+    if kind.terms and ids is not None:
         raise errors.UsageError("--ids: the ids of weighted terms stand in their .jsonl file; leave it out")
-    names, rows = read_terms(embeddings)
-    return NewRows(rows, ids_for(index, names))
+    if not kind.ragged:
+        return Given(embeddings, None, ids, None, "fail")
+    source, numbers, names = open_ragged(embeddings, lengths, ids)
+    return Given(source, None, names, numbers, "fail")
 
 
 def ids_for(index: AnyIndex, names: Any) -> Any:

@@ -23,6 +23,7 @@ def upsert(
     wait: common.Wait = "5s",
     dry_run: common.DryRun = False,
     threads: common.Threads = None,
+    max_memory: common.MaxMemory = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
     verbose: common.Verbose = 0,
@@ -42,19 +43,27 @@ def upsert(
     common.set_threads(threads)
     described = rows.Described(attributes, attributes_from, attributes_new)
     files = rows.RowFiles(corpus, embeddings, ids, lengths, described)
-    with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
-        files.check(opened)
-        new = files.read(opened, encoder, progress)
-        replaced = opened.upsert(new.rows, rows.given_ids(new), **new.options, progress=progress)
+    with StageProgress(quiet=quiet) as progress:
+        opened, report = files.append(
+            index,
+            encoder,
+            replace_ids=True,
+            max_memory=max_memory,
+            wait=common.seconds("--wait", wait),
+            dry_run=dry_run,
+            progress=progress,
+        )
     facts: dict[str, Any] = {
         "index": str(index),
-        "written": not dry_run,
-        "added": len(new.ids) - replaced,
-        "replaced": replaced,
-        "rows": len(opened),
+        "written": report.written,
+        "added": report.added,
+        "replaced": report.replaced,
+        "rows": report.rows,
     }
     if as_json:
         output.result_json(facts | {"generation": opened.generation})
     elif not quiet:
         verb = "would be " if dry_run else ""
-        output.note(f"{index}: {facts['added']} {verb}added, {replaced} {verb}replaced, {len(opened)} rows")
+        output.note(
+            f"{index}: {report.added} {verb}added, {report.replaced} {verb}replaced, {report.rows} rows"
+        )

@@ -83,7 +83,7 @@ def document_shape(request: Request, corpus: CorpusFacts | None, timed: bool) ->
     pipeline = request.new_index().pipeline
     source: Any = request.source
     tokens, seconds = _some_tokens(source, corpus)
-    if pipeline.support is not None:
+    if pipeline.support is not None and request.into is None:
         pipeline.support.learn(tokens, 0)
     start = time.perf_counter()
     kept = pooled(pipeline, tokens).rows.shape[0] / len(tokens)

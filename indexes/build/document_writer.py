@@ -22,9 +22,7 @@ class DocumentWriter(SegmentWriter):
     """Codes and lists of all vectors, and where the documents begin."""
 
     def start(self, n_vectors: int | None) -> None:
-        self._assigner = self.pipeline.list_assigner(
-            np.zeros(self.pipeline.spec.nlist, dtype=np.int64), n_vectors
-        )
+        self._assigner = self.pipeline.list_assigner(self.sizes.copy(), n_vectors)
         self._vectors = 0
 
     def table(self) -> dict[str, ArraySpec]:

@@ -73,7 +73,8 @@ def _pool(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the pooled vectors of all documents in the spool."""
     source: Any = request.source
     spool, pipeline = _spool(work, request), request.new_index().pipeline
-    take_over_pool(work, pipeline)
+    if request.into is None:
+        take_over_pool(work, pipeline)
     with text_store(work, request) as store:
         n = document_count(work, request)
         if spool.documents:
@@ -90,7 +91,8 @@ POOL = Stage("pool", ("read", "plan", "guides"), _pool)
 
 
 def _prepare(request: Request) -> tuple[Stage, ...]:
-    stages = (PLAN, POOL) if request.new_index().pipeline.support is None else (PLAN, GUIDES, POOL)
+    learns = request.into is None and request.new_index().pipeline.support is not None
+    stages = (PLAN, GUIDES, POOL) if learns else (PLAN, POOL)
     return (READ_TEXTS, *stages) if isinstance(request.source, TextInput) else stages
 
 

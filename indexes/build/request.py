@@ -12,6 +12,7 @@ from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.source import Source
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
+from cluscomp.indexes.storage.names import trained_mark
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Kept:
 class Request:
     """What a caller asked for; all but max_memory and cache decides the bits of the index.
 
-    kept: where the source is another index, whose state its identity tells.
+    kept: where the source is another index, whose state its identity tells. into: the trained index that the
+    rows are added to, None where a new one is built.
     """
 
     spec: IndexSpec
@@ -41,6 +43,7 @@ class Request:
     cache: bool = True
     kept: Kept | None = None
     described: BuildAttributes = NO_ATTRIBUTES
+    into: StoredIndex[Any] | None = None
 
     def identity(self) -> dict[str, Any]:
         """JSON value that two builds share exactly when they make the same index."""
@@ -53,10 +56,15 @@ class Request:
             "source": self.source.identity,
             "encoder": self.source.info,
             **self.described.identity(),
+            **({} if self.into is None else {"into": trained_mark(self.into.pipeline)}),
         }
 
     def new_index(self) -> StoredIndex[Any]:
-        """The index without rows and training; UsageError where the key does not fit the source."""
+        """The index without rows and training, or the one that rows are added to; UsageError where the key
+        does not fit the source.
+        """
+        if self.into is not None:
+            return self.into
         index: StoredIndex[Any] = kind_of(self.spec).index(
             self.spec, self.source.dim, self.metric, seed=self.seed
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,34 @@ from cluscomp.indexes.segments.ids import INT, IdColumn, IntIds, RangeIds, TextI
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.tally import Tally
-from cluscomp.indexes.storage.folder import FolderWriter
 from cluscomp.indexes.storage.manifest import SegmentEntry
-from cluscomp.indexes.storage.names import TEXTS, draft_name
+from cluscomp.indexes.storage.names import TEXTS
 from cluscomp.indexes.storage.saving import named_segment
-from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, link_or_copy
+from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, Staging, link_or_copy
 from cluscomp.indexes.storage.stream import ArrayStream
+
+NOTHING_TAKEN: Mapping[str, SegmentEntry] = {}
 
 
 class SegmentWriter:
     """The files of a segment in an unfinished folder. Base class; each kind says what its streams are.
 
-    n_vectors: vectors that will come, if known; balanced lists need to know it. drafts: arrays that are
-    written already. tally: looks at the vectors that `encode` encodes. Methods that write raise OSError; the
-    caller turns it into an error that names the index.
+    n_vectors: vectors that will come, if known; balanced lists need to know it. sizes: (nlist,) vectors that
+    other segments have in the lists, None for none. drafts: arrays that are written already. tally: looks at
+    the vectors that `encode` encodes. Methods that write raise OSError; the caller turns it into an error
+    that names the index.
     """
 
-    def __init__(self, folder: FolderWriter, pipeline: Pipeline, *, n_vectors: int | None) -> None:
+    def __init__(
+        self,
+        folder: Staging,
+        pipeline: Pipeline,
+        *,
+        n_vectors: int | None,
+        sizes: np.ndarray | None = None,
+    ) -> None:
         self.folder, self.pipeline = folder, pipeline
+        self.sizes = np.zeros(pipeline.spec.nlist, dtype=np.int64) if sizes is None else sizes
         self.tally = Tally(pipeline)
         self.rows = 0
         self.drafts: dict[str, Draft] = {}
@@ -97,13 +107,17 @@ class SegmentWriter:
         self.rows += len(ids)
 
     def finish(
-        self, block_bytes: int, described: BuildAttributes = NO_ATTRIBUTES, texts: Path | None = None
+        self,
+        block_bytes: int,
+        described: BuildAttributes = NO_ATTRIBUTES,
+        texts: Path | None = None,
+        taken: Mapping[str, SegmentEntry] = NOTHING_TAKEN,
     ) -> SegmentEntry:
         """Compare the ids of all blocks, arrange the files and enter them in the folder.
 
         described: attributes of the rows. texts: SQLite file of their titles and texts, which is linked or
-        copied. Returns the segment's line of the manifest. Raises DuplicateIdError, and what attributes
-        raise that do not fit the ids.
+        copied. taken: segments that are in the folder already, by name. Returns the segment's line of the
+        manifest. Raises DuplicateIdError, and what attributes raise that do not fit the ids.
         """
         arrays, entry = self.ids.finish(block_bytes)
         arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
@@ -113,7 +127,7 @@ class SegmentWriter:
             self.drafts[name] = self.folder.write_array(array, array.dtype.str)
         if texts is not None:
             self.drafts[TEXTS] = self.folder.write_file(lambda path: link_or_copy(texts, path))
-        named = named_segment(self.folder, entry, self.drafts, {})
+        named = named_segment(self.folder, entry, self.drafts, taken)
         return replace(named, statistics=self.tally.statistics())
 
     def _ids_of(self, entry: SegmentEntry) -> IdColumn:
@@ -139,8 +153,10 @@ class SegmentWriter:
         return self.folder.folder / self.file(name)
 
     def file(self, name: str) -> str:
-        """Its name, which passes: that of a stream with a dot in front, others get theirs by contents."""
-        return self._names.setdefault(name, name if name.startswith(".") else draft_name())
+        """Its name, which passes: those that stay get theirs by contents."""
+        if name not in self._names:
+            self._names[name] = self.folder.passing_name()
+        return self._names[name]
 
     def close(self) -> None:
         """Close all files; may be called twice."""

@@ -65,7 +65,7 @@ def open_terms(spec: IndexSpec, given: Given) -> TextInput | TermInput:
 
         encoder = load_encoder(spec.codec.own_encoder, kinds[0])
     if encoder is None:
-        return _term_input(given)
+        return term_input(given)
     if encoder.info.kind not in kinds:
         raise errors.UsageError(
             f"encoder {encoder.info.name!r} is of kind {encoder.info.kind!r}, but {str(spec)!r} needs kind "
@@ -81,7 +81,8 @@ def _is_rows(source: Any) -> bool:
     return isinstance(source, TermRows) or hasattr(source, "tocsr") or hasattr(source, "layout")
 
 
-def _term_input(given: Given) -> TermInput:
+def term_input(given: Given) -> TermInput:
+    """Rows of terms: a path, or any form of `as_term_rows`."""
     source, columns = given.source, given.columns
     if isinstance(source, str | Path):
         from cluscomp.inputs.terms import iter_term_blocks

@@ -50,12 +50,16 @@ def new_ids(segments: Sequence[StoredSegment], kind: str | None, next_id: int, i
     for segment in segments:
         taken = np.flatnonzero(live_matches(segment, column) >= 0)
         if taken.size:
-            name = column.take(taken[:1]).tolist()[0]
-            raise DuplicateIdError(
-                f"id {name!r} is in the index already ({taken.size} of {n} ids are); nothing was added. "
-                "To replace its row, pass it to `upsert`"
-            )
+            raise taken_already(column.take(taken[:1]).tolist()[0], taken.size, n)
     return column
+
+
+def taken_already(name: Any, count: int, n: int) -> DuplicateIdError:
+    """The error for new ids of which `count` of n are in the index, `name` among them."""
+    return DuplicateIdError(
+        f"id {name!r} is in the index already ({count} of {n} ids are); nothing was added. To replace its "
+        "row, pass it to `upsert`"
+    )
 
 
 def find_all(

@@ -100,7 +100,7 @@ class Staging:
 
     def write_array(self, array: np.ndarray, dtype: str) -> Draft:
         """Write one array as `dtype`."""
-        array, name = np.ascontiguousarray(array, dtype=dtype), self._passing_name()
+        array, name = np.ascontiguousarray(array, dtype=dtype), self.passing_name()
         with self.create(name) as file:
             hashing = _Hashing(file)
             hashing.write(npy_header(dtype, array.shape))
@@ -116,7 +116,7 @@ class Staging:
 
     def write_file(self, write: Callable[[Path], object]) -> Draft:
         """A file that is no array. write: makes it at a path."""
-        name = self._passing_name()
+        name = self.passing_name()
         with self.disk_errors():
             write(self.folder / name)
             with (self.folder / name).open("rb") as file:
@@ -129,7 +129,7 @@ class Staging:
         """
         if not source.is_unchanged():
             return None
-        name = self._passing_name()
+        name = self.passing_name()
         try:
             os.link(source.path, self.folder / name)
         except OSError:
@@ -193,7 +193,8 @@ class Staging:
             with suppress(FileNotFoundError):  # a rename to a link of the same file does nothing
                 (self.folder / draft).unlink()
 
-    def _passing_name(self) -> str:
+    def passing_name(self) -> str:
+        """A new name for a file that is being written; what still has it in the end is removed."""
         self.passing.append(draft_name())
         return self.passing[-1]
 
