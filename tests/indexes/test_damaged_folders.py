@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -152,3 +153,34 @@ def test_many_changes_of_the_manifest(pristine: Path, tmp_path: Path, data: st.D
 @given(data=st.data())
 def test_many_changes_of_a_file(pristine: Path, tmp_path: Path, data: st.DataObject) -> None:
     check_file(pristine, tmp_path, data)
+
+
+@pytest.mark.parametrize("kind", ["texts", "numbers", "documents"])
+def test_a_flipped_bit_in_any_file_is_found_and_named(kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    make(kind, folder)
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".npy", ".sqlite")]
+    assert len(files) > 20
+    for path in files:
+        whole = path.read_bytes()
+        for place in (0, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+            assert path.name in {fault.file for fault in verify_index(folder)}
+        path.write_bytes(whole)
+    assert verify_index(folder) == []
+
+
+def test_a_column_that_lacks_a_row_is_found(tmp_path: Path) -> None:
+    """The file and what the manifest says of it agree with each other, but not with the rows."""
+    folder = tmp_path / "index"
+    make("texts", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    name = next(name for name in manifest["files"] if ".attr" in name and "year" in name)
+    np.save(folder / name, np.load(folder / name)[:-1])
+    raw = (folder / name).read_bytes()
+    entry = manifest["files"][name]
+    entry["shape"][0] -= 1
+    entry |= {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    faults = verify_index(folder)
+    assert faults and "year" in faults[0].message

@@ -110,3 +110,15 @@ def test_a_search_leaves_out_what_is_deleted_and_nothing_else(any_key, trained, 
         few = index.search(queries[:2], 5, **everything)
         np.testing.assert_array_equal(few[1], found[1][:2, :5])
         np.testing.assert_array_equal(few[0], found[0][:2, :5])
+
+
+def test_a_saved_deletion_of_ten_rows_writes_little(tmp_path):
+    """Beside the manifest, 10 positions behind a header, however many rows there are."""
+    index = index_factory("SQ8", 1, metric="l2").train(np.linspace(0, 1, 100, dtype=np.float32)[:, None])
+    index.add(np.zeros((200_000, 1), dtype=np.float32)).save(tmp_path / "index")
+    before = {path.name for path in (tmp_path / "index").iterdir()}
+    index.delete(np.arange(0, 200_000, 20_000))
+    index.save(tmp_path / "index")
+    new = [path for path in (tmp_path / "index").iterdir() if path.name not in before]
+    new = [path for path in new if path.suffix == ".npy"]
+    assert len(new) == 1 and new[0].stat().st_size == 128 + 4 * 10

@@ -97,3 +97,21 @@ def test_rows_of_interleaved_codes(sizes):
     picked = rng.permutation(int(offsets[-1]))
     want = plain_codes(codec, {"codes": stored}, offsets)["codes"][picked]
     np.testing.assert_array_equal(plain_rows(codec, {"codes": stored}, offsets, picked)["codes"], want)
+
+
+def test_they_are_what_encoding_and_decoding_leaves_of_the_rows(rows, any_key, any_metric, with_folders):
+    index = index_factory(with_folders(any_key, any_metric), rows.shape[1], any_metric).train(rows).add(rows)
+    pipeline, sizes = index.pipeline, np.zeros(index.spec.nlist, np.int64)
+    encoded = pipeline.encode(rows, pipeline.list_assigner(sizes, len(rows)))
+    try:
+        found = index.vectors(np.arange(len(rows)))
+    except errors.UsageError as exc:
+        assert "do not come back through" in str(exc) and ("RepCONC" in any_key or "MRL" in any_key)
+        return
+    if pipeline.refine is not None:
+        want = pipeline.refine.decode(encoded.finer)
+    else:
+        decoded = pipeline.codec.decode(encoded.codes)
+        centroids = pipeline.residual_centroids
+        want = pipeline.take_back(decoded if centroids is None else decoded + centroids[encoded.labels])
+    np.testing.assert_array_equal(found, want)
