@@ -32,6 +32,7 @@ def own_lists_fault(pipeline: Pipeline, segment: StoredSegment, sizes: np.ndarra
     vectors, nearest = segment.vectors(pipeline), min(NEAREST, max(1, partition.nlist // 8))
     numbers = np.unique(np.linspace(0, vectors.n - 1, SAMPLED).astype(np.int64))
     lists, base = vectors.lists(numbers), vectors.base_rows(numbers)
+    assert lists is not None  # there is a partition
     rows = vectors.projected(numbers) if base is None else pipeline.project(base)
     different = np.unique(rows, axis=0, return_index=True)[1]
     ranked = partition.ranked(rows[different], nearest).lists
