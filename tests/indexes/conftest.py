@@ -111,17 +111,20 @@ def with_folders(
 def trained(rows: np.ndarray, with_folders: Callable[[str, str], str]) -> Callable[..., Index]:
     """trained(key, metric) -> index trained on `rows`, without rows; training happens once a key."""
     states: dict[tuple[str, str], dict[str, Any]] = {}
+    facts: dict[tuple[str, str], dict[str, Any]] = {}
 
     def make(key: str, metric: str = "ip") -> Index:
         index = index_factory(with_folders(key, metric), DIM, metric, seed=3)
         if (key, metric) not in states:
             index.train(rows)
+            facts[key, metric] = index.training
             states[key, metric] = {
                 name: stage.parameters() for name, stage in index.pipeline.stages().items()
             }
         for name, stage in index.pipeline.stages().items():
             stage.load(states[key, metric][name])
         index.settings["training_rows"] = len(rows)
+        index._training = facts[key, metric]
         return index
 
     return make

@@ -40,7 +40,7 @@ def test_texts(tmp_path, key, monkeypatch):
     same(built, added)
     assert built.encoder == added.encoder and built.ids.tolist() == added.ids.tolist()
     assert verify_index(tmp_path / "i") == []
-    assert (tmp_path / "i" / "docs.sqlite").is_file()
+    assert [record.text for record in built.get(["d0"], vectors=False)] == [DOCUMENTS[0][2]]
     for name, array in added.pipeline.codec.parameters().items():
         np.testing.assert_array_equal(built.pipeline.codec.parameters()[name], array)
 
