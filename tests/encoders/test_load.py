@@ -18,9 +18,9 @@ def needs_libraries():
 
 def test_other_kinds_are_refused_before_anything_is_loaded():
     with pytest.raises(
-        errors.UsageError, match="kind 'sparse' is unknown; known are: dense, tokens, multivector"
+        errors.UsageError, match="kind 'hybrid' is unknown; known are: dense, tokens, multivector"
     ):
-        load_encoder("no such model", "sparse")
+        load_encoder("no such model", "hybrid")
 
 
 @pytest.mark.parametrize("name", ["", "  ", None])
