@@ -111,6 +111,8 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 HealthState = Literal["not recorded", "ok", "watch", "retrain"]
 """What `health` says of an item, from harmless to pressing."""
+HEALTH_STATES: tuple[HealthState, ...] = get_args(HealthState)
 
 FailOn = Literal["watch", "retrain"]
 """From which state on the command `health` ends with exit code 1."""
+FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)

@@ -116,8 +116,8 @@ def test_what_is_no_path_is_refused(value):
 
 
 def test_each_tuple_has_the_values_of_its_literal():
-    """Names in capitals are tuples; each is made from one Literal, and none is empty."""
-    literals = {get_args(value) for value in vars(vocabulary).values() if get_args(value)}
+    """Names in capitals are tuples, each made from one Literal; one of a single name needs none."""
+    literals = {get_args(value) for value in vars(vocabulary).values() if len(get_args(value)) > 1}
     tuples = {
         value for name, value in vars(vocabulary).items() if name.isupper() and isinstance(value, tuple)
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cluscomp.vocabulary import HealthState
+from cluscomp.vocabulary import HEALTH_STATES, HealthState
 
 THRESHOLDS: Mapping[str, tuple[float, float]] = {
     "cost": (1.10, 1.25),
@@ -20,7 +20,6 @@ THRESHOLDS: Mapping[str, tuple[float, float]] = {
     "gain": (0.05, 0.15),
 }
 """Item -> beyond what its value is to be watched, and beyond what to be acted upon."""
-_SEVERITY: tuple[HealthState, ...] = ("not recorded", "ok", "watch", "retrain")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Health:
 
     def reaches(self, state: HealthState) -> bool:
         """Whether the state is this one or a worse one."""
-        return _SEVERITY.index(self.state) >= _SEVERITY.index(state)
+        return HEALTH_STATES.index(self.state) >= HEALTH_STATES.index(state)
 
 
 def judged(
@@ -70,7 +69,7 @@ def judged(
     """
     watch, retrain = THRESHOLDS[name]
     state: HealthState = "retrain" if value > retrain else "watch" if value > watch else "ok"
-    state = min(state, most, key=_SEVERITY.index)
+    state = min(state, most, key=HEALTH_STATES.index)
     text = sentence if state == "ok" else f"{sentence}; {remedy}"
     return HealthItem(name, value, watch, retrain, state, text)
 
@@ -82,4 +81,4 @@ def unknown(name: str, why: str) -> HealthItem:
 
 def worst(items: tuple[HealthItem, ...]) -> HealthState:
     """The worst state of some items; "ok" where none of them is known."""
-    return max((item.state for item in items), key=_SEVERITY.index, default="ok") if items else "ok"
+    return max((item.state for item in items), key=HEALTH_STATES.index, default="ok") if items else "ok"

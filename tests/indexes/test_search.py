@@ -358,7 +358,7 @@ def test_values_beyond_float16_are_refused(rows) -> None:
 def test_train_reports_progress_by_key_part(rows) -> None:
     calls: list[tuple[str, int, int]] = []
     index_factory("OPQ4,IVF8,PQ4x4,RFlat", 16).train(rows, progress=lambda *call: calls.append(call))
-    assert {stage for stage, _, _ in calls} == {"OPQ4", "IVF8", "PQ4x4"}
+    assert {stage for stage, _, _ in calls} == {"OPQ4", "IVF8", "PQ4x4 for scores"}
     assert all(0 <= done <= total for _, done, total in calls)
 
 

@@ -233,4 +233,4 @@ def test_support(level, rng, kind):
     x, offsets = extreme(rng, kind, 60, 24), np.array([0, 20, 20, 60])
     sample = native.SupportSample(extreme(rng, kind, 40, 24))
     values, _ = sample.values(x, offsets)
-    sample.fit(x, offsets, np.zeros(3, "i8"), values, 0.1, 3, 5)
+    sample.fit(x, offsets, np.zeros(3, "i8"), values, np.zeros(3), 0.25, 0.1, 3, 5)

@@ -14,8 +14,8 @@ lengths = np.full(10, 10)
 
 # ---- indexes
 index = cc.index_factory("Flat", dim=8)
-assert_type(index, cc.Index | cc.MultiVectorIndex)
-assert_type(index.train(x).add(x), cc.Index | cc.MultiVectorIndex)
+assert_type(index, cc.Index | cc.MultiVectorIndex | cc.SparseIndex)
+assert_type(index.train(x).add(x), cc.Index | cc.MultiVectorIndex | cc.SparseIndex)
 assert_type(index.search(x, 3), tuple[np.ndarray, np.ndarray])
 assert_type(index.delete([1]), int)
 assert_type(index.ids, np.ndarray)
@@ -25,8 +25,7 @@ opened: cc.AnyIndex = cc.open_index("index")
 if isinstance(opened, cc.MultiVectorIndex):
     assert_type(opened.add(x, lengths=lengths), cc.MultiVectorIndex)
     assert_type(opened.vectors([0]), tuple[np.ndarray, np.ndarray])
-else:
-    assert_type(opened, cc.Index)
+elif isinstance(opened, cc.Index):
     opened.train(x, lengths=lengths)  # type: ignore[call-arg]
 
 assert_type(cc.build_index("corpus", index_key="Flat", output="index"), BuildReport)
