@@ -15,7 +15,7 @@ from cluscomp.indexes.contents import Segment
 from cluscomp.indexes.saved import SavedIndex
 from cluscomp.indexes.segments.id_lookup import positions_of, require_found, require_kind
 from cluscomp.indexes.segments.ids import make_ids
-from cluscomp.indexes.segments.texts import texts_at
+from cluscomp.indexes.segments.texts import by_piece, texts_at
 from cluscomp.vocabulary import MISSING, Missing
 
 
@@ -99,13 +99,10 @@ class Recorded(SavedIndex[Segment]):
 def _attributes_at(segments: Sequence[Any], positions: np.ndarray) -> list[dict[str, Any]]:
     """Attributes of rows, those that have a value. positions: over all segments."""
     found: list[dict[str, Any]] = [{} for _ in positions]
-    first = 0
-    for segment in segments:
-        slots = np.flatnonzero((positions >= first) & (positions < first + segment.n_rows))
-        if segment.attributes is not None and slots.size:
-            columns = segment.attributes.take(positions[slots] - first).to_dict()
+    for number, slots, rows in by_piece([segment.n_rows for segment in segments], positions):
+        if segments[number].attributes is not None:
+            columns = segments[number].attributes.take(rows).to_dict()
             for row, slot in enumerate(slots.tolist()):
                 values = {name: column[row] for name, column in columns.items()}
                 found[slot] = {name: value for name, value in values.items() if value is not None}
-        first += segment.n_rows
     return found

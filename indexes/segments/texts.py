@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,17 +64,6 @@ def picked_texts(parts: Sequence[tuple[RowTexts | None, np.ndarray]]) -> RowText
     return PickedTexts(tuple(parts)) if any(texts is not None for texts, _ in parts) else None
 
 
-def iter_texts(texts: RowTexts) -> Iterator[TitleAndText]:
-    """All titles and texts in order, some in memory at a time."""
-    for first in range(0, len(texts), BLOCK_ROWS):
-        yield from texts.take(np.arange(first, min(first + BLOCK_ROWS, len(texts))))
-
-
-def given_texts(values: Iterable[TitleAndText]) -> GivenTexts:
-    """Titles and texts of new rows."""
-    return GivenTexts(tuple(values))
-
-
 def texts_at(segments: Sequence[Any], positions: np.ndarray) -> list[TitleAndText]:
     """Titles and texts of rows. segments: of an index. positions: (n,) over all of them."""
     return _taken([(segment.texts, segment.n_rows, _itself) for segment in segments], positions)
@@ -91,12 +80,23 @@ def _taken(
     positions in the piece into those of the texts.
     """
     found: list[TitleAndText] = [NO_TEXT] * len(rows)
-    first = 0
-    for texts, n, own in pieces:
-        slots = np.flatnonzero((rows >= first) & (rows < first + n))
-        if texts is not None and slots.size:
-            values = texts.take(own(rows[slots] - first))
+    for number, slots, inside in by_piece([n for _, n, _ in pieces], rows):
+        texts, _, own = pieces[number]
+        if texts is not None:
+            values = texts.take(own(inside))
             for slot, value in zip(slots.tolist(), values, strict=True):
                 found[slot] = value
-        first += n
     return found
+
+
+def by_piece(sizes: Sequence[int], rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Piece, places in `rows`, and positions in the piece, of rows of pieces one after the other.
+
+    sizes: rows of each piece. rows: (n,) positions over all of them, in any order.
+    """
+    first = 0
+    for number, size in enumerate(sizes):
+        slots = np.flatnonzero((rows >= first) & (rows < first + size))
+        if slots.size:
+            yield number, slots, rows[slots] - first
+        first += size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -95,9 +94,3 @@ def sorted_names(rows: TermRows) -> tuple[np.ndarray, list[str]]:
 def term_names(terms: np.ndarray, offsets: np.ndarray) -> TextIds:
     """Names that are stored as UTF-8 bytes end to end."""
     return TextIds(terms, offsets.astype(np.int64))
-
-
-def text_table(names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of names."""
-    table = TextIds.from_texts(names)
-    return {"terms": table.blob, "term_offsets": table.offsets.astype(np.int32)}

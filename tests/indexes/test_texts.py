@@ -11,7 +11,7 @@ import pytest
 import cluscomp as cc
 from cluscomp.errors import CorruptIndexError, InputError, UsageError
 from cluscomp.indexes.build.writer import IndexWriter
-from cluscomp.indexes.segments.texts import GivenTexts, PickedTexts, iter_texts
+from cluscomp.indexes.segments.texts import GivenTexts, PickedTexts
 from cluscomp.indexes.storage.texts import write_rows
 
 DIM = 8
@@ -38,7 +38,7 @@ def texts_in(index, ids):
 def test_picked_rows_of_segments_with_and_without_texts():
     one = GivenTexts((("a", "A"), ("b", "B"), ("c", "C")))
     picked = PickedTexts(((one, np.array([2, 0])), (None, np.array([5])), (one, np.array([1]))))
-    assert list(iter_texts(picked)) == [("c", "C"), ("a", "A"), (None, None), ("b", "B")]
+    assert picked.take(np.arange(4)) == [("c", "C"), ("a", "A"), (None, None), ("b", "B")]
     assert picked.take(np.array([3, 0, 3])) == [("b", "B"), ("c", "C"), ("b", "B")]
 
 
