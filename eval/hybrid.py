@@ -17,6 +17,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import DimensionError, DTypeError, IncompleteResultsWarning, UsageError
 from cluscomp.eval.fusion import DEPTH, fuse_runs
+from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.terms import TermRows
 
 if TYPE_CHECKING:
@@ -96,12 +97,13 @@ class HybridIndex:
         """Whether one of the two stores titles and texts."""
         return self.vectors.has_texts or self.words.has_texts
 
-    def get(self, ids: Any, *, vectors: bool = False) -> list[Any]:
+    def get(self, ids: Any, *, vectors: bool = False, tenant: Any = UNSAID) -> list[Any]:
         """Rows by id as the index returns them that stores texts; of vectors, where both or neither do.
 
         Args:
             ids: that are in this index.
             vectors: whether to decode the rows.
+            tenant: whose rows, as for `Index.get`.
 
         Returns:
             A `Record` for each id.
@@ -110,7 +112,7 @@ class HybridIndex:
             InputError: an id is not in the index.
         """
         index = self.words if self.words.has_texts and not self.vectors.has_texts else self.vectors
-        return list(index.get(ids, vectors=vectors))
+        return list(index.get(ids, vectors=vectors, tenant=tenant))
 
     def nbytes(self) -> dict[str, int]:
         """Bytes of both folders, by index; "total" is their sum."""
@@ -155,24 +157,28 @@ class HybridIndex:
             warnings.simplefilter("ignore", IncompleteResultsWarning)  # what words find fills the list
             dense = self.vectors.search(queries.vectors, **depth, **queries.options, **options)
         lexical = self.words.search(queries.terms, **depth, **{n: options[n] for n in BOTH if n in options})
+        whose = {name: options[name] for name in ("tenant",) if name in options}
         runs: list[dict[str, dict[str, float]]] = [{}, {}]
         for number in range(len(queries)):
             one = queries[number : number + 1]
             found = [_hits(scores[number], ids[number]) for scores, ids in (dense, lexical)]
-            for run, hits, scored in zip(runs, found, self._scored(one, found), strict=True):
+            for run, hits, scored in zip(runs, found, self._scored(one, found, whose), strict=True):
                 run[str(number)] = {str(name): score for name, score in (hits | scored).items()}
         return runs
 
-    def _scored(self, query: HybridQueries, found: Sequence[Mapping[Any, float]]) -> list[dict[Any, float]]:
-        """Scores by each index of what only the other has found."""
+    def _scored(
+        self, query: HybridQueries, found: Sequence[Mapping[Any, float]], whose: dict[str, Any]
+    ) -> list[dict[Any, float]]:
+        """Scores by each index of what only the other has found. whose: the tenant, if one is said."""
+        options: dict[str, Any] = {"missing": "ignore", **whose}
         by_vectors = [name for name in found[1] if name not in found[0]]
         by_words = [name for name in found[0] if name not in found[1]]
         scores: list[dict[Any, float]] = [{}, {}]
         if by_vectors:
-            row = self.vectors.score(query.vectors, by_vectors, missing="ignore", **query.options)[0]
+            row = self.vectors.score(query.vectors, by_vectors, **options, **query.options)[0]
             scores[0] = _hits(row, by_vectors)
         if by_words:
-            row = self.words.score(query.terms, by_words, missing="ignore")[0]
+            row = self.words.score(query.terms, by_words, **options)[0]
             scores[1] = {name: score for name, score in _hits(row, by_words).items() if score > 0}
         return scores
 

@@ -13,6 +13,7 @@ from cluscomp.attributes.columns import Column, empty_column, joined
 from cluscomp.attributes.table import joined_tables
 from cluscomp.errors import InputError
 from cluscomp.indexes.filters.allowed import table_of
+from cluscomp.indexes.filters.filterable import UNSAID, Filterable
 from cluscomp.indexes.segments.given import given_texts
 from cluscomp.indexes.segments.id_lookup import find_all, live_matches, live_rows, require_kind
 from cluscomp.indexes.segments.ids import IdColumn, make_ids
@@ -32,13 +33,11 @@ class Described(NamedTuple):
 NOTHING_NEW = Described(None, None)
 
 
-class Attributed:
+class Attributed(Filterable):
     """Base of `StoredIndex`: its attributes, and the lock of changes."""
 
     _lock: Any
-    _schema: Schema
     _segments: tuple[Any, ...]
-    _id_kind: str | None
 
     def declare_attributes(self, columns: Any) -> None:
         """Say which attributes rows may have, before any row has them.
@@ -69,20 +68,22 @@ class Attributed:
         """Columns of attributes by name, with their kinds."""
         return self._schema
 
-    def attributes(self, columns: Sequence[str] | None = None) -> Attributes:
+    def attributes(self, columns: Sequence[str] | None = None, *, tenant: Any = UNSAID) -> Attributes:
         """Return the attributes of all rows that can be found.
 
         Args:
             columns: names; None: all.
+            tenant: whose rows, where the index has a tenant column; None: those of all.
 
         Returns:
-            One row for each of `index.ids`, in their order: `to_dict()` has Python values, `to_arrow()` an
-            Arrow table.
+            One row for each of `index.ids`, in their order, without those of other tenants: `to_dict()` has
+            Python values, `to_arrow()` an Arrow table.
 
         Raises:
             UnknownKeyError: a column that is not there.
+            UsageError: no tenant was said.
         """
-        segments, schema = self._segments, self._schema
+        segments, schema = self.segments_of(tenant), self._schema
         tables = [table_of(segment).take(live_rows(segment)) for segment in segments]
         whole = joined_tables(tables, schema)
         for name, field in schema.items():

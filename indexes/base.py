@@ -46,7 +46,8 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         Args:
             ids: ids, or one id.
             filter: instead of ids, which rows go: a condition on attributes or a Mask, as for `search`.
-            tenant: with a filter, whose rows go; needed where the index has a tenant column, None for all.
+            tenant: whose rows, where the index has a tenant column: ids of others are not in the index then;
+                None: those of all.
             missing: "fail" where an id is not in the index, or "ignore" it.
 
         Returns:
@@ -54,7 +55,7 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
 
         Raises:
             InputError: an id is not in the index; nothing is deleted then.
-            UsageError: ids and a filter, or neither, or a filter that cannot be used.
+            UsageError: ids and a filter, or neither, or a filter that cannot be used, or no tenant was said.
             UnknownKeyError: missing is unknown.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
@@ -63,18 +64,19 @@ class StoredIndex(Attributed, Compactable, HasHealth, Recorded[Segment]):
         if (ids is None) == (filter is None):
             raise UsageError("delete takes ids or a filter: pass one of them")
         with self._lock:
-            found = self._rows_of(ids, missing) if filter is None else self._rows_by(filter, tenant)
+            found = self._rows_of(ids, missing, tenant) if filter is None else self._rows_by(filter, tenant)
             self._segments = without(self._segments, found)
         return sum(rows.size for rows in found)
 
-    def _rows_of(self, ids: Any, missing: Missing) -> list[np.ndarray]:
+    def _rows_of(self, ids: Any, missing: Missing, tenant: Any) -> list[np.ndarray]:
         """Per segment, the positions of rows by id."""
         values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
+        segments = self.segments_of(tenant)
         if len(values) == 0:
-            return [np.empty(0, dtype=np.int64) for _ in self._segments]
+            return [np.empty(0, dtype=np.int64) for _ in segments]
         wanted = make_ids(values, len(values))
         require_kind(self._id_kind, wanted)
-        return find_all(self._segments, wanted, missing)
+        return find_all(segments, wanted, missing)
 
     def _rows_by(self, filter: Any, tenant: Any) -> list[np.ndarray]:
         """Per segment, the positions of the rows that pass a filter."""

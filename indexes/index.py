@@ -178,7 +178,15 @@ class Index(SearchedVectors):
 
     # ---- single rows ----
 
-    def score(self, queries: Any, ids: Any, *, finer: bool = True, missing: Missing = "fail") -> np.ndarray:
+    def score(
+        self,
+        queries: Any,
+        ids: Any,
+        *,
+        finer: bool = True,
+        missing: Missing = "fail",
+        tenant: Any = UNSAID,
+    ) -> np.ndarray:
         """Score rows by id, each as a search that visits all lists would.
 
         Only these rows are read. So candidates from elsewhere (a lexical index, another embedding) get the
@@ -190,12 +198,14 @@ class Index(SearchedVectors):
                 each other.
             finer: score by the finer codes of the rerank where the key has one, else by the codes.
             missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+            tenant: whose rows, as for `get`.
 
         Returns:
             Scores (nq, m) float32, equal bits to those of a search.
 
         Raises:
             InputError: an id is not in the index.
+            UsageError: no tenant was said.
             DuplicateIdError: an id is given twice for one query.
             UnknownKeyError: missing is unknown.
             NotTrainedError: the key has to learn first.
@@ -203,12 +213,12 @@ class Index(SearchedVectors):
         """
         checks.one_of("missing", missing, MISSING)
         self.pipeline.require_trained()
-        together = self._together
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
+        together = self._visible(tenant)
         positions = asked_positions(together.segments, self._id_kind, ids, len(rows), missing)
         return score_positions(self.pipeline, together, rows, positions, finer=finer)
 
-    def vectors(self, ids: Any) -> np.ndarray:
+    def vectors(self, ids: Any, *, tenant: Any = UNSAID) -> np.ndarray:
         """Return what the codes of rows stand for: the rows themselves, as exactly as the index keeps them.
 
         Where the key has a rerank, its finer codes are decoded, and with RFlat the rows come back as they
@@ -217,6 +227,7 @@ class Index(SearchedVectors):
 
         Args:
             ids: ids that are in the index, different from each other, such as `ids[0]` of a search.
+            tenant: whose rows, as for `get`.
 
         Returns:
             Rows (len(ids), dim) float32 in the order of ids. Their inner products with queries are the scores
@@ -226,11 +237,11 @@ class Index(SearchedVectors):
             InputError: an id is not in the index.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
-            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank.
-
+            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank, or no tenant
+                was said.
         """
         self.pipeline.require_trained()
-        segments = self._segments
+        segments = self.segments_of(tenant)
         return decoded_rows(self.pipeline, segments, self._positions(segments, ids))
 
     def _vectors_at(self, segments: tuple[Segment, ...], positions: np.ndarray) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ from cluscomp import checks
 from cluscomp.array_forms import id_values
 from cluscomp.errors import UsageError
 from cluscomp.indexes.contents import Segment
+from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.saved import SavedIndex
 from cluscomp.indexes.segments.id_lookup import positions_of, require_found, require_kind
 from cluscomp.indexes.segments.ids import make_ids
@@ -42,19 +43,24 @@ class Record:
 class Recorded(SavedIndex[Segment]):
     """Base of `StoredIndex`: rows by id."""
 
-    def get(self, ids: Any, *, missing: Missing = "fail", vectors: bool = True) -> list[Record]:
+    def get(
+        self, ids: Any, *, missing: Missing = "fail", vectors: bool = True, tenant: Any = UNSAID
+    ) -> list[Record]:
         """Look up what the index holds of rows.
 
         Args:
             ids: ids, different from each other, or one id.
             missing: "fail" where an id is not in the index, or "ignore": leave it out.
             vectors: whether to decode vectors, too.
+            tenant: whose rows, where the index has a tenant column: ids of others are not in the index then;
+                None: those of all.
 
         Returns:
             Records in the order of ids.
 
         Raises:
             InputError: an id is not in the index.
+            UsageError: no tenant was said.
             UnknownKeyError: missing is unknown.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
@@ -63,9 +69,10 @@ class Recorded(SavedIndex[Segment]):
         """
         checks.one_of("missing", missing, MISSING)
         values = [ids] if isinstance(ids, (str, int, np.integer)) else id_values(ids)
+        segments = self.segments_of(tenant)
         if len(values) == 0:
             return []
-        segments, wanted = self._segments, make_ids(values, len(values))
+        wanted = make_ids(values, len(values))
         require_kind(self._id_kind, wanted)
         positions = positions_of(segments, wanted)
         if missing == "fail":

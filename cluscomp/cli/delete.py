@@ -50,7 +50,7 @@ def delete(
     with rows.changing(index, wait, dry_run=dry_run) as opened:
         if filter_ is None:
             wanted = rows.named_ids(opened, ids, id_)
-            deleted = opened.delete(wanted, missing=missing)
+            deleted = opened.delete(wanted, missing=missing, **filters.tenant_options(tenant, all_tenants))
         else:
             deleted = opened.delete(**_by_filter(opened, ids, id_, filter_, tenant, all_tenants))
     is_written = deleted > 0 and not dry_run

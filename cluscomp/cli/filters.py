@@ -48,17 +48,16 @@ def filter_options(
 ) -> dict[str, Any]:
     """Keyword arguments of index.search for the flags that were given. Raises UsageError."""
     from cluscomp.attributes import parse_filter, require_fit
-    from cluscomp.indexes.kind import kind_of
 
     options: dict[str, Any] = tenant_options(tenant, all_tenants)
     if filter is not None:
         require_fit(parse_filter(filter), index.attribute_schema)
         options["filter"] = filter
     if max_nprobe is not None:
-        if kind_of(index.spec).ragged:
+        if not options or index.spec.partition is None:
             raise errors.UsageError(
-                f"--max-nprobe belongs to single vectors, but {index.key!r} stores documents; use "
-                "--candidates"
+                "--max-nprobe limits the lists that a search with --filter or --tenant visits; it has no "
+                f"effect without one of them, nor on a key without lists ({index.key!r}): leave it out"
             )
         options["max_nprobe"] = max_nprobe
     return options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.cli import common, output, rows
+from cluscomp.cli import common, filters, output, rows
 from cluscomp.cli.failures import exits_by_contract
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ def get(
     index: common.IndexFolder,
     ids: rows.Ids = None,
     id_: rows.Id = None,
+    tenant: filters.Tenant = None,
+    all_tenants: filters.AllTenants = False,
     config: common.Config = None,
     verbose: common.Verbose = 0,
 ) -> None:
@@ -32,7 +34,8 @@ def get(
 
     opened = open_index(index)
     wanted = rows.named_ids(opened, ids, id_)
-    output.result_json([_shown(opened, record) for record in opened.get(wanted)])
+    whose = filters.tenant_options(tenant, all_tenants)
+    output.result_json([_shown(opened, record) for record in opened.get(wanted, **whose)])
 
 
 def _shown(index: AnyIndex, record: Record) -> dict[str, Any]:

@@ -156,7 +156,8 @@ def one_query(
         if score != float("-inf")
     ]
     if index.has_texts:
-        records = index.get(list(ids[0])[: len(hits)], vectors=False)
+        whose = {name: options[name] for name in ("tenant",) if name in options}
+        records = index.get(list(ids[0])[: len(hits)], vectors=False, **whose)
         for hit, record in zip(hits, records, strict=True):
             hit["title"], hit["text"] = record.title or "", record.text or ""
     return hits

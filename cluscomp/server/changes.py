@@ -102,7 +102,8 @@ def _put(index: Any, body: models.PutRequest, rows: Queries) -> tuple[int, int]:
 
 def _delete(index: Any, body: models.DeleteRequest) -> tuple[int, int]:
     names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
-    return index.delete(names, missing=body.missing), 0
+    tenant = None if body.tenant is None else check_unicode(body.tenant)
+    return index.delete(names, missing=body.missing, tenant=tenant), 0
 
 
 def _compact(index: Any, body: models.CompactRequest) -> tuple[int, int]:

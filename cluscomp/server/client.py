@@ -91,9 +91,18 @@ class Client:
             body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
         return self._ask("POST", f"{_path(name)}/search", body)
 
-    def get(self, name: str, ids: Sequence[Any], include: Sequence[str] = ("text",)) -> list[dict[str, Any]]:
-        """Documents by id, in order."""
-        body = {"ids": [str(one) for one in ids], "include": list(include)}
+    def get(
+        self,
+        name: str,
+        ids: Sequence[Any],
+        include: Sequence[str] = ("text",),
+        *,
+        tenant: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Documents by id, in order. tenant: whose, where the index has a tenant column."""
+        body: dict[str, Any] = {"ids": [str(one) for one in ids], "include": list(include)}
+        if tenant is not None:
+            body["tenant"] = tenant
         found: list[dict[str, Any]] = self._ask("POST", f"{_path(name)}/documents:get", body)["documents"]
         return found
 
@@ -119,9 +128,13 @@ class Client:
             body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
         return self._ask("POST", f"{_path(name)}/documents", body)
 
-    def delete(self, name: str, ids: Sequence[Any], *, missing: str = "fail") -> dict[str, Any]:
-        """Delete documents; needs the admin token."""
-        body = {"ids": [str(one) for one in ids], "missing": missing}
+    def delete(
+        self, name: str, ids: Sequence[Any], *, missing: str = "fail", tenant: str | None = None
+    ) -> dict[str, Any]:
+        """Delete documents; needs the admin token. tenant: whose, None for those of all."""
+        body: dict[str, Any] = {"ids": [str(one) for one in ids], "missing": missing}
+        if tenant is not None:
+            body["tenant"] = tenant
         return self._ask("POST", f"{_path(name)}/documents:delete", body)
 
     def refresh(self, name: str) -> dict[str, Any]:

@@ -56,10 +56,10 @@ def plane(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
     return places / (scale or 1.0), float(values[::-1][:n].clip(min=0).sum() / total) if total else 1.0
 
 
-def members(served: Served, number: int, limit: int) -> dict[str, Any]:
-    """The first rows of a list in order of adding, by id and title; blocks.
+def members(served: Served, number: int, limit: int, whose: dict[str, Any]) -> dict[str, Any]:
+    """The first rows of a list in order of adding, by id and title; blocks. whose: `tenant`, if one is said.
 
-    Raises UsageError (no lists), RequestRefusedError (no such list).
+    Raises UsageError (no lists, or no tenant said), RequestRefusedError (no such list).
     """
     index = served.index
     if index.spec.partition is None:
@@ -67,11 +67,11 @@ def members(served: Served, number: int, limit: int) -> dict[str, Any]:
     if not 0 <= number < index.spec.nlist:
         raise RequestRefusedError(f"the lists are 0 to {index.spec.nlist - 1}", 404, "unknown-list")
     names: list[str] = []
-    for segment in index.segments:
+    for segment in index.segments_of(**whose):
         rows = _rows_of_list(index.pipeline, segment, number)
         kept = rows[live_mask(segment)[rows]][: limit - len(names)]
         names += [str(one) for one in segment.ids.take(kept).tolist()]
-    records = served.records(names)
+    records = served.records(names, whose)
     documents = [{"id": one, "title": records[one].title} for one in names]
     return {"index": served.name, "generation": served.generation, "number": number, "documents": documents}
 

@@ -56,13 +56,14 @@ def tokens_of(model: Any, text: str, side: str, n: int) -> list[str] | None:
     return words if words is not None and len(words) == n else None
 
 
-def explained(served: Served, name: str, sides: Sides) -> dict[str, Any]:
+def explained(served: Served, name: str, sides: Sides, whose: dict[str, Any]) -> dict[str, Any]:
     """Products (query vectors, stored vectors), and the tokens nearest to each stored vector; blocks.
 
-    Raises UsageError (one vector a document, or codes without a way back), RequestRefusedError (no such id).
+    whose: `tenant`, if one is said. Raises UsageError (one vector a document, codes without a way back, or no
+    tenant said), RequestRefusedError (no such id).
     """
     index: Any = served.index
-    stored = _stored(served, name)
+    stored = _stored(served, name, whose)
     query = normalize_rows(sides.query) if index.metric == "cosine" else sides.query
     products = query.astype(np.float32) @ stored.T
     best = products.argmax(axis=1)
@@ -70,7 +71,7 @@ def explained(served: Served, name: str, sides: Sides) -> dict[str, Any]:
         "index": served.name,
         "generation": served.generation,
         "id": name,
-        "score": float(index.score(sides.query, ids_of_kind([name], index.id_kind))[0, 0]),
+        "score": float(index.score(sides.query, ids_of_kind([name], index.id_kind), **whose)[0, 0]),
         "query": sides.query_tokens or [str(number) for number in range(len(query))],
         "vectors": _behind(sides, stored),
         "products": [[round(value, 5) for value in row] for row in products.tolist()],
@@ -78,14 +79,14 @@ def explained(served: Served, name: str, sides: Sides) -> dict[str, Any]:
     }
 
 
-def _stored(served: Served, name: str) -> np.ndarray:
+def _stored(served: Served, name: str, whose: dict[str, Any]) -> np.ndarray:
     if not served.ragged:
         raise UsageError(
             f"{served.name!r} stores one vector a document; only several can be compared by token"
         )
     index: Any = served.index
     try:
-        vectors, _ = index.vectors(ids_of_kind([name], index.id_kind))
+        vectors, _ = index.vectors(ids_of_kind([name], index.id_kind), **whose)
     except InputError as exc:
         raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
     found: np.ndarray = vectors

@@ -32,17 +32,23 @@ def add_insight(api: "FastAPI", core: Core) -> None:
         return answer(await core.apart(lambda: served.once("map", cluster_map.cluster_map)))
 
     @api.get("/v1/indexes/{name}/map/{number}", response_model=models.MembersAnswer)
-    async def one_list(name: str, number: Annotated[int, Limits(ge=0, le=2**31 - 1, strict=False)]) -> Any:
-        """The first documents of a list."""
+    async def one_list(
+        name: str,
+        number: Annotated[int, Limits(ge=0, le=2**31 - 1, strict=False)],
+        tenant: models.Tenant | None = None,
+    ) -> Any:
+        """The first documents of a list, those of a tenant where the index has tenants."""
         served = await core.served(name)
-        return answer(await core.apart(cluster_map.members, served, number, MOST_MEMBERS))
+        whose = parsing.whose_of(tenant)
+        return answer(await core.apart(cluster_map.members, served, number, MOST_MEMBERS, whose))
 
     @api.post("/v1/indexes/{name}/explain", response_model=models.ExplainAnswer)
     async def explain(name: str, body: models.ExplainRequest) -> Any:
         """Products of a query's token vectors with the stored vectors of a document."""
         served = await core.served(name)
         sides = await _sides(core, served, body)
-        return answer(await core.apart(heat.explained, served, check_unicode(body.id), sides))
+        whose = parsing.whose_of(body.tenant)
+        return answer(await core.apart(heat.explained, served, check_unicode(body.id), sides, whose))
 
 
 async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> heat.Sides:
@@ -54,7 +60,7 @@ async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> hea
     text = check_unicode(body.text)
     if not text.strip():
         raise InputError("the text is empty; give the words to search for")
-    content = await core.apart(_content, served, check_unicode(body.id))
+    content = await core.apart(_content, served, check_unicode(body.id), parsing.whose_of(body.tenant))
     deadline = time.monotonic() + core.settings.timeout
     sides: heat.Sides = await core.encoders.call(
         served, lambda model: heat.encoded_sides(model, text, content), deadline
@@ -62,10 +68,10 @@ async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> hea
     return sides
 
 
-def _content(served: Served, name: str) -> str | None:
+def _content(served: Served, name: str, whose: dict[str, Any]) -> str | None:
     """The stored text of a document, or None; blocks. Raises RequestRefusedError for an unknown id."""
     try:
-        record = served.records([name]).get(name)
+        record = served.records([name], whose).get(name)
     except InputError as exc:
         raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
     if record is None:

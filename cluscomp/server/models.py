@@ -16,6 +16,7 @@ Text = Annotated[str, Limits(min_length=1, max_length=MAX_TEXT)]
 Number = Annotated[float, Limits()]
 Id = Annotated[str, Limits(min_length=1, max_length=4096)]
 Row = Annotated[list[Number], Limits(min_length=1)]
+Tenant = Annotated[str, Limits()]
 Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
 Include = Literal["text", "attributes", "vector"]
 
@@ -58,7 +59,7 @@ class SearchRequest:
     refine_factor: Positive | None = None
     candidates: Positive | None = None
     filter: Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any] | None = None
-    tenant: Annotated[str, Limits()] | None = None
+    tenant: Tenant | None = None
     max_nprobe: Positive | None = None
     include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=list)
     timeout_ms: Positive | None = None
@@ -105,11 +106,12 @@ class SearchAnswer:
 
 @dataclass
 class GetRequest:
-    """Documents by id."""
+    """Documents by id. tenant: whose; ids of others are not there."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
     ids: Annotated[list[Id], Limits(min_length=1)]
     include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=lambda: ["text"])
+    tenant: Tenant | None = None
 
 
 @dataclass
@@ -204,12 +206,13 @@ class MembersAnswer:
 
 @dataclass
 class ExplainRequest:
-    """A document, and a query: its text, or its token vectors."""
+    """A document, and a query: its text, or its token vectors. tenant: whose document it is."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
     id: Id
     text: Text | None = None
     tokens_b64: PackedTokens | None = None
+    tenant: Tenant | None = None
 
 
 @dataclass
@@ -246,11 +249,14 @@ class PutRequest:
 
 @dataclass
 class DeleteRequest:
-    """Documents to delete. missing: what to do about ids that are not there."""
+    """Documents to delete. missing: what to do about ids that are not there. tenant: whose documents; without
+    it those of all.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
     ids: Annotated[list[Id], Limits(min_length=1)]
     missing: Literal["fail", "ignore"] = "fail"
+    tenant: Tenant | None = None
 
 
 @dataclass

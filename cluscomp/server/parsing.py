@@ -79,13 +79,19 @@ def _condition_of(body: SearchRequest, served: Served) -> dict[str, Any]:
     condition: dict[str, Any] = {}
     if body.filter is not None:
         condition["filter"] = filter_text(body.filter)
-    if body.tenant is not None:
-        condition["tenant"] = check_unicode(body.tenant)
+    condition |= whose_of(body.tenant)
     if body.max_nprobe is not None:
-        if body.filter is None or served.index.spec.partition is None:
-            raise UsageError("max_nprobe: without a filter and lists it has no effect; leave it out")
+        if not condition or served.index.spec.partition is None:
+            raise UsageError(
+                "max_nprobe: without a filter or tenant, and lists, it has no effect; leave it out"
+            )
         condition["max_nprobe"] = body.max_nprobe
     return condition
+
+
+def whose_of(tenant: str | None) -> dict[str, Any]:
+    """The argument `tenant` of methods of an index; nothing where the request says none."""
+    return {} if tenant is None else {"tenant": check_unicode(tenant)}
 
 
 def check_k(body: SearchRequest, settings: ServerSettings) -> int:

@@ -12,7 +12,7 @@ from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models
 from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
-from cluscomp.server.parsing import unfit
+from cluscomp.server.parsing import unfit, whose_of
 from cluscomp.server.served import Served, as_json
 
 if TYPE_CHECKING:
@@ -62,17 +62,20 @@ def add_reading(api: "FastAPI", core: Core) -> None:
         if len(body.ids) > core.settings.max_k:
             raise unfit(f"{len(body.ids)} ids, but this server gives at most {core.settings.max_k} documents")
         served = await core.served(name)
-        found = await core.apart(documents, served, body.ids, body.include)
+        found = await core.apart(documents, served, body)
         answer = {"index": name, "generation": served.generation, "documents": found}
         return Response(json.dumps(answer), media_type="application/json")
 
 
-def documents(served: Served, ids: list[str], include: Any) -> list[dict[str, Any]]:
-    """Documents by id, in order; blocks. Raises RequestRefusedError for an id that is not there."""
+def documents(served: Served, body: models.GetRequest) -> list[dict[str, Any]]:
+    """Documents by id, in order; blocks. Raises RequestRefusedError for an id that is not there, UsageError
+    where no tenant is said.
+    """
+    ids, include = body.ids, body.include
     wanted = list(dict.fromkeys(check_unicode(one) for one in ids))
     try:
         known = ids_of_kind(wanted, served.index.id_kind)
-        found = served.index.get(known, vectors="vector" in include)
+        found = served.index.get(known, vectors="vector" in include, **whose_of(body.tenant))
     except InputError as exc:
         raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
     by_id = {one: _shown(one, record, include) for one, record in zip(wanted, found, strict=True)}

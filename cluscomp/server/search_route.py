@@ -43,17 +43,18 @@ async def searched(core: Core, name: str, body: models.SearchRequest, facts: dic
     if settings.log_queries and texts is not None:
         facts["texts"] = texts
     names = [_names(row, scores) for row, scores in zip(found.ids, found.scores, strict=True)]
-    stored = await core.apart(_stored, served, names, body.include) if body.include else {}
+    stored = await core.apart(_stored, served, names, body) if body.include else {}
     return _answer(served, found, encoded, names, stored, options)
 
 
-def _stored(served: Served, names: list[list[str]], include: list[Any]) -> dict[str, dict[str, Any]]:
+def _stored(served: Served, names: list[list[str]], body: models.SearchRequest) -> dict[str, dict[str, Any]]:
     """What a hit shows besides id and score, by id; blocks. Raises UsageError for vectors."""
+    include = body.include
     if "vector" in include:
         raise UsageError("hits have no vectors; ask for them by id: documents:get")
     ids = sorted({one for row in names for one in row})
     shown: dict[str, dict[str, Any]] = {one: {} for one in ids}
-    for one, record in served.records(ids).items():
+    for one, record in served.records(ids, parsing.whose_of(body.tenant)).items():
         if "text" in include and served.has_texts:
             shown[one] |= {"title": record.title, "text": record.text}
         if "attributes" in include and record.attributes:

@@ -197,7 +197,7 @@ def _search(first: Job, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarra
         options["filter"] = filter_value(options["filter"])
     if queries.lengths is not None:
         options["lengths"] = queries.lengths
-    if not first.is_conditional or first.served.terms:
+    if not first.is_conditional:
         return (*index.search(queries.vectors, k, k_beyond="clip", **options), None)
     found: tuple[np.ndarray, np.ndarray, Any] = index.search(
         queries.vectors, k, k_beyond="clip", return_info=True, **options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,13 @@ class Served:
         """Whether the index stores titles and texts."""
         return self.index.has_texts
 
-    def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Title, text, attributes of the ids that are there; blocks. Raises InputError for what is no id."""
+    def records(self, ids: Sequence[str], whose: Mapping[str, Any]) -> dict[str, Record]:
+        """Title, text, attributes of the ids that are there; blocks. whose: `tenant`, if one is said. Raises
+        InputError for what is no id, UsageError where the index has a tenant column and no tenant is said.
+        """
         wanted = ids_of_kind(ids, self.index.id_kind)
-        return {str(one.id): one for one in self.index.get(wanted, missing="ignore", vectors=False)}
+        found = self.index.get(wanted, missing="ignore", vectors=False, **whose)
+        return {str(one.id): one for one in found}
 
     @cached_property
     def facts(self) -> dict[str, Any]:

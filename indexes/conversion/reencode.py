@@ -142,7 +142,9 @@ def _described(index: StoredIndex[Any]) -> BuildAttributes:
     """Attributes of the rows that are left, in their order."""
     if not index.attribute_schema:
         return NO_ATTRIBUTES
-    return BuildAttributes(AttributesFile(Path(), None, index.attributes()), index.attribute_schema)
+    return BuildAttributes(
+        AttributesFile(Path(), None, index.attributes(tenant=None)), index.attribute_schema
+    )
 
 
 def _kept(index: StoredIndex[Any], folder: Path) -> Kept:

@@ -32,6 +32,7 @@ class Filterable:
     """Base of `IndexContents`: schema of the attributes, and scopes of searches."""
 
     _schema: Schema
+    _together: Together[Any]
     _bits: BitsCache
     _answers: AnswerCache
     _id_kind: str | None
@@ -40,6 +41,20 @@ class Filterable:
     def attribute_schema(self) -> Schema:
         """Kinds of the attributes by name, and which of them divides the rows among tenants."""
         return self._schema
+
+    def segments_of(self, tenant: Any = UNSAID) -> tuple[Any, ...]:
+        """Return the stored rows of a tenant.
+
+        Args:
+            tenant: whose rows, where the index has a tenant column; None: those of all.
+
+        Returns:
+            The segments of the index, in which rows of other tenants are marked as deleted.
+
+        Raises:
+            UsageError: no tenant was said.
+        """
+        return self._visible(tenant).segments
 
     def _scopes(self, together: Together[Any], filter: Any, tenant: Any, n_queries: int) -> list[Scope]:
         """Groups of queries with the rows that they may find.
@@ -55,6 +70,12 @@ class Filterable:
     def _allowed_by(self, together: Together[Any], filter: Any, tenant: Any) -> Allowed:
         """Rows that pass one filter, and belong to the tenant."""
         return self._allowed(together, given_filter(filter).also(self._tenant_condition(tenant)))
+
+    def _visible(self, tenant: Any) -> Together[Any]:
+        """The segments of now, in which rows of others than the tenant count as deleted: ids of theirs are
+        not in the index. Raises UsageError where nobody has said whose rows are meant.
+        """
+        return self._allowed_by(self._together, None, tenant).together
 
     def _allowed(self, together: Together[Any], given: Given) -> Allowed:
         if given is EVERYTHING:

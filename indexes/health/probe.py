@@ -27,7 +27,7 @@ class Searched(Protocol):
 
     def search_defaults(self) -> dict[str, int]: ...
 
-    def vectors(self, ids: Any) -> Any: ...
+    def vectors(self, ids: Any, *, tenant: Any) -> Any: ...
 
     def search(self, queries: Any, k: int, **options: Any) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -41,10 +41,11 @@ def probe_item(index: Searched) -> HealthItem | None:
         return None
     ids = index.ids[np.unique(np.linspace(0, n - 1, PROBED_ROWS).astype(np.int64))]
     try:
-        found = index.vectors(ids)
+        found = index.vectors(ids, tenant=None)
     except UsageError as exc:
         return unknown("probe", f"not recorded: {exc}")
     queries, options = (found[0], {"lengths": found[1]}) if kind_of(index.spec).ragged else (found, {})
+    options["tenant"] = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IncompleteResultsWarning)
         k = min(K, n)

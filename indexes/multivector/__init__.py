@@ -4,4 +4,5 @@ index.py     MultiVectorIndex                 segment.py     what one add leaves
 pooling.py   token vectors to fewer ones      search.py      candidates, MaxSim over codes, rerank
 queries.py   the forms in which queries come  candidates.py  scores and vectors of documents by id
 fde_candidates.py  candidates by fixed-dimensional encodings (MUVERA)
+counted_lists.py   lists that count among documents that pass a condition
 """

@@ -11,6 +11,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.checks import one_of
 from cluscomp.errors import SubsampleWarning, UsageError
+from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
 from cluscomp.indexes.multivector.pooling import fitted_spec, learn_pool, pool_of, pooled
@@ -253,7 +254,15 @@ class MultiVectorIndex(SearchedDocuments):
 
     # ---- single documents ----
 
-    def score(self, queries: Any, ids: Any, *, lengths: Any = None, missing: Missing = "fail") -> np.ndarray:
+    def score(
+        self,
+        queries: Any,
+        ids: Any,
+        *,
+        lengths: Any = None,
+        missing: Missing = "fail",
+        tenant: Any = UNSAID,
+    ) -> np.ndarray:
         """Score documents by id, each as a search of all of them would.
 
         Args:
@@ -262,12 +271,14 @@ class MultiVectorIndex(SearchedDocuments):
                 different from each other.
             lengths: (nq,) vectors of each query, or None.
             missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+            tenant: whose documents, as for `get`.
 
         Returns:
             Scores (nq, m) float32, equal bits to those of a search.
 
         Raises:
             InputError: an id is not in the index, or a query has no vectors.
+            UsageError: no tenant was said.
             DuplicateIdError: an id is given twice for one query.
             UnknownKeyError: missing is unknown.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
@@ -276,15 +287,16 @@ class MultiVectorIndex(SearchedDocuments):
         self.pipeline.require_trained()
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
-        together = self._together
+        together = self._visible(tenant)
         positions = asked_positions(together.segments, self._id_kind, ids, len(asked), missing)
         return score_positions(self.pipeline, together, asked, positions)
 
-    def vectors(self, ids: Any) -> tuple[np.ndarray, np.ndarray]:
+    def vectors(self, ids: Any, *, tenant: Any = UNSAID) -> tuple[np.ndarray, np.ndarray]:
         """Return what the codes of documents stand for, by the finer codes of a rerank where there are some.
 
         Args:
             ids: of documents, different from each other.
+            tenant: whose documents, as for `get`.
 
         Returns:
             Vectors (N, dim) float32 below each other, and lengths (len(ids),) int64. MaxSim with them equals
@@ -293,10 +305,11 @@ class MultiVectorIndex(SearchedDocuments):
         Raises:
             InputError: an id is not in the index.
             DuplicateIdError: an id is given twice.
-            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank.
+            UsageError: the key has a transform without a way back (RepCONC, MRL) and no rerank, or no tenant
+                was said.
         """
         self.pipeline.require_trained()
-        segments = self._segments
+        segments = self.segments_of(tenant)
         found = vectors_at(self.pipeline, segments, self._positions(segments, ids))
         return found.rows, found.lengths
 

@@ -8,15 +8,18 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from cluscomp.checks import integer, number, one_of
+from cluscomp.errors import UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
+from cluscomp.indexes.multivector.counted_lists import counted_lists
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import DocumentSegment
 from cluscomp.indexes.segments.ids import INT
 from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.stages.hits import Hits
 from cluscomp.multivector import Ragged
 from cluscomp.vocabulary import CANDIDATES_BY, KBeyond
 
@@ -65,6 +68,7 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         k_beyond: KBeyond = "fail",
         filter: Any = None,
         tenant: Any = UNSAID,
+        max_nprobe: int | None = None,
         return_info: Literal[False] = False,
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -85,6 +89,7 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         k_beyond: KBeyond = "fail",
         filter: Any = None,
         tenant: Any = UNSAID,
+        max_nprobe: int | None = None,
         return_info: Literal[True],
     ) -> tuple[np.ndarray, np.ndarray, SearchInfo]: ...
 
@@ -104,6 +109,7 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         k_beyond: KBeyond = "fail",
         filter: Any = None,
         tenant: Any = UNSAID,
+        max_nprobe: int | None = None,
         return_info: bool = False,
     ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
         """Find the k best documents for each query.
@@ -134,6 +140,9 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             filter: which documents may be found, as `Index.search` takes it. Candidates are chosen among
                 those that pass; where these are no more than candidates, all of them are scored.
             tenant: whose documents may be found, where the index has a tenant column; None: those of all.
+            max_nprobe: most lists of a query vector that count in a search with a filter, at least nprobe; as
+                many count as hold so many vectors of documents that pass as the first nprobe hold of all.
+                None: all.
             return_info: also return a `SearchInfo`.
 
         Returns:
@@ -160,9 +169,12 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             by_fde=one_of("candidates_by", candidates_by, CANDIDATES_BY) == "fde",
             softmax=None if softmax is None else number("softmax", softmax, above=0),
         )
+        most = self.spec.nlist if max_nprobe is None else self._checked_nprobe(max_nprobe, "max_nprobe")
+        if most < effort.nprobe:
+            raise UsageError(f"max_nprobe={most} is below nprobe={effort.nprobe}; raise it, or lower nprobe")
         self.pipeline.require_trained()
         if not is_plain:
-            return self._search_part(together, asked, k, effort, filter, tenant, return_info)
+            return self._search_part(together, asked, k, effort, most, filter, tenant, return_info)
         if k == 0:
             return self._no_hits(len(asked))
         hits = search_documents(self.pipeline, together, asked, k, effort)
@@ -174,27 +186,47 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         queries: Ragged,
         k: int,
         effort: Effort,
+        most: int,
         filter: Any,
         tenant: Any,
         return_info: bool,
     ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
-        def search(scope: Scope, most: int) -> Found:
-            return self._search_scope(scope, queries.take(scope.queries), most, effort)
+        def search(scope: Scope, wanted: int) -> Found:
+            some = queries.take(scope.queries)
+            return self._search_scope(together, scope, some, wanted, effort, most)
 
         scopes = self._scopes(together, filter, tenant, len(queries))
         hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
         ids = together.take_ids(hits.positions, self._id_kind or INT)
         return (hits.scores, ids, info) if return_info else (hits.scores, ids)
 
-    def _search_scope(self, scope: Scope, queries: Ragged, k: int, effort: Effort) -> Found:
+    def _search_scope(
+        self,
+        together: Together[DocumentSegment],
+        scope: Scope,
+        queries: Ragged,
+        k: int,
+        effort: Effort,
+        most: int,
+    ) -> Found:
         is_scored_again = self.pipeline.refine is not None or effort.softmax is not None
-        n, chosen = (
-            scope.allowed.n,
-            max(effort.candidates, k * effort.refine_factor if is_scored_again else k),
-        )
+        n, passing = scope.allowed.n, scope.allowed.together
+        chosen = max(effort.candidates, k * effort.refine_factor if is_scored_again else k)
         has_choice = effort.by_fde or self.pipeline.partition is not None
         everything = n <= chosen or not has_choice
         effort = replace(effort, direct=n <= min(chosen, MOST_DIRECT))
-        hits = search_documents(self.pipeline, scope.allowed.together, queries, k, effort)
-        probed = effort.nprobe if has_choice and not effort.direct and not effort.by_fde else 0
-        return Found.of(hits, "direct" if everything else "lists", probed, n if everything else chosen)
+        if effort.direct or effort.by_fde or not has_choice:
+            hits = search_documents(self.pipeline, passing, queries, k, effort)
+            return Found.of(hits, "direct" if everything else "lists", 0, n if everything else chosen)
+        counted = counted_lists(self.pipeline, together, passing, queries, effort.nprobe, most)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        positions = np.empty((len(queries), k), dtype=np.int64)
+        for nprobe in np.unique(counted):
+            some = np.flatnonzero(counted == nprobe)
+            wider = replace(effort, nprobe=int(nprobe))
+            hits = search_documents(self.pipeline, passing, queries.take(some), k, wider)
+            scores[some], positions[some] = hits.scores, hits.positions
+        found = Found.of(
+            Hits(scores, positions), "direct" if everything else "lists", 0, n if everything else chosen
+        )
+        return found._replace(probed=counted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from cluscomp import checks
 from cluscomp.errors import UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
+from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.segments.asked_ids import asked_positions
@@ -199,6 +200,7 @@ class SparseIndex(StoredIndex[TermSegment]):
 
     # ---- search ----
 
+    @overload
     def search(
         self,
         queries: Any,
@@ -208,7 +210,33 @@ class SparseIndex(StoredIndex[TermSegment]):
         k_beyond: KBeyond = "fail",
         filter: Any = None,
         tenant: Any = UNSAID,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        return_info: Literal[False] = False,
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    @overload
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
+        return_info: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray, SearchInfo]: ...
+
+    def search(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
+        return_info: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
         """Find the k best rows for each query.
 
         Args:
@@ -219,6 +247,7 @@ class SparseIndex(StoredIndex[TermSegment]):
                 effect with a filter.
             filter: which rows may be found, as `Index.search` takes it; all that pass are scored.
             tenant: whose rows may be found, where the index has a tenant column; None: those of all.
+            return_info: also return a `SearchInfo`.
 
         Returns:
             Scores (nq, k) float32, best first, and ids (nq, k), int64 or object array of str; equal scores
@@ -235,15 +264,22 @@ class SparseIndex(StoredIndex[TermSegment]):
         asked = self._rows(queries, vocabulary)
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         self.pipeline.require_trained()
-        if filter is not None or tenant is not UNSAID or self._schema.tenant is not None:
-            return self._search_part(together, asked, k, filter, tenant)
+        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
+        if not is_plain:
+            return self._search_part(together, asked, k, filter, tenant, return_info)
         if k == 0:
             return self._no_hits(len(asked))
         hits = search_terms(self.pipeline, together.segments, asked, k)
         return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
 
     def score(
-        self, queries: Any, ids: Any, *, vocabulary: Sequence[str] | None = None, missing: Missing = "fail"
+        self,
+        queries: Any,
+        ids: Any,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        missing: Missing = "fail",
+        tenant: Any = UNSAID,
     ) -> np.ndarray:
         """Score rows by id, each as a search would; 0 where a row holds no term of the query.
 
@@ -253,6 +289,7 @@ class SparseIndex(StoredIndex[TermSegment]):
                 each other.
             vocabulary: the term of each column of a sparse matrix.
             missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+            tenant: whose rows, as for `get`.
 
         Returns:
             Scores (nq, m) float32, equal bits to those of a search.
@@ -262,22 +299,24 @@ class SparseIndex(StoredIndex[TermSegment]):
             DuplicateIdError: an id is given twice for one query.
             UnknownKeyError: missing is unknown.
             NotTrainedError: the key has to learn first.
-            DimensionError, DTypeError, NonFiniteError, UsageError: the queries or ids are wrong.
+            DimensionError, DTypeError, NonFiniteError, UsageError: the queries or ids are wrong, or no tenant
+                was said.
         """
         checks.one_of("missing", missing, MISSING)
         self.pipeline.require_trained()
-        segments = self._together.segments
+        segments = self.segments_of(tenant)
         asked = self._rows(queries, vocabulary)
         positions = asked_positions(segments, self._id_kind, ids, len(asked), missing)
         return score_terms(self.pipeline, segments, asked, positions)
 
-    def terms(self, ids: Any) -> list[dict[str, float]]:
+    def terms(self, ids: Any, *, tenant: Any = UNSAID) -> list[dict[str, float]]:
         """Return what rows are stored as: their terms, with weights that make a search's scores.
 
         Reads all postings once.
 
         Args:
             ids: of rows, different from each other.
+            tenant: whose rows, as for `get`.
 
         Returns:
             A mapping for each row. The sum over the terms of a query of its weight (with bm25: how often it
@@ -287,8 +326,9 @@ class SparseIndex(StoredIndex[TermSegment]):
             InputError: an id is not in the index.
             DuplicateIdError: an id is given twice.
             DTypeError: ids are not of the kind that the index has.
+            UsageError: no tenant was said.
         """
-        segments = self._segments
+        segments = self.segments_of(tenant)
         return self._vectors_at(segments, self._positions(segments, ids))
 
     def _vectors_at(self, segments: tuple[TermSegment, ...], positions: np.ndarray) -> list[dict[str, float]]:
@@ -297,16 +337,23 @@ class SparseIndex(StoredIndex[TermSegment]):
     # ---- inside ----
 
     def _search_part(
-        self, together: Together[TermSegment], queries: TermRows, k: int, filter: Any, tenant: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self,
+        together: Together[TermSegment],
+        queries: TermRows,
+        k: int,
+        filter: Any,
+        tenant: Any,
+        return_info: bool,
+    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
         def search(scope: Scope, most: int) -> Found:
             segments = scope.allowed.together.segments
             hits = search_terms(self.pipeline, segments, queries[scope.queries], most)
             return Found.of(hits, "direct", 0, scope.allowed.n)
 
         scopes = self._scopes(together, filter, tenant, len(queries))
-        hits = search_scopes(scopes, len(queries), k, together.n_live, search)[0]
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
+        ids = together.take_ids(hits.positions, self._id_kind or INT)
+        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
 
     def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
         return as_term_rows(

@@ -118,6 +118,16 @@ def test_tenants(invoke, vectors, described, tmp_path):
         run_of(invoke("delete", folder, "--filter", "year > 2000", "--tenant", "t0", "--json"))["deleted"]
         == 120
     )
+    assert invoke("get", folder, "--id", "1").exit_code == 2
+    shown = run_of(invoke("get", folder, "--id", "1", "--tenant", "t1"))
+    assert shown[0]["id"] == 1 and shown == run_of(invoke("get", folder, "--id", "1", "--all-tenants"))
+    for command in ("get", "delete"):
+        other = invoke(command, folder, "--id", "1", "--tenant", "t0")
+        assert other.exit_code == 4 and "id 1 is not in the index" in other.stderr
+        both = invoke(command, folder, "--id", "1", "--tenant", "t1", "--all-tenants")
+        assert both.exit_code == 2
+    assert invoke("delete", folder, "--id", "1").exit_code == 2
+    assert run_of(invoke("delete", folder, "--id", "1", "--tenant", "t1", "--json"))["deleted"] == 1
     wrong = invoke("build-index", *flags, "--attribute-kinds", "owner", "--output", tmp_path / "no")
     assert wrong.exit_code == 2 and "NAME=KIND" in wrong.stderr
 
@@ -175,3 +185,26 @@ def test_eval_among_rows_that_pass(invoke, text_index, beir):
     assert (
         run_of(invoke("eval", text_index, "--dataset", beir, "-k", "4", "--json"))["metrics"]["recall@4"] == 1
     )
+
+
+def test_most_lists_of_a_search_with_a_filter(invoke, described, vectors):
+    search = ("search", described, "--query-embeddings", vectors, "-k", "3", "--nprobe", "1", "--json")
+    few = run_of(invoke(*search, "--filter", "year == 2003", "--max-nprobe", "1"))
+    more = run_of(invoke(*search, "--filter", "year == 2003"))
+    assert sum(map(len, few.values())) <= sum(map(len, more.values())) == 900
+    alone = invoke(*search, "--max-nprobe", "2")
+    assert alone.exit_code == 2 and "--max-nprobe limits the lists" in alone.stderr
+    below = invoke(*search, "--filter", "year == 2003", "--max-nprobe", "5")
+    assert below.exit_code == 2 and "4 lists" in below.stderr
+
+
+def test_texts_of_hits_are_those_of_the_tenant(invoke, text_index):
+    opened = cc.open_index(text_index)
+    opened.declare_attributes({"owner": cc.Field("text", tenant=True)})
+    opened.set_attributes(["cat", "dog", "fish", "bird"], {"owner": ["me", "you", "me", "you"]})
+    opened.save(text_index)
+    search = ("search", text_index, "--query", "cat dog fish bird", "-k", "4", "--json")
+    found = run_of(invoke(*search, "--tenant", "me"))["hits"]
+    assert {hit["id"] for hit in found} == {"cat", "fish"} and all(hit["text"] for hit in found)
+    assert len(run_of(invoke(*search, "--all-tenants"))["hits"]) == 4
+    assert invoke(*search).exit_code == 2

@@ -368,6 +368,16 @@ def test_words_are_searched_among_rows_that_pass():
     others = copy.copy(index)
     others.delete(np.setdiff1d(np.arange(40), np.arange(4, 10)))
     np.testing.assert_array_equal(others.search(["word1 leaf", "tree"], 6)[0], scores)
+    again, names, info = index.search(
+        ["word1 leaf", "tree"], 50, filter="n between 4 and 9", return_info=True
+    )
+    np.testing.assert_array_equal(again, scores)
+    assert info.path.tolist() == ["direct"] * 2 and info.allowed.tolist() == info.rows_scored.tolist() == [
+        6,
+        6,
+    ]
+    assert info.complete.all() and (info.probed == 0).all() and names.tolist() == ids.tolist()
+    assert index.search(["nothing"], 3, return_info=True)[2].complete.all()
     index.declare_attributes({"owner": cc.Field("text", tenant=True)})
     index.set_attributes([3], {"owner": ["me"]})
     with pytest.raises(UsageError, match="tenant="):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ import pytest
 
 import cluscomp as cc
 from cluscomp.errors import RequestRefusedError
+from cluscomp.server.client import packed
 
 TREE = {
     "op": "and",
@@ -96,6 +98,70 @@ def test_a_tenant_column_needs_a_tenant(serve, rows, queries, tmp_path):
         assert caught.value.status == 400 and client.index("x")["tenant_column"] == "who"
         found = client.search("x", queries[:1], 20, tenant="b")[1]
         assert sorted(map(int, found[0])) == list(range(1, 20, 2))
+
+
+@pytest.fixture(scope="module")
+def tenants(tmp_path_factory):
+    """60 documents of two tenants with lists, texts and several vectors each."""
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((180, 8)).astype(np.float32)
+    lengths = np.full(60, 3)
+    index = cc.index_factory("Pool2,IVF4,SQ8", dim=8)
+    index.train(rows, lengths=lengths)
+    index.declare_attributes({"who": cc.Field("text", tenant=True)})
+    names = [f"{'ab'[i % 2]}{i}" for i in range(60)]
+    documents = [f"text of {name}" for name in names]
+    owners = {"who": ["a", "b"] * 30}
+    index.add(rows, names, lengths=lengths, attributes=owners, documents=documents)
+    path = tmp_path_factory.mktemp("tenants") / "x"
+    index.save(path)
+    return path, rows, names
+
+
+def test_no_route_tells_of_another_tenant(serve, tenants):
+    path, rows, names = tenants
+    query = {"tokens_b64": packed(rows[:3]) | {"lengths": [3]}}
+    include = {"include": ["text", "attributes"]}
+    with serve({"x": path}) as server, server.http() as http:
+        routes = {
+            "search": lambda tenant: http.post(
+                "/v1/indexes/x/search", json=query | include | {"k": 60} | tenant
+            ),
+            "get": lambda tenant: http.post(
+                "/v1/indexes/x/documents:get", json={"ids": ["a0", "a2"]} | include | tenant
+            ),
+            "explain": lambda tenant: http.post("/v1/indexes/x/explain", json=query | {"id": "a0"} | tenant),
+            "map": lambda tenant: http.get("/v1/indexes/x/map/1", params=tenant),
+        }
+        for name, ask in routes.items():
+            assert ask({}).status_code == 400 and "tenant" in ask({}).json()["detail"], name
+            own = ask({"tenant": "a"})
+            assert own.status_code == 200 and re.search('"a[0-9]', own.text), name
+            other = ask({"tenant": "b"})
+            assert not re.search('"b[0-9]', own.text) and not re.search('"a[0-9]', other.text), name
+            assert other.status_code == (404 if name in ("get", "explain") else 200), name
+        lists = [http.get(f"/v1/indexes/x/map/{n}", params={"tenant": "a"}).json() for n in range(4)]
+        assert {one["id"] for found in lists for one in found["documents"]} == set(names[::2])
+        shown = http.post(
+            "/v1/indexes/x/search",
+            json=query | {"tenant": "b", "nprobe": 2, "max_nprobe": 3, "candidates": 5, "k": 3},
+        )
+        assert shown.status_code == 200 and 2 <= shown.json()["results"][0]["probed"] <= 3
+
+
+def test_the_client_says_whose_documents_it_wants(serve, tenants, tmp_path):
+    shutil.copytree(tenants[0], tmp_path / "x")
+    token = "admin-token-0123456789"
+    with serve({"x": tmp_path / "x"}, admin_token=token) as server, server.client(token=token) as client:
+        assert client.get("x", ["b1"], tenant="b")[0]["text"] == "text of b1"
+        for call in (
+            lambda: client.get("x", ["b1"], tenant="a"),
+            lambda: client.delete("x", ["b1"], tenant="a"),
+        ):
+            with pytest.raises(RequestRefusedError, match="'b1' is not in the index"):
+                call()
+        assert client.delete("x", ["b1"], tenant="b")["documents"] == 1
+        assert client.delete("x", ["a0", "b3"])["documents"] == 2  # those of all
 
 
 def test_attributes_by_id(serve, described):

@@ -87,7 +87,7 @@ def test_tokens_stand_behind_the_stored_vectors_nearest_to_them(late):
 
     served = open_served("late", late)
     served.index = index
-    answer = explained(served, "doc", encoded_sides(Words(), "c a", "a b c b"))
+    answer = explained(served, "doc", encoded_sides(Words(), "c a", "a b c b"), {})
     by_vector = {
         tuple(np.round(row, 3)): words
         for row, words in zip(index.vectors(["doc"])[0].tolist(), answer["vectors"], strict=True)

@@ -91,3 +91,71 @@ def test_tenants_of_documents(make_documents, documents, questions, tmp_path):
     opened.compact(segments=1, dead=0)
     assert 2 in opened.search(queries, 150, lengths=n, tenant="t3")[1]
     assert 2 not in opened.search(queries, 150, lengths=n, tenant="t2")[1]
+
+
+# ---- few lists of a query vector ----
+
+
+def recall(found, wanted):
+    return np.mean(
+        [len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), wanted.tolist(), strict=True)]
+    )
+
+
+def test_as_many_lists_count_as_hold_the_vectors_of_a_search_without_a_condition(
+    make_documents, documents, questions
+):
+    index = described(make_documents("Pool4,IVF32,SQ8"), documents, 3)
+    queries, lengths = questions
+    options = {"lengths": lengths, "nprobe": 2, "candidates": 12}
+    plain = index.search(queries, 5, **options)
+    scores, ids, info = index.search(queries, 5, filter="n >= 0", return_info=True, **options)
+    np.testing.assert_array_equal(ids, plain[1])
+    np.testing.assert_array_equal(scores, plain[0])
+    assert (info.probed == 2).all()
+    some = "part == 0"
+    wanted = index.search(queries, 5, filter=some, lengths=lengths, candidates=1000)[1]
+    _, wider, info = index.search(queries, 5, filter=some, return_info=True, **options)
+    _, narrow, bound = index.search(queries, 5, filter=some, max_nprobe=2, return_info=True, **options)
+    assert (info.probed > 2).all() and (bound.probed == 2).all() and (info.rows_scored == 12).all()
+    assert recall(wider, wanted) > recall(narrow, wanted)
+    for query in range(len(lengths)):  # whatever is searched beside it
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        one = queries[ends[query] : ends[query + 1]]
+        alone = index.search(one, 5, filter=some, **(options | {"lengths": lengths[query : query + 1]}))
+        np.testing.assert_array_equal(alone[1][0], wider[query])
+    with pytest.raises(UsageError, match="max_nprobe=1 is below nprobe=2"):
+        index.search(queries, 5, filter=some, max_nprobe=1, **options)
+    with pytest.raises(UsageError, match="max_nprobe=33"):
+        index.search(queries, 5, filter=some, max_nprobe=33, **options)
+
+
+def test_lists_that_count_are_those_of_a_plain_loop(make_documents, documents, questions):
+    from cluscomp.indexes.multivector.counted_lists import counted_lists, vectors_in_lists
+    from cluscomp.multivector import Ragged
+
+    index = described(make_documents("Pool4,IVF32,SQ8"), documents, 2)
+    queries, lengths = questions
+    every = index._together
+    passing = index._allowed_by(every, "part == 1", None).together
+    asked = Ragged(queries, np.concatenate([[0], np.cumsum(lengths)]))
+    found = counted_lists(index.pipeline, every, passing, asked, 3, 20)
+    n_every, n_some = vectors_in_lists(every, 32), vectors_in_lists(passing, 32)
+    assert n_every.sum() == sum(
+        np.diff(s.doc_offsets)[np.unpackbits(s.live_bits(), count=s.n_rows, bitorder="little") == 1].sum()
+        for s in every.segments
+    )
+    ranked = index.pipeline.partition.ranked(
+        index.pipeline.project_queries(index.pipeline.base_rows(queries)), 32
+    ).lists
+    wanted = []
+    for query in range(len(lengths)):
+        needed = []
+        for row in range(asked.offsets[query], asked.offsets[query + 1]):
+            budget, held, count = n_every[ranked[row, :3]].sum(), 0, 0
+            while count < 32 and held < budget:
+                held += n_some[ranked[row, count]]
+                count += 1
+            needed.append(min(20, max(3, count)))
+        wanted.append(max(needed))
+    assert found.tolist() == wanted and len(set(wanted)) > 1
