@@ -12,6 +12,7 @@ from types import ModuleType
 __all__ = [
     "CluscompError",
     "ConvergenceWarning",
+    "ConversionWarning",
     "CorruptIndexError",
     "DTypeError",
     "DimensionError",
@@ -199,6 +200,10 @@ class ConvergenceWarning(UserWarning):
     """An iteration ended before its tolerance was met, or left clusters without rows."""
 
 
+class ConversionWarning(UserWarning):
+    """An index could not be converted to its final key, and stays as it is."""
+
+
 class IncompleteInputWarning(UserWarning):
     """Something that other input names is not there, and counts as nothing."""
 
@@ -226,5 +231,6 @@ def require(module: str, *, extra: str, why: str) -> ModuleType:
     except ImportError as exc:
         raise OptionalDependencyError(
             f"the package '{module}' is needed for {why} and cannot be imported ({exc}); "
-            f"install it with: pip install 'cluscomp[{extra}]'"
+            f"install it with: pip install 'cluscomp[{extra}]'",
+            name=module,
         ) from exc

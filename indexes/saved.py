@@ -97,6 +97,35 @@ class SavedIndex(FollowingIndex[Segment]):
                     self._rebase(own)
                 self._write(target, if_exists, wait, grace)
 
+    def succeed(self, other: SavedIndex[Any], *, wait: float = WAIT, grace: float = GRACE) -> None:
+        """Be the next generation of the folder of another index, under another key or training.
+
+        It is a commit: readers that have the folder open keep the state that they have, whose files stay for
+        `grace`; what they opened cannot take up this one (`refresh` says so), but the folder can be opened
+        again. Files that are stored besides arrays, such as report.json, stay.
+
+        Args:
+            other: an index that was opened from a folder or saved to one, and has no changes.
+            wait: seconds to wait while another writer is at work in the folder.
+            grace: as of `save`.
+
+        Raises:
+            UsageError: the other index has no folder, or changes that were not saved.
+            IndexChangedError: somebody else changed the folder since; nothing is written.
+            NotTrainedError, IndexLockedError, DiskFullError, IndexFolderError: as of `save`.
+        """
+        self.pipeline.require_trained()
+        wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        with other._lock, self._lock, self._all_or_nothing():
+            origin = other._origin
+            if origin is None or other.has_changes:
+                raise UsageError(
+                    "the index that is to be succeeded has no folder, or changes that were not saved to it; "
+                    "save it first"
+                )
+            self._folders[origin.folder] = origin
+            self._write(origin.folder, "fail", wait, grace)
+
     @contextmanager
     def writer(self: Self, *, wait: float = WAIT, grace: float = GRACE) -> Iterator[Self]:
         """Be the only writer of the folder that the index was opened from, for a block.

@@ -21,6 +21,9 @@ OPTIONAL = {
     "pytrec-eval-terrier": "eval",
     "datasets": "eval",
     "peft": "train",
+    "fastapi": "serve",
+    "httpx2": "client",
+    "langchain-core": "langchain",
 }
 
 
