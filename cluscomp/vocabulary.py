@@ -105,9 +105,11 @@ Normalisation = Literal["minmax", "tmm", "dbsf"]
 """What scales the scores of a list: its range; the least that can be; its mean and deviation."""
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
-Target = Literal["faiss", "npy", "parquet"]
-"""Files of other tools that the rows of an index can be written to."""
+Target = Literal["faiss", "npy", "parquet", "lance", "cuvs"]
+"""Files of other tools that the rows of an index, or what it has learned, can be written to."""
 TARGETS: tuple[Target, ...] = get_args(Target)
+LEARNED: tuple[Target, ...] = ("lance", "cuvs")
+"""Those that get centroids and codebooks, and no rows."""
 
 HealthState = Literal["not recorded", "ok", "watch", "retrain"]
 """What `health` says of an item, from harmless to pressing."""

@@ -28,6 +28,8 @@ from cluscomp.vocabulary import MISSING, Missing
 if TYPE_CHECKING:
     import faiss
 
+    from cluscomp.indexes.cuvs_bridge import ForCuvs
+    from cluscomp.indexes.lance_bridge import ForLance
     from cluscomp.indexes.multivector.index import MultiVectorIndex
     from cluscomp.indexes.sparse.index import SparseIndex
 
@@ -275,6 +277,43 @@ class Index(SearchedVectors):
         part = copy.copy(self)
         part._segments = allowed.together.segments
         return to_faiss(part, text_ids=text_ids)
+
+    def to_lance(self, *, unit_rows: bool = False) -> ForLance:
+        """Centroids and codebooks for `create_index` of a Lance dataset, which then trains nothing.
+
+        The rows themselves go into a column: `for_lance.rows(x)`. Lance codes them anew, and by the nearest
+        codeword, which for ip and cosine is not always the code of this index.
+
+        Args:
+            unit_rows: all rows have length one, so that Lance's metric cosine may stand for ip.
+
+        Returns:
+            The arguments, and what rows and queries pass before. pylance itself is not needed.
+
+        Raises:
+            UsageError: a part that Lance does not have; the message says which key has a counterpart.
+            NotTrainedError: the key has to learn first.
+        """
+        from cluscomp.indexes.lance_bridge import to_lance
+
+        return to_lance(self, unit_rows=unit_rows)
+
+    def to_cuvs(self) -> ForCuvs:
+        """Centroids, codebooks and rotation for `build_precomputed` of cuVS, which then trains nothing.
+
+        Rows are coded on the GPU by `extend`. These arrays have not been tried on one: their shapes are those
+        that cuVS documents, and scores that NumPy computes of them as cuVS describes are those of the index.
+
+        Returns:
+            The arguments, and what rows and queries pass before. cuVS itself is not needed.
+
+        Raises:
+            UsageError: a part that cuVS does not have; the message says which key has a counterpart.
+            NotTrainedError: the key has to learn first.
+        """
+        from cluscomp.indexes.cuvs_bridge import to_cuvs
+
+        return to_cuvs(self)
 
     # ---- inside ----
 

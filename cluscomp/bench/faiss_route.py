@@ -31,7 +31,7 @@ def make_app(folder: str) -> Any:
     fastapi = require("fastapi", extra="serve", why="`cluscomp bench serve`")
     require("faiss", extra="faiss", why="`cluscomp bench serve --vs faiss`").omp_set_num_threads(1)
     index = open_index(folder)
-    searched: Any = index.to_faiss(text_ids="rows")  # type: ignore[union-attr]
+    searched: Any = index.to_faiss(text_ids="rows")
     app = fastapi.FastAPI()
 
     async def search(body: Body) -> Any:

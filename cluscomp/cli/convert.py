@@ -10,7 +10,7 @@ from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress
 from cluscomp.errors import UsageError
-from cluscomp.vocabulary import IfExists, Target
+from cluscomp.vocabulary import LEARNED, IfExists, Target
 
 if TYPE_CHECKING:
     from cluscomp.indexes.conversion import ConvertReport
@@ -40,7 +40,8 @@ def convert(
         int | None, flag("--format", help="Write the index as it is in the newest format.", env=False, min=1)
     ] = None,
     to: Annotated[
-        Target | None, flag("--to", help="Write a file of another tool: faiss, npy or parquet.", env=False)
+        Target | None,
+        flag("--to", help="Write a file of another tool: faiss, npy, parquet, lance or cuvs.", env=False),
     ] = None,
     max_train_rows: Annotated[
         int | None,
@@ -67,6 +68,8 @@ def convert(
     cluscomp convert my.index --index-key OPQ48,IVF4096,PQ48 --embeddings x.npy --output new.index
 
     cluscomp convert my.index --to npy --output vectors.npy
+
+    cluscomp convert my.index --to lance --output codebooks.npz
 
     """
     from cluscomp.indexes.conversion import convert_index
@@ -118,9 +121,9 @@ def _show(report: ConvertReport, dry_run: bool, as_json: bool) -> None:
     shown = [
         ("key before", report.key_before),
         ("now", report.key or report.to or f"format {report.format_version}"),
-        ("rows", str(report.rows)),
-        ("deleted rows left out", str(report.dropped)),
     ]
+    if report.to not in LEARNED:
+        shown += [("rows", str(report.rows)), ("deleted rows left out", str(report.dropped))]
     if report.key is not None:
         shown.append(("titles and texts", "yes" if report.texts else "none"))
     output.result_table(["", ""], shown)

@@ -1,7 +1,8 @@
-"""The rows of an index as files of other tools: a faiss index, or vectors with their ids."""
+"""An index as files of other tools: a faiss index, vectors with their ids, or centroids and codebooks."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 from cluscomp.errors import EmptyInputError, OutputExistsError, UsageError, require
 from cluscomp.files import atomic_path
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.bridged import Bridged
 from cluscomp.indexes.conversion.rows import READ_ROWS, DecodedRows, document_offsets, ids_of
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.storage.staging import npy_header
 from cluscomp.progress import Progress, Ticker
+from cluscomp.vocabulary import LEARNED
 
 Written = Mapping[Path, Callable[[Path], None]]
 """File -> what writes it."""
@@ -30,7 +33,7 @@ def export(
     Raises OutputExistsError, UsageError (no way back, no counterpart in faiss), EmptyInputError (no rows),
     OptionalDependencyError.
     """
-    if not len(index):
+    if not len(index) and to not in LEARNED:
         raise EmptyInputError("the index holds no rows, so there is nothing to write")
     files = _WRITERS[to](index, output, progress)
     taken = [path for path in files if path.exists()]
@@ -48,10 +51,6 @@ def export(
 def _faiss(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Written:
     """Rows of text ids are numbered, in the order of the file of ids."""
     faiss = require("faiss", extra="faiss", why="writing a faiss index")
-    if kind_of(index.spec).ragged:
-        raise UsageError("faiss has no documents of several vectors; write their vectors with to='npy'")
-    if kind_of(index.spec).terms:
-        raise UsageError("faiss has no index of terms")
     copied = index.to_faiss(text_ids="rows")  # type: ignore[attr-defined]
     ids = {_beside(output, "ids"): _array_writer(_ids(index))} if index.id_kind == TEXT else {}
     return {**ids, output: lambda draft: faiss.write_index(copied, str(draft))}
@@ -99,7 +98,36 @@ def _parquet(index: StoredIndex[Any], output: Path, progress: Progress | None) -
     return {output: write}
 
 
-_WRITERS = {"faiss": _faiss, "npy": _npy, "parquet": _parquet}
+def _lance(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Written:
+    """Arrays and "arguments" of `create_index`."""
+    copied = index.to_lance()  # type: ignore[attr-defined]
+    return _learned(output, copied, copied.arguments)
+
+
+def _cuvs(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Written:
+    """Arrays and "arguments" of `build_precomputed`: index_params and dim."""
+    copied = index.to_cuvs()  # type: ignore[attr-defined]
+    return _learned(output, copied, {"index_params": copied.index_params, "dim": copied.dim, **copied.arrays})
+
+
+def _learned(output: Path, copied: Bridged, arguments: Mapping[str, Any]) -> Written:
+    """One .npz file: each array by its name; "arguments", the others as JSON; "normalize", whether rows are
+    scaled to length one; and "projection" (d, dim), by which rows are multiplied then, where there is one.
+    """
+    arrays: dict[str, Any] = {name: a for name, a in arguments.items() if isinstance(a, np.ndarray)}
+    others = {name: value for name, value in arguments.items() if name not in arrays}
+    if copied.projection is not None:
+        arrays["projection"] = copied.projection
+    arrays |= {"arguments": json.dumps(others), "normalize": copied.pipeline.normalizes}
+
+    def write(draft: Path) -> None:
+        with draft.open("xb") as file:
+            np.savez(file, **arrays)
+
+    return {output: write}
+
+
+_WRITERS = {"faiss": _faiss, "npy": _npy, "parquet": _parquet, "lance": _lance, "cuvs": _cuvs}
 
 
 def _beside(output: Path, what: str) -> Path:

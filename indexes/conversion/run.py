@@ -22,7 +22,7 @@ from cluscomp.indexes.index import open_index
 from cluscomp.indexes.storage.folder import check_index_target
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION
 from cluscomp.progress import Progress
-from cluscomp.vocabulary import IF_EXISTS, TARGETS, IfExists
+from cluscomp.vocabulary import IF_EXISTS, LEARNED, TARGETS, IfExists
 
 if TYPE_CHECKING:
     from cluscomp.vocabulary import Target
@@ -64,7 +64,9 @@ def convert_index(
         format: the newest version of the folder format, in which the index is written as it is.
         to: "faiss", a file of `faiss.write_index` with the codes as they are; "npy", decoded vectors in one
             file, ids in NAME.ids.npy and lengths of documents in NAME.lengths.npy beside it; "parquet",
-            columns "id" and "vector". faiss has no text ids: it numbers rows, whose ids are in NAME.ids.npy.
+            columns "id" and "vector"; "lance" and "cuvs", a .npz file of what was learned, for `create_index`
+            of Lance and `build_precomputed` of cuVS (docs/other-tools.md). faiss has no text ids: it numbers
+            rows, whose ids are in NAME.ids.npy.
         max_memory: bytes that the process may take for a new key, or a text such as "8G".
         max_train_rows: most vectors to train a new key on.
         seed: of all random choices of a new key.
@@ -110,7 +112,8 @@ def convert_index(
         checks.one_of("to", to, TARGETS)
         replaces = if_exists == "replace"
         files = export(index, to, target, replace=replaces, dry_run=dry_run, progress=progress)
-        return _with_files(replace(report, to=to, vectors_from="codes"), files, dry_run)
+        rows_from = None if to in LEARNED else "codes"
+        return _with_files(replace(report, to=to, vectors_from=rows_from), files, dry_run)
     settings = build_settings(str(index_key), index.metric, seed, max_train_rows, max_memory)
     vectors = None if source is None else Given(source, None, ids, lengths, "fail")
     return _in_key(index, report, settings, vectors, target, if_exists, dry_run, progress)

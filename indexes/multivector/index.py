@@ -26,6 +26,7 @@ from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.ids import IdColumn, RangeIds
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.stages.kernel_codec import kernel_codec
+from cluscomp.indexes.uncopied import Uncopied
 from cluscomp.multivector import Ragged
 from cluscomp.progress import Progress, as_stage
 from cluscomp.vocabulary import MISSING, Missing
@@ -34,7 +35,7 @@ __all__ = ["DEFAULT_CANDIDATES", "MultiVectorIndex"]
 TRAINED_PARTS = ("pool", "centroids", "codebooks", "rotation")
 
 
-class MultiVectorIndex(SearchedDocuments):
+class MultiVectorIndex(Uncopied, SearchedDocuments):
     """A searchable, compressed collection of documents, each of several vectors, under permanent ids.
 
     `index_factory` and `open_index` make one for keys that begin with a pool, such as "Pool16,IVF1024,PQ96".
@@ -62,6 +63,11 @@ class MultiVectorIndex(SearchedDocuments):
     Raises:
         UsageError: the metric is "l2".
     """
+
+    rows_are = (
+        "documents of several vectors; `convert --to npy` and `vectors(ids)` give the vectors, which an "
+        "index of single vectors may hold"
+    )
 
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
         if checks.metric(metric) == "l2":

@@ -21,12 +21,13 @@ from cluscomp.indexes.sparse.decoding import decoded_terms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.sparse.search import score_terms, search_terms
 from cluscomp.indexes.sparse.segment import TermSegment, encode_terms
+from cluscomp.indexes.uncopied import Uncopied
 from cluscomp.progress import Progress
 from cluscomp.terms import TermRows, as_term_rows
 from cluscomp.vocabulary import MISSING, KBeyond, Missing
 
 
-class SparseIndex(StoredIndex[TermSegment]):
+class SparseIndex(Uncopied, StoredIndex[TermSegment]):
     """A searchable collection of weighted terms: words of texts by BM25, or learned sparse vectors.
 
     `index_factory` and `open_index` make one for the key "Sparse" and its settings. Rows and queries are a
@@ -56,6 +57,7 @@ class SparseIndex(StoredIndex[TermSegment]):
     """
 
     pipeline: TermPipeline
+    rows_are = "weighted terms; `vectors(ids)` gives them as mappings {term: weight}"
 
     # ---- what it is ----
 

@@ -117,6 +117,11 @@ class Codec(Stage):
         """Bytes of the codes of one row."""
         return sum(array.nbytes for array in self.arrays.values())
 
+    @property
+    def shared_codebooks(self) -> np.ndarray | None:
+        """Codebooks (m, 2**nbits, dim / m) float32 by which rows are coded and scored; None for others."""
+        return None
+
     @abstractmethod
     def encode(self, x: np.ndarray) -> Codes:
         """Codes of float32 rows (n, dim)."""

@@ -147,6 +147,11 @@ class LearnedProductCodec(ProductCodec):
                 }
             )
 
+    @property
+    def shared_codebooks(self) -> np.ndarray | None:
+        """None where scores have centroids of their own."""
+        return None if self._two_sets else self.codebooks
+
     def cost(self, shape: Shape) -> Cost:
         """Only encoding costs anything."""
         k = 1 << self.nbits

@@ -87,6 +87,15 @@ class LearnedStep(Transform):
         require_finite(mapped, name=f"{what} behind the {self.spec}")
         return mapped
 
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """None with an adapter."""
+        return None if self._has_adapter else self._loaded()["rotation"]
+
+    def unit_after(self, before: bool) -> bool:
+        """Of rows, which pass no adapter."""
+        return before and self.dim_out == self.dim_in
+
     def to_faiss(self, faiss: ModuleType) -> list[Any]:
         """What queries pass: faiss has one map for rows and queries, and the rows are encoded already."""
         return [linear_link(faiss, self.query_map.matrix, self.query_map.shift)]

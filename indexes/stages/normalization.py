@@ -53,6 +53,9 @@ class NormalizeStep(Transform):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x[:, : self.dim_out])
 
+    def unit_after(self, before: bool) -> bool:
+        return True
+
     def to_faiss(self, faiss: ModuleType) -> list[Any]:
         """Rows of the identity where components are dropped, then a NormalizationTransform."""
         kept = np.eye(self.dim_out, self.dim_in, dtype=np.float32)

@@ -108,6 +108,10 @@ class ProductCodec(KernelCodec):
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
         return self._codebooks
 
+    @property
+    def shared_codebooks(self) -> np.ndarray | None:
+        return self.codebooks
+
     def encode(self, x: np.ndarray) -> Codes:
         return {CODES: native.pq_encode(x, self.packed_codebook(), self.nbits)}
 

@@ -21,6 +21,15 @@ from cluscomp.progress import Progress
 class Transform(Stage):
     """One step; a subclass is made of (spec, dim, spec of the key's codec). dim_in, dim_out: of its rows."""
 
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """(dim_out, dim_in) float32 of orthonormal rows, where that is all that rows and queries pass."""
+        return None
+
+    def unit_after(self, before: bool) -> bool:
+        """Whether rows have length one behind the step. before: whether they have it in front of it."""
+        return before and self.matrix is not None and self.dim_out == self.dim_in
+
     def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
         self.spec = spec
         self.dim_in, self.dim_out = dim, spec.output_dim(dim)
@@ -63,6 +72,10 @@ class LinearStep(Transform):
     def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
         super().__init__(spec, dim, codec)
         self._linear: LinearMap | None = None
+
+    @property
+    def matrix(self) -> np.ndarray | None:
+        return self.parameters().get("matrix")
 
     def train(self, x: np.ndarray, seed: int, progress: Progress | None = None) -> None:
         self.load({"matrix": self._matrix(x, seed, progress)})

@@ -41,9 +41,19 @@ def test_a_new_key_from_codes_and_from_vectors(invoke, old, rows, tmp_path):
     assert facts["written"] and np.array_equal(open_index(tmp_path / "flat").vectors(["d9"])[0], rows[9])
 
 
+def trained_pq(folder):
+    index = index_factory("PQ4x4", DIM).train(np.random.default_rng(1).standard_normal((200, DIM)))
+    index.save(folder / "pq")
+    return folder / "pq"
+
+
 def test_files_and_the_newest_format(invoke, old, tmp_path):
     assert invoke("convert", old, "--to", "npy", "-o", tmp_path / "v.npy").exit_code == 0
     assert np.load(tmp_path / "v.npy").shape == (299, DIM)
+    shown = invoke("convert", trained_pq(tmp_path), "--to", "lance", "-o", tmp_path / "c.npz")
+    assert shown.exit_code == 0 and "written:" in shown.stdout and "deleted rows" not in shown.stdout
+    with np.load(tmp_path / "c.npz") as file:
+        assert file["pq_codebook"].shape == (4, 16, 4)
     newest = open_index(old).describe()["format_version"]
     result = invoke("convert", old, "--format", newest, "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["output"] == str(old)
@@ -61,6 +71,7 @@ def test_exit_codes(invoke, program, old, tmp_path):
         (2, "--ids and --lengths belong", (old, "--key", "Flat", "--ids", tmp_path / "few.txt", "-o", out)),
         (2, "is the input", (old, "--key", "Flat", "-o", old, "--if-exists", "replace")),
         (2, "Pool16", (old, "--key", "Pool16,Flat", "-o", out)),
+        (2, "SQ8 has no codebooks", (old, "--to", "cuvs", "-o", out)),
         (3, "--max-memory", (old, "--key", "Flat", "-o", out, "--max-memory", "1M")),
         (4, "is not among the 16 vectors", (old, "--key", "Flat", *few, "-o", out)),
         (5, "no index", (tmp_path / "none", "--key", "Flat", "-o", out)),

@@ -59,6 +59,11 @@ METRICS = ("ip", "l2", "cosine")
 
 
 @pytest.fixture(scope="session")
+def all_keys() -> tuple[str, ...]:
+    return ALL_KEYS
+
+
+@pytest.fixture(scope="session")
 def rows() -> np.ndarray:
     rng = np.random.default_rng(7)
     centres = rng.standard_normal((12, DIM)) * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
@@ -185,6 +186,38 @@ def test_files_of_other_tools(tmp_path, rows, names):
     with pytest.raises(cc.OutputExistsError, match=r"v\.ids\.npy is there already"):
         cc.convert_index(tmp_path / "old", tmp_path / "v.npy", to="npy")
     cc.convert_index(tmp_path / "old", tmp_path / "v.npy", to="npy", if_exists="replace")
+
+
+@pytest.mark.parametrize("to", ["lance", "cuvs"])
+def test_codebooks_for_other_tools(tmp_path, rows, to):
+    """All that the methods return, in one file that NumPy reads; of an index without rows as well."""
+    index = cc.index_factory("OPQ4,IVF8,PQ4", DIM, "cosine").train(rows)
+    index.save(tmp_path / "old")
+    report = cc.convert_index(tmp_path / "old", tmp_path / "c.npz", to=to)
+    assert (report.to, report.vectors_from, report.files) == (to, None, (str(tmp_path / "c.npz"),))
+    copied = getattr(index, f"to_{to}")()
+    arguments = (
+        copied.arguments
+        if to == "lance"
+        else {**copied.arrays, "dim": DIM, "index_params": copied.index_params}
+    )
+    with np.load(tmp_path / "c.npz") as file:
+        others = json.loads(str(file["arguments"]))
+        assert {n: a.shape for n, a in arguments.items() if n not in others} == {
+            n: file[n].shape for n in file.files if n not in ("arguments", "normalize", "projection")
+        }
+        assert all(np.array_equal(file[n], a) for n, a in arguments.items() if n not in others)
+        assert others == {n: a for n, a in arguments.items() if n in others}
+        base = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        assert file["normalize"] and ("projection" in file) is (to == "lance")
+        prepared = base @ file["projection"].T if to == "lance" else base
+        np.testing.assert_allclose(prepared, copied.rows(rows), atol=1e-5)
+    with pytest.raises(cc.OutputExistsError):
+        cc.convert_index(tmp_path / "old", tmp_path / "c.npz", to=to)
+    cc.index_factory("MRL12,PQ4", DIM).train(rows).save(tmp_path / "mrl")
+    with pytest.raises(cc.UsageError, match=r"MRL12, which is more than a matrix.*from Python"):
+        cc.convert_index(tmp_path / "mrl", tmp_path / "m.npz", to=to)
+    assert not (tmp_path / "m.npz").exists()
 
 
 def test_the_newest_format(tmp_path, rows):

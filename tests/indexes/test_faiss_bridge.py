@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from cluscomp.errors import EmptyInputError, NotTrainedError, UsageError
 from cluscomp.indexes import index_factory, open_index
+from cluscomp.indexes.keys.forms import Form
+from cluscomp.indexes.stages import registrations
 from cluscomp.indexes.stages.code_layout import plain_codes
 
 faiss = pytest.importorskip("faiss")
@@ -92,3 +96,27 @@ def test_nothing_to_copy() -> None:
         index_factory("Flat", 4).to_faiss()
     with pytest.raises(NotTrainedError):
         index_factory("SQ8", 4).to_faiss()
+
+
+@pytest.mark.parametrize("tool", ["faiss", "lance", "cuvs"])
+@pytest.mark.parametrize(("key", "remedy"), [("Pool4,PQ4", "--to npy"), ("Sparse(bm25)", r"vectors\(ids\)")])
+def test_rows_that_are_no_single_vectors(tool: str, key: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=f"(?i){tool} has no index like this one.*{remedy}"):
+        getattr(index_factory(key, 8), f"to_{tool}")()
+
+
+def test_every_form_is_tested_above(all_keys: tuple[str, ...]) -> None:
+    """A new codec, transform or partition is in one of the keys, so that it has a copy, or a test of why not."""
+    named = [
+        f for value in vars(registrations).values() for f in (value if isinstance(value, tuple) else [value])
+    ]
+    shown = [form for form in named if isinstance(form, Form) and form.shown and form.stage != "refine"]
+    parts = {part for key in all_keys for part in re.split(r",(?![^()]*\))", key)}
+    missing = [form.example for form in shown if not any(re.fullmatch(form.pattern, part) for part in parts)]
+    assert len(shown) > 12 and sorted(missing) == ["Flat(noshadow)", "SQfp16(shadow)", "Sparse(bm25)"]
+
+
+@pytest.mark.parametrize("key", ["Flat(noshadow)", "SQfp16(shadow)"])
+def test_shadows_are_left_behind(make_index, queries, key: str) -> None:
+    index = make_index(key, "l2")
+    assert_equal(index, index.to_faiss(), queries)

@@ -48,8 +48,8 @@ OTHERS = "others"
 INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "health", "verify"),
-        ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base",),
-        ("multivector", "faiss_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
+        ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base", "uncopied"), ("bridged",),
+        ("multivector", "faiss_bridge", "lance_bridge", "cuvs_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
