@@ -13,6 +13,7 @@ from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
+from cluscomp.indexes.filters.visited import visited_info
 from cluscomp.indexes.segments.budget import search_passing
 from cluscomp.indexes.segments.ids import INT, TEXT
 from cluscomp.indexes.segments.passing import Passing
@@ -115,7 +116,7 @@ class SearchedVectors(StoredIndex[Segment]):
         """
         together = self._together
         rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
-        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
+        is_plain = filter is None and self._schema.tenant is None and tenant is UNSAID
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         effort = Effort(
             self._lists_to_visit(nprobe),
@@ -125,15 +126,26 @@ class SearchedVectors(StoredIndex[Segment]):
             None if max_nprobe is None else self._checked_nprobe(max_nprobe, "max_nprobe"),
         )
         self.pipeline.require_trained()
-        if not is_plain:
+        if not is_plain or (return_info and (k == 0 or max_nprobe is not None)):
             return self._search_part(together, rows, k, effort, filter, tenant, return_info)
         if k == 0:
             return self._no_hits(rows.shape[0])
+        seen: list[np.ndarray] = []
         hits = search_segments(
-            self.pipeline, together, rows, k, nprobe=effort.nprobe, refine_factor=effort.refine_factor
+            self.pipeline,
+            together,
+            rows,
+            k,
+            nprobe=effort.nprobe,
+            refine_factor=effort.refine_factor,
+            seen=seen,
         )
         self._warn_if_incomplete(hits.positions, k, effort.nprobe)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        ids = together.take_ids(hits.positions, self._id_kind or INT)
+        if not return_info:
+            return hits.scores, ids
+        lists = np.concatenate(seen) if seen else None
+        return hits.scores, ids, visited_info(together, self.spec.nlist, lists, len(rows))
 
     # ---- inside ----
 

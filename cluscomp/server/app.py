@@ -13,7 +13,8 @@ from cluscomp.server.gate import Gate
 from cluscomp.server.insight_routes import add_insight
 from cluscomp.server.models import Problem
 from cluscomp.server.pages import add_pages
-from cluscomp.server.problems import MEDIA_TYPE, problem_body, problem_of
+from cluscomp.server.posts import Posts
+from cluscomp.server.problems import MEDIA_TYPE, first_faults, problem_body, problem_of
 from cluscomp.server.reading import add_reading
 from cluscomp.server.search_route import add_search
 
@@ -42,14 +43,15 @@ def make_app(core: Core) -> Any:
     )
     describe_problems(api)
     _add_errors(api)
-    add_reading(api, core)
-    add_search(api, core)
-    add_insight(api, core)
+    posts = Posts(api)
+    add_reading(api, posts, core)
+    add_search(posts, core)
+    add_insight(api, posts, core)
     if core.settings.admin_token is not None:
-        add_changes(api, core)
+        add_changes(posts, core)
     if core.settings.page:
         add_pages(api)
-    app: Any = Gate(api, core)
+    app: Any = Gate(api, posts, core)
     if core.settings.cors:
         from fastapi.middleware.cors import CORSMiddleware
 
@@ -87,7 +89,7 @@ def _add_errors(api: Any) -> None:
         return answer(exc)
 
     async def fields(_: Any, exc: Any) -> Any:
-        return Response(problem_body(422, "fields", _first_faults(exc.errors())), 422, None, MEDIA_TYPE)
+        return Response(problem_body(422, "fields", first_faults(exc.errors())), 422, None, MEDIA_TYPE)
 
     async def http(_: Any, exc: Any) -> Any:
         code = {404: "no-route", 405: "method"}.get(exc.status_code, "body")
@@ -101,12 +103,3 @@ def _add_errors(api: Any) -> None:
     api.add_exception_handler(RequestValidationError, fields)
     api.add_exception_handler(HTTPException, http)
     api.add_exception_handler(StarletteException, http)
-
-
-def _first_faults(found: Any) -> str:
-    """The first faults of a body, by field; values are not repeated, since they may be anything."""
-    lines = []
-    for fault in found[:3]:
-        place = ".".join(str(part) for part in fault["loc"][1:]) or "body"
-        lines.append(f"{place[:100]}: {fault['msg']}"[:300])
-    return "; ".join(lines)

@@ -1,71 +1,55 @@
 """Routes that change an index; without an admin token the server does not have them."""
-# The framework reads annotations of routes as values: no `from __future__ import annotations` here.
+
+from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cluscomp.errors import DimensionError, RequestRefusedError
+from cluscomp.errors import DimensionError
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models, parsing
-from cluscomp.server.conditions import check_unicode
+from cluscomp.server.conditions import check_unicode, filter_text, filter_value
 from cluscomp.server.core import Core
 from cluscomp.server.encoding import as_queries
+from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
-from cluscomp.server.writing import WriterThread
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+from cluscomp.server.writing import Change, WriterThread
 
 MOST_DOCUMENTS = 100_000
 
 
-def add_changes(api: "FastAPI", core: Core) -> None:
+def add_changes(posts: Posts, core: Core) -> None:
     """Add documents, documents:delete, refresh and compact."""
-    from fastapi import Depends, Request
-
     writer = WriterThread(core.registry)
     core.at_end(writer.close)
 
-    async def admin(request: Request) -> None:
-        """Raises RequestRefusedError unless the request has the admin token."""
-        _require_admin(request)
+    async def changed(name: str, change: Change) -> bytes:
+        await core.served(name)
+        return as_bytes(await writer.change(name, change))
 
-    only_admin: Any = [Depends(admin)]
-
-    @api.post("/v1/indexes/{name}/documents", response_model=models.Changed, dependencies=only_admin)
-    async def put(name: str, body: models.PutRequest) -> Any:
+    async def put(name: str, body: models.PutRequest, _: Facts) -> bytes:
         """Add documents, or put them in the place of those that have their ids."""
-        served = await core.served(name)
-        rows = await _rows(core, served, body)
-        return await writer.change(name, lambda index: _put(index, body, rows))
+        rows = await _rows(core, await core.served(name), body)
+        return await changed(name, lambda index: _put(index, body, rows))
 
-    @api.post("/v1/indexes/{name}/documents:delete", response_model=models.Changed, dependencies=only_admin)
-    async def delete(name: str, body: models.DeleteRequest) -> Any:
-        """Delete documents: all of them, or none."""
-        await core.served(name)
-        return await writer.change(name, lambda index: _delete(index, body))
+    async def delete(name: str, body: models.DeleteRequest, _: Facts) -> bytes:
+        """Delete documents, by id or by a condition on attributes: all of them, or none."""
+        chosen = _chosen(body)
+        return await changed(name, lambda index: _delete(index, body, chosen))
 
-    @api.post("/v1/indexes/{name}/refresh", response_model=models.Changed, dependencies=only_admin)
-    async def refresh(name: str) -> Any:
+    async def refresh(name: str, _: None, __: Facts) -> bytes:
         """Serve the newest state of the folder at once."""
-        await core.served(name)
-        return await writer.change(name, lambda index: (0, 0))
+        return await changed(name, lambda index: (0, 0))
 
-    @api.post("/v1/indexes/{name}/compact", response_model=models.Changed, dependencies=only_admin)
-    async def compact(name: str, body: models.CompactRequest) -> Any:
+    async def compact(name: str, body: models.CompactRequest, _: Facts) -> bytes:
         """Merge segments and drop deleted documents; every search finds what it found before."""
-        await core.served(name)
-        return await writer.change(name, lambda index: _compact(index, body))
+        return await changed(name, lambda index: _compact(index, body))
 
-
-def _require_admin(request: "Request") -> None:
-    facts = request.scope["cluscomp"]
-    if facts.get("admin"):
-        return
-    if facts.get("token"):
-        raise RequestRefusedError("the admin token is needed for changes", 403, "token")
-    raise RequestRefusedError("the admin token is needed: Authorization: Bearer TOKEN", 401, "token")
+    posts.add("documents", put, body=models.PutRequest, answer=models.Changed, admin=True)
+    posts.add("documents:delete", delete, body=models.DeleteRequest, answer=models.Changed, admin=True)
+    posts.add("refresh", refresh, body=None, answer=models.Changed, admin=True)
+    posts.add("compact", compact, body=models.CompactRequest, answer=models.Changed, admin=True)
 
 
 async def _rows(core: Core, served: Served, body: models.PutRequest) -> Queries:
@@ -100,10 +84,21 @@ def _put(index: Any, body: models.PutRequest, rows: Queries) -> tuple[int, int]:
     return len(names), replaced
 
 
-def _delete(index: Any, body: models.DeleteRequest) -> tuple[int, int]:
-    names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
+def _chosen(body: models.DeleteRequest) -> dict[str, Any]:
+    """Which documents a deletion takes, as `delete` has it but for ids. Raises RequestRefusedError."""
+    if (body.ids is None) == (body.filter is None):
+        raise parsing.unfit("one of ids and filter is needed")
     tenant = None if body.tenant is None else check_unicode(body.tenant)
-    return index.delete(names, missing=body.missing, tenant=tenant), 0
+    if body.filter is None:
+        return {"tenant": tenant, "missing": body.missing}
+    return {"tenant": tenant, "filter": filter_value(filter_text(body.filter))}
+
+
+def _delete(index: Any, body: models.DeleteRequest, chosen: dict[str, Any]) -> tuple[int, int]:
+    if body.ids is None:
+        return index.delete(**chosen), 0
+    names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
+    return index.delete(names, **chosen), 0
 
 
 def _compact(index: Any, body: models.CompactRequest) -> tuple[int, int]:

@@ -129,10 +129,23 @@ class Client:
         return self._ask("POST", f"{_path(name)}/documents", body)
 
     def delete(
-        self, name: str, ids: Sequence[Any], *, missing: str = "fail", tenant: str | None = None
+        self,
+        name: str,
+        ids: Sequence[Any] | None = None,
+        *,
+        filter: Any = None,
+        missing: str = "fail",
+        tenant: str | None = None,
     ) -> dict[str, Any]:
-        """Delete documents; needs the admin token. tenant: whose, None for those of all."""
-        body: dict[str, Any] = {"ids": [str(one) for one in ids], "missing": missing}
+        """Delete documents by id, or all that pass a filter; needs the admin token.
+
+        tenant: whose, None for those of all.
+        """
+        body: dict[str, Any] = {"missing": missing}
+        if ids is not None:
+            body["ids"] = [str(one) for one in ids]
+        if filter is not None:
+            body["filter"] = filter
         if tenant is not None:
             body["tenant"] = tenant
         return self._ask("POST", f"{_path(name)}/documents:delete", body)

@@ -8,11 +8,11 @@ import itertools
 import logging
 import secrets
 import time
-from contextlib import nullcontext
 from typing import Any
 
 from cluscomp.errors import RequestRefusedError
 from cluscomp.server.core import Core
+from cluscomp.server.posts import Post, Posts
 from cluscomp.server.problems import MEDIA_TYPE, problem_of
 from cluscomp.server.request_log import fingerprint
 
@@ -27,50 +27,59 @@ HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
+_JSON = (b"content-type", b"application/json")
 _log = logging.getLogger("cluscomp.server")
 # An id is of the process and a number: random ones need the system each time, and let go of the interpreter.
 _PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 
 
 class Gate:
-    """ASGI application around another one."""
+    """ASGI application around another one. posts: what is answered without that one."""
 
-    def __init__(self, app: Any, core: Core) -> None:
-        self._app, self._core = app, core
+    def __init__(self, app: Any, posts: Posts, core: Core) -> None:
+        self._app, self._posts, self._core = app, posts, core
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Passage(self._app, self._core, scope, receive, send).run()
+        await _Passage(self._app, self._posts, self._core, scope, receive, send).run()
 
 
 class _Passage:
     """One request on its way."""
 
-    def __init__(self, app: Any, core: Core, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    def __init__(
+        self, app: Any, posts: Posts, core: Core, scope: dict[str, Any], receive: Any, send: Any
+    ) -> None:
         self._app, self._core, self._scope, self._receive, self._out = app, core, scope, receive, send
-        self._headers = {name.lower(): value for name, value in scope["headers"]}
+        self._headers = dict(scope["headers"])  # names are in lower case (ASGI)
         self._id = f"{_PROCESS}{next(_NUMBERS):08x}"
         self._status = 0
         self._token: str | None = None
-        self._facts: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {"id": self._id}
+        self._post = posts.find(scope)
 
     async def run(self) -> None:
         begun = time.monotonic()
-        self._scope["cluscomp"] = self._facts
-        self._facts["id"] = self._id
         try:
             self._check()
-            body = await self._body()
-            is_search = self._scope["path"].endswith("/search")
-            with self._core.admitted() if is_search else nullcontext():
-                await self._app(self._scope, _replay(body, self._receive), self._send)
+            if self._post is None:
+                await self._app(self._scope, _replay(await self._body(), self._receive), self._send)
+            else:
+                await self._answer(*self._post)
         except Exception as exc:  # noqa: BLE001 - the last place that can answer
             await self._refuse(exc)
         finally:
             self._count(time.monotonic() - begun)
+
+    async def _answer(self, name: str, post: Post) -> None:
+        post.check(self._facts)
+        content = await self._body()
+        answer = await post.answer(name, self._headers.get(b"content-type", b""), content, self._facts)
+        self._status = 200
+        await self._write([_JSON], answer)
 
     # ---- what is let in ----
 
@@ -149,13 +158,21 @@ class _Passage:
     # ---- what goes out ----
 
     async def _send(self, message: dict[str, Any]) -> None:
+        """What the application sends, with our headers."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message = {**message, "headers": [*message["headers"], *self._own_headers()]}
+            message = {**message, "headers": [*message["headers"], *HEADERS, self._named()]}
         await self._out(message)
 
-    def _own_headers(self) -> list[tuple[bytes, bytes]]:
-        return [*HEADERS, (b"x-request-id", self._id.encode())]
+    async def _write(self, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole answer with the status that is known by now."""
+        length = (b"content-length", str(len(body)).encode())
+        lines = [*headers, length, *HEADERS, self._named()]
+        await self._out({"type": "http.response.start", "status": self._status, "headers": lines})
+        await self._out({"type": "http.response.body", "body": body})
+
+    def _named(self) -> tuple[bytes, bytes]:
+        return b"x-request-id", self._id.encode()
 
     async def _refuse(self, exc: Exception) -> None:
         status, body, headers = problem_of(exc)
@@ -163,19 +180,16 @@ class _Passage:
             _log.error("request %s: %s", self._id, exc, exc_info=exc)
         if self._status:  # the answer has begun
             return
-        close = [(b"connection", b"close")] if status in (408, 413) else []
+        self._status = status
         lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        start = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            *lines,
-            *close,
-        ]
-        await self._send({"type": "http.response.start", "status": status, "headers": start})
-        await self._out({"type": "http.response.body", "body": body})
+        close = [(b"connection", b"close")] if status in (408, 413) else []
+        await self._write([(b"content-type", MEDIA_TYPE.encode()), *lines, *close], body)
 
     def _count(self, seconds: float) -> None:
-        route = getattr(self._scope.get("route"), "path", "none")
+        if self._post is not None:
+            route = self._post[1].route
+        else:
+            route = getattr(self._scope.get("route"), "path", "none")
         self._core.metrics.request(route, self._status, seconds)
         if self._core.log.enabled:
             facts = {name: value for name, value in self._facts.items() if name != "admin"}

@@ -1,7 +1,6 @@
 """Routes that show how an index works: the map of its lists, the products behind a hit."""
 # The framework reads annotations of routes as values: no `from __future__ import annotations` here.
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from cluscomp.server import cluster_map, heat, models, parsing
 from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.limits import Limits
+from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.served import Served
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 MOST_MEMBERS = 100
 
 
-def add_insight(api: "FastAPI", core: Core) -> None:
+def add_insight(api: "FastAPI", posts: Posts, core: Core) -> None:
     """Add map, map/{number} and explain."""
     from fastapi.responses import Response
 
     def answer(value: Any) -> Any:
-        return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+        return Response(as_bytes(value), media_type="application/json")
 
     @api.get("/v1/indexes/{name}/map", response_model=models.MapAnswer)
     async def lists(name: str) -> Any:
@@ -42,13 +42,14 @@ def add_insight(api: "FastAPI", core: Core) -> None:
         whose = parsing.whose_of(tenant)
         return answer(await core.apart(cluster_map.members, served, number, MOST_MEMBERS, whose))
 
-    @api.post("/v1/indexes/{name}/explain", response_model=models.ExplainAnswer)
-    async def explain(name: str, body: models.ExplainRequest) -> Any:
+    async def explain(name: str, body: models.ExplainRequest, _: Facts) -> bytes:
         """Products of a query's token vectors with the stored vectors of a document."""
         served = await core.served(name)
         sides = await _sides(core, served, body)
         whose = parsing.whose_of(body.tenant)
-        return answer(await core.apart(heat.explained, served, check_unicode(body.id), sides, whose))
+        return as_bytes(await core.apart(heat.explained, served, check_unicode(body.id), sides, whose))
+
+    posts.add("explain", explain, body=models.ExplainRequest, answer=models.ExplainAnswer)
 
 
 async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> heat.Sides:

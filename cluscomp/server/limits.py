@@ -21,5 +21,8 @@ class Limits:
         while inner["type"] in ("nullable", "default"):
             inner = inner["schema"]
         strict = {"strict": True} if inner["type"] in ("int", "float", "str", "bool", "list") else {}
-        inner.update({**strict, **self._values})
+        first = (
+            {"fail_fast": True} if inner["type"] == "list" else {}
+        )  # to name a million faults takes seconds
+        inner.update({**strict, **first, **self._values})
         return schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from cluscomp.errors import require
 
@@ -21,6 +22,7 @@ class Metrics:
         self._seconds = client.Histogram(
             "request_seconds", "Seconds of a request.", ["route"], buckets=SECONDS, **own
         )
+        self._counters: dict[tuple[str, int], tuple[Any, Any]] = {}  # labels are slow to look up
         self._observed = {
             "queue": client.Histogram(
                 "queue_seconds", "Seconds that a search waited.", buckets=SECONDS, **own
@@ -31,7 +33,7 @@ class Metrics:
             ),
             "batch": client.Histogram("batch_size", "Queries of a search.", buckets=BATCHES, **own),
         }
-        self._rows = client.Counter("rows_read", "Rows whose codes were read, estimated.", **own)
+        self._rows = client.Counter("rows_read", "Rows whose codes were scored.", **own)
         self._generation = client.Gauge("generation", "Generation that is served.", ["index"], **own)
         self._failed = client.Gauge(
             "refresh_failed", "1 while a newer state cannot be opened.", ["index"], **own
@@ -46,8 +48,12 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        counters = self._counters.get((route, status))
+        if counters is None:
+            counters = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._counters[route, status] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
 
     def observe(self, what: str, value: float) -> None:
         """Count a search, an encoding or a wait; `searching.Observe`."""

@@ -18,6 +18,7 @@ Id = Annotated[str, Limits(min_length=1, max_length=4096)]
 Row = Annotated[list[Number], Limits(min_length=1)]
 Tenant = Annotated[str, Limits()]
 Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
+Condition = Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any]
 Include = Literal["text", "attributes", "vector"]
 
 
@@ -58,7 +59,7 @@ class SearchRequest:
     nprobe: Positive | None = None
     refine_factor: Positive | None = None
     candidates: Positive | None = None
-    filter: Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any] | None = None
+    filter: Condition | None = None
     tenant: Tenant | None = None
     max_nprobe: Positive | None = None
     include: Annotated[list[Include], Limits(max_length=8)] = field(default_factory=list)
@@ -249,12 +250,14 @@ class PutRequest:
 
 @dataclass
 class DeleteRequest:
-    """Documents to delete. missing: what to do about ids that are not there. tenant: whose documents; without
-    it those of all.
+    """Documents to delete: ids, or all that pass a filter. missing: what to do about ids that are not there.
+
+    tenant: whose documents; without it those of all.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
-    ids: Annotated[list[Id], Limits(min_length=1)]
+    ids: Annotated[list[Id] | None, Limits(min_length=1)] = None
+    filter: Condition | None = None
     missing: Literal["fail", "ignore"] = "fail"
     tenant: Tenant | None = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 from cluscomp import errors
 
@@ -44,6 +46,15 @@ def problem_body(status: int, code: str, detail: str) -> bytes:
         "detail": detail.encode("utf-8", "replace").decode(),
     }
     return json.dumps(problem).encode()
+
+
+def first_faults(found: Sequence[dict[str, Any]]) -> str:
+    """The first faults of a request, by field; values are not repeated, since they may be anything."""
+    lines = []
+    for fault in found[:3]:
+        place = ".".join(str(part) for part in fault["loc"]) or "body"
+        lines.append(f"{place[:100]}: {fault['msg']}"[:300])
+    return "; ".join(lines)
 
 
 def problem_of(exc: BaseException) -> tuple[int, bytes, dict[str, str]]:

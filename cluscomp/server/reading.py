@@ -1,7 +1,6 @@
 """Routes that tell: health, counters, indexes, documents by id."""
 # The framework reads annotations of routes as values: no `from __future__ import annotations` here.
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from cluscomp.server import models
 from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.parsing import unfit, whose_of
+from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.served import Served, as_json
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-def add_reading(api: "FastAPI", core: Core) -> None:
+def add_reading(api: "FastAPI", posts: Posts, core: Core) -> None:
     """Add /health, /ready, /metrics, /v1/indexes and documents:get."""
     from fastapi.responses import PlainTextResponse, Response
 
@@ -56,15 +56,15 @@ def add_reading(api: "FastAPI", core: Core) -> None:
         served = await core.served(name)
         return await core.apart(lambda: served.facts)
 
-    @api.post("/v1/indexes/{name}/documents:get", response_model=models.GetAnswer)
-    async def get(name: str, body: models.GetRequest) -> Any:
+    async def get(name: str, body: models.GetRequest, _: Facts) -> bytes:
         """Documents by id."""
         if len(body.ids) > core.settings.max_k:
             raise unfit(f"{len(body.ids)} ids, but this server gives at most {core.settings.max_k} documents")
         served = await core.served(name)
         found = await core.apart(documents, served, body)
-        answer = {"index": name, "generation": served.generation, "documents": found}
-        return Response(json.dumps(answer), media_type="application/json")
+        return as_bytes({"index": name, "generation": served.generation, "documents": found})
+
+    posts.add("documents:get", get, body=models.GetRequest, answer=models.GetAnswer)
 
 
 def documents(served: Served, body: models.GetRequest) -> list[dict[str, Any]]:

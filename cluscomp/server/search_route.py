@@ -1,33 +1,29 @@
 """The route that searches."""
-# The framework reads annotations of routes as values: no `from __future__ import annotations` here.
 
-import json
+from __future__ import annotations
+
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cluscomp.errors import UsageError
 from cluscomp.server import models, parsing
 from cluscomp.server.core import Core
+from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.searching import Found, Queries
 from cluscomp.server.served import Served, as_json
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
-
-def add_search(api: "FastAPI", core: Core) -> None:
+def add_search(posts: Posts, core: Core) -> None:
     """Add POST /v1/indexes/{name}/search."""
-    from fastapi import Request
-    from fastapi.responses import Response
 
-    @api.post("/v1/indexes/{name}/search", response_model=models.SearchAnswer)
-    async def search(name: str, body: models.SearchRequest, request: Request) -> Any:
+    async def search(name: str, body: models.SearchRequest, facts: Facts) -> bytes:
         """Find the best documents of each query."""
-        answer = await searched(core, name, body, request.scope["cluscomp"])
-        return Response(answer, media_type="application/json")
+        return await searched(core, name, body, facts)
+
+    posts.add("search", search, body=models.SearchRequest, answer=models.SearchAnswer, admitted=core.admitted)
 
 
-async def searched(core: Core, name: str, body: models.SearchRequest, facts: dict[str, Any]) -> bytes:
+async def searched(core: Core, name: str, body: models.SearchRequest, facts: Facts) -> bytes:
     """The answer to a search as JSON. facts: what the log says of the request."""
     began, settings = time.monotonic(), core.settings
     served = await core.served(name)
@@ -104,7 +100,7 @@ def _answer(
         "batch": found.batch,
         "results": results,
     }
-    return json.dumps(answer, separators=(",", ":")).encode()
+    return as_bytes(answer)
 
 
 def coverage(served: Served, options: dict[str, Any]) -> tuple[bool, int | None]:

@@ -43,7 +43,7 @@ class Queries:
 class Found:
     """scores and ids (n, k) of the queries of one request; how long it waited and was searched, in seconds.
 
-    batch: queries of the search that it was part of. probed, complete: (n,) of searches with a condition.
+    batch: queries of the search that it was part of. probed, complete: (n,) where the search tells them.
     """
 
     scores: np.ndarray
@@ -70,6 +70,11 @@ class Job:
         """Whether only some rows may be found."""
         return any(name in ("filter", "tenant") for name, _ in self.options)
 
+    @property
+    def has_info(self) -> bool:
+        """Whether the search tells what it read: where that costs little, or the answer depends on it."""
+        return self.is_conditional or not (self.served.ragged or self.served.terms)
+
     def key(self) -> tuple[object, ...]:
         """What jobs of one search share."""
         k = None if self.served.joins_over_k() and not self.is_conditional else self.k
@@ -90,6 +95,7 @@ class SearchThread:
     def __init__(self, *, queue: int, batch_max: int, batch_wait: float, observe: Observe) -> None:
         self._limit, self._batch_max, self._batch_wait, self._observe = queue, batch_max, batch_wait, observe
         self._jobs: deque[Job] = deque()
+        self._arrived: list[Job] = []
         self._ready = threading.Condition()
         self._ends = False
         self.running = 0
@@ -99,7 +105,7 @@ class SearchThread:
     @property
     def depth(self) -> int:
         """Jobs that wait."""
-        return len(self._jobs)
+        return len(self._jobs) + len(self._arrived)
 
     async def search(
         self, served: Served, queries: Queries, k: int, options: dict[str, Any], deadline: float
@@ -108,14 +114,23 @@ class SearchThread:
         raises.
         """
         job = Job(served, queries, k, tuple(sorted(options.items())), Awaited(deadline))
-        with self._ready:
-            if len(self._jobs) >= self._limit:
-                job.awaited.refuse_unless_awaited()
-                raise busy(self._limit)
-            self._jobs.append(job)
-            self._ready.notify()
+        if self.depth >= self._limit:
+            job.awaited.refuse_unless_awaited()
+            raise busy(self._limit)
+        if not self._arrived:
+            job.awaited.loop.call_soon(self._wake)
+        self._arrived.append(job)
         found: Found = await job.awaited.result()
         return found
+
+    def _wake(self) -> None:
+        """Hand over what arrived in one turn of the event loop: the thread would begin with the first of them
+        and leave the others to the next search.
+        """
+        with self._ready:
+            self._jobs.extend(self._arrived)
+            self._arrived.clear()
+            self._ready.notify()
 
     def close(self) -> None:
         """End the thread after the search that runs."""
@@ -150,8 +165,9 @@ class SearchThread:
             job = self._jobs.popleft()
             if job.awaited.is_dead():
                 continue
-            fits = not batch or (job.key() == batch[0].key() and n + job.queries.n <= self._batch_max)
-            if fits:
+            if not batch:
+                key = job.key()
+            if not batch or (n + job.queries.n <= self._batch_max and job.key() == key):
                 batch.append(job)
                 n += job.queries.n
             else:
@@ -178,6 +194,7 @@ class SearchThread:
         seconds = time.monotonic() - begun
         self._observe("search", seconds)
         self._observe("batch", queries.n)
+        self._observe("rows", rows_read(batch[0], queries.n, info))
         start = 0
         for job in batch:
             queued = begun - job.awaited.begun
@@ -197,12 +214,28 @@ def _search(first: Job, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarra
         options["filter"] = filter_value(options["filter"])
     if queries.lengths is not None:
         options["lengths"] = queries.lengths
-    if not first.is_conditional:
+    if not first.has_info:
         return (*index.search(queries.vectors, k, k_beyond="clip", **options), None)
     found: tuple[np.ndarray, np.ndarray, Any] = index.search(
         queries.vectors, k, k_beyond="clip", return_info=True, **options
     )
     return found
+
+
+def rows_read(first: Job, n_queries: int, info: Any) -> int:
+    """Rows (documents, where each has several vectors) whose codes a search scored, over its queries.
+
+    Documents of several vectors are counted as the candidates that were asked for. Weighted terms are not
+    rows: 0.
+    """
+    if info is not None:
+        return int(info.rows_scored.sum())
+    if first.served.terms:
+        return 0
+    index: Any = first.served.index
+    if index.spec.partition is None:
+        return n_queries * len(index)
+    return n_queries * min(len(index), dict(first.options).get("candidates", index.candidates))
 
 
 def joined(parts: list[Queries]) -> Queries:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cluscomp.checks import integer, number
@@ -67,7 +68,7 @@ class ServerSettings:
                 "read_token_file, or insecure=True where everybody may read the indexes"
             )
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         """Names that a Host header may have."""
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, self.host, *self.allowed_hosts))

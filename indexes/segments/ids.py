@@ -198,9 +198,22 @@ class TextIds(Portable):
     def take(self, rows: np.ndarray) -> np.ndarray:
         out = np.empty(rows.shape, dtype=object)
         with read_in_order(*self.arrays().values()) if _are_most(rows, self) else nullcontext():
-            for i, row in enumerate(rows.flat):
-                out.flat[i] = self.text(int(row))
+            out.reshape(-1)[:] = self._texts(rows.reshape(-1))
         return out
+
+    def _texts(self, rows: np.ndarray) -> list[str]:
+        """The ids of rows (m,); raises CorruptIndexError as `text` does."""
+        starts, stops = self.offsets[rows], self.offsets[rows + 1]
+        if not ((starts >= 0) & (starts <= stops) & (stops <= self.blob.shape[0])).all():
+            return [self.text(row) for row in rows.tolist()]  # one of them says what is wrong
+        data = memoryview(self.blob)
+        try:
+            return [
+                str(data[start:stop], "utf-8")
+                for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+            ]
+        except UnicodeDecodeError:
+            return [self.text(row) for row in rows.tolist()]
 
     def find(self, wanted: IdColumn) -> np.ndarray:
         if not isinstance(wanted, TextIds):

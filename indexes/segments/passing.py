@@ -77,8 +77,7 @@ class Passing:
     @cached_property
     def live_in_lists(self) -> np.ndarray:
         """Rows (nlist,) int64 of each list that are not deleted; the same for all conditions."""
-        together, nlist = self.together, self.pipeline.spec.nlist
-        return together.made("live in lists", lambda: _live_in_lists(together.segments, nlist))
+        return live_in_lists(self.together, self.pipeline.spec.nlist)
 
     @cached_property
     def filled(self) -> np.ndarray:
@@ -132,6 +131,11 @@ def _in_lists(segments: Sequence[Segment], stored: Sequence[np.ndarray], nlist: 
     for segment, rows in zip(segments, stored, strict=True):
         counts += np.diff(np.searchsorted(rows, segment.offsets))
     return counts
+
+
+def live_in_lists(together: Together[Segment], nlist: int) -> np.ndarray:
+    """Rows (nlist,) int64 of each list that are not deleted, counted once for the same segments."""
+    return together.made("live in lists", lambda: _live_in_lists(together.segments, nlist))
 
 
 def _live_in_lists(segments: Sequence[Segment], nlist: int) -> np.ndarray:

@@ -30,15 +30,19 @@ def search_segments(
     *,
     nprobe: int,
     refine_factor: int,
+    seen: list[np.ndarray] | None = None,
 ) -> Hits:
-    """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted."""
+    """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted.
+
+    seen: gets the lists (n, nprobe) that each block of queries visits, if there are lists.
+    """
     at_once = queries_at_once(pipeline, together.n_rows, queries.shape[0], nprobe)
     if queries.shape[0] <= at_once:
-        return _search_block(pipeline, together, queries, k, nprobe, refine_factor)
+        return _search_block(pipeline, together, queries, k, nprobe, refine_factor, seen)
     scores = np.empty((queries.shape[0], k), dtype=np.float32)
     positions = np.empty((queries.shape[0], k), dtype=np.int64)
     for block in iter_blocks(queries.shape[0], at_once):
-        hits = _search_block(pipeline, together, queries[block], k, nprobe, refine_factor)
+        hits = _search_block(pipeline, together, queries[block], k, nprobe, refine_factor, seen)
         scores[block], positions[block] = hits.scores, hits.positions
     return Hits(scores, positions)
 
@@ -59,12 +63,13 @@ def _search_block(
     k: int,
     nprobe: int,
     refine_factor: int,
+    seen: list[np.ndarray] | None,
 ) -> Hits:
     base = pipeline.base_rows(queries)
     projected = pipeline.project_queries(base)
     if pipeline.refine is None:
-        return _scan(pipeline, together, projected, k, nprobe)
-    candidates = _candidates(pipeline, together, projected, k, nprobe, refine_factor)
+        return _scan(pipeline, together, projected, k, nprobe, seen=seen)
+    candidates = _candidates(pipeline, together, projected, k, nprobe, refine_factor, seen)
     return rescore(pipeline, together, base, candidates.positions, k)
 
 
@@ -75,10 +80,13 @@ def _scan(
     k: int,
     nprobe: int,
     rough: bool = False,
+    seen: list[np.ndarray] | None = None,
 ) -> Hits:
     """Best k by the codes; scores are those of the codes, rounded where they may be rough."""
     partition = pipeline.partition
     probes = EVERYTHING if partition is None else partition.probe(queries, nprobe)
+    if seen is not None and partition is not None:
+        seen.append(probes.lists)
     lists = stored_lists(pipeline, together, queries.shape[0], nprobe)
     prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
     return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough))
@@ -94,6 +102,13 @@ def rerank_candidates(
 
 
 def _candidates(
-    pipeline: Pipeline, together: Together[Segment], projected: np.ndarray, k: int, nprobe: int, factor: int
+    pipeline: Pipeline,
+    together: Together[Segment],
+    projected: np.ndarray,
+    k: int,
+    nprobe: int,
+    factor: int,
+    seen: list[np.ndarray] | None = None,
 ) -> Hits:
-    return _scan(pipeline, together, projected, min(k * factor, together.n_live), nprobe, rough=True)
+    most = min(k * factor, together.n_live)
+    return _scan(pipeline, together, projected, most, nprobe, rough=True, seen=seen)

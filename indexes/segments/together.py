@@ -70,14 +70,15 @@ class Together(Generic[Segment]):
         if kind == INT:
             found: np.ndarray = self.made("ids", self._integer_ids).take(positions)
             return found
-        ids = np.full(positions.shape, None, dtype=object)
-        numbers = np.searchsorted(self.firsts, positions, side="right") - 1
-        for place in np.argwhere(positions >= 0).tolist():
-            at = tuple(place)
-            column = self.segments[numbers[at]].ids
+        flat = positions.reshape(-1)
+        ids = np.full(flat.shape, None, dtype=object)
+        there = np.flatnonzero(flat >= 0)
+        numbers = np.searchsorted(self.firsts, flat[there], side="right") - 1
+        for number in np.unique(numbers).tolist():
+            places, column = there[numbers == number], self.segments[number].ids
             assert isinstance(column, TextIds)
-            ids[at] = column.text(int(positions[at] - self.firsts[numbers[at]]))
-        return ids
+            ids[places] = column.take(flat[places] - self.firsts[number])
+        return ids.reshape(positions.shape)
 
     def _integer_ids(self) -> native.IntegerIds:
         columns = [

@@ -33,6 +33,7 @@ OPTIONAL = [
     "fastapi",
     "starlette",
     "pydantic",
+    "httptools",
     "uvicorn",
     "prometheus_client",
     "httpx2",

@@ -181,3 +181,22 @@ def test_attributes_that_are_put(serve, described, rows, tmp_path):
         with pytest.raises(RequestRefusedError, match="year") as caught:
             client.put("x", ["1"], rows[:1], attributes=[{"year": "soon"}])
         assert caught.value.status == 400
+
+
+def test_deletions_by_condition(serve, described, tmp_path):
+    shutil.copytree(described, tmp_path / "x")
+    gone = "year == 2003 and lang == 'de'"
+    n = cc.open_index(described).search(np.zeros(24), 3000, filter=gone)[1].shape[1]
+    token = "admin-token-0123456789"
+    with serve({"x": tmp_path / "x"}, admin_token=token) as server, server.client(token=token) as client:
+        assert client.delete("x", filter=gone)["documents"] == n > 0
+        assert client.delete("x", filter=TREE)["documents"] > 0
+        assert client.delete("x", filter=gone)["documents"] == 0
+        rows = client.index("x")["rows"]
+        for fault in (
+            {}, {"ids": ["1"], "filter": gone}, {"filter": "yaer == 1"}, {"filter": ""}, {"filter": gone, "tenant": "a"},
+        ):  # fmt: skip
+            with pytest.raises(RequestRefusedError) as caught:
+                client.delete("x", **fault)
+            assert caught.value.status in (400, 422), fault
+        assert client.index("x")["rows"] == rows == len(cc.open_index(tmp_path / "x"))

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from server_waits import wait_until
 
+import cluscomp as cc
 from cluscomp.errors import RequestRefusedError, UsageError
 
 READ, ADMIN = "read-token-0123456789", "admin-token-0123456789"
@@ -163,14 +164,20 @@ def test_the_log_has_a_line_a_request_and_no_texts(serve, folder, tmp_path):
     assert "secret" not in file.read_text() and READ not in file.read_text() and len(second["token"]) == 8
 
 
-def test_counters(serve, folder, queries):
-    with serve({"small": folder}) as server, server.http() as http, server.client() as client:
-        client.search("small", queries[:3], 3)
+def test_counters(serve, folder, late, queries):
+    read = cc.open_index(folder).search(queries[:3], 3, nprobe=3, return_info=True)[2].rows_scored.sum()
+    folders = {"small": folder, "late": late}
+    with serve(folders) as server, server.http() as http, server.client() as client:
+        client.search("small", queries[:3], 3, nprobe=3)
+        before = http.get("/metrics").text
+        client.search("late", queries[:3], 3, candidates=20, lengths=[3])
         http.get("/v1/indexes/none")
         text = http.get("/metrics").text
-    assert 'cluscomp_requests_total{route="/v1/indexes/{name}/search",status="200"} 1.0' in text
+    assert 'cluscomp_requests_total{route="/v1/indexes/{name}/search",status="200"} 2.0' in text
     assert 'cluscomp_requests_total{route="/v1/indexes/{name}",status="404"} 1.0' in text
-    assert "cluscomp_batch_size_sum 3.0" in text and "cluscomp_open_indexes 1.0" in text
+    assert "cluscomp_batch_size_sum 3.0" in before and "cluscomp_open_indexes 2.0" in text
+    assert 0 < read < 9000 and f"cluscomp_rows_read_total {float(read)}" in before
+    assert f"cluscomp_rows_read_total {float(read + 20)}" in text
     assert 'cluscomp_refresh_failed{index="small"} 0.0' in text
 
 

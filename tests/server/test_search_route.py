@@ -151,6 +151,10 @@ def test_wrong_bodies_are_problems(both, name, body, status, words):
         b"", b"x", b"[]", b"null", b"{", b'{"k":' + b"9" * 1_000_000 + b"}", b'{"vectors":' + b"[" * 100_000,
         b'{"vectors":[[NaN]]}', b'{"vectors":[[' + b"1e999," * 23 + b"1e999]]}", b"\xff\xfe{}", b'{"text":"\\ud800"}',
         b'{"vectors":[[' + b"1," * 23 + b"1]],\"k\":1e400}", b'{"texts":["a"],"include":["text","text","x"]}',
+        b'{"vectors":[[' + b"9" * 1_000_000 + b"]]}", b'{"text":"a","filter":{"op":' + b"9" * 1_000_000 + b"}}",
+        b'{"text":"a","filter":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, b'{"vectors":[[-Infinity]]}',
+        b'{' + b",".join(b'"%d":1' % number for number in range(300_000)) + b"}",
+        b'{"vectors":[' + b",".join([b'["a"]'] * 300_000) + b"]}",
     ],
 )  # fmt: skip
 def test_json_that_is_none_or_too_much_is_refused(both, body):
@@ -159,3 +163,14 @@ def test_json_that_is_none_or_too_much_is_refused(both, body):
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert both.get("/health").text == "ok"
+
+
+def test_a_body_must_say_that_it_is_json(both):
+    body = b'{"vectors": [[' + b"0.5," * 23 + b"0.5]]}"
+    for kind, status in (
+        ("application/json", 200), ("Application/JSON; charset=utf-8", 200), ("application/x+json", 200),
+        ("text/plain", 422), ("application/x-www-form-urlencoded", 422), ("", 422),
+    ):  # fmt: skip
+        answer = both.post("/v1/indexes/small/search", content=body, headers={"content-type": kind})
+        assert answer.status_code == status, kind
+    assert "Content-Type: application/json" in answer.json()["detail"]
