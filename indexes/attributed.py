@@ -124,7 +124,8 @@ class Attributed(Filterable):
         if attributes is None:
             return Described(None, None, texts)
         table = make_attributes(attributes, len(ids), kinds=self._schema.kinds, ids=_Names(ids))
-        return Described(table, self._schema.joined(table.schema, new=new), texts)
+        schema = self._schema.joined(table.schema, new=new)
+        return Described(table.by_text(schema.tenant), schema, texts)
 
 
 class _Names(Sequence[Any]):

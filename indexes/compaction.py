@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cluscomp import checks
+from cluscomp.attributes import Schema
 from cluscomp.indexes.segments.compacting import live_attributes, live_texts, runs_to_merge, stays
 from cluscomp.indexes.segments.rebalancing import Rebalanced, rebalanced, require_bound
 from cluscomp.indexes.segments.segment import list_sizes
@@ -65,6 +66,7 @@ class Compactable:
     """What an index needs to be compacted: its stages, its segments, and the lock of changes."""
 
     pipeline: Pipeline
+    _schema: Schema
     _lock: Any
     _segments: tuple[Any, ...]
 
@@ -109,7 +111,7 @@ class Compactable:
             require_bound(self.pipeline)
         with self._lock:
             before = self._segments
-            after = compacted(self.pipeline, before, most, share, progress)
+            after = compacted(self.pipeline, before, most, share, progress, tenant=self._schema.tenant)
             result = rebalanced(self.pipeline, after, progress) if rebalance else Rebalanced(after)
             self._segments = result.segments
         return _report(self.pipeline, before, result)
@@ -121,23 +123,24 @@ def compacted(
     most: int,
     dead: float,
     progress: Progress | None = None,
+    *,
+    tenant: str | None = None,
 ) -> tuple[StoredSegment, ...]:
-    """At most `most` segments with the same rows."""
+    """At most `most` segments with the same rows. tenant: the tenant column."""
     runs = [[segments[number] for number in run] for run in runs_to_merge(segments, most)]
     is_new = [len(run) > 1 or not stays(run[0], dead) for run in runs]
     moved = [part for run, new in zip(runs, is_new, strict=True) if new for part in run]
     ticker = Ticker(progress, "compact", sum(part.n_rows for part in moved))
     return tuple(
-        _merged(pipeline, run, ticker) if new else run[0] for run, new in zip(runs, is_new, strict=True)
+        _merged(pipeline, run, ticker, tenant) if new else run[0]
+        for run, new in zip(runs, is_new, strict=True)
     )
 
 
-def _merged(pipeline: Pipeline, run: Sequence[Any], ticker: Ticker) -> Any:
-    return (
-        type(run[0])
-        .merged(pipeline, run, ticker)
-        .changed(attributes=live_attributes(run), texts=live_texts(run))
-    )
+def _merged(pipeline: Pipeline, run: Sequence[Any], ticker: Ticker, tenant: str | None) -> Any:
+    attributes = live_attributes(run)
+    described = None if attributes is None else attributes.by_text(tenant)
+    return type(run[0]).merged(pipeline, run, ticker).changed(attributes=described, texts=live_texts(run))
 
 
 def _report(pipeline: Pipeline, before: Sequence[StoredSegment], result: Rebalanced) -> CompactReport:

@@ -162,7 +162,7 @@ class SearchedVectors(StoredIndex[Segment]):
         def search(scope: Scope, most: int) -> Found:
             passing = scope.allowed.made.get("passing")
             if passing is None:
-                passing = Passing(self.pipeline, together, scope.allowed.bits)
+                passing = Passing(self.pipeline, together, scope.allowed.rows)
                 scope.allowed.made["passing"] = passing
             found = search_passing(passing, queries[scope.queries], most, **effort._asdict())
             path = np.where(found.direct, "direct", "lists").astype(object)

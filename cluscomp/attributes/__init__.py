@@ -1,7 +1,7 @@
 """Typed columns of facts about rows, and conditions on them. Nothing here knows an index.
 
 Making them   python_values.py, arrow_values.py -> chunks.py -> building.py; times.py
-Keeping them  columns.py (with words.py, bits.py), table.py, schema.py
+Keeping them  columns.py (with words.py, runs.py, bits.py), table.py, schema.py
 Conditions    expressions.py; json_form.py and text_form.py read them, spelling.py writes them
 Answering     fitting.py (against a schema), numbers.py (as intervals), evaluating.py (to packed bits)
 """

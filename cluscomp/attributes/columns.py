@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from cluscomp import bits
 from cluscomp.attributes import times
+from cluscomp.attributes.runs import ROWS, STARTS, Runs
 from cluscomp.attributes.words import Words, joined_words, used_words
 from cluscomp.errors import CorruptIndexError
 
@@ -31,7 +33,8 @@ class Scalars:
 
     kind: one of `STORED`. values: (n,), 0 where there is none. nulls: packed bits of the rows without a
     value, or None where all have one. low, high: (ceil(n / BLOCK),) of the values; low > high where a block
-    has none. words: the dictionary of a text column.
+    has none. words: the dictionary of a text column. grouped: whether rows are kept by text, too (`runs`).
+    stored_runs: those that a folder holds.
     """
 
     kind: str
@@ -40,17 +43,52 @@ class Scalars:
     low: np.ndarray
     high: np.ndarray
     words: Words | None = None
+    grouped: bool = False
+    stored_runs: Runs | None = None
 
     @classmethod
-    def of(cls, kind: str, values: np.ndarray, missing: np.ndarray, words: Words | None = None) -> Scalars:
+    def of(
+        cls,
+        kind: str,
+        values: np.ndarray,
+        missing: np.ndarray,
+        words: Words | None = None,
+        *,
+        grouped: bool = False,
+    ) -> Scalars:
         """A column of values of which some are missing: (n,) bool."""
         values = values.astype(STORED[kind])
         values[missing] = 0
         low, high = _bounds(values, missing)
-        return cls(kind, values, bits.pack_mask(missing) if missing.any() else None, low, high, words)
+        nulls = bits.pack_mask(missing) if missing.any() else None
+        return cls(kind, values, nulls, low, high, words, grouped)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @cached_property
+    def runs(self) -> Runs | None:
+        """Rows by text; None unless the column is grouped."""
+        if self.words is None or not self.grouped:
+            return None
+        return self.stored_runs or Runs.of(
+            np.asarray(self.values), _all_missing(self.nulls, len(self)), len(self.words)
+        )
+
+    def rows_with(self, text: str, most: int) -> np.ndarray | None:
+        """Rows (m,) int64, ascending, that have this text. None unless the column is grouped, and for more
+        than `most`: many rows are found sooner by a look at all. Raises CorruptIndexError.
+        """
+        if self.words is None or self.runs is None:
+            return None
+        number = self.words.find(text)
+        if number < 0:
+            return np.empty(0, dtype=np.int64)
+        return self.runs.rows_of(number, self.values) if self.runs.count(number) <= most else None
+
+    def by_text(self) -> Scalars:
+        """The same column of texts, grouped."""
+        return self if self.grouped else replace(self, grouped=True)
 
     def missing(self, start: int, stop: int) -> np.ndarray | None:
         """Mask of the rows without a value; None where there is none. start: a multiple of 8."""
@@ -59,6 +97,8 @@ class Scalars:
     def parts(self) -> dict[str, np.ndarray]:
         """What is stored: name -> array."""
         parts = {"values": self.values, "low": self.low, "high": self.high, **_stored_words(self.words)}
+        if self.runs is not None:
+            parts |= self.runs.parts()
         return parts if self.nulls is None else {**parts, "nulls": self.nulls}
 
     def take(self, rows: np.ndarray) -> Scalars:
@@ -70,7 +110,7 @@ class Scalars:
             return Scalars.of(self.kind, values, missing)
         numbers = np.zeros(len(rows), dtype=np.int32)
         words, numbers[~missing] = used_words(self.words, values[~missing])
-        return Scalars.of(self.kind, numbers, missing, words)
+        return Scalars.of(self.kind, numbers, missing, words, grouped=self.grouped)
 
     def objects(self) -> list[Any]:
         """Python values: bool, int, float, datetime (UTC) or str; None where there is none."""
@@ -96,7 +136,10 @@ class Scalars:
             return f"row {int(np.argmax(np.isnan(self.values)))} holds NaN"
         if self.words is None:
             return None
-        return _numbers_fault(self.values[~missing], self.words) or self.words.fault()
+        wrong = _numbers_fault(self.values[~missing], self.words) or self.words.fault()
+        if wrong is None and self.stored_runs is not None:
+            wrong = self.stored_runs.fault(np.asarray(self.values), missing, len(self.words))
+        return wrong
 
 
 @dataclass(frozen=True)
@@ -183,11 +226,16 @@ def column_of_parts(kind: str, parts: Mapping[str, np.ndarray]) -> Column:
     if kind == "texts":
         assert words is not None
         return Lists(parts["offsets"], parts["values"], words, parts.get("nulls"))
-    return Scalars(kind, parts["values"], parts.get("nulls"), parts["low"], parts["high"], words)
+    runs = Runs(parts[ROWS], parts[STARTS]) if ROWS in parts else None
+    return Scalars(
+        kind, parts["values"], parts.get("nulls"), parts["low"], parts["high"], words, runs is not None, runs
+    )
 
 
 def part_shapes(kind: str, n_rows: int) -> dict[str, tuple[np.dtype[Any], tuple[int | None, ...]]]:
-    """Dtype and shape of the parts of a column; None where only the file knows a length. Nulls may lack."""
+    """Dtype and shape of the parts of a column; None where only the file knows a length. Nulls and runs may
+    lack.
+    """
     offsets = np.dtype("<i8")
     shapes: dict[str, tuple[np.dtype[Any], tuple[int | None, ...]]] = {
         "nulls": (np.dtype("|u1"), (bits.bit_bytes(n_rows),))
@@ -196,6 +244,8 @@ def part_shapes(kind: str, n_rows: int) -> dict[str, tuple[np.dtype[Any], tuple[
         shapes |= {"words": (np.dtype("|u1"), (None,)), "word_offsets": (offsets, (None,))}
     if kind == "texts":
         return shapes | {"offsets": (offsets, (n_rows + 1,)), "values": (np.dtype("<i4"), (None,))}
+    if kind == "text":
+        shapes |= {ROWS: (np.dtype(bits.position_dtype(n_rows)), (None,)), STARTS: (offsets, (None,))}
     blocks = (-(-n_rows // BLOCK),)
     dtype = STORED[kind]
     return shapes | {"values": (dtype, (n_rows,)), "low": (dtype, blocks), "high": (dtype, blocks)}
@@ -206,14 +256,15 @@ def joined(columns: Sequence[Column]) -> Column:
     missing = np.concatenate([_all_missing(column.nulls, len(column)) for column in columns])
     kind = columns[0].kind
     if kind not in ("text", "texts"):
-        return Scalars.of(kind, np.concatenate([column.parts()["values"] for column in columns]), missing)
+        return Scalars.of(kind, np.concatenate([_numbers(column) for column in columns]), missing)
     words, renumbered = joined_words([column.words for column in columns])  # type: ignore[misc]
     numbers = np.concatenate([
-        new[column.parts()["values"]] if len(new) else np.asarray(column.parts()["values"])
+        new[_numbers(column)] if len(new) else np.asarray(_numbers(column))
         for new, column in zip(renumbered, columns, strict=True)
     ])  # fmt: skip
     if kind == "text":
-        return Scalars.of(kind, numbers, missing, words)
+        grouped = any(isinstance(column, Scalars) and column.grouped for column in columns)
+        return Scalars.of(kind, numbers, missing, words, grouped=grouped)
     lengths = np.concatenate([np.diff(column.parts()["offsets"]) for column in columns])
     return Lists.of(lengths, numbers.astype(np.int32), words, missing)
 
@@ -256,6 +307,10 @@ def _at(nulls: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
     if nulls is None:
         return np.zeros(len(rows), dtype=bool)
     return (nulls[rows // 8] >> (rows % 8).astype(np.uint8) & 1).astype(bool)
+
+
+def _numbers(column: Column) -> np.ndarray:
+    return column.values if isinstance(column, Scalars) else column.numbers
 
 
 def _stored_words(words: Words | None) -> dict[str, np.ndarray]:

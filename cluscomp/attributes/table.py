@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp import checks, errors
-from cluscomp.attributes.columns import Column, column_of_parts, empty_column, joined
+from cluscomp.attributes.columns import Column, Scalars, column_of_parts, empty_column, joined
 from cluscomp.attributes.schema import Field, Schema, file_part
 
 if TYPE_CHECKING:
@@ -73,6 +73,20 @@ class Attributes:
             The table of m rows.
         """
         return Attributes({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+
+    def by_text(self, name: str | None) -> Attributes:
+        """Make a table in which the rows of one column of texts are kept by text, too.
+
+        Args:
+            name: of the column; nothing changes for None, and where there is no such column.
+
+        Returns:
+            The table.
+        """
+        column = None if name is None else self.columns.get(name)
+        if not isinstance(column, Scalars) or column.grouped:
+            return self
+        return Attributes({**self.columns, str(name): column.by_text()}, self.n_rows)
 
     def only(self, names: Sequence[str] | None) -> Attributes:
         """Make a table of some columns.
@@ -190,4 +204,5 @@ def joined_tables(tables: Sequence[Attributes], schema: Mapping[str, Field]) -> 
                 table[name] if name in table else empty_column(field.kind, table.n_rows) for table in tables
             ]
             columns[name] = joined(parts)
-    return Attributes(columns, n_rows)
+    tenant = next((name for name, field in schema.items() if field.tenant), None)
+    return Attributes(columns, n_rows).by_text(tenant)

@@ -46,7 +46,7 @@ class BuildAttributes:
 
     def arrays(self, ids: IdColumn) -> dict[str, np.ndarray]:
         """What a segment with these ids stores of them."""
-        return {} if self.file is None else placed(self.file, ids).arrays()
+        return {} if self.file is None else placed(self.file, ids).by_text(self.schema.tenant).arrays()
 
 
 NO_ATTRIBUTES = BuildAttributes(None, NO_COLUMNS)

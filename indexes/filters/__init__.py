@@ -1,4 +1,4 @@
-"""Which rows a search may find: conditions on attributes, ids and masks, as bits by position.
+"""Which rows a search may find: conditions on attributes, ids and masks, as sets of rows.
 
 given.py    what callers pass          allowed.py  rows of each segment that pass
 cache.py    bits of earlier conditions  info.py     what a search tells of itself

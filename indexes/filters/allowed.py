@@ -1,42 +1,60 @@
-"""Rows of each segment that pass a filter and are not deleted, as bits by position."""
+"""Rows of each segment that pass a filter and are not deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from cluscomp.attributes import Attributes, Field, require_fit
-from cluscomp.bits import bit_bytes, count_bits, pack_mask, with_positions
+from cluscomp.attributes import Attributes, Expression, Field, require_fit
+from cluscomp.attributes.columns import Scalars
+from cluscomp.attributes.expressions import Comparison
+from cluscomp.bits import pack_mask
 from cluscomp.errors import DimensionError
 from cluscomp.indexes.filters.cache import BitsCache
 from cluscomp.indexes.filters.given import Given
 from cluscomp.indexes.segments.id_lookup import live_matches, live_rows, require_kind
-from cluscomp.indexes.segments.passing import restricted
+from cluscomp.indexes.segments.passing import TAKEN_BYTES, restricted
+from cluscomp.indexes.segments.row_sets import FEW, RowSet
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.segments.together import Together
+
+OWN_BYTES, ROW_BYTES = 1 << 15, 32
+"""What an answer holds besides codes: counts of lists, and numbers of each row."""
 
 
 @dataclass(frozen=True)
 class Allowed:
     """Rows that pass.
 
-    together: the segments, with all other rows deleted. bits: of each segment, deleted rows left out; None
-    where all rows pass. n_unknown: ids of the filter that the index does not have. made: what searches made
-    of it, which is kept while it is.
+    whole: the segments. rows: of each segment, deleted ones left out; None where all pass. n_unknown: ids of
+    the filter that the index does not have. made: what searches made of it, which is kept while it is.
     """
 
-    together: Together[Any]
-    bits: tuple[np.ndarray | None, ...]
+    whole: Together[Any]
+    rows: tuple[RowSet | None, ...]
     n_unknown: int = 0
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
+    def together(self) -> Together[Any]:
+        """The segments, with all other rows deleted."""
+        return restricted(self.whole, self.rows)
+
+    @cached_property
     def n(self) -> int:
         """Rows that pass."""
-        return self.together.n_live
+        pairs = zip(self.whole.segments, self.rows, strict=True)
+        return sum(s.n_rows - s.n_deleted if rows is None else rows.count for s, rows in pairs)
+
+    def most_bytes(self, row_bytes: int) -> int:
+        """Bytes that it may come to hold, codes of so many bytes included."""
+        bits = sum(rows.n_rows for rows in self.rows if rows is not None and not rows.is_few) // 4
+        codes = 0 if set(self.rows) == {None} else self.n * (row_bytes + ROW_BYTES)
+        return OWN_BYTES + bits + min(TAKEN_BYTES, codes)
 
 
 def everything(together: Together[Any]) -> Allowed:
@@ -53,20 +71,47 @@ def allowed_rows(
     segments: Sequence[StoredSegment] = together.segments
     for expression in given.expressions:
         require_fit(expression, schema)
-    bits = [segment.live_bits() for segment in segments]
-    for expression in given.expressions:
-        bits = [
-            have & cache.matching(expression, table_of(s)) for have, s in zip(bits, segments, strict=True)
-        ]
+    rows: list[RowSet | None] = [None] * len(segments)
     n_unknown = 0
     if given.ids is not None:
-        found = _bits_of_ids(segments, given, id_kind)
-        n_unknown = given.ids.n_given - sum(map(count_bits, found))
-        bits = [have & more for have, more in zip(bits, found, strict=True)]
+        named = _sets_of_ids(segments, given, id_kind)
+        n_unknown = given.ids.n_given - sum(one.count for one in named)
+        rows = [*named]
+    for expression in sorted(given.expressions, key=lambda one: not names_one_text(one)):
+        rows = [
+            narrowed(segment, have, meeting(expression, segment, cache))
+            for segment, have in zip(segments, rows, strict=True)
+        ]
     if given.mask is not None:
-        masks = _bits_of_mask(segments, given.mask.values)
-        bits = [have & more for have, more in zip(bits, masks, strict=True)]
-    return Allowed(restricted(together, bits), tuple(bits), n_unknown)
+        masks = _sets_of_mask(segments, given.mask.values)
+        rows = [narrowed(*each) for each in zip(segments, rows, masks, strict=True)]
+    return Allowed(together, tuple(rows), n_unknown)
+
+
+def narrowed(segment: StoredSegment, rows: RowSet | None, more: RowSet) -> RowSet:
+    """Rows that are in both of two sets. rows: not deleted; None for all that are not."""
+    if rows is None:
+        return more if segment.deleted is None else more.without(segment.deleted.bits)
+    return more.within(rows.bits) if more.is_few else rows.within(more.bits)
+
+
+def names_one_text(expression: Expression) -> bool:
+    """Whether a condition is NAME == 'text'."""
+    return isinstance(expression, Comparison) and expression.op == "==" and isinstance(expression.value, str)
+
+
+def meeting(expression: Expression, segment: StoredSegment, cache: BitsCache) -> RowSet:
+    """Rows of a segment for which a condition holds, deleted ones included."""
+    table = table_of(segment)
+    if names_one_text(expression):
+        assert isinstance(expression, Comparison)
+        column = table.columns.get(expression.field)
+        found = None
+        if isinstance(column, Scalars):
+            found = column.rows_with(str(expression.value), most=segment.n_rows // FEW)
+        if found is not None:
+            return RowSet(segment.n_rows, positions=found)
+    return RowSet(segment.n_rows, bits=cache.matching(expression, table))
 
 
 def table_of(segment: StoredSegment) -> Attributes:
@@ -74,16 +119,18 @@ def table_of(segment: StoredSegment) -> Attributes:
     return segment.attributes if segment.attributes is not None else Attributes({}, segment.n_rows)
 
 
-def _bits_of_ids(segments: Sequence[StoredSegment], given: Given, id_kind: str | None) -> list[np.ndarray]:
-    none = [np.zeros(bit_bytes(segment.n_rows), dtype=np.uint8) for segment in segments]
+def _sets_of_ids(segments: Sequence[StoredSegment], given: Given, id_kind: str | None) -> list[RowSet]:
     if given.ids is None or given.ids.column is None:
-        return none
+        return [RowSet(segment.n_rows, positions=np.empty(0, dtype=np.int64)) for segment in segments]
     require_kind(id_kind, given.ids.column)
-    rows = [live_matches(segment, given.ids.column) for segment in segments]
-    return [with_positions(bits, np.sort(found[found >= 0])) for bits, found in zip(none, rows, strict=True)]
+    found = [live_matches(segment, given.ids.column) for segment in segments]
+    return [
+        RowSet.of(segment.n_rows, np.sort(rows[rows >= 0]))
+        for segment, rows in zip(segments, found, strict=True)
+    ]
 
 
-def _bits_of_mask(segments: Sequence[StoredSegment], values: np.ndarray) -> list[np.ndarray]:
+def _sets_of_mask(segments: Sequence[StoredSegment], values: np.ndarray) -> list[RowSet]:
     live = [live_rows(segment) for segment in segments]
     n_live = sum(map(len, live))
     if len(values) != n_live:
@@ -95,6 +142,6 @@ def _bits_of_mask(segments: Sequence[StoredSegment], values: np.ndarray) -> list
     for segment, rows in zip(segments, live, strict=True):
         mask = np.zeros(segment.n_rows, dtype=bool)
         mask[rows] = values[start : start + len(rows)]
-        found.append(pack_mask(mask))
+        found.append(RowSet(segment.n_rows, bits=pack_mask(mask)))
         start += len(rows)
     return found

@@ -10,23 +10,29 @@ from typing import Any
 from cluscomp.indexes.filters.allowed import Allowed
 from cluscomp.indexes.segments.together import Together
 
-MOST_ANSWERS = 8
+SOME_ANSWERS = 8
+"""These are kept however large they are: an answer may hold 256 MB of codes that were put side by side."""
+LIMIT_BYTES = 256 << 20
 
 
 class AnswerCache:
     """Answers by condition, of one state of the segments; those of older states go. Copies and pickles are
-    empty.
+    empty. So many small answers are kept, such as the rows of tenants, and few large ones.
 
-    most: answers that are kept. An answer may hold 256 MB of codes that were put side by side.
+    some: answers that are kept in any case. limit: bytes of all, beyond these.
     """
 
-    def __init__(self, most: int = MOST_ANSWERS) -> None:
-        self._most, self._lock = most, threading.Lock()
+    def __init__(self, some: int = SOME_ANSWERS, limit: int = LIMIT_BYTES) -> None:
+        self._some, self._limit, self._bytes, self._lock = some, limit, 0, threading.Lock()
         self._together: Together[Any] | None = None
         self._answers: OrderedDict[str, Allowed] = OrderedDict()
 
-    def found(self, together: Together[Any], condition: str, make: Callable[[], Allowed]) -> Allowed:
-        """The answer, made where it is not kept. condition: equal texts for equal conditions."""
+    def found(
+        self, together: Together[Any], condition: str, make: Callable[[], Allowed], row_bytes: int
+    ) -> Allowed:
+        """The answer, made where it is not kept. condition: equal texts for equal conditions. row_bytes: of
+        a code.
+        """
         with self._lock:
             if self._together is together and condition in self._answers:
                 self._answers.move_to_end(condition)
@@ -36,13 +42,16 @@ class AnswerCache:
             if self._together is not together:
                 self._together = together
                 self._answers.clear()
-            self._answers[condition] = answer
-            while len(self._answers) > self._most:
-                self._answers.popitem(last=False)
+                self._bytes = 0
+            if condition not in self._answers:
+                self._answers[condition] = answer
+                self._bytes += answer.most_bytes(row_bytes)
+            while len(self._answers) > self._some and self._bytes > self._limit:
+                self._bytes -= self._answers.popitem(last=False)[1].most_bytes(row_bytes)
         return answer
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def __reduce__(self) -> Any:
-        return AnswerCache, (self._most,)
+        return AnswerCache, (self._some, self._limit)

@@ -33,6 +33,7 @@ class Filterable:
 
     _schema: Schema
     _together: Together[Any]
+    pipeline: Any
     _bits: BitsCache
     _answers: AnswerCache
     _id_kind: str | None
@@ -79,12 +80,14 @@ class Filterable:
 
     def _allowed(self, together: Together[Any], given: Given) -> Allowed:
         if given is EVERYTHING:
-            return self._answers.found(together, "", lambda: everything(together))
+            return self._answers.found(together, "", lambda: everything(together), 0)
 
         def made() -> Allowed:
             return allowed_rows(together, given, self._schema, self._id_kind, self._bits)
 
-        return self._answers.found(together, given.text, made) if given.text else made()
+        if not given.text:
+            return made()
+        return self._answers.found(together, given.text, made, self.pipeline.codec.row_bytes)
 
     def _tenant_condition(self, tenant: Any) -> Comparison | None:
         """What rows of a tenant have in common; None for rows of all. Raises UsageError."""

@@ -6,4 +6,5 @@ search.py  probe, scan, score again          trace.py  where a search lost its h
 tombstones.py  deleted rows, as bits         scoring.py  rows that are named get their scores
 chosen.py  some rows side by side            row_lookup.py  where the codes of a row stand
 passing.py rows that a condition lets pass   budget.py  lists until enough of them were read
+row_sets.py  rows as bits or as positions
 """

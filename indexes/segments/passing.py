@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from cluscomp.indexes.segments.chosen import ChosenRows, chosen_rows
+from cluscomp.indexes.segments.row_sets import RowSet
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.segments.together import Together
@@ -27,18 +28,31 @@ many cache lines, and a scan reads 32 of them at a time.
 """
 
 
-def restricted(together: Together[ANY], allowed: Sequence[np.ndarray | None]) -> Together[ANY]:
+def restricted(together: Together[ANY], allowed: Sequence[RowSet | None]) -> Together[ANY]:
     """The segments in which all rows that do not pass count as deleted: every search of them, of rows and of
     documents, by lists and by fixed-dimensional encodings, finds the best that pass. `n_live` of the result
     is their number, above which k must not be.
 
-    allowed: per segment, (ceil(n / 8),) uint8 by position, bit p % 8 of byte p // 8 = 1: row p passes, bits
-    behind the last row 0; None where all rows pass.
+    allowed: per segment, the rows that pass; None where all do.
     """
     return Together(
-        tuple(segment.restricted(bits) for segment, bits in zip(together.segments, allowed, strict=True)),
+        tuple(
+            segment if rows is None else segment.restricted(rows.bits)
+            for segment, rows in zip(together.segments, allowed, strict=True)
+        ),
         together,
     )
+
+
+def live_sets(together: Together[ANY], allowed: Sequence[RowSet | None]) -> list[RowSet]:
+    """Per segment, the rows that pass and are not deleted. allowed: as `restricted` takes them."""
+    found = []
+    for segment, rows in zip(together.segments, allowed, strict=True):
+        if rows is None:
+            found.append(RowSet(segment.n_rows, bits=segment.live_bits()))
+        else:
+            found.append(rows if segment.deleted is None else rows.without(segment.deleted.bits))
+    return found
 
 
 class Passing:
@@ -53,26 +67,33 @@ class Passing:
 
     Attributes:
         n: rows that pass.
-        skipping: the segments for scans that skip all others.
     """
 
     def __init__(
-        self, pipeline: Pipeline, together: Together[Segment], allowed: Sequence[np.ndarray | None]
+        self, pipeline: Pipeline, together: Together[Segment], allowed: Sequence[RowSet | None]
     ) -> None:
         self.pipeline, self.together = pipeline, together
-        self.skipping: Together[Segment] = restricted(together, allowed)
-        self.n = self.skipping.n_live
+        self._rows = live_sets(together, allowed)
+        self.n = sum(rows.count for rows in self._rows)
         self._saved = 0.0  # rows that scans would not have read, had the passing ones been taken out
+
+    @cached_property
+    def skipping(self) -> Together[Segment]:
+        """The segments for scans that skip all other rows."""
+        return restricted(self.together, self._rows)
 
     @cached_property
     def stored(self) -> list[np.ndarray]:
         """Per segment, ascending, where the codes of the rows stand."""
-        return [segment.stored_rows_in(segment.live_bits()) for segment in self.skipping.segments]
+        return [
+            segment.stored_rows_of(rows)
+            for segment, rows in zip(self.together.segments, self._rows, strict=True)
+        ]
 
     @cached_property
     def in_lists(self) -> np.ndarray:
         """Passing rows (nlist,) int64 of each list."""
-        return _in_lists(self.skipping.segments, self.stored, self.pipeline.spec.nlist)
+        return _in_lists(self.together.segments, self.stored, self.pipeline.spec.nlist)
 
     @cached_property
     def live_in_lists(self) -> np.ndarray:
@@ -102,7 +123,7 @@ class Passing:
             [
                 np.sort(segment.positions_at(rows)).astype(np.int64) + first
                 for segment, rows, first in zip(
-                    self.skipping.segments, self.stored, self.together.firsts[:-1].tolist(), strict=True
+                    self.together.segments, self.stored, self.together.firsts[:-1].tolist(), strict=True
                 )
             ]
         )
@@ -143,6 +164,6 @@ def _live_in_lists(segments: Sequence[Segment], nlist: int) -> np.ndarray:
     for segment in segments:
         counts += np.diff(segment.offsets)
         if segment.deleted is not None:
-            gone = segment.stored_rows_in(segment.deleted.bits)
+            gone = segment.stored_rows_of(RowSet(segment.n_rows, bits=segment.deleted.bits))
             counts -= np.diff(np.searchsorted(gone, segment.offsets))
     return counts

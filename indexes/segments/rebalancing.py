@@ -107,4 +107,4 @@ def _moved(
         ticker.advance(block.stop - block.start)
     new = {name: np.concatenate([part[name] for part in codes]) for name in codes[0]} if codes else {}
     moved = segment.relisted(pipeline, numbers, lists, new)
-    return moved.changed(attributes=segment.attributes)
+    return moved.changed(attributes=segment.attributes, texts=segment.texts)

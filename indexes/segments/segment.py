@@ -15,7 +15,7 @@ import numpy as np
 
 from cluscomp import native
 from cluscomp.arrays import iter_blocks, require_finite
-from cluscomp.bits import count_bits, position_dtype, positions_in, unpack_bits
+from cluscomp.bits import position_dtype, unpack_bits
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.compacting import live_column, live_mask
@@ -24,6 +24,7 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.mapped import read_at_random
 from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.row_lookup import RowLookup
+from cluscomp.indexes.segments.row_sets import FEW, RowSet
 from cluscomp.indexes.segments.stored import (
     Shapes,
     StoredRows,
@@ -183,12 +184,12 @@ class Segment(StoredSegment):
         """Where the codes of rows at positions (m,) stand. Raises CorruptIndexError as `RowLookup` does."""
         return positions if self.positions is None else self.lookup.rows_of(self.positions)[positions]
 
-    def stored_rows_in(self, bits: np.ndarray) -> np.ndarray:
-        """Ascending stored rows of a set of positions (bits.py)."""
-        if self.positions is None or 32 * count_bits(bits) < self.n_rows:
-            return np.sort(self.stored_rows(positions_in(bits)))
+    def stored_rows_of(self, rows: RowSet) -> np.ndarray:
+        """Ascending stored rows (m,) of a set of rows."""
+        if self.positions is None or FEW * rows.count < self.n_rows:
+            return np.sort(self.stored_rows(rows.positions))
         self.lookup.rows_of(self.positions)  # checks them
-        return np.flatnonzero(unpack_bits(bits, self.n_rows)[self.positions])
+        return np.flatnonzero(unpack_bits(rows.bits, self.n_rows)[self.positions])
 
     def positions_at(self, rows: np.ndarray) -> np.ndarray:
         """Positions (m,) of stored rows."""

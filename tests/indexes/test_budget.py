@@ -10,6 +10,7 @@ from cluscomp.bits import pack_mask
 from cluscomp.errors import UsageError
 from cluscomp.indexes.segments.budget import search_passing, visits_of
 from cluscomp.indexes.segments.passing import Passing, restricted
+from cluscomp.indexes.segments.row_sets import RowSet
 from cluscomp.indexes.segments.trace import list_of_rows
 
 TAKE, SKIP = 1e12, -1e12
@@ -18,7 +19,11 @@ TAKE, SKIP = 1e12, -1e12
 def passing_of(index, mask, how=None):
     """The rows where a mask by position over all segments holds; how: TAKE or SKIP, or as it pays."""
     bounds = np.cumsum([segment.n_rows for segment in index.segments])[:-1]
-    passing = Passing(index.pipeline, index._together, [pack_mask(part) for part in np.split(mask, bounds)])
+    passing = Passing(
+        index.pipeline,
+        index._together,
+        [RowSet(len(part), bits=pack_mask(part)) for part in np.split(mask, bounds)],
+    )
     passing._saved = 0.0 if how is None else how
     return passing
 
@@ -231,6 +236,6 @@ def test_no_queries_and_no_rows(trained, rows, queries):
 def test_restricted_leaves_the_index_alone(trained, rows, queries):
     index = trained("IVF8,SQ8").add(rows[:300]).add(rows[300:])
     index.delete([1, 301])
-    only = restricted(index._together, [pack_mask(np.arange(300) < 2), None])
+    only = restricted(index._together, [RowSet(300, bits=pack_mask(np.arange(300) < 2)), None])
     assert only.n_live == 1 + 299 and len(index) == 598
     assert only.segments[1] is index.segments[1]

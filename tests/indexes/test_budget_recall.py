@@ -9,6 +9,7 @@ from cluscomp import KMeans, index_factory
 from cluscomp.bits import pack_mask
 from cluscomp.indexes.segments.budget import search_passing
 from cluscomp.indexes.segments.passing import Passing
+from cluscomp.indexes.segments.row_sets import RowSet
 
 K = 10
 
@@ -33,7 +34,7 @@ def test_recall_among_the_rows_that_pass(shared_data, name, key):
     n, nlist = len(x), index.spec.nlist
 
     def search(mask, nprobe):
-        passing = Passing(index.pipeline, index._together, [pack_mask(mask)])
+        passing = Passing(index.pipeline, index._together, [RowSet(len(mask), bits=pack_mask(mask))])
         return search_passing(passing, queries.astype(np.float32), K, nprobe=nprobe, refine_factor=4)
 
     rng = np.random.default_rng(0)

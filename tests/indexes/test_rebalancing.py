@@ -123,3 +123,17 @@ def test_lists_without_a_bound_are_refused(rows, key):
     with pytest.raises(cc.UsageError, match=r"balanced lists \(BIVF\), but the key '" + key):
         index.compact(rebalance=True)
     assert index.segments is segments
+
+
+def test_texts_and_attributes_stay(rows, tmp_path):
+    index = cc.index_factory("BIVF8(cap=1.2),PQ4", DIM).train(rows)
+    index.declare_attributes({"owner": cc.Field("text", tenant=True)})
+    owners = {"owner": [f"t{i % 3}" for i in range(600)]}
+    index.add(rows[:600], attributes=owners, documents=[f"text {i}" for i in range(600)])
+    index.delete(np.sort(np.argsort(_lists(index), kind="stable")[150:]), tenant=None)
+    assert index.compact(segments=1, dead=0, rebalance=True).moved
+    index.save(tmp_path / "i")
+    opened = cc.open_index(tmp_path / "i", verify=True)
+    for record in opened.get(opened.ids, tenant=None):
+        assert record.text == f"text {record.id}" and record.attributes == {"owner": f"t{record.id % 3}"}
+    assert (opened.search(rows[:5], 9, tenant="t1")[1] % 3 == 1).all()

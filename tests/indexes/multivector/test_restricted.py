@@ -9,6 +9,7 @@ from cluscomp.bits import pack_mask
 from cluscomp.indexes.multivector.queries import ragged_of_dim
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.segments.passing import restricted
+from cluscomp.indexes.segments.row_sets import RowSet
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3])
@@ -20,7 +21,9 @@ def test_candidates_are_chosen_among_the_documents_that_pass(key, make_documents
     index.delete([8, 151])
     passes = np.random.default_rng(2).random(153) < share
     passes[[9, 152]] = True
-    only = restricted(index._together, [pack_mask(passes[:150]), pack_mask(passes[150:])])
+    only = restricted(
+        index._together, [RowSet(len(part), bits=pack_mask(part)) for part in (passes[:150], passes[150:])]
+    )
     index.delete(np.setdiff1d(index.ids, np.flatnonzero(passes)))
     assert only.n_live == len(index)
     k = min(4, len(index))
