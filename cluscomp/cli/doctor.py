@@ -24,6 +24,8 @@ OPTIONAL = {
     "fastapi": "serve",
     "httpx2": "client",
     "langchain-core": "langchain",
+    "llama-index-core": "llamaindex",
+    "haystack-ai": "haystack",
 }
 
 

@@ -4,7 +4,8 @@ mteb.py, sentence_transformers.py   in their evaluations
 semantic_search.py                  instead of sentence-transformers' util.semantic_search
 pylate.py                           as an index of PyLate
 embeddings.py                       what those packages hand over
-langchain.py                        as a store of documents: adapters over growing.py, a store that begins
-                                    exact and is converted beside its users (kept.py, conversion.py,
-                                    metadata.py, rows.py)
+langchain.py, llamaindex.py,
+haystack.py                         as a store of documents; *_filter.py and conditions.py read their filters
+growing.py                          the store behind these: exact at first, converted beside its users
+                                    (kept.py, conversion.py, metadata.py, rows.py)
 """

@@ -37,11 +37,11 @@ TRAIN_AT = 10_000
 class GrowingStore:
     """Documents in an index that any number of threads and processes change and search.
 
-    folder: where the index is kept; None: in memory. metric: "cosine" for a new index; None takes that
-    of the folder. index_key: of the index at first. final_key: of the index from train_at rows on; None, or
-    train_at=None: it stays as it is. dim: of the vectors; None takes that of the first. columns: names of
-    metadata that can be filtered by, or kinds by name; None: all whose values a column can hold.
-    search_kwargs: of `Index.search`. seed: of training.
+    folder: where the index is kept; None: in memory. metric: None takes that of the folder, and
+    default_metric for a new index. index_key: of the index at first. final_key: of the index from train_at
+    rows on; None, or train_at=None: it stays as it is. dim: of the vectors; None takes that of the first.
+    columns: names of metadata that can be filtered by, or kinds by name; None: all whose values a column can
+    hold. search_kwargs: of `Index.search`. seed: of training.
 
     Raises UnknownKeyError, UsageError, and the errors of `open_index`.
     """
@@ -51,6 +51,7 @@ class GrowingStore:
         folder: str | os.PathLike[str] | None = None,
         *,
         metric: str | None = None,
+        default_metric: str = "cosine",
         index_key: str = "Flat",
         final_key: str | None = FINAL_KEY,
         train_at: int | None = TRAIN_AT,
@@ -63,6 +64,7 @@ class GrowingStore:
         self.final_key = None if final_key is None else _key_of_vectors(final_key)
         self.train_at = None if train_at is None else checks.integer("train_at", train_at, 1)
         self.metric, self.dim, self.seed = None if metric is None else checks.metric(metric), dim, seed
+        self.default_metric = checks.metric(default_metric)
         self.columns = columns
         self.search_kwargs = dict(search_kwargs or {})
         self._conversion: Conversion | None = None
@@ -140,6 +142,19 @@ class GrowingStore:
             found: int = index.delete(filter=filter)
         return found
 
+    def describe(self, metadatas: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change the metadata of documents by id. Raises InputError for an id that is not there."""
+        if not metadatas:
+            return
+        with self._kept.change() as index:
+            known = index.attribute_schema.kinds
+            names = ids_of_kind(list(metadatas), index.id_kind)
+            rows = attributes_of(list(metadatas.values()), list(metadatas), known, self.columns)
+            columns = list(dict.fromkeys([*known, *(name for row in rows for name in row)]))
+            if columns:
+                table = {name: [row.get(name) for row in rows] for name in columns}
+                index.set_attributes(names, table, new_attributes=True)
+
     def clear(self) -> None:
         """Take all documents out."""
         if len(self):
@@ -186,13 +201,14 @@ class GrowingStore:
         return [replace(found[name], score=score) for name, score in best.items() if name in found]
 
     def values(self, name: str) -> set[Any]:
-        """The different values of a column; empty where there is no such column."""
+        """The different values of a column, of lists those in them; empty where there is no such column."""
 
         def column(index: Any) -> set[Any]:
             if name not in index.attribute_schema:
                 return set()
             found = index.attributes([name]).to_dict()[name]
-            return {value for value in found if value is not None and not isinstance(value, list)}
+            lists = [value if isinstance(value, list) else [value] for value in found if value is not None]
+            return {value for values in lists for value in values}
 
         return self._kept.read(column) if len(self) else set()
 
@@ -201,11 +217,11 @@ class GrowingStore:
         index = self._kept.current()
         return {} if index is None else dict(index.attribute_schema.kinds)
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: str | os.PathLike[str], *, if_exists: str = "fail") -> None:
         """Write the index into another folder. Raises EmptyInputError, OutputExistsError and others of
         `Index.save`.
         """
-        self._kept.read(lambda index: index.save(folder))
+        self._kept.read(lambda index: index.save(folder, if_exists=if_exists))
 
     # ---- conversion ----
 
@@ -247,7 +263,7 @@ class GrowingStore:
 
     def _begin(self, rows: np.ndarray, names: list[str], documents: list[Any], metadatas: list[Any]) -> None:
         dim = rows.shape[-1] if self.dim is None else self.dim
-        metric = self.metric or "cosine"
+        metric = self.metric or self.default_metric
         if self.final_key is not None:
             index_factory(self.final_key, dim, metric)  # whether it fits the dim
         index = single_vectors(index_factory(self.index_key, dim, metric, seed=self.seed))
