@@ -20,6 +20,7 @@ from cluscomp import _core, checks
 from cluscomp.errors import UsageError
 
 PqCodebook = _core.PqCodebook
+Rabitq = _core.Rabitq
 Transport = _core.Transport
 Candidates = _core.Candidates
 DualAscent = _core.DualAscent

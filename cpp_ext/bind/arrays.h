@@ -88,6 +88,7 @@ void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);
 void bind_prescreen(nb::module_& module);
+void bind_rabitq(nb::module_& module);
 void bind_postings(nb::module_& module);
 void bind_sparse(nb::module_& module);
 void bind_transport(nb::module_& module);

@@ -9,6 +9,7 @@
 
 #include "cluscomp/pq_codes.h"
 #include "cluscomp/prescreen.h"
+#include "cluscomp/rabitq_codes.h"
 #include "cluscomp/sq8_codes.h"
 
 namespace cluscomp::bind {
@@ -50,6 +51,13 @@ StoredCodes pq(Bytes codes, nb::object codebook, bool interleaved) {
   return keep(std::make_shared<PqCodes>(book, codes.data(), n, interleaved), codes, codebook);
 }
 
+StoredCodes rabitq(Bytes codes, nb::object form, bool interleaved) {
+  const auto& rabitq = nb::cast<const Rabitq&>(form);
+  require_equal(static_cast<int64_t>(codes.shape(1)), rabitq.row_bytes(), "columns of codes");
+  const auto n = static_cast<int64_t>(codes.shape(0));
+  return keep(std::make_shared<RabitqCodes>(rabitq, codes.data(), n, interleaved), codes, form);
+}
+
 StoredCodes prescreened(Rows rows, In<uint8_t, Vector1> values, Floats terms, Floats frame) {
   const RowsView view = rows_view(rows);
   require_equal(static_cast<int64_t>(values.shape(0)), prescreen_value_bytes(view.n, view.d), "length of values");
@@ -75,6 +83,8 @@ void bind_codes(nb::module_& m) {
           "multiply it; then only inner products are scored.")
       .def_static("pq", &pq, "codes"_a, "codebook"_a, "interleaved"_a = false,
                   "Product codes (n, code_size); interleaved: 4-bit ones that went through `interleave_codes`.")
+      .def_static("rabitq", &rabitq, "codes"_a, "form"_a, "interleaved"_a = false,
+                  "RaBitQ codes (n, row_bytes) of this `Rabitq`; interleaved: they went through `interleave_codes`.")
       .def_static("prescreened", &prescreened, "rows"_a, "values"_a, "terms"_a, "frame"_a,
                   "Float rows (n, d) with their 8-bit prescreen; frame (d + 1): the mean that was taken off, then the "
                   "largest norm. Scans give the hits of `floats`, sooner.")

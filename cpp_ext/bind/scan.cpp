@@ -121,7 +121,7 @@ void set_probes(ScanCall& call, const In<int32_t, Matrix2>& probes, int64_t n_li
 
 nb::tuple scan(const StoredParts& self, Queries queries, std::optional<In<int32_t, Matrix2>> probes, int64_t k,
                const std::string& metric, std::optional<nb::list> skip_bits, bool rough,
-               std::optional<In<float, Matrix2>> bases) {
+               std::optional<In<float, Matrix2>> bases, float bars) {
   const Parts& parts = self.parts;
   ScanCall call = self.call(queries, k, metric);
   std::vector<int32_t> zeros;
@@ -144,6 +144,8 @@ nb::tuple scan(const StoredParts& self, Queries queries, std::optional<In<int32_
     call.skip = skip.bits.data();
   }
   call.rough = rough;
+  if (bars > 0 && !parts.form().has_bars()) throw std::invalid_argument("codes of this form have no error bars");
+  call.bars = bars;
   return run(call, [&](const HitArrays& out) { parts.form().scan(parts, call, out); });
 }
 
@@ -229,14 +231,15 @@ void bind_scan(nb::module_& m) {
           "before it.")
       .def_prop_ro("n_rows", [](const StoredParts& self) { return self.parts.rows(); })
       .def("scan", &scan, "queries"_a, "probes"_a.none(), "k"_a, "metric"_a, "skip_bits"_a = nb::none(),
-           "rough"_a = false, "bases"_a = nb::none(),
+           "rough"_a = false, "bases"_a = nb::none(), "bars"_a = 0.0f,
            "Best k rows of the probed lists of all parts: scores (nq, k) float32, best first, and positions (nq, k) "
            "int64; missing ones -infinity and -1. probes (nq, n_probes) int32, negative = none; None where there is "
            "one list. skip_bits: of each part, (ceil(rows / 8),) uint8 or None; position p of the part is left out "
            "where "
            "bit p % 8 of byte p / 8 is 1. rough: scores only choose the candidates of a "
            "rerank, so codes may round them. bases (nq, n_probes) float32: inner products of queries with rows of "
-           "`coarse`, if known. IndexError for a list that holds a position which its part does not have.")
+           "`coarse`, if known. bars: so many error bars are added to every score. IndexError for a list that holds a "
+           "position which its part does not have.")
       .def("rescore", &rescore_candidates, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
            "Best k of the candidates (nq, c) int64, row numbers counted through all parts, of which negative ones are "
            "none, as `scan` returns them.");

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "bit_planes_impl.h"
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
 #include "documents_impl.h"
@@ -255,6 +256,7 @@ struct Impl {
         .ward = WardImpl<V>::table(),
         .documents = DocumentsImpl::table(),
         .support = SupportImpl<V>::table(),
+        .planes = BitPlanes<V>::table(),
     };
   }
 };

@@ -9,10 +9,12 @@
 #include "cluscomp/assign.h"
 #include "cluscomp/documents.h"
 #include "cluscomp/float_codes.h"
+#include "cluscomp/interleaved_codes.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
 #include "cluscomp/pq.h"
 #include "cluscomp/prescreen.h"
+#include "cluscomp/rabitq_codes.h"
 #include "cluscomp/support.h"
 #include "cluscomp/transport.h"
 #include "cluscomp/ward.h"
@@ -163,6 +165,34 @@ void compare_codes(const std::vector<float>& x, const std::vector<float>& whole,
   }
 }
 
+// Codes of some bits of rows that are residuals of others: bytes, decoded rows, and the best of a scan.
+void compare_rabitq(const std::vector<float>& x, const std::vector<float>& whole, int64_t n, int64_t d, Results& out) {
+  const int64_t offsets[] = {0, 70, n}, k = 9, queries = 6;
+  const int32_t probes[] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0};
+  for (int bits : {1, 2, 5}) {
+    const Rabitq form(whole.data(), d, bits);
+    std::vector<uint8_t> codes(static_cast<size_t>(n * form.row_bytes()));
+    form.encode(x.data(), whole.data(), n, Metric::ip, codes.data());
+    out.labels.insert(out.labels.end(), codes.begin(), codes.end());
+    std::vector<float> decoded(static_cast<size_t>(n * d));
+    form.decode(codes.data(), n, decoded.data());
+    out.sums.insert(out.sums.end(), decoded.begin(), decoded.end());
+    interleave_codes(codes.data(), form.row_bytes(), offsets, 2, false);
+    const RabitqCodes stored(form, codes.data(), n, true);
+    Parts parts;
+    parts.append(stored, {.offsets = offsets, .count = 2, .coarse = whole.data()});
+    for (const auto& [rough, bars] : {std::pair{false, 0.0f}, {true, 0.0f}, {false, 1.9f}}) {
+      ScanCall call{.queries = x.data(), .nq = queries, .probes = probes, .n_probes = 2, .k = k};
+      call.rough = rough;
+      call.bars = bars;
+      const size_t at = out.hits.size(), scored = out.scores.size();
+      out.hits.resize(at + queries * k);
+      out.scores.resize(scored + queries * k);
+      stored.scan(parts, call, {out.scores.data() + scored, out.hits.data() + at});
+    }
+  }
+}
+
 Results run(int64_t d, int64_t k) {
   const Kernels& kern = kernels();
   const int64_t n = 150;
@@ -183,6 +213,7 @@ Results run(int64_t d, int64_t k) {
   compare_shuffles(kern, x, d, out);
   compare_bytes(kern, x, d, out);
   compare_sparse(kern, x, c, d, out);
+  compare_rabitq(x, random_floats(x.size(), 6), n, d, out);
   compare_codes(x, random_floats(x.size(), 5), n, d, out);
   for (Metric metric : {Metric::l2, Metric::ip})
     for (Filter filter : {Filter::f32, Filter::i8, Filter::i6, Filter::i16}) {

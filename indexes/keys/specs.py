@@ -18,12 +18,13 @@ class TransformSpec:
     """A step that maps rows of dim d_in to rows of dim `output_dim(d_in)` before they are partitioned.
 
     hidden: it belongs to the codec, and the key does not name it. normalizes: it scales rows to length one
-    and does nothing else. size: a number that a pool by bytes may choose, 0 while it is open; None: no such
-    number.
+    and does nothing else. rotates: it makes dimensions vary alike. size: a number that a pool by bytes may
+    choose, 0 while it is open; None: no such number.
     """
 
     hidden = False
     normalizes = False
+    rotates = False
     size: int | None = None
 
     def output_dim(self, dim: int) -> int:
@@ -48,7 +49,8 @@ class CodecSpec:
     encoder_kinds: of encoders that make such rows of texts. own_encoder: name of the one that needs no model.
     has_prescreen: 8-bit codes beside the rows make
     the exact search faster (stages/prescreen.py). size: as `TransformSpec.size`. rotation_bits: bits of the
-    codes that a rotation in front is trained for. source_folder: that the codec is read from, if any.
+    codes that a rotation in front is trained for. wants_rotation: it is good only for rows whose dimensions
+    vary alike. source_folder: that the codec is read from, if any.
     """
 
     kind = "vectors"
@@ -58,6 +60,7 @@ class CodecSpec:
     has_prescreen = False
     size: int | None = None
     rotation_bits = 8
+    wants_rotation = False
     source_folder: str | None = None
 
     def check_dim(self, dim: int) -> None:

@@ -92,7 +92,7 @@ class Codec(Stage):
     how many training learns for each from the rows, 0 for none. overfit: how much better these rows are coded
     than others (health/drift.py). layout_version: format of index folders since which codes are stored as
     they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation
-    in front (joint_training.py); None for other codecs.
+    in front (joint_training.py); None for other codecs. has_bars: scans know how far a score may be off.
     """
 
     spec: CodecSpec
@@ -106,6 +106,7 @@ class Codec(Stage):
     overfit = 4.5
     layout_version = 1
     joint_groups: int | None = None
+    has_bars = False
 
     @property
     def can_drift(self) -> bool:
@@ -212,6 +213,14 @@ class Refiner(Codec):
     def parts(self, codes: Sequence[Codes]) -> native.Parts | None:
         """Codes of all segments as kernels score them; None for a codec without kernels."""
         return None
+
+
+class CentredCodec(Codec):
+    """A codec that stores of a row what depends on its centre and on the metric of the scores."""
+
+    @abstractmethod
+    def encode_centred(self, x: np.ndarray, whole: np.ndarray, metric: str) -> Codes:
+        """Codes of rows x for scores "ip" or "l2". whole: what x are residuals of, or x itself."""
 
 
 class ScoreKeeper(Codec):

@@ -10,6 +10,7 @@ the rerank compares normalised vectors too; it compares them before the transfor
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,15 @@ from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages import registrations  # noqa: F401 - the stages make themselves known
-from cluscomp.indexes.stages.codec import Codec, Codes, Refiner, RowArray, ScoreKeeper, rerank_name
+from cluscomp.indexes.stages.codec import (
+    CentredCodec,
+    Codec,
+    Codes,
+    Refiner,
+    RowArray,
+    ScoreKeeper,
+    rerank_name,
+)
 from cluscomp.indexes.stages.ivf import MAX_POINTS_PER_LIST, ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
@@ -157,6 +166,7 @@ class Pipeline:
         progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
         """
         seeds = self._seeds()
+        self._warn_of_missing_rotation()
         base = self.stored_rows(sample) if self.normalizes else sample
         rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
@@ -180,6 +190,14 @@ class Pipeline:
             self.score_codec.refine_for_scores(rows, whole, ticks)
         if self.refine is not None:
             self.refine.train(base, next(seeds), as_stage(progress, str(self.refine.spec)))
+
+    def _warn_of_missing_rotation(self) -> None:
+        if self.spec.codec.wants_rotation and not any(step.rotates for step in self.spec.transforms):
+            warnings.warn(
+                f"{self.spec.codec} expects rotated rows: dimensions that vary more than others cost recall; "
+                f"add the part RR, as in RR,IVF64,{self.spec.codec}, unless all vary alike",
+                stacklevel=3,
+            )
 
     def base_rows(self, rows: np.ndarray) -> np.ndarray:
         """float32 rows, normalised where the index normalises."""
@@ -226,7 +244,7 @@ class Pipeline:
         base = self.stored_rows(rows)
         projected = self.project(base)
         labels = None if assigner is None else assigner.assign(projected)
-        finer = None if self.refine is None else self.refine.encode(base)
+        finer = None if self.refine is None else self._encoded(self.refine, base, base)
         codes = self.codes(projected, labels)
         if tally is not None:
             tally.take(projected, labels, codes)
@@ -234,10 +252,18 @@ class Pipeline:
 
     def codes(self, projected: np.ndarray, labels: np.ndarray | None) -> Codes:
         """Codes of rows behind the transforms. labels: (n,) their lists, None without partition."""
-        rows, scores = projected, self.score_codec
+        rows = projected
         if labels is not None and self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(projected, labels)
-        return self.codec.encode(rows) if scores is None else scores.encode_for_scores(rows, projected)
+        return self._encoded(self.codec, rows, projected)
+
+    def _encoded(self, codec: Codec, rows: np.ndarray, whole: np.ndarray) -> Codes:
+        """Codes of rows, which are residuals of the rows `whole`, or these themselves."""
+        if isinstance(codec, CentredCodec):
+            return codec.encode_centred(rows, whole, self.score_metric)
+        if self.score_codec is not None and codec is self.score_codec:
+            return self.score_codec.encode_for_scores(rows, whole)
+        return codec.encode(rows)
 
     def _seeds(self) -> Iterator[int]:
         """One seed a stage, so that adding a stage before another does not make two stages share draws."""

@@ -7,6 +7,7 @@
 | SQ8     | d                   | yes     | the rows                                  |
 | SQ4     | ceil(d / 2)         | yes     | residuals to the list's centroid          |
 | PQ      | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC) |
+| RaBitQ  | ceil(bits d / 8) + 10 | mean | residuals to the list's centroid          |
 | RepCONC | ceil(m * nbits / 8) | before  | the rows                                  |
 | Sparse  | 2 to 5 a term       | by key  | none: it stores weighted terms            |
 """
@@ -26,6 +27,7 @@ from cluscomp.indexes.stages.product_codecs import (
     FourBitCodec,
     TrainedProductCodec,
 )
+from cluscomp.indexes.stages.rabitq_codec import RABITQ_FORM, RaBitQ, RaBitQCodec
 from cluscomp.indexes.stages.registry import register
 from cluscomp.indexes.stages.rotations import (
     OPQ,
@@ -64,4 +66,5 @@ register(SQfp16, FloatCodec, *HALF_FORMS)
 register(SQ8, ScalarCodec, *SQ8_FORMS)
 register(SQ4, FourBitCodec, SQ4_FORM)
 register(PQ, TrainedProductCodec, *PQ_FORMS)
+register(RaBitQ, RaBitQCodec, RABITQ_FORM)
 register(RepCONC, LearnedProductCodec, LEARNED_FORM)

@@ -35,6 +35,7 @@ class RandomRotation(TransformSpec):
     """Random orthonormal rotation, to d dimensions if given."""
 
     dim: int | None = None
+    rotates = True
 
     def __str__(self) -> str:
         return "RR" if self.dim is None else f"RR{self.dim}"
@@ -51,6 +52,7 @@ class OPQ(TransformSpec):
 
     m: int
     dim: int | None = None
+    rotates = True
 
     def __str__(self) -> str:
         size = self.m or ""

@@ -21,8 +21,9 @@ from cluscomp.quantization import LearnedCodec
 DIM = 8
 LIMIT = math.sqrt(FLOAT32_MAX / 64) / DIM
 KEYS = ("Flat", "SQ8", "SQ4", "SQfp16", "PQ2", "PQ4x4", "IVF2,Flat", "IVF2,SQ8", "IVF2,PQ2", "BIVF2,PQ2", "OPQ2,PQ2",
-        "PCA4,SQ8", "RR,SQ8", "SQ8,RFlat", "PQ2,Refine(SQ8)", "OPQ2,IVF2,PQ2x4,RFlat")  # fmt: skip
-POOLED = ("Pool(f=1),Flat", "Pool4,SQ8", "Pool4,IVF2,PQ2", "Pool4,PQ2,RFlat")
+        "PCA4,SQ8", "RR,SQ8", "SQ8,RFlat", "PQ2,Refine(SQ8)", "OPQ2,IVF2,PQ2x4,RFlat",
+        "RR,IVF2,RaBitQ4,Refine(RaBitQ8)")  # fmt: skip
+POOLED = ("Pool(f=1),Flat", "Pool4,SQ8", "Pool4,IVF2,PQ2", "Pool4,PQ2,RFlat", "Pool4,RR,IVF2,RaBitQ2")
 
 
 def large(rng, n, limit):

@@ -54,6 +54,11 @@ ALL_KEYS = (
     "BIVF8,RepCONC(learned),RFlat",
     "PQ4,BiDR(SQfp16)",
     "IVF8,RepCONC(learned),BiDR(SQ8)",
+    "RR,RaBitQ",
+    "RR,RaBitQ8",
+    "RR,IVF8,RaBitQ4",
+    "RR,IVF8,RaBitQ,Refine(SQ8)",
+    "RR,BIVF8(cap=1.2),RaBitQ2,BiDR(RaBitQ8)",
 )
 METRICS = ("ip", "l2", "cosine")
 

@@ -7,7 +7,7 @@ import pytest
 
 from cluscomp.indexes import open_index
 
-KEYS = ("Flat", "IVF8,PQ4x4,RFlat", "PQ4x4", "IVF8,SQ8")
+KEYS = ("Flat", "IVF8,PQ4x4,RFlat", "PQ4x4", "IVF8,SQ8", "RR,IVF8,RaBitQ2,Refine(RaBitQ8)")
 
 
 @pytest.mark.filterwarnings("ignore::cluscomp.errors.IncompleteResultsWarning")

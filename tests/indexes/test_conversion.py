@@ -24,6 +24,7 @@ KEYS = (
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "PCA8,IVF8,SQ8,RFlat",
     "RR,SQ8",
+    "RR,IVF8,RaBitQ4",
 )
 
 

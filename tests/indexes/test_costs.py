@@ -17,6 +17,7 @@ N, DIM = 4_000, 64
 KEYS = (
     "SQ8", "SQ4", "PQ8", "PQ16x4", "PCA32,SQ8", "RR,SQ8", "L2norm,SQ8", "OPQ8,PQ8x4", "OPQ8_32,IVF64,PQ8x4", "IVF64,Flat",
     "OPQ8,IVF64,PQ8x4", "BIVF64,SQ8", "MRL32,PQ8", "IVF64,PQ8,Refine(SQ8)", "PCA32,OPQ8,BIVF16,PQ8x4,RFlat",
+    "RR,RaBitQ4", "RR,IVF64,RaBitQ,Refine(RaBitQ8)",
 )  # fmt: skip
 
 

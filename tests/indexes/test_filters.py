@@ -88,7 +88,7 @@ def test_a_filter_of_all_rows_gives_the_bits_of_a_search_without(any_key, traine
             np.testing.assert_array_equal(found[0], plain[0])
 
 
-@pytest.mark.parametrize("key", ["IVF8,PQ4x4", "SQ8", "OPQ4,IVF8,PQ4x6"])
+@pytest.mark.parametrize("key", ["IVF8,PQ4x4", "SQ8", "OPQ4,IVF8,PQ4x6", "RR,IVF8,RaBitQ4"])
 def test_forms_of_one_set_give_equal_bits(trained, rows, queries, key):
     index = filled(trained(key), rows, 3)
     chosen = index.ids % 3 == 0
@@ -228,7 +228,7 @@ def test_attributes_are_changed_and_replaced(trained, rows):
     assert index.attributes(["year"]).to_dict()["year"] == [10, 3, 4, 5, None, 20, 90]
 
 
-@pytest.mark.parametrize("key", ["SQ8", "IVF8,PQ4x4"])
+@pytest.mark.parametrize("key", ["SQ8", "IVF8,PQ4x4", "RR,IVF8,RaBitQ"])
 def test_compaction_carries_attributes(trained, rows, queries, key):
     index = filled(trained(key), rows, 4)
     before, found = (

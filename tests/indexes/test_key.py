@@ -50,6 +50,8 @@ from cluscomp.indexes.stages.row_codecs import SQ8, Flat, SQfp16
         ("Sparse( bits=8, bm25 )", "Sparse(bm25,bits=8)"),
         ("Sparse(bm25,k1=1.50,b=.75)", "Sparse(bm25)"),
         ("Sparse(bm25,b=.4,k1=0.9,bits=16)", "Sparse(bm25,k1=0.9,b=0.4,bits=16)"),
+        ("RR,RaBitQ1", "RR,RaBitQ"),
+        ("RR,IVF64,RaBitQ4,Refine(RaBitQ8)", "RR,IVF64,RaBitQ4,Refine(RaBitQ8)"),
         ("Pool(bytes=768),OPQ,IVF1024,PQ", "Pool(bytes=768),OPQ,IVF1024,PQ"),
     ],
 )
@@ -86,6 +88,8 @@ def test_no_partition_is_one_list() -> None:
         ("BIVF64(1.5),PQ48", "BIVF64,PQ48"),
         ("OPQ48,IVF64,PQ48,RFlatt", "OPQ48,IVF64,PQ48,RFlat"),
         ("SQ16", "SQfp16"),
+        ("RR,RaBitQ9", "RR,RaBitQ4"),
+        ("rabitq", "RaBitQ4"),
         ("SQfp32", "SQfp16"),
         ("HNSW32", "Flat"),
         ("IVF64", "IVF64,Flat"),

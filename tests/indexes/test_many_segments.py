@@ -18,8 +18,18 @@ from cluscomp.indexes.segments.segment import Segment
 from cluscomp.progress import Ticker
 
 N, DIM = 400, 8
-KEYS = ("Flat", "SQ8", "PQ4x4", "IVF8,Flat", "IVF8,SQ8", "IVF8,PQ4", "IVF8,PQ4x4,RFlat", "OPQ4,IVF8,PQ4x4")
-LISTS = ("IVF8,Flat", "IVF8,SQ8", "IVF8,PQ4", "IVF8,PQ4x6", "IVF8,PQ4x4", "IVF8,SQ4")
+KEYS = (
+    "Flat",
+    "SQ8",
+    "PQ4x4",
+    "IVF8,Flat",
+    "IVF8,SQ8",
+    "IVF8,PQ4",
+    "IVF8,PQ4x4,RFlat",
+    "OPQ4,IVF8,PQ4x4",
+    "RR,IVF8,RaBitQ2",
+)
+LISTS = ("IVF8,Flat", "IVF8,SQ8", "IVF8,PQ4", "IVF8,PQ4x6", "IVF8,PQ4x4", "IVF8,SQ4", "RR,IVF8,RaBitQ3")
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ KEYS = (
     "BIVF8(cap=1),SQ8",
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat",
     "BIVF8,Flat",
+    "RR,BIVF8,RaBitQ4",
 )
 
 
@@ -63,11 +64,10 @@ def test_the_bound_holds_again(rows, key, metric):
         assert np.array_equal(index.vectors(moved), plain.vectors(moved))
     else:  # codes of the residuals, to the new centroids, of what the old codes stand for
         pipeline, lists = index.pipeline, two[one != two]
-        whole = plain.vectors(moved)
-        residuals = whole - pipeline.partition.centroids[lists]
-        scores = pipeline.score_codec
-        codes = scores.encode_for_scores(residuals, whole) if scores else pipeline.codec.encode(residuals)
-        wanted = pipeline.codec.decode(codes) + pipeline.partition.centroids[lists]
+        vectors = [segment.vectors(pipeline) for segment in plain.segments]
+        whole = np.concatenate([part.projected(np.arange(part.n)) for part in vectors])[one != two]
+        codes = pipeline.codes(whole, lists)
+        wanted = pipeline.take_back(pipeline.codec.decode(codes) + pipeline.partition.centroids[lists])
         assert np.array_equal(index.vectors(moved), wanted) and not np.array_equal(wanted, whole)
     assert index.compact(segments=2, dead=0, rebalance=True).moved == 0
 

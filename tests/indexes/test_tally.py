@@ -10,7 +10,16 @@ from cluscomp.indexes.stages.tally import FEWEST_ROWS, Tally, are_figures, combi
 from cluscomp.indexes.stages.training_facts import grouped, list_cv
 
 DIM = 16
-KEYS = ("IVF8,PQ4", "OPQ4,BIVF8,PQ4x4", "IVF8,SQ8", "PQ4x6", "IVF8,Flat", "SQ4", "PCA8,IVF8,PQ4,Refine(SQ8)")
+KEYS = (
+    "IVF8,PQ4",
+    "OPQ4,BIVF8,PQ4x4",
+    "IVF8,SQ8",
+    "PQ4x6",
+    "IVF8,Flat",
+    "SQ4",
+    "PCA8,IVF8,PQ4,Refine(SQ8)",
+    "RR,IVF8,RaBitQ4",
+)
 
 
 def plain_figures(index, rows):

@@ -99,6 +99,7 @@ OPERATIONS: dict[str, Callable[[], list[np.ndarray]]] = {
     "BIVF,PQ": lambda: index_of("BIVF20,PQ6", nprobe=5),
     "OPQ,IVF,PQ4": lambda: index_of("OPQ6,IVF20,PQ6x4", nprobe=5),
     "PCA,SQ8": lambda: index_of("PCA8,SQ8"),
+    "RaBitQ": lambda: index_of("RR,IVF20,RaBitQ4", nprobe=5),
     "SQ4": lambda: index_of("SQ4"),
     "Pool,IVF,PQ": lambda: documents_of("Pool16,IVF20,PQ6"),
 }

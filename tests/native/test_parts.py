@@ -16,7 +16,7 @@ class Stored:
     """Rows in one form, listed part by part."""
 
     def __init__(self, rng, form: str, metric: str) -> None:
-        self.form, self.metric, self.interleaved = form, metric, form.startswith("pq4")
+        self.form, self.metric, self.interleaved = form, metric, form.startswith(("pq4", "rabitq"))
         self.labels = rng.integers(0, NLIST, N)
         self.coarse = None
         self.rows = rng.normal(size=(N, D)).astype("f4")
@@ -28,6 +28,11 @@ class Stored:
             self.rows = native.pq_encode(self.rows, self.book, bits)
             if form.endswith("residual"):
                 self.coarse = rng.normal(size=(NLIST, D)).astype("f4")
+        elif form.startswith("rabitq"):
+            self.book = native.Rabitq(rng.normal(size=D).astype("f4"), 3)
+            self.rows = self.book.encode(self.rows, self.rows, metric)
+            if form.endswith("residual"):
+                self.coarse = rng.normal(size=(NLIST, D)).astype("f4")
         elif form.startswith("sq8"):
             self.rows = rng.integers(0, 256, size=(N, D)).astype("u1")
             self.range = rng.normal(size=D).astype("f4"), rng.random(D).astype("f4")
@@ -35,6 +40,8 @@ class Stored:
     def codes(self, rows, scales):
         if self.form.startswith("pq"):
             return native.Codes.pq(rows, self.book, self.interleaved)
+        if self.form.startswith("rabitq"):
+            return native.Codes.rabitq(rows, self.book, self.interleaved)
         if self.form.startswith("sq8"):
             return native.Codes.sq8(rows, *self.range, scales if self.form == "sq8 scaled" else None)
         return native.Codes.floats(rows)
@@ -55,7 +62,17 @@ class Stored:
         return native.Parts([codes for codes, _ in made], [lists for _, lists in made])
 
 
-FORMS = ("floats", "sq8", "sq8 scaled", "pq8", "pq8 residual", "pq6 residual", "pq4", "pq4 residual")
+FORMS = (
+    "floats",
+    "sq8",
+    "sq8 scaled",
+    "pq8",
+    "pq8 residual",
+    "pq6 residual",
+    "pq4",
+    "pq4 residual",
+    "rabitq residual",
+)
 
 
 def same(got, want) -> None:

@@ -68,7 +68,7 @@ def fits(shown, real) -> bool:
     return shown in (ANY, real)
 
 
-@pytest.mark.parametrize("key", ["PQ8x4", "IVF7,PQ8x4", "IVF5,SQ4"])
+@pytest.mark.parametrize("key", ["PQ8x4", "IVF7,PQ8x4", "IVF5,SQ4", "RR,IVF5,RaBitQ2"])
 def test_four_bit_codes_are_brought_into_plain_order_as_the_page_does_it(page, rng, key):
     names = {"np": np}
     exec(next(block for block in python_examples(page) if "def plain_codes" in block), names)  # noqa: S102

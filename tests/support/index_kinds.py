@@ -153,6 +153,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("IVF4,Flat"),
     Kind("BIVF4,SQ8", "ip"),
     Kind("OPQ4,IVF4,PQ4x4,RFlat"),
+    Kind("RR,IVF4,RaBitQ4,RFlat"),
     Kind("PCA6,SQ4,Refine(SQ8)", "cosine"),
     Documents("Pool(f=1),Flat"),
     Documents("Pool2,SQ8"),

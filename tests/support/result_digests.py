@@ -26,7 +26,7 @@ KEYS = (
     "L2norm,IVF8,PQ4,Refine(SQfp16)", "PCA8,IVF8,SQ8,RFlat", "BIVF8,Flat", "BIVF8,PQ4", "BIVF8(cap=1),SQ8",
     "OPQ4,BIVF8(cap=1.2),PQ4x4,RFlat", "PCA8,BIVF8,PQ4,Refine(SQ8)", "MRL12,PQ4", "MRL8,OPQ4,IVF8,PQ4x4,RFlat",
     "RepCONC(learned)", "RepCONC(learned-x4),RFlat", "IVF8,RepCONC(learned)", "BIVF8,RepCONC(learned),RFlat",
-    "PQ4,BiDR(SQfp16)", "IVF8,RepCONC(learned),BiDR(SQ8)",
+    "PQ4,BiDR(SQfp16)", "IVF8,RepCONC(learned),BiDR(SQ8)", "RaBitQ", "IVF8,RaBitQ4", "BIVF8,RaBitQ2,Refine(RaBitQ8)",
 )  # fmt: skip
 DOCUMENT_KEYS = (
     "Pool4(ward),Flat", "Pool(f=1),SQfp16", "Pool(f=3,method=ward),SQ8", "Pool4(ward),SQ4", "Pool(bytes=48,method=ward),PQ8",

@@ -23,6 +23,8 @@ class Codes {
   virtual bool takes_residuals() const { return false; }
   // Whether rows can be read one by one, as scorers and `decode` do.
   virtual bool by_row() const { return true; }
+  // Whether scans can add error bars to scores.
+  virtual bool has_bars() const { return false; }
   // coarse: as in InvertedLists; null unless takes_residuals().
   virtual std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const = 0;
   // Writes what n rows from `first` on stand for as float32 (n, dim).

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "cluscomp/bit_plane_kernels.h"
 #include "cluscomp/documents_kernels.h"
 #include "cluscomp/rows.h"
 #include "cluscomp/support_kernels.h"
@@ -137,6 +138,7 @@ struct Kernels {
   WardKernels ward;
   DocumentKernels documents;
   SupportKernels support;
+  BitPlaneKernels planes;
 };
 
 extern const Kernels kernels_scalar;

@@ -20,6 +20,7 @@ struct ScanCall {
   Metric metric = Metric::ip;
   const SkipBits* skip = nullptr;  // of each part, by position there; or null
   bool rough = false;              // scores only choose the candidates of a rerank: codes may round them
+  float bars = 0;                  // so many error bars are added to every score, where codes have them
 
   bool skips(const Parts::Part& part, int64_t position) const { return skip && skip[part.number][position]; }
 };

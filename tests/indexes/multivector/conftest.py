@@ -27,6 +27,8 @@ KEYS = (
     "Pool4,PCA16,IVF8,SQ8",
     "Pool4,IVF8,PQ6,RFlat",
     "Pool4,PQ6,Refine(SQ8)",
+    "Pool4,RR,RaBitQ2",
+    "Pool4,RR,IVF8,RaBitQ4,Refine(RaBitQ8)",
 )
 
 

@@ -1,0 +1,25 @@
+// Kernels of codes that are planes of bits with factors behind them (rabitq.h), part of the table `Kernels`. Rows stand
+// in the order of `sum_slot` (kernels.h), 64 at a time.
+#pragma once
+
+#include <cstdint>
+
+namespace cluscomp {
+
+// What bounds the scores of rows: scale * (sum * step + low) + add + error * width reaches `needed`. All are finite,
+// but `needed` may be -infinity.
+struct PlaneTerms {
+  float step, low, width, needed;
+};
+
+struct BitPlaneKernels {
+  // sums[i] = 2^shift * sums[i] + entries[i], 64 of them.
+  void (*add_plane)(const uint16_t* entries, int shift, int32_t* sums);
+  // Factors of 32 rows whose bytes are interleaved [10][32], as RabitqFactors has them: out [3][64], 32 of each.
+  void (*read_factors)(const uint8_t* bytes, float* out);
+  // bounds[i] = |add| * 2^-20 + (scale * (sum * step + low) + add) + error * width, each product fused with the sum
+  // behind it. Bit i of the result: not below `needed`. factors: [3][64].
+  uint64_t (*plane_bounds)(const int32_t* sums, const float* factors, const PlaneTerms& terms, float* bounds);
+};
+
+}  // namespace cluscomp

@@ -1,0 +1,53 @@
+// The tables of one query over RaBitQ codes. A nibble of a plane holds one bit of four dimensions, so one table of 16
+// sums a nibble serves all planes: that of a higher plane counts twice as much.
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include "cluscomp/kernels.h"
+#include "cluscomp/rabitq.h"
+
+namespace cluscomp {
+
+class BitPlaneTables {
+ public:
+  static constexpr int kTogether = 4;  // rows that are summed in float32 side by side
+
+  // metric: of the scores. bars: so many error bars are added to them.
+  BitPlaneTables(const Rabitq& form, Metric metric, float bars) : form_(&form), metric_(metric), bars_(bars) {}
+
+  // bytes: whether tables of bytes are made, too, which bound scores or, where `rough`, give them.
+  void fill(const float* query, bool bytes, bool rough);
+  // The rows that follow are residuals to this centroid; null: to none. product: its inner product with the query, if
+  // known.
+  void enter(const float* centroid, const float* product);
+
+  bool rough() const { return rough_; }
+  const uint8_t* bytes() const { return bytes_.data(); }  // the layout of Kernels::reach_u4
+  // What Kernels::plane_bounds needs to find the rows of the list that reach `needed`.
+  PlaneTerms terms(float needed) const { return {step_, low_, usable_ ? width_ : 0.0f, needed}; }
+  // The least bound with which a row of the list may score `threshold`.
+  float needed(float threshold) const;
+  // What a bound stands for where scores are rough.
+  float value(float bound) const { return bound + base_; }
+  // Scores of `count` rows, of at most kTogether. at[i] points at the first byte of a row whose bytes are stride[i]
+  // apart. Sums run over the bytes of a plane, the next plane is added to twice the sum before.
+  void scores(const uint8_t* const* at, const int64_t* stride, int count, float* out) const;
+
+ private:
+  const Rabitq* form_;
+  Metric metric_;
+  float bars_;
+  const float* query_ = nullptr;
+  std::vector<float> floats_;  // [plane bytes][2][16]
+  std::vector<uint8_t> bytes_;
+  TableScale scale_{};
+  float middle_ = 0;          // the product of the query with the middle of the grid
+  float step_ = 0, low_ = 0;  // of PlaneTerms
+  float product_of_mean_ = 0;
+  float base_ = 0, width_ = 0;  // what the list adds to scores, and the width of an error bar there
+  bool usable_ = false, rough_ = false;
+};
+
+}  // namespace cluscomp

@@ -1,0 +1,100 @@
+// The scan of interleaved RaBitQ codes: the byte shuffles of 4-bit codes sum each plane of bits, and the factors of the
+// rows make scores of the sums, 16 rows at a time.
+#include <algorithm>
+#include <limits>
+
+#include "bit_plane_tables.h"
+#include "cluscomp/rabitq_codes.h"
+#include "interleaved_scan.h"
+
+namespace cluscomp {
+namespace {
+
+// Bit s of a mask in the order of sum_slot, for 32 rows, becomes bit r of row r.
+uint64_t by_row(uint64_t slots) {
+  const auto spread = [](uint64_t x) {  // bit i of 16 goes to bit 2i
+    x = (x | x << 8) & 0x00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f;
+    x = (x | x << 2) & 0x33333333;
+    return (x | x << 1) & 0x55555555;
+  };
+  return spread(slots & 0xffff) | spread(slots >> 16 & 0xffff) << 1;
+}
+
+// What InterleavedScan needs to know (interleaved_scan.h).
+class RabitqForm {
+ public:
+  using Bound = float;
+  struct Tables {
+    BitPlaneTables entries;
+    const float* products;  // of the query with the centroids that it probes, or null
+  };
+  static constexpr int kTogether = BitPlaneTables::kTogether;
+
+  RabitqForm(const Rabitq& rabitq, const ScanCall& call, bool residual)
+      : rabitq_(rabitq), call_(call), residual_(residual) {}
+
+  int64_t row_bytes() const { return rabitq_.row_bytes(); }
+  static const uint8_t* first_row(const Codes& codes) { return static_cast<const RabitqCodes&>(codes).row(0); }
+
+  Tables make(const float* query, const float* bases) const {
+    Tables tables{BitPlaneTables(rabitq_, call_.metric, call_.bars), residual_ ? bases : nullptr};
+    tables.entries.fill(query, true, call_.rough);
+    return tables;
+  }
+  void enter(Tables& tables, const Visit& visit, const float* centroid) const {
+    tables.entries.enter(centroid, tables.products ? tables.products + visit.probe : nullptr);
+  }
+  void reach(const CodePair& codes, const Tables* const* tables, const float* limits, int count, uint64_t* masks,
+             float* bounds) const {
+    const int64_t width = rabitq_.plane_bytes();
+    const uint8_t* bytes[kSharedQueries];
+    const uint16_t every[kSharedQueries] = {};  // no limit: all sums are wanted
+    alignas(64) int32_t sums[kSharedQueries][64] = {};
+    alignas(64) uint16_t entries[kSharedQueries * 64] = {};
+    alignas(64) float factors[3 * 64];
+    for (int plane = 0; plane < rabitq_.bits(); ++plane)
+      for (int64_t first = 0; first < width; first += kMaxFourBitBytes) {
+        const int64_t at = (plane * width + first) * kGroupRows, some = std::min(kMaxFourBitBytes, width - first);
+        for (int q = 0; q < count; ++q) bytes[q] = tables[q]->entries.bytes() + first * 32;
+        kern_.reach_u4({codes.first + at, codes.second + at, codes.ahead + 2 * at}, some, bytes, every, count, masks,
+                       entries);
+        for (int q = 0; q < count; ++q) kern_.planes.add_plane(entries + q * 64, first == 0, sums[q]);
+      }
+    const int64_t behind = rabitq_.code_bytes() * kGroupRows;
+    kern_.planes.read_factors(codes.first + behind, factors);
+    kern_.planes.read_factors(codes.second + behind, factors + 32);
+    for (int q = 0; q < count; ++q) {
+      const uint64_t slots =
+          kern_.planes.plane_bounds(sums[q], factors, tables[q]->entries.terms(limits[q]), bounds + q * 64);
+      masks[q] = slots ? by_row(slots) | by_row(slots >> 32) << 32 : 0;
+      if (slots)  // what is no number bounds nothing
+        for (float* bound = bounds + q * 64; bound < bounds + (q + 1) * 64; ++bound)
+          if (!(*bound == *bound)) *bound = std::numeric_limits<float>::infinity();
+    }
+  }
+  bool limit(const Tables& tables, float threshold, float& least) const {
+    least = tables.entries.needed(threshold);
+    return true;
+  }
+  bool rough(const Tables& tables) const { return tables.entries.rough(); }
+  float value(const Tables& tables, float bound) const { return tables.entries.value(bound); }
+  void exact(const Tables& tables, const uint8_t* const* at, const int64_t* stride, float* out) const {
+    tables.entries.scores(at, stride, kTogether, out);
+  }
+
+ private:
+  const Kernels& kern_ = kernels();
+  const Rabitq& rabitq_;
+  const ScanCall& call_;
+  bool residual_;
+};
+
+}  // namespace
+
+void scan_rabitq(const Parts& parts, const ScanCall& call, const HitArrays& out) {
+  const RabitqForm form(static_cast<const RabitqCodes&>(parts.form()).form(), call, parts.coarse() != nullptr);
+  InterleavedScan<RabitqForm>::run(form, parts, call, out);
+}
+
+}  // namespace cluscomp
