@@ -26,6 +26,7 @@ OPTIONAL = {
     "langchain-core": "langchain",
     "llama-index-core": "llamaindex",
     "haystack-ai": "haystack",
+    "mcp": "mcp",
 }
 
 

@@ -96,6 +96,10 @@ def serve(
         str, flag("--shutdown-grace", help="Time for what is under way at the end.", metavar="TIME")
     ] = "10s",
     page: Annotated[bool, flag("--page/--no-page", help="Show a page at /.", env="CLUSCOMP_PAGE")] = True,
+    mcp: Annotated[
+        bool,
+        flag("--mcp", help="Be tools of a language model, on standard input and output, instead of HTTP."),
+    ] = False,
     threads: common.Threads = None,
     config: common.Config = None,
     quiet: common.Quiet = False,
@@ -111,6 +115,8 @@ def serve(
 
     cluscomp serve flat=scifact-flat.index small=scifact.index --port 8080
 
+    cluscomp serve scifact.index --mcp
+
     """
     # Products of a few queries are too small for the threads of NumPy's BLAS, which would wait for each other
     # beside ours. It reads this when NumPy is first imported.
@@ -122,6 +128,10 @@ def serve(
 
     if not indexes and root is None:
         raise errors.UsageError("there is nothing to serve; name the folder of an index, or --root DIR")
+    if mcp:
+        tokens = {"--read-token-file": read_token_file, "--admin-token-file": admin_token_file}
+        _run_mcp(parse_indexes(indexes or ()), root, encoder, threads, {**tokens, "--log": log})
+        return
     require_packages()
     settings = ServerSettings(
         host=host,
@@ -149,6 +159,24 @@ def serve(
     folders = parse_indexes(indexes or ())
     common.set_threads(threads)
     _run(folders, settings, root, log, quiet)
+
+
+def _run_mcp(
+    folders: dict[str, Path],
+    root: Path | None,
+    encoder: bool,
+    threads: int | None,
+    http_only: dict[str, Path | None],
+) -> None:
+    from cluscomp import __version__
+    from cluscomp.server.mcp import IndexTools, require_packages, run_mcp
+
+    given = [name for name, value in http_only.items() if value is not None]
+    if given:
+        raise errors.UsageError(f"{given[0]} is for HTTP; with --mcp whoever starts the program may read")
+    require_packages()
+    common.set_threads(threads)
+    run_mcp(IndexTools(folders, root=root, encoder=encoder), __version__)
 
 
 def _run(
