@@ -35,6 +35,7 @@ _PUBLIC = {
     "Index": "cluscomp.indexes.index",
     "MultiVectorIndex": "cluscomp.indexes.multivector.index",
     "SparseIndex": "cluscomp.indexes.sparse.index",
+    "SeismicIndex": "cluscomp.indexes.sparse.clustered_index",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
     "Attributes": "cluscomp.attributes.table",
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.index import open_index as open_index
     from cluscomp.indexes.merging import merge_indexes as merge_indexes
     from cluscomp.indexes.multivector.index import MultiVectorIndex as MultiVectorIndex
+    from cluscomp.indexes.sparse.clustered_index import SeismicIndex as SeismicIndex
     from cluscomp.indexes.sparse.index import SparseIndex as SparseIndex
     from cluscomp.indexes.verify import verify_index as verify_index
     from cluscomp.lora.merge import merge_adapters as merge_adapters

@@ -2,8 +2,8 @@
 
     factory.py, index.py   index_factory, Index, open_index     faiss_bridge.py   the same index in faiss
     build/                 indexes larger than memory, in stages that survive a kill
-    multivector/           documents of several vectors
-    kind.py, kinds.py      what a kind of index is; single vectors, and documents of several
+    multivector/           documents of several vectors         sparse/           weighted terms
+    kind.py, kinds.py      what a kind of index is; single vectors, documents of several, terms
     base.py, contents.py   what every kind of index is: changes and folders; key, segments, settings
     attributed.py          attributes of the rows               filters/          which rows a search may find
     describe.py            bytes by part, balance of the lists  verify.py         all faults of a folder

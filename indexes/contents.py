@@ -189,13 +189,13 @@ class IndexContents(Filterable, Generic[Segment]):
         """
         return {}
 
-    def search_defaults(self) -> dict[str, int]:
+    def search_defaults(self) -> dict[str, float]:
         """List the parameters of `search` that have an effect for this key.
 
         Returns:
             Parameter -> default.
         """
-        defaults = {} if self.spec.partition is None else {"nprobe": self.nprobe}
+        defaults: dict[str, float] = {} if self.spec.partition is None else {"nprobe": self.nprobe}
         return defaults if self.spec.refine is None else {**defaults, "refine_factor": self.refine_factor}
 
     def __repr__(self) -> str:

@@ -1,4 +1,5 @@
-"""The kinds of indexes of this package: single vectors, documents of several vectors, and weighted terms.
+"""The kinds of indexes of this package: single vectors, documents of several vectors, and weighted terms, in
+an inverted file or in clustered postings.
 
 To add one: a class of the index (a `StoredIndex`), a class of its segments (a `StoredSegment`), a `Recipe` of
 its builds, and one `register` line. Nothing else asks which kind an index is of.
@@ -48,6 +49,22 @@ def _term_recipe() -> object:
     return RECIPE
 
 
+def _clustered_terms() -> Kind:
+    from cluscomp.indexes.sparse.clustered_index import SeismicIndex
+    from cluscomp.indexes.sparse.clustered_segment import ClusteredSegment
+    from cluscomp.indexes.sparse.index import term_pipeline
+
+    name = "clustered_terms"
+    return Kind(name, SeismicIndex, ClusteredSegment, _clustered_recipe, terms=True, stages=term_pipeline)
+
+
+def _clustered_recipe() -> object:
+    from cluscomp.indexes.build.terms import CLUSTERED_RECIPE
+
+    return CLUSTERED_RECIPE
+
+
 register("vectors", _vectors)
 register("documents", _documents)
 register("terms", _terms)
+register("clustered_terms", _clustered_terms)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors, files
-from cluscomp.cli import common, filters, late, output
+from cluscomp.cli import blocks, common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.fused import Fused, Weight, Words, hybrid_queries, open_hybrid
@@ -69,6 +69,8 @@ def evaluate(
     all_tenants: filters.AllTenants = False,
     max_nprobe: filters.MaxNprobe = None,
     refine_factor: common.RefineFactor = None,
+    query_cut: blocks.QueryCut = None,
+    heap_factor: blocks.HeapFactor = None,
     encoder: common.SameEncoder = None,
     query_lengths: late.QueryLengths = None,
     candidates: late.Candidates = None,
@@ -120,6 +122,7 @@ def evaluate(
     depth = DEFAULT_DEPTH if k is None else k
     options = {
         **search_options(nprobe, refine_factor),
+        **blocks.block_options(opened, query_cut, heap_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
     }

@@ -19,6 +19,8 @@ Row = Annotated[list[Number], Limits(min_length=1)]
 Tenant = Annotated[str, Limits()]
 Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
 Condition = Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any]
+NotNegative = Annotated[int, Limits(ge=0, le=2**31 - 1)]
+Factor = Annotated[float, Limits(ge=0, le=1e6)]
 Include = Literal["text", "attributes", "vector"]
 
 
@@ -59,6 +61,8 @@ class SearchRequest:
     nprobe: Positive | None = None
     refine_factor: Positive | None = None
     candidates: Positive | None = None
+    query_cut: NotNegative | None = None
+    heap_factor: Factor | None = None
     filter: Condition | None = None
     tenant: Tenant | None = None
     max_nprobe: Positive | None = None

@@ -60,7 +60,7 @@ def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Q
 
 def options_of(body: SearchRequest, served: Served) -> dict[str, Any]:
     """Options of `search` that the body gives. Raises UsageError where the index has none of that name."""
-    names = ("nprobe", "refine_factor", "candidates")
+    names = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor")
     given = {name: getattr(body, name) for name in names if getattr(body, name) is not None}
     unknown = given.keys() - served.index.search_defaults().keys()
     if unknown:

@@ -107,7 +107,7 @@ def coverage(served: Served, options: dict[str, Any]) -> tuple[bool, int | None]
     """Whether a search with these options scores every row, and the lists that it visits."""
     index = served.index
     if index.spec.partition is None:
-        return True, None
+        return not index.spec.codec.approximate, None
     probed = int(options.get("nprobe", index.nprobe))
     return not served.ragged and probed >= index.spec.nlist, probed
 

@@ -91,6 +91,7 @@ void bind_prescreen(nb::module_& module);
 void bind_rabitq(nb::module_& module);
 void bind_postings(nb::module_& module);
 void bind_sparse(nb::module_& module);
+void bind_term_blocks(nb::module_& module);
 void bind_transport(nb::module_& module);
 void bind_ward(nb::module_& module);
 void bind_maxsim(nb::module_& module);

@@ -51,6 +51,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_prescreen(m);
   cluscomp::bind::bind_postings(m);
   cluscomp::bind::bind_sparse(m);
+  cluscomp::bind::bind_term_blocks(m);
   cluscomp::bind::bind_transport(m);
   cluscomp::bind::bind_ward(m);
   cluscomp::bind::bind_maxsim(m);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "arrays.h"
+#include "term_queries.h"
 
 namespace cluscomp::bind {
 
@@ -23,14 +24,6 @@ struct StoredPostings {
   Bytes chunk_sizes, rows;
   Postings postings;
 };
-
-WeightType weight_type(const nb::dlpack::dtype& dtype) {
-  if (dtype == nb::dtype<uint8_t>()) return WeightType::u8;
-  if (dtype == nb::dtype<float>()) return WeightType::f32;
-  if (static_cast<nb::dlpack::dtype_code>(dtype.code) == nb::dlpack::dtype_code::Float && dtype.bits == 16)
-    return WeightType::f16;
-  throw nb::type_error("weights must be uint8, float16 or float32");
-}
 
 StoredPostings postings_of(Starts list_chunks, Starts list_starts, Weights chunk_numbers, Bytes chunk_sizes,
                            Weights chunk_maxima, Bytes rows, Weights weights, int64_t n_rows) {
@@ -56,12 +49,6 @@ StoredPostings postings_of(Starts list_chunks, Starts list_starts, Weights chunk
   x.rows = rows.data();
   x.weights = weights.data();
   return {list_chunks, list_starts, chunk_numbers, chunk_maxima, weights, chunk_sizes, rows, x};
-}
-
-TermQueries queries_of(const Starts& offsets, const Starts& lists, const In<float, Vector1>& weights) {
-  require_equal(static_cast<int64_t>(weights.shape(0)), static_cast<int64_t>(lists.shape(0)), "length of weights");
-  const int64_t n = check_offsets(offsets, static_cast<int64_t>(lists.shape(0)));
-  return {offsets.data(), lists.data(), weights.data(), n};
 }
 
 nb::tuple search(const StoredPostings& self, Starts offsets, Starts lists, In<float, Vector1> weights, int64_t k,

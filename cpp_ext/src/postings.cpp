@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "best_hits.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/parallel.h"
 
@@ -72,45 +73,6 @@ class Maxima {
   int64_t first_ = std::numeric_limits<int64_t>::min() / 2;
   const float* values_ = nullptr;
   float buffer_[kRangeRows];
-};
-
-using Hit = std::pair<float, int64_t>;
-
-struct Better {
-  bool operator()(const Hit& a, const Hit& b) const {
-    return a.first > b.first || (a.first == b.first && a.second < b.second);
-  }
-};
-
-// The k best hits so far; the worst of them on top of the heap.
-class Best {
- public:
-  explicit Best(int64_t k) : k_(static_cast<size_t>(k)) {}
-  bool full() const { return hits_.size() == k_; }
-  float least() const { return hits_.front().first; }
-  void offer(float score, int64_t row) {
-    const Hit hit{score, row};
-    if (full()) {
-      if (!Better()(hit, hits_.front())) return;
-      std::pop_heap(hits_.begin(), hits_.end(), Better());
-      hits_.back() = hit;
-    } else {
-      hits_.push_back(hit);
-    }
-    std::push_heap(hits_.begin(), hits_.end(), Better());
-  }
-  void write(float* scores, int64_t* positions) {
-    std::sort_heap(hits_.begin(), hits_.end(), Better());
-    for (size_t i = 0; i < k_; ++i) {
-      scores[i] = i < hits_.size() ? hits_[i].first : kNothing;
-      positions[i] = i < hits_.size() ? hits_[i].second : -1;
-    }
-    hits_.clear();
-  }
-
- private:
-  size_t k_;
-  std::vector<Hit> hits_;
 };
 
 // What one thread holds while it searches.
@@ -185,7 +147,7 @@ class Search {
 
   const Postings& x_;
   SkipBits skip_;
-  Best best_;
+  BestHits best_;
   std::vector<float> bounds_;
   std::vector<int64_t> starts_, next_;
   std::vector<Entry> entries_;

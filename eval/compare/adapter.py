@@ -63,7 +63,7 @@ class Adapter(Protocol):
         ...
 
 
-DEFAULT_GRID: Grid = {"refine_factor": (4,), "candidates": (384,), "ef": (16, 64, 256)}
+DEFAULT_GRID: Grid = {"refine_factor": (4,), "candidates": (384,), "ef": (16, 64, 256), "query_cut": (10,)}
 
 
 def combinations(known: Mapping[str, int | None], grid: Grid) -> list[dict[str, int]]:

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from cluscomp import checks
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
 
-SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef")
+SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef", "query_cut")
 TOKEN_KINDS = ("tokens", "multivector")
 WORDS = "words"
 Form = Literal["dense", "tokens", "terms"]

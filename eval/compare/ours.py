@@ -57,6 +57,8 @@ class Ours:
             known |= {"candidates": None} if self.form == "tokens" else {"nprobe": self.spec.nlist}
         if self.spec.refine is not None:
             known["refine_factor"] = None
+        if self.spec.codec.approximate:
+            known["query_cut"] = None
         return combinations(known, grid)
 
     def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:

@@ -18,8 +18,8 @@ from cluscomp.indexes.stages.tally import Tally
 from cluscomp.indexes.storage.manifest import SegmentEntry
 from cluscomp.indexes.storage.names import TEXTS
 from cluscomp.indexes.storage.saving import named_segment
-from cluscomp.indexes.storage.staging import HEADER_BYTES, Draft, Staging, link_or_copy
-from cluscomp.indexes.storage.stream import ArrayStream
+from cluscomp.indexes.storage.staging import Draft, Staging, link_or_copy
+from cluscomp.indexes.storage.stream import ArrayStream, map_array
 
 NOTHING_TAKEN: Mapping[str, SegmentEntry] = {}
 
@@ -143,10 +143,8 @@ class SegmentWriter:
 
     def _mapped(self, name: str) -> np.ndarray:
         entry = self.drafts[name].entry
-        shape = entry.shape or ()
-        if 0 in shape:  # an empty part of a file cannot be mapped
-            return np.empty(shape, entry.dtype)
-        return np.memmap(self.path(name), np.dtype(entry.dtype), "r", HEADER_BYTES, shape)
+        assert entry.dtype is not None
+        return map_array(self.path(name), ArraySpec(entry.dtype, entry.shape or ()))
 
     def path(self, name: str) -> Path:
         """File of a stream or array."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cluscomp.arrays import iter_blocks
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.segments.ids import IdColumn, TextIds
+from cluscomp.indexes.sparse.named_terms import name_arrays
 from cluscomp.indexes.sparse.pipeline import NO_NAMES, TermPipeline
 from cluscomp.indexes.sparse.postings import (
     CHUNK_ARRAYS,
@@ -70,60 +72,63 @@ class TermWriter(SegmentWriter):
         return self._numbers[1]
 
     def arrange(self, specs: dict[str, ArraySpec], block_bytes: int) -> dict[str, ArraySpec]:
+        counts, weight = self._counts(), self._weight
+        dtypes = {"rows": "|u1", "weights": weight, "chunk_numbers": number_dtype(self.rows),
+                  "chunk_sizes": "|u1", "chunk_maxima": weight}  # fmt: skip
+        chunk_counts = np.zeros(len(counts), dtype=np.int64)
+        with self._arranging({name: dtypes[name] for name in (*POSTING_ARRAYS, *CHUNK_ARRAYS)}) as streams:
+            for terms in term_ranges(counts, max(1, block_bytes // SORTED_BYTES)):
+                arrays, owners = chunked(*self._gathered(terms), self.rows)
+                for name, array in arrays.items():
+                    streams[name].append(array)
+                chunk_counts += np.bincount(owners, minlength=len(counts))
+            arranged = {name: stream.finish() for name, stream in streams.items()}
+        total = int(counts.sum())
+        starts = {"list_chunks": starts_of(chunk_counts, total), "list_starts": starts_of(counts, total)}
+        self._finish_arranging(starts)
+        return arranged
+
+    def _counts(self) -> np.ndarray:
+        """Rows that hold each term."""
         n_lists = self.pipeline.terms.n_terms + len(self._extra)
         counts = np.zeros(n_lists, dtype=np.int64)
         for block in self._blocks():
             counts += np.bincount(self.streams[LISTS].read(block), minlength=n_lists)
-        dtypes = {"rows": "|u1", "weights": self._weight, "chunk_numbers": number_dtype(self.rows),
-                  "chunk_sizes": "|u1", "chunk_maxima": self._weight}  # fmt: skip
-        streams = {
-            name: ArrayStream(self.path(name), dtypes[name], ()) for name in (*POSTING_ARRAYS, *CHUNK_ARRAYS)
-        }
-        chunk_counts = np.zeros(n_lists, dtype=np.int64)
+        return counts
+
+    @contextmanager
+    def _arranging(self, dtypes: Mapping[str, str]) -> Iterator[dict[str, ArrayStream]]:
+        """New streams, closed in the end."""
+        streams = {name: ArrayStream(self.path(name), dtype, ()) for name, dtype in dtypes.items()}
         try:
-            for terms in term_ranges(counts, max(1, block_bytes // SORTED_BYTES)):
-                arrays, owners = self._gathered(terms)
-                for name, array in arrays.items():
-                    streams[name].append(array)
-                chunk_counts += np.bincount(owners, minlength=n_lists)
-            arranged = {name: stream.finish() for name, stream in streams.items()}
+            yield streams
         finally:
             for stream in streams.values():
                 stream.close()
-        self._write_small(counts, chunk_counts)
+
+    def _finish_arranging(self, small: Mapping[str, np.ndarray]) -> None:
+        """Write arrays that are in memory, and the names; remove what is in order of adding."""
+        for name, array in {**small, **name_arrays(self._extra)}.items():
+            self.drafts[name] = self.folder.write_array(array, array.dtype.str)
         for name in (LISTS, ROWS, WEIGHTS):
             self.streams.pop(name).remove()
-        return arranged
 
     def _blocks(self) -> Iterator[slice]:
         return iter_blocks(self.streams[LISTS].rows, _READ)
 
-    def _gathered(self, terms: slice) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Arrays of the postings of some terms, from one pass over the streams."""
-        parts = []
+    def _gathered(self, terms: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Term, row and weight of the postings of some terms, in order, from one pass over the streams."""
+        nothing = np.empty(0, dtype=np.int64)
+        parts = [(nothing, nothing, nothing.astype(self._weight))]
         for block in self._blocks():
             lists = self.streams[LISTS].read(block)
             here = np.flatnonzero((lists >= terms.start) & (lists < terms.stop))
             if here.size:
                 rows, weights = (self.streams[name].read(block)[here] for name in (ROWS, WEIGHTS))
                 parts.append((lists[here].astype(np.int64), rows, weights))
-        if not parts:
-            nothing = np.empty(0, dtype=np.int64)
-            return chunked(nothing, nothing, nothing.astype(self._weight), self.rows)
         lists, rows, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(lists, kind="stable")  # rows ascend already
-        return chunked(lists[order], rows[order], weights[order], self.rows)
-
-    def _write_small(self, counts: np.ndarray, chunk_counts: np.ndarray) -> None:
-        total = int(counts.sum())
-        small = {
-            "list_chunks": starts_of(chunk_counts, total),
-            "list_starts": starts_of(counts, total),
-            "terms": self._extra.blob,
-            "term_offsets": self._extra.offsets.astype(np.int32),
-        }
-        for name, array in small.items():
-            self.drafts[name] = self.folder.write_array(array, array.dtype.str)
+        return lists[order], rows[order], weights[order]
 
     @classmethod
     def temporary_bytes(cls, pipeline: Pipeline, n_vectors: int) -> int:

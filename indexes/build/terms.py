@@ -7,16 +7,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cluscomp import errors
+from cluscomp.indexes.build.clustered_term_writer import ClusteredTermWriter
 from cluscomp.indexes.build.costs import BuildShape, StageCost, TextShape, read_texts
 from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, pipeline_rates
-from cluscomp.indexes.build.recipe import Recipe
+from cluscomp.indexes.build.recipe import Recipe, recipe_of
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import Given, TextInput, checked_ids, file_identity, text_input
 from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
@@ -255,7 +256,7 @@ def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> TermSha
         n, postings = _counted(source)
         id_bytes, dtype, texts = 16 * n, "terms", None
     return TermShape(
-        pipeline, TermWriter, n=n, itemsize=12, source_dtype=dtype, id_bytes=id_bytes,
+        pipeline, recipe_of(request.spec).writer, n=n, itemsize=12, source_dtype=dtype, id_bytes=id_bytes,
         rates=pipeline_rates(pipeline), texts=texts, postings=postings,
     )  # fmt: skip
 
@@ -278,3 +279,4 @@ def _counted(source: Any) -> tuple[int, int]:
 
 
 RECIPE = Recipe(open_terms, _shape, _prepare, _rows, TermWriter, training=(LEARN,))
+CLUSTERED_RECIPE = replace(RECIPE, writer=ClusteredTermWriter)

@@ -51,6 +51,7 @@ class CodecSpec:
     the exact search faster (stages/prescreen.py). size: as `TransformSpec.size`. rotation_bits: bits of the
     codes that a rotation in front is trained for. wants_rotation: it is good only for rows whose dimensions
     vary alike. source_folder: that the codec is read from, if any.
+    approximate: a search may miss hits also without lists.
     """
 
     kind = "vectors"
@@ -62,6 +63,7 @@ class CodecSpec:
     rotation_bits = 8
     wants_rotation = False
     source_folder: str | None = None
+    approximate = False
 
     def check_dim(self, dim: int) -> None:
         """Raise UsageError where rows of this dim cannot be stored in this form."""

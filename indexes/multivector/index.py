@@ -116,7 +116,7 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
         }
         return {"vectors": facts}
 
-    def search_defaults(self) -> dict[str, int]:
+    def search_defaults(self) -> dict[str, float]:
         """List the parameters of `search` that have an effect for this key.
 
         Returns:

@@ -9,25 +9,25 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import UsageError
-from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
-from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
 from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.asked_ids import asked_positions
-from cluscomp.indexes.segments.ids import INT, IdColumn
-from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.sparse.decoding import decoded_terms
+from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
-from cluscomp.indexes.sparse.search import score_terms, search_terms
-from cluscomp.indexes.sparse.segment import TermSegment, encode_terms
-from cluscomp.indexes.uncopied import Uncopied
+from cluscomp.indexes.sparse.search import score_terms
+from cluscomp.indexes.sparse.searched import SearchedTerms, exactly
 from cluscomp.progress import Progress
-from cluscomp.terms import TermRows, as_term_rows
+from cluscomp.terms import TermRows
 from cluscomp.vocabulary import MISSING, KBeyond, Missing
 
+_SEARCHED = ("codes", "chunks", "blocks", "summaries")
 
-class SparseIndex(Uncopied, StoredIndex[TermSegment]):
+
+class SparseIndex(SearchedTerms):
     """A searchable collection of weighted terms: words of texts by BM25, or learned sparse vectors.
 
     `index_factory` and `open_index` make one for the key "Sparse" and its settings. Rows and queries are a
@@ -56,7 +56,6 @@ class SparseIndex(Uncopied, StoredIndex[TermSegment]):
         settings: JSON values that are saved with the index.
     """
 
-    pipeline: TermPipeline
     rows_are = "weighted terms; `vectors(ids)` gives them as mappings {term: weight}"
 
     # ---- what it is ----
@@ -70,7 +69,7 @@ class SparseIndex(Uncopied, StoredIndex[TermSegment]):
     def code_bytes_per_document(self) -> float:
         """Mean bytes of the postings of a row."""
         rows = sum(segment.n_rows for segment in self._segments)
-        return self.n_postings * self.code_size / max(1, rows)
+        return sum(segment.code_bytes for segment in self._segments) / max(1, rows)
 
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Say what the terms take, under "terms": those of deleted rows are stored, and count.
@@ -79,13 +78,13 @@ class SparseIndex(Uncopied, StoredIndex[TermSegment]):
             sizes: bytes by part.
 
         Returns:
-            JSON values. bytes_per_posting: with chunks, without the names of terms.
+            JSON values. bytes_per_posting: of all that a search reads, without the names of terms.
         """
         postings, rows = self.n_postings, sum(segment.n_rows for segment in self._segments)
         facts = {
             "postings": postings,
             "postings_per_document": round(postings / max(1, rows), 2),
-            "bytes_per_posting": round((sizes["codes"] + sizes["chunks"]) / max(1, postings), 2),
+            "bytes_per_posting": round(sum(sizes.get(part, 0) for part in _SEARCHED) / max(1, postings), 2),
         }
         return {"terms": facts}
 
@@ -262,17 +261,7 @@ class SparseIndex(Uncopied, StoredIndex[TermSegment]):
             NotTrainedError: the key has to learn first.
             DimensionError, DTypeError, NonFiniteError, InputError: the queries are wrong.
         """
-        together = self._together
-        asked = self._rows(queries, vocabulary)
-        k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
-        self.pipeline.require_trained()
-        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
-        if not is_plain:
-            return self._search_part(together, asked, k, filter, tenant, return_info)
-        if k == 0:
-            return self._no_hits(len(asked))
-        hits = search_terms(self.pipeline, together.segments, asked, k)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        return self._search(queries, k, vocabulary, k_beyond, filter, tenant, return_info, exactly)
 
     def score(
         self,
@@ -333,48 +322,17 @@ class SparseIndex(Uncopied, StoredIndex[TermSegment]):
         segments = self.segments_of(tenant)
         return self._vectors_at(segments, self._positions(segments, ids))
 
-    def _vectors_at(self, segments: tuple[TermSegment, ...], positions: np.ndarray) -> list[dict[str, float]]:
+    def _vectors_at(self, segments: tuple[NamedTerms, ...], positions: np.ndarray) -> list[dict[str, float]]:
         return decoded_terms(self.pipeline, segments, positions)
 
     # ---- inside ----
 
-    def _search_part(
-        self,
-        together: Together[TermSegment],
-        queries: TermRows,
-        k: int,
-        filter: Any,
-        tenant: Any,
-        return_info: bool,
-    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
-        def search(scope: Scope, most: int) -> Found:
-            segments = scope.allowed.together.segments
-            hits = search_terms(self.pipeline, segments, queries[scope.queries], most)
-            return Found.of(hits, "direct", 0, scope.allowed.n)
-
-        scopes = self._scopes(together, filter, tenant, len(queries))
-        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
-        ids = together.take_ids(hits.positions, self._id_kind or INT)
-        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
-
-    def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
-        return as_term_rows(
-            rows, vocabulary=vocabulary, split=self._split if self.pipeline.counts_words else None
-        )
-
-    def _split(self, texts: Sequence[str]) -> TermRows:
-        from cluscomp.encoders.words import WordEncoder, word_encoder
-
-        encoder = word_encoder(self._encoder) if self._encoder is not None else WordEncoder()
-        if self._encoder is None:
-            self.encoder = encoder.info
-        return encoder.encode_documents(texts)
-
-    def _encoded(self, rows: TermRows, progress: Progress | None) -> Callable[[IdColumn], TermSegment]:
+    def _encoded(self, rows: TermRows, progress: Progress | None) -> Callable[[IdColumn], NamedTerms]:
         """What makes the segment of ids."""
+        kind: type[NamedTerms] = kind_of(self.spec).segment  # type: ignore[assignment]
 
-        def encoded(ids: IdColumn) -> TermSegment:
-            segment = encode_terms(self.pipeline, self.pipeline.numbered(rows), ids)
+        def encoded(ids: IdColumn) -> NamedTerms:
+            segment = kind.encoded(self.pipeline, self.pipeline.numbered(rows), ids)
             if progress is not None:
                 progress("codes", len(rows), len(rows))
             return segment

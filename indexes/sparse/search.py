@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.ids import TextIds
 from cluscomp.indexes.segments.together import first_positions
+from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.pipeline import TermPipeline, sorted_names
-from cluscomp.indexes.sparse.segment import TermSegment
 from cluscomp.indexes.stages.hits import Hits, merged_hits
 from cluscomp.terms import TermRows
 
@@ -18,21 +19,29 @@ Terms = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Queries as a kernel takes them: offsets (nq + 1,), and the term (N,) and weight (N,) of each, ascending by
 term.
 """
+Segment = TypeVar("Segment", bound=NamedTerms)
+Find = Callable[[Segment, Terms, int], tuple[np.ndarray, np.ndarray]]
+"""Best k rows of a segment for queries: scores and positions (nq, k)."""
 
 
-def search_terms(pipeline: TermPipeline, segments: Sequence[TermSegment], queries: TermRows, k: int) -> Hits:
-    """The k best rows of all segments with a score above 0; missing -inf, -1. Raises CorruptIndexError."""
+def search_terms(
+    pipeline: TermPipeline, segments: Sequence[Segment], queries: TermRows, k: int, find: Find[Segment]
+) -> Hits:
+    """The k best rows of all segments with a score above 0; missing -inf, -1. find: searches one segment.
+
+    Raises CorruptIndexError.
+    """
     found = []
     for segment, terms in _terms_by_segment(pipeline, segments, queries):
         try:
-            found.append(Hits(*segment.native.search(*terms, k, segment.skip_bits)))
+            found.append(Hits(*find(segment, terms, k)))
         except IndexError as exc:
             raise _damaged(exc) from exc
     return merged_hits(found, first_positions(segments), k)
 
 
 def score_terms(
-    pipeline: TermPipeline, segments: Sequence[TermSegment], queries: TermRows, positions: np.ndarray
+    pipeline: TermPipeline, segments: Sequence[NamedTerms], queries: TermRows, positions: np.ndarray
 ) -> np.ndarray:
     """Scores (nq, m) float32 of rows at positions (nq, m), or (1, m) for all queries, over all segments;
     -inf for -1. Raises CorruptIndexError.
@@ -43,15 +52,15 @@ def score_terms(
     for (segment, terms), base in zip(_terms_by_segment(pipeline, segments, queries), bases, strict=True):
         rows = np.where((positions >= base) & (positions < base + segment.n_rows), positions - base, -1)
         try:
-            np.maximum(scores, segment.native.score(*terms, rows), out=scores)
+            np.maximum(scores, segment.scorer.score(*terms, rows), out=scores)
         except IndexError as exc:
             raise _damaged(exc) from exc
     return scores
 
 
 def _terms_by_segment(
-    pipeline: TermPipeline, segments: Sequence[TermSegment], queries: TermRows
-) -> Iterator[tuple[TermSegment, Terms]]:
+    pipeline: TermPipeline, segments: Sequence[Segment], queries: TermRows
+) -> Iterator[tuple[Segment, Terms]]:
     """Each segment with the queries in its numbers of terms."""
     numbers, names = sorted_names(queries)
     wanted, n_known = TextIds.from_texts(names), pipeline.terms.n_terms

@@ -12,12 +12,24 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cluscomp import native
-from cluscomp.indexes.segments.compacting import live_column, live_mask
-from cluscomp.indexes.segments.ids import IdColumn, TextIds
-from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
+from cluscomp.indexes.segments.compacting import live_column
+from cluscomp.indexes.segments.ids import IdColumn
+from cluscomp.indexes.segments.stored import Shapes, StoredRows
 from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.sparse.checking import list_faults
-from cluscomp.indexes.sparse.pipeline import NumberedRows, TermPipeline, term_names
+from cluscomp.indexes.sparse.named_terms import (
+    BLOCK_POSTINGS,
+    NAMES,
+    Entries,
+    NamedTerms,
+    all_names,
+    listed_names,
+    name_arrays,
+    new_rows,
+    no_name_specs,
+    stored_weights,
+)
+from cluscomp.indexes.sparse.pipeline import NumberedRows, TermPipeline
 from cluscomp.indexes.sparse.postings import (
     ARRAYS,
     CHUNK_ARRAYS,
@@ -34,16 +46,10 @@ from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.progress import Ticker
 
-NAMES = ("terms", "term_offsets")
-BLOCK_POSTINGS = 1 << 20
-"""Postings that are decoded at a time when segments become one."""
-
 
 @dataclass(frozen=True)
-class TermSegment(StoredSegment):
-    """postings: the arrays of postings.py by name. terms, term_offsets: UTF-8 names, end to end, of the terms
-    that training has not seen; (E + 1,) int32 where each begins.
-    """
+class TermSegment(NamedTerms):
+    """postings: the arrays of postings.py by name."""
 
     parts: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(POSTING_ARRAYS, "codes"),
@@ -69,13 +75,21 @@ class TermSegment(StoredSegment):
 
     @property
     def n_postings(self) -> int:
-        """Terms of all rows together, those of deleted rows included."""
         return len(self.postings["rows"])
 
-    @cached_property
-    def names(self) -> TextIds:
-        """Names of the terms that training has not seen."""
-        return term_names(self.terms, self.term_offsets)
+    @property
+    def scorer(self) -> native.Postings:
+        return self.native
+
+    def entries(self, rows: np.ndarray) -> Entries:
+        """Reads all postings once."""
+        place = np.full(self.n_rows, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        counts = np.diff(self.postings["list_starts"].astype(np.int64))
+        for lists in term_ranges(counts, BLOCK_POSTINGS):
+            owners, found, stored = read_lists(self.postings, lists)
+            here = np.flatnonzero(place[found] >= 0)
+            yield place[found[here]], owners[here] + lists.start, stored[here]
 
     @cached_property
     def native(self) -> native.Postings:
@@ -86,9 +100,6 @@ class TermSegment(StoredSegment):
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         yield from super().faults(pipeline)
-        wrong = self.names.fault()
-        if wrong is not None:
-            yield wrong[0].replace("ids_text", "terms").replace("ids_offsets", "term_offsets"), wrong[1]
         yield from list_faults(self.postings, self.n_rows)
 
     @classmethod
@@ -96,17 +107,15 @@ class TermSegment(StoredSegment):
         """n_vectors: postings. What is not known beforehand is estimated."""
         assert isinstance(pipeline, TermPipeline)
         specs = estimated_specs(n_rows, n_vectors, pipeline.terms.dtype)
-        return specs | {"terms": ArraySpec("|u1", (0,)), "term_offsets": ArraySpec("<i4", (1,))}
+        return specs | no_name_specs()
 
     @classmethod
     def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
         assert isinstance(pipeline, TermPipeline)
-        postings, chunks, names, offsets = (
-            (listed.get(name) or (0,))[0] for name in ("rows", "chunk_numbers", *NAMES)
-        )
-        new = max(0, offsets - 1)
-        specs = posting_specs(n_rows, postings, chunks, pipeline.terms.n_terms + new, pipeline.terms.dtype)
-        return specs | {"terms": ArraySpec("|u1", (names,)), "term_offsets": ArraySpec("<i4", (new + 1,))}
+        postings, chunks = ((listed.get(name) or (0,))[0] for name in ("rows", "chunk_numbers"))
+        new, names = listed_names(listed)
+        n_lists = pipeline.terms.n_terms + new
+        return posting_specs(n_rows, postings, chunks, n_lists, pipeline.terms.dtype) | names
 
     @classmethod
     def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> TermSegment:
@@ -120,40 +129,18 @@ class TermSegment(StoredSegment):
     @classmethod
     def merged(cls, pipeline: Pipeline, segments: Sequence[TermSegment], ticker: Ticker) -> TermSegment:
         assert isinstance(pipeline, TermPipeline)
-        known = pipeline.terms.n_terms
-        table, numbers = _all_names(segments)
-        owners = [np.concatenate([np.arange(known), known + own]) for own in numbers]
-        maps, n_rows = _new_rows(segments)
-        postings = _merged_postings(segments, owners, maps, n_rows, known + len(table))
+        table, owners = all_names(pipeline, segments)
+        maps, n_rows = new_rows(segments)
+        postings = _merged_postings(segments, owners, maps, n_rows, pipeline.terms.n_terms + len(table))
         ticker.advance(sum(segment.n_rows for segment in segments))
-        return cls(postings, table.blob, table.offsets.astype(np.int32), live_column(segments))
+        return cls(postings, **name_arrays(table), ids=live_column(segments))
 
-
-def encode_terms(pipeline: TermPipeline, numbered: NumberedRows, ids: IdColumn) -> TermSegment:
-    """The segment of rows."""
-    rows = numbered.rows
-    weights = pipeline.terms.stored(rows.weights, np.repeat(rows.totals, np.diff(rows.offsets)))
-    n_lists = pipeline.terms.n_terms + len(numbered.extra)
-    postings = inverted(numbered.lists, rows.rows, weights, n_lists, len(rows))
-    return TermSegment(postings, numbered.extra.blob, numbered.extra.offsets.astype(np.int32), ids)
-
-
-def _all_names(segments: Sequence[TermSegment]) -> tuple[TextIds, list[np.ndarray]]:
-    """New terms of all segments, ascending, and the number of each segment's among them."""
-    own = [segment.names.take(np.arange(len(segment.names))).tolist() for segment in segments]
-    names = sorted(set().union(*own))
-    place = {name: number for number, name in enumerate(names)}
-    return TextIds.from_texts(names), [np.array([place[n] for n in some], dtype=np.int64) for some in own]
-
-
-def _new_rows(segments: Sequence[TermSegment]) -> tuple[list[np.ndarray], int]:
-    """For each segment the new position of its rows, -1 for deleted ones, and how many rows are left."""
-    maps, done = [], 0
-    for segment in segments:
-        live = live_mask(segment)
-        maps.append(np.where(live, done + np.cumsum(live) - 1, -1))
-        done += int(live.sum())
-    return maps, done
+    @classmethod
+    def encoded(cls, pipeline: TermPipeline, numbered: NumberedRows, ids: IdColumn) -> TermSegment:
+        rows, n_lists = numbered.rows, pipeline.terms.n_terms + len(numbered.extra)
+        weights = stored_weights(pipeline, numbered)
+        postings = inverted(numbered.lists, rows.rows, weights, n_lists, len(rows))
+        return cls(postings, **name_arrays(numbered.extra), ids=ids)
 
 
 def _merged_postings(

@@ -10,6 +10,7 @@
 | RaBitQ  | ceil(bits d / 8) + 10 | mean | residuals to the list's centroid          |
 | RepCONC | ceil(m * nbits / 8) | before  | the rows                                  |
 | Sparse  | 2 to 5 a term       | by key  | none: it stores weighted terms            |
+| Seismic | 3 to 6 a term       | by key  | none: it stores weighted terms            |
 """
 
 from __future__ import annotations
@@ -50,9 +51,12 @@ from cluscomp.indexes.stages.row_codecs import (
     ScalarCodec,
     SQfp16,
 )
-from cluscomp.indexes.stages.term_codec import SPARSE_FORM, Sparse, TermCodec
+from cluscomp.indexes.stages.seismic_codec import SEISMIC_FORM, Seismic, SeismicCodec
+from cluscomp.indexes.stages.term_codec import TermCodec
+from cluscomp.indexes.stages.term_spec import SPARSE_FORM, Sparse
 
 register(Sparse, TermCodec, SPARSE_FORM)
+register(Seismic, SeismicCodec, SEISMIC_FORM)
 register(OPQ, OpqStep, *OPQ_FORMS)
 register(PCA, PcaStep, PCA_FORM)
 register(RandomRotation, RandomRotationStep, RANDOM_FORM)

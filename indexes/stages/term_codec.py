@@ -1,10 +1,5 @@
 """How weights of terms are stored, and what BM25 keeps of the documents that an index was trained with.
 
-    Sparse                  weights as they come, float32
-    Sparse(bits=16)         float16
-    Sparse(bits=8)          whole numbers of 255ths of the largest weight of training
-    Sparse(bm25,k1=1.5,b=0.75,bits=8)   weights are counts of words, and BM25 makes the weights of them
-
 BM25 splits into what a word adds to a document (`saturation`, between 0 and 1, computed when the document is
 added) and how rare the word is, which weighs the query. Both use the statistics of training: numbers of
 documents and words, and how many documents held each word. Documents that are added later are weighed by the
@@ -13,143 +8,44 @@ same statistics, and a word that training has not seen counts as one that no doc
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from cluscomp import checks
 from cluscomp.errors import (
-    CorruptIndexError,
     NotTrainedError,
     SaturatedValuesWarning,
     TooLargeError,
     UsageError,
 )
-from cluscomp.indexes.keys.forms import Form
-from cluscomp.indexes.keys.specs import CodecSpec, IndexSpec
 from cluscomp.indexes.stages.codec import CODES, Codec, Codes, RowArray
 from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
+from cluscomp.indexes.stages.term_spec import Sparse
 from cluscomp.terms import inverse_document_frequency, saturation
-from cluscomp.vocabulary import EncoderKind
 
-K1, B, BITS = 1.5, 0.75, 32
 DTYPES = {8: "|u1", 16: "<f2", 32: "<f4"}
 _LARGEST_CODE = 255
 _LARGEST_HALF = 65504.0
 
 
-@dataclass(frozen=True)
-class Sparse(CodecSpec):
-    """Weighted terms in an inverted file, searched exactly.
-
-    bm25: weights are counts, and BM25 with k1 and b weighs them. bits: of a stored weight. sizes: terms of
-    training and bytes of their names, which the key does not say.
-    """
-
-    bm25: bool = False
-    k1: float = K1
-    b: float = B
-    bits: int = BITS
-    sizes: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
-
-    kind: ClassVar[str] = "terms"  # type: ignore[misc]
-    stands_alone: ClassVar[bool] = True  # type: ignore[misc]
-
-    @property
-    def encoder_kinds(self) -> tuple[EncoderKind, ...]:  # type: ignore[override]
-        """BM25 weighs words itself; without it, weights are those of a model."""
-        return ("words",) if self.bm25 else ("sparse",)
-
-    @property
-    def own_encoder(self) -> str | None:  # type: ignore[override]
-        """What splits texts into words."""
-        return "words" if self.bm25 else None
-
-    def __str__(self) -> str:
-        settings = ["bm25"] if self.bm25 else []
-        if self.bm25:
-            settings += [f"k1={self.k1:g}"] if self.k1 != K1 else []
-            settings += [f"b={self.b:g}"] if self.b != B else []
-        settings += [f"bits={self.bits}"] if self.bits != BITS else []
-        return f"Sparse({','.join(settings)})" if settings else "Sparse"
-
-    def check_metric(self, metric: str) -> None:
-        if metric != "ip":
-            raise UsageError(f"{self}: terms are compared by inner products, metric 'ip', not by {metric!r}")
-
-    def bind(self, spec: IndexSpec, shapes: Mapping[str, tuple[int, ...]], where: str) -> IndexSpec:
-        """The key with the sizes that the files of an index tell of."""
-        if not self.bm25:
-            return spec
-        offsets, names = shapes.get("codec.term_offsets.npy", ()), shapes.get("codec.terms.npy", ())
-        if len(offsets) != 1 or len(names) != 1 or offsets[0] < 1:
-            raise CorruptIndexError(
-                f"{where} does not list codec.terms.npy and codec.term_offsets.npy with their lengths, which "
-                f"{self} needs; the index is damaged: restore a copy or rebuild it"
-            )
-        return replace(spec, codec=replace(self, sizes=(offsets[0] - 1, names[0])))
-
-
-def parse_sparse(text: str | None) -> Sparse:
-    """The spec of the settings between the parentheses, or of none. UsageError for unknown or wrong ones."""
-    given: dict[str, Any] = {}
-    for part in (text or "").split(",") if text else ():
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if name in given:
-            raise UsageError(f"Sparse({text}): {name!r} stands there twice")
-        given[name] = _setting(str(text), name, value if equals else None)
-    spec = Sparse(**given)
-    if not spec.bm25 and ("k1" in given or "b" in given):
-        raise UsageError(f"Sparse({text}): k1 and b belong to BM25; write Sparse(bm25,{text})")
-    return spec
-
-
-def _setting(text: str, name: str, value: str | None) -> Any:
-    where = f"{name} in Sparse({text})"
-    if name == "bm25" and value is None:
-        return True
-    if name == "bits":
-        if value not in ("8", "16", "32"):
-            raise UsageError(f"{where} must be 8, 16 or 32, but is {value!r}")
-        return int(value)
-    if name not in ("k1", "b"):
-        raise UsageError(f"Sparse({text}): {name!r} is no setting; known are bm25, k1=, b=, bits=")
-    if value is None or not re.fullmatch(r"\d*\.?\d+(e-?\d+)?", value):
-        raise UsageError(f"{where} must be a number, but is {value!r}")
-    return checks.number(where, float(value), low=0, high=1 if name == "b" else None)
-
-
-SPARSE_FORM = Form(
-    "codec",
-    r"Sparse(?:\(([^()]*)\))?",
-    "Sparse(bm25)",
-    parse_sparse,
-    "Sparse(bm25,k1=x,b=x,bits=n)",
-    texts=True,
-    rerank=False,
-    meaning="weighted terms in an inverted file: words by BM25, or learned sparse vectors",
-)
-
-
 class TermCodec(Codec):
-    """Stores one weight of one term; its position takes one byte more (sparse/postings.py).
+    """Stores one weight of one term; its position takes position_bytes more (sparse/postings.py).
 
     terms, term_offsets: names of the terms of training, UTF-8 one after the other. document_counts: documents
     that held each. totals: documents and words of training. scale: of whole numbers.
     """
 
     arrays: Mapping[str, RowArray]
+    position_bytes = 1
 
     def __init__(self, spec: Sparse, dim: int) -> None:
         self.spec: Sparse = spec
         self.dim = dim
         self.dtype = DTYPES[spec.bits]
-        self.arrays = {CODES: RowArray("|u1", 1 + np.dtype(self.dtype).itemsize)}
+        self.arrays = {CODES: RowArray("|u1", self.position_bytes + np.dtype(self.dtype).itemsize)}
         self.needs_training = spec.bm25 or spec.bits == 8
         self._sizes = spec.sizes
         self._parameters: Parameters = {}
@@ -221,6 +117,11 @@ class TermCodec(Codec):
     def learn_scale(self, largest: float) -> None:
         """Take over the largest weight, for whole numbers."""
         self.load({"scale": np.array([largest / _LARGEST_CODE], dtype=np.float32)})
+
+    def rarity(self, n_lists: int) -> np.ndarray:
+        """What queries multiply the weights of terms 0 to n_lists - 1 with, (n_lists,) float32."""
+        numbers = np.arange(n_lists)
+        return self.query_weights(numbers, np.ones(n_lists, dtype=np.float32))
 
     # ---- weights ----
 

@@ -65,6 +65,13 @@ class ArrayStream:
         self._file.close()
 
 
+def map_array(path: Path, spec: ArraySpec) -> np.ndarray:
+    """The array of a finished file, memory-mapped; an empty one is not, since that cannot be."""
+    if 0 in spec.shape:
+        return np.empty(spec.shape, spec.dtype)
+    return np.memmap(path, np.dtype(spec.dtype), "r", HEADER_BYTES, spec.shape)
+
+
 class GroupedFile:
     """A .npy file of known length that is filled in runs."""
 

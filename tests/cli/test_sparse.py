@@ -105,6 +105,52 @@ class TestTerms:
         assert result.exit_code == 2 and "knows no encoder" in result.output
 
 
+class TestSeismic:
+    @pytest.fixture
+    def index(self, invoke, beir, tmp_path):
+        target = tmp_path / "blocks.index"
+        result = invoke(
+            "build-index",
+            "--corpus",
+            beir,
+            "--index-key",
+            "Seismic(bm25,bits=8)",
+            "--store-texts",
+            "-o",
+            target,
+        )
+        assert result.exit_code == 0, result.output
+        return target
+
+    def test_search_and_eval(self, invoke, index, beir):
+        for flags in ([], ["--query-cut", "0", "--heap-factor", "0.5"]):
+            shown = invoke("search", index, "--query", "a warm STOVE", "-k", "2", *flags).stdout.splitlines()
+            assert len(shown) == 1 and shown[0].split("\t")[2:4] == ["cat", "Cats"]
+            facts = json.loads(invoke("eval", index, "--dataset", beir, "--json", *flags).stdout)
+            assert facts["metrics"]["ndcg@10"] == 1.0
+
+    def test_inspect_and_changes(self, invoke, index, tmp_path):
+        facts = json.loads(invoke("inspect", index, "--json").stdout)
+        assert facts["terms"]["postings"] == 24 and facts["bytes"]["blocks"] and facts["bytes"]["summaries"]
+        assert facts["search_defaults"] == {"query_cut": 10, "heap_factor": 0.9}
+        shown = invoke("inspect", index, "--verify").stdout
+        assert "bytes / posting" in shown and "largest weights in each block" in shown
+        new = jsonl(tmp_path / "new.jsonl", [{"_id": "cow", "text": "a cow eats warm grass"}])
+        assert invoke("add", index, "--corpus", new).exit_code == 0
+        assert invoke("delete", index, "--id", "cat").exit_code == 0
+        assert invoke("compact", index, "--segments", "1").exit_code == 0
+        assert invoke("search", index, "--query", "warm").stdout.split("\t")[2] == "cow"
+        assert invoke("verify", index).exit_code == 0
+
+    def test_flags_of_other_indexes(self, invoke, index, words_index):
+        result = invoke("search", words_index, "--query", "warm", "--query-cut", "3")
+        assert (
+            result.exit_code == 2
+            and "whose keys begin with Seismic; this one is 'Sparse(bm25)'" in result.output
+        )
+        assert invoke("search", index, "--query", "warm", "--heap-factor", "-1").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -52,6 +52,12 @@ from cluscomp.indexes.stages.row_codecs import SQ8, Flat, SQfp16
         ("Sparse(bm25,b=.4,k1=0.9,bits=16)", "Sparse(bm25,k1=0.9,b=0.4,bits=16)"),
         ("RR,RaBitQ1", "RR,RaBitQ"),
         ("RR,IVF64,RaBitQ4,Refine(RaBitQ8)", "RR,IVF64,RaBitQ4,Refine(RaBitQ8)"),
+        ("Seismic", "Seismic"),
+        ("Seismic(n_postings=3500,doc_cut=15,bits=32)", "Seismic"),
+        (
+            "Seismic(max_fraction=2,summary_energy=.5,min_cluster_size=3,n_postings=0,bm25,bits=8)",
+            "Seismic(bm25,bits=8,n_postings=0,summary_energy=0.5,max_fraction=2,min_cluster_size=3)",
+        ),
         ("Pool(bytes=768),OPQ,IVF1024,PQ", "Pool(bytes=768),OPQ,IVF1024,PQ"),
     ],
 )

@@ -13,7 +13,7 @@ from cluscomp.encoders import load_encoder
 from cluscomp.errors import EmptyInputError, UsageError
 from cluscomp.eval import evaluate_index, load_beir
 from cluscomp.indexes import index_factory, open_index
-from cluscomp.indexes.build import build_index, plan_build, term_writer, terms
+from cluscomp.indexes.build import build_index, clustered_term_writer, plan_build, term_writer, terms
 from cluscomp.indexes.verify import verify_index
 from cluscomp.terms import as_term_rows
 
@@ -28,11 +28,12 @@ def same(one, other):
         np.testing.assert_array_equal(array, other.segments[0].arrays()[name], err_msg=name)
 
 
-@pytest.mark.parametrize("key", ["Sparse(bm25)", "Sparse(bm25,bits=8)"])
+@pytest.mark.parametrize("key", ["Sparse(bm25)", "Sparse(bm25,bits=8)", "Seismic(bm25,bits=8)"])
 def test_texts(tmp_path, key, monkeypatch):
     monkeypatch.setattr(terms, "TEXTS", 100)  # blocks of texts
     monkeypatch.setattr(term_writer, "_READ", 257)  # pieces of the passes over the postings
-    monkeypatch.setattr(term_writer, "SORTED_BYTES", 1 << 16)  # so that terms are put in order some at a time
+    for module, name in ((term_writer, "SORTED_BYTES"), (clustered_term_writer, "_DIVIDED_BYTES")):
+        monkeypatch.setattr(module, name, 1 << 16)  # so that terms are put in order some at a time
     report = build_index(DOCUMENTS, index_key=key, output=tmp_path / "i", store_texts=True)
     assert report.n == 900
     built = open_index(tmp_path / "i", verify=True)
@@ -45,7 +46,9 @@ def test_texts(tmp_path, key, monkeypatch):
         np.testing.assert_array_equal(built.pipeline.codec.parameters()[name], array)
 
 
-@pytest.mark.parametrize("key", ["Sparse", "Sparse(bits=16)", "Sparse(bits=8)"])
+@pytest.mark.parametrize(
+    "key", ["Sparse", "Sparse(bits=16)", "Sparse(bits=8)", "Seismic", "Seismic(bits=16)"]
+)
 @pytest.mark.parametrize("form", ["mappings", "file", "rows"])
 def test_rows_of_terms(tmp_path, key, form):
     ids = None
@@ -63,10 +66,11 @@ def test_rows_of_terms(tmp_path, key, form):
     assert built.search([{"all": 1.0, "u5": 2.0}], 1)[1].tolist() == [["d5"]]
 
 
-def test_plan_is_near_the_index(tmp_path):
-    plan = plan_build(ROWS, index_key="Sparse")
+@pytest.mark.parametrize("key", ["Sparse", "Seismic"])
+def test_plan_is_near_the_index(tmp_path, key):
+    plan = plan_build(ROWS, index_key=key)
     assert [stage.name for stage in plan.stages] == ["encode", "add", "write"] and plan.feasible
-    report = build_index(ROWS, index_key="Sparse", output=tmp_path / "i")
+    report = build_index(ROWS, index_key=key, output=tmp_path / "i")
     assert report.index_bytes == pytest.approx(plan.index_bytes, rel=0.6)
     texts = plan_build(DOCUMENTS, index_key="Sparse(bm25)")
     assert [stage.name for stage in texts.stages] == ["read", "encode", "add", "write"]

@@ -38,6 +38,9 @@ ONE_CALL = {
     "support": "x = rows(200000, 256); s = native.SupportSample(rows(60000, 256))|s.values(x, np.array([0, 200000]))",
     "medoids": "x = rows(20000, 4096, np.float16); out = np.empty((20000, 20000), np.float32)"
     "|native.squared_distances(x, 0, 20000, out)",
+    "term_blocks": "n = 300000; t, w = np.tile(np.arange(40, dtype='u2'), n), np.ones(40 * n, 'f'); "
+    "f = native.ForwardRows(np.arange(0, 40 * n + 1, 40), t, w, 40)"
+    "|f.divide(np.array([0, n]), np.arange(n, dtype='i4'), .1, .4, 2, 15, 0)",
     "scan": "x, q = rows(400000, 256), rows(20000, 256)"
     "|native.scan(native.Codes.floats(x), native.Lists(np.array([0, len(x)])), q, None, 100, 'ip')",
     "shadow": "b = native.build_prescreen; x = rows(300000, 512)|[b(x, x[0], 'l2') for _ in iter(int, 1)]",

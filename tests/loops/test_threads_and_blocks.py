@@ -50,6 +50,12 @@ def sparse() -> list[np.ndarray]:
     return [model.labels_, model.cluster_centers_]
 
 
+def blocks_of_terms() -> list[np.ndarray]:
+    rows = [{str(term): float(row[term]) for term in np.flatnonzero(row > 0.5)} for row in X]
+    index = cc.index_factory("Seismic", 1).add(rows)
+    return [*index.segments[0].arrays().values(), *index.search(rows[:90], 5)]
+
+
 def scalar() -> list[np.ndarray]:
     from cluscomp.quantization import ScalarQuantizer8
 
@@ -71,6 +77,7 @@ OPERATIONS: dict[str, Callable[[], list[np.ndarray]]] = {
     "k-means++": lambda: fitted(cc.KMeans(30, init="k-means++", n_iter=3), "inertia_"),
     "k-means cosine": lambda: fitted(cc.KMeans(30, metric="cosine", n_iter=6), "inertia_"),
     "spherical, sparse": sparse,
+    "blocks of terms": blocks_of_terms,
     "balanced, exact": lambda: fitted(cc.BalancedKMeans(30, n_iter=4), "inertia_", "gap_"),
     "balanced, soft": lambda: fitted(cc.BalancedKMeans(30, balance="soft", n_iter=4), "inertia_"),
     "balanced assign": lambda: [cc.balanced_assign(X, C, capacity=70)],

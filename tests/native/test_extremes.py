@@ -206,6 +206,30 @@ def test_sparse_rows(level, rng, kind):
         assert (labels >= 0).all() and (labels < 70).all()
 
 
+def test_term_blocks(level, rng, kind):
+    weights = np.abs(extreme(rng, kind, 90, 20))
+    starts, terms = np.arange(0, 90 * 20 + 1, 20), np.tile(np.arange(20, dtype="u2"), 90)
+    forward = native.ForwardRows(starts, terms, weights.reshape(-1), 20)
+    lists, rows = np.arange(0, 20 * 90 + 1, 90), np.tile(np.arange(90, dtype="i4"), 20)
+    if not np.isfinite(weights).all():
+        with pytest.raises(IndexError, match="damaged"):
+            forward.divide(lists, rows, 0.1, 0.4, 2, 15, 0)
+        return
+    blocks, sizes, places, entries, entry_terms, entry_blocks, codes, scales = forward.divide(
+        lists, rows, 0.1, 0.4, 2, 15, 0
+    )
+    assert blocks.min() >= 1 and sizes.sum() == len(places) == 1800 and np.isfinite(scales).all()
+    first = [np.concatenate([[0], np.cumsum(counts)]) for counts in (blocks, sizes, entries)]
+    stored = native.TermBlocks(
+        forward, first[0], first[1], places, first[2], entry_terms.astype("u2"), entry_blocks, codes, scales
+    )
+    query = np.array([0, 20]), np.arange(20), np.abs(extreme(rng, kind, 1, 20))[0]
+    scores, found, _ = stored.search(*query, 5, 3, 0.9, False, None)
+    assert not np.isnan(scores).any()
+    if scores.max() > -np.inf:  # products of subnormal weights are 0, which is no hit
+        check_positions(found, 90, 5)
+
+
 def test_medoids(level, rng, kind):
     x = extreme(rng, kind, 60, 8)
     matrix = np.zeros((60, 60), "f4")

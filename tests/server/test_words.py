@@ -19,6 +19,19 @@ def words(tmp_path_factory):
     return path
 
 
+def test_clustered_postings(serve, tmp_path):
+    """They take settings of their own, and say that hits may be missing."""
+    index = cc.index_factory("Seismic(bm25)", 1).train(TEXTS).add(TEXTS, [f"d{i}" for i in range(300)])
+    index.save(tmp_path / "i")
+    with serve({"words": tmp_path / "i"}, encoder=True) as server, server.client() as client:
+        found = client.ask("words", text="word3 only7", k=3, query_cut=1, heap_factor=0.5)["results"][0]
+        refused = server.http().post("/v1/indexes/words/search", json={"text": "word3", "nprobe": 1})
+    expected = index.search(["word3 only7"], 3, query_cut=1, heap_factor=0.5)[1][0]
+    assert [hit["id"] for hit in found["hits"]] == [name for name in expected if name] == ["d7"]
+    assert found["complete"] is False
+    assert refused.status_code == 400 and "nprobe" in refused.text
+
+
 def test_texts_find_what_a_search_finds(serve, words):
     queries = ["word3 word4", "only7", "nothing here"]
     scores, ids = cc.open_index(words).search(queries, 5)

@@ -358,7 +358,7 @@ def test_words_beside_vectors(tmp_path):
     ]
     queries = [json.dumps({"_id": query, "text": texts[answer]}) for query, answer in asked]
     (tmp_path / "tiny" / "queries.jsonl").write_text("\n".join(queries))
-    keys = ["Flat", "Sparse(bm25)", "Sparse(bm25,bits=8)"]
+    keys = ["Flat", "Sparse(bm25)", "Sparse(bm25,bits=8)", "Seismic(bm25,bits=8)"]
     config = parse_config({"datasets": [table], "keys": keys, "repeats": 1, "threads": 1}, base=tmp_path)
     result = compare_indexes(config, tmp_path / "out")
     rows = {row["key"]: row for row in result.good}

@@ -1,0 +1,112 @@
+"""How every index of weighted terms is searched: rows of any form, filters, and what differs by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.filters.filterable import UNSAID
+from cluscomp.indexes.filters.info import SearchInfo
+from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
+from cluscomp.indexes.segments.ids import INT
+from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.sparse.named_terms import NamedTerms
+from cluscomp.indexes.sparse.pipeline import TermPipeline
+from cluscomp.indexes.sparse.search import Find, Terms, search_terms
+from cluscomp.indexes.sparse.segment import TermSegment
+from cluscomp.indexes.uncopied import Uncopied
+from cluscomp.terms import TermRows, as_term_rows
+from cluscomp.vocabulary import KBeyond
+
+DIRECT, LISTS = "direct", "lists"
+
+
+class Way(NamedTuple):
+    """How segments are searched. path: as `SearchInfo` names it. scored: after the search, rows (nq,) that
+    were scored; None: all that pass.
+    """
+
+    find: Find[Any]
+    path: str
+    scored: Callable[[], np.ndarray] | None = None
+
+
+Finder = Callable[[int | None], Way]
+"""The way to search among so many rows that pass; None where all do."""
+
+
+def exactly(n_passing: int | None) -> Way:
+    """All rows count."""
+
+    def find(segment: TermSegment, terms: Terms, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return segment.native.search(*terms, k, segment.skip_bits)
+
+    return Way(find, DIRECT)
+
+
+class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
+    """Base of the indexes of weighted terms."""
+
+    pipeline: TermPipeline
+
+    def _search(
+        self,
+        queries: Any,
+        k: int,
+        vocabulary: Sequence[str] | None,
+        k_beyond: KBeyond,
+        filter: Any,
+        tenant: Any,
+        return_info: bool,
+        finder: Finder,
+    ) -> Any:
+        """`search`, with what searches one segment."""
+        together = self._together
+        asked = self._rows(queries, vocabulary)
+        k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
+        self.pipeline.require_trained()
+        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
+        if not is_plain:
+            return self._search_part(together, asked, k, filter, tenant, return_info, finder)
+        if k == 0:
+            return self._no_hits(len(asked))
+        hits = search_terms(self.pipeline, together.segments, asked, k, finder(None).find)
+        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+
+    def _search_part(
+        self,
+        together: Together[NamedTerms],
+        queries: TermRows,
+        k: int,
+        filter: Any,
+        tenant: Any,
+        return_info: bool,
+        finder: Finder,
+    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
+        def search(scope: Scope, most: int) -> Found:
+            segments, n = scope.allowed.together.segments, scope.allowed.n
+            way = finder(None if n == together.n_live else n)
+            hits = search_terms(self.pipeline, segments, queries[scope.queries], most, way.find)
+            found = Found.of(hits, way.path, 0, n)
+            return found if way.scored is None else found._replace(rows_scored=way.scored())
+
+        scopes = self._scopes(together, filter, tenant, len(queries))
+        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
+        ids = together.take_ids(hits.positions, self._id_kind or INT)
+        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
+
+    def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
+        return as_term_rows(
+            rows, vocabulary=vocabulary, split=self._split if self.pipeline.counts_words else None
+        )
+
+    def _split(self, texts: Sequence[str]) -> TermRows:
+        from cluscomp.encoders.words import WordEncoder, word_encoder
+
+        encoder = word_encoder(self._encoder) if self._encoder is not None else WordEncoder()
+        if self._encoder is None:
+            self.encoder = encoder.info
+        return encoder.encode_documents(texts)
