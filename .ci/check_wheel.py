@@ -1,15 +1,18 @@
-"""What a wheel must and must not hold. Usage: check_wheel.py WHEEL [--same-files-as WHEEL].
+"""What a wheel must and must not hold. Usage: check_wheel.py WHEEL [--same-files-as WHEEL] [--audit FILE].
 
 Run by the interpreter that built it: from Python 3.12 on, wheels are for the stable ABI of 3.12.
+--audit: output of `auditwheel show --json`; libraries that a manylinux policy does not name are faults.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 REQUIRED = (
     r"cluscomp/__init__\.py",
@@ -64,16 +67,29 @@ def tag_faults(wheel: Path, names: set[str], version: tuple[int, int]) -> list[s
     return found + [f"not of that ABI: {name}" for name in modules if name.endswith(".abi3.so") != stable]
 
 
+def audit_faults(audit: dict[str, Any]) -> list[str]:
+    """What keeps a wheel from other machines: libraries beside it, or instructions beyond the floor."""
+    found = [f"needs {name}, which no manylinux policy has" for name in audit["external_libs"]]
+    if not audit["overall_tag"].startswith("manylinux_"):
+        found.append(f"runs only where it was built: {audit['overall_tag']}")
+    if audit["unsupported_isa"]:
+        found.append("says that it needs instructions beyond the floor of its machine type")
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--same-files-as", type=Path)
+    parser.add_argument("--audit", type=Path)
     arguments = parser.parse_args()
     names = file_names(arguments.wheel)
     found = faults(names) + tag_faults(arguments.wheel, names, sys.version_info[:2])
     if arguments.same_files_as is not None:
         other = file_names(arguments.same_files_as)
         found += [f"only in one of the two wheels: {n}" for n in sorted(names ^ other)]
+    if arguments.audit is not None:
+        found += audit_faults(json.loads(arguments.audit.read_text(encoding="utf-8")))
     size = arguments.wheel.stat().st_size
     print(f"{arguments.wheel.name}: {len(names)} files, {size / 1e6:.1f} MB", *found, sep="\n")
     return 1 if found else 0

@@ -25,7 +25,7 @@ from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
 from cluscomp.cli.merge import merge
 from cluscomp.cli.merge_lora import merge_lora
-from cluscomp.cli.output import result
+from cluscomp.cli.output import note, result
 from cluscomp.cli.search import search
 from cluscomp.cli.serve import serve
 from cluscomp.cli.streams import run_program
@@ -56,13 +56,21 @@ Version = Annotated[
 ]
 
 
-def _program(version: Version = False) -> None:
+FORMER_NAMES = {"benchmark": ("compare", "0.3")}
+"""Command that has another name now -> that name, and the version in which the former one goes."""
+
+
+def _program(context: typer.Context, version: Version = False) -> None:
     """Embedding compression and retrieval indexing by clustering: texts or vectors in, a small index out.
 
     Results go to stdout, progress and logs to stderr. Exit codes: 0 ok, 1 internal error, 2 usage,
     3 infeasible under the limits, 4 bad input data, 5 index missing, corrupt or incompatible, 130
     interrupted.
     """
+    former = context.invoked_subcommand
+    if former in FORMER_NAMES:
+        now, goes = FORMER_NAMES[former]
+        note(f"note: the command {former} is called {now}; the former name goes away in version {goes}")
 
 
 app = typer.Typer(
@@ -95,7 +103,7 @@ app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)
 app.command("compare")(compare)
-app.command("benchmark", hidden=True)(compare)  # its name before version 0.2
+app.command("benchmark", hidden=True)(compare)
 app.command("tune")(tune)
 
 build_index_app = typer.Typer(

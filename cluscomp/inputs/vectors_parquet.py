@@ -146,7 +146,8 @@ class ParquetVectors:
         dim = int(_list_lengths(lists)[0])
         if dim < 1:
             raise DimensionError(f"{self.path}: row 0 has {dim} dimensions, at least 1 is needed")
-        return dim, handed_out_dtype(np.dtype(lists.type.value_type.to_pandas_dtype()), self.path)
+        values = lists.flatten().to_numpy(zero_copy_only=False)
+        return dim, handed_out_dtype(values.dtype, self.path)
 
     def _read_ids(self) -> Ids | None:
         name = self.id_column

@@ -203,7 +203,7 @@ class DocumentStore:
         for first in range(0, len(positions), _VARIABLES):
             some = tuple(positions[first : first + _VARIABLES])
             marks = ",".join("?" * len(some))
-            query = f"SELECT position, id, title, text FROM documents WHERE position IN ({marks})"
+            query = f"SELECT position, id, title, text FROM documents WHERE position IN ({marks})"  # nosec B608
             found |= {int(row[0]): row[1:] for row in self._rows(query, some)}
         return found
 

@@ -84,5 +84,6 @@ def test_wrong_config(invoke, tmp_path):
 def test_the_former_name_still_works(invoke, config):
     result = invoke("benchmark", config, "--no-report", "-q")
     assert result.exit_code == 0, result.output
+    assert "benchmark is called compare; the former name goes away in version 0.3" in result.stderr
     assert "benchmark" not in invoke("--help").stdout
     assert "compare" in invoke("--help").stdout

@@ -28,8 +28,8 @@ class Line:
 
 
 def page_files(root: Path) -> list[Path]:
-    """README, CONTRIBUTING, CHANGELOG and all of docs/."""
-    tops = [root / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")]
+    """README, CONTRIBUTING, CHANGELOG, SECURITY and all of docs/."""
+    tops = [root / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
     return [*tops, *sorted((root / "docs").rglob("*.md"))]
 
 
