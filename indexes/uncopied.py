@@ -15,6 +15,9 @@ class Uncopied:
     def to_faiss(self, **options: Any) -> NoReturn:
         """Refuse: an `Index` of single vectors has a copy in faiss, and this kind has none.
 
+        Args:
+            options: those of `Index`.
+
         Raises:
             UsageError: always; the message says what can be taken along.
         """
@@ -23,6 +26,9 @@ class Uncopied:
     def to_lance(self, **options: Any) -> NoReturn:
         """Refuse, as `to_faiss` does.
 
+        Args:
+            options: those of `Index`.
+
         Raises:
             UsageError: always.
         """
@@ -30,6 +36,9 @@ class Uncopied:
 
     def to_cuvs(self, **options: Any) -> NoReturn:
         """Refuse, as `to_faiss` does.
+
+        Args:
+            options: those of `Index`.
 
         Raises:
             UsageError: always.

@@ -96,7 +96,7 @@ def test_public_callables_document_every_parameter(name, function):
     text = inspect.getdoc(function) or ""
     assert text[:1].isupper() and "." in text, "a sentence says what it does"
     assert described(text, "Args") == parameters(function)
-    if inspect.signature(function).return_annotation not in ("None", None):
+    if inspect.signature(function).return_annotation not in ("None", "NoReturn", None):
         assert section(text, "Returns"), "nothing is said of the result"
 
 
