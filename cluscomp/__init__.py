@@ -36,6 +36,8 @@ _PUBLIC = {
     "MultiVectorIndex": "cluscomp.indexes.multivector.index",
     "SparseIndex": "cluscomp.indexes.sparse.index",
     "SeismicIndex": "cluscomp.indexes.sparse.clustered_index",
+    "HybridIndex": "cluscomp.indexes.hybrid.index",
+    "HybridRows": "cluscomp.terms",
     "index_factory": "cluscomp.indexes.factory",
     "open_index": "cluscomp.indexes.index",
     "Attributes": "cluscomp.attributes.table",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.filters.given import Mask as Mask
     from cluscomp.indexes.filters.info import SearchInfo as SearchInfo
+    from cluscomp.indexes.hybrid.index import HybridIndex as HybridIndex
     from cluscomp.indexes.index import Index as Index
     from cluscomp.indexes.index import open_index as open_index
     from cluscomp.indexes.merging import merge_indexes as merge_indexes
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
     from cluscomp.native import set_num_threads as set_num_threads
     from cluscomp.quantization.learned import LearnedCodec as LearnedCodec
     from cluscomp.quantization.product import ProductQuantizer as ProductQuantizer
+    from cluscomp.terms import HybridRows as HybridRows
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from cluscomp.eval.beir import load_beir
 from cluscomp.eval.fusion import fuse_runs
 from cluscomp.eval.fusion_weight import TunedWeight, tune_weight
-from cluscomp.eval.hybrid import HybridIndex, HybridQueries
 from cluscomp.eval.metrics import evaluate, evaluate_per_query
 from cluscomp.eval.paired import Comparison, compare_runs
 from cluscomp.eval.qrels import read_qrels
@@ -13,8 +12,6 @@ from cluscomp.eval.runs import read_run, write_run
 __all__ = [
     "Comparison",
     "EvalReport",
-    "HybridIndex",
-    "HybridQueries",
     "TunedWeight",
     "compare_runs",
     "evaluate",

@@ -1,29 +1,19 @@
-"""One ranking of several: convex combination of normalised scores, or reciprocal ranks.
-
-Sources: Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023 (convex
-combination, theoretical minimum); Cormack, Clarke, Buettcher, "Reciprocal rank fusion outperforms Condorcet
-and individual rank learning methods", SIGIR 2009.
-"""
+"""One ranking of several runs (cluscomp.fusion has the rules)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cluscomp import checks
-from cluscomp.errors import DimensionError, NonFiniteError, UsageError
+from cluscomp.errors import NonFiniteError, UsageError
 from cluscomp.eval.metrics import Run
 from cluscomp.eval.ranking import rank_documents
-from cluscomp.vocabulary import FUSION_METHODS, NORMALISATIONS, FusionMethod, Normalisation
-
-DEPTH = 100
-RANK_CONSTANT = 60.0
+from cluscomp.fusion import DEPTH, RANK_CONSTANT, Fusion
+from cluscomp.vocabulary import FusionMethod, Normalisation
 
 Scores = dict[str, float]
-Points = Callable[[Scores], Scores]
-"""What the best documents of one list, best first, get for it before its weight."""
 
 
 def fuse_runs(
@@ -66,16 +56,17 @@ def fuse_runs(
     """
     if len(runs) < 2:
         raise UsageError(f"there are {len(runs)} runs to fuse, at least 2 are needed")
-    shares = _weights(weights, len(runs))
-    points = _points(method, len(runs), c, normalise, minima)
-    depth = checks.integer("depth", depth, 1)
+    rule = Fusion.of(
+        len(runs), method=method, weights=weights, depth=depth, c=c, normalise=normalise, minima=minima
+    )
     fused = {}
     for query_id in dict.fromkeys(query_id for run in runs for query_id in run):
         total: Scores = {}
-        for run, share, give in zip(runs, shares, points, strict=True):
-            best = _best(run.get(query_id, {}), depth, query_id)
-            for doc_id, value in give(best).items():
-                total[doc_id] = total.get(doc_id, 0.0) + share * value
+        for number, run in enumerate(runs):
+            best = _best(run.get(query_id, {}), rule.depth, query_id)
+            points = rule.points(number, np.array([list(best.values())], dtype=np.float64))[0]
+            for doc_id, value in zip(best, points.tolist(), strict=True):
+                total[doc_id] = total.get(doc_id, 0.0) + rule.weights[number] * value
         fused[query_id] = {doc_id: total[doc_id] for doc_id in rank_documents(total, query_id=query_id)}
     return fused
 
@@ -89,62 +80,3 @@ def _best(scores: Mapping[str, float], depth: int, query_id: str) -> Scores:
                 "fused"
             )
     return best
-
-
-def _weights(weights: Sequence[float] | None, n_runs: int) -> list[float]:
-    if weights is None:
-        return [1 / n_runs] * n_runs
-    found = [checks.number("weights", weight, low=0) for weight in _one_each("weights", weights, n_runs)]
-    if not any(found):
-        raise UsageError(f"all {n_runs} weights are 0; at least one run must count")
-    return found
-
-
-def _points(
-    method: FusionMethod, n_runs: int, c: float, normalise: Normalisation, minima: Sequence[float] | None
-) -> list[Points]:
-    """The rule of each run."""
-    checks.one_of("method", method, FUSION_METHODS)
-    checks.one_of("normalise", normalise, NORMALISATIONS)
-    if (minima is None) == (normalise == "tmm"):
-        raise UsageError(
-            f"normalise is {normalise!r} and minima are {'missing' if minima is None else 'given'}; "
-            "'tmm' needs the least score that each run can have, and the others have no use for it"
-        )
-    if method == "rrf":
-        constant = checks.number("c", c, low=0)
-        return [lambda best: _reciprocal_ranks(best, constant)] * n_runs
-    if minima is not None:
-        lowest = [checks.number("minima", least) for least in _one_each("minima", minima, n_runs)]
-        return [lambda best, low=low: _scaled(best, low, _highest(best)) for low in lowest]  # type: ignore[misc]
-    return [_by_deviation if normalise == "dbsf" else _by_range] * n_runs
-
-
-def _one_each(name: str, values: Sequence[float], n_runs: int) -> list[float]:
-    if len(values) != n_runs:
-        raise DimensionError(f"there are {len(values)} {name} for {n_runs} runs; give one for each")
-    return list(values)
-
-
-def _reciprocal_ranks(best: Scores, c: float) -> Scores:
-    return {doc_id: 1 / (c + rank) for rank, doc_id in enumerate(best, 1)}
-
-
-def _by_range(best: Scores) -> Scores:
-    return _scaled(best, min(best.values(), default=0.0), _highest(best))
-
-
-def _by_deviation(best: Scores) -> Scores:
-    values = np.array(list(best.values()) or [0.0])
-    mean, spread = float(values.mean()), 3 * float(values.std())
-    return _scaled(best, mean - spread, mean + spread)
-
-
-def _highest(best: Scores) -> float:
-    return max(best.values(), default=0.0)
-
-
-def _scaled(best: Scores, low: float, high: float) -> Scores:
-    if len(set(best.values())) < 2 or high <= low:
-        return dict.fromkeys(best, 1.0)
-    return {doc_id: (score - low) / (high - low) for doc_id, score in best.items()}

@@ -11,9 +11,10 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.errors import TooFewRowsError, UsageError
-from cluscomp.eval.fusion import DEPTH, fuse_runs
+from cluscomp.eval.fusion import fuse_runs
 from cluscomp.eval.metrics import Run, evaluate_per_query
 from cluscomp.eval.qrels import Qrels
+from cluscomp.fusion import DEPTH
 
 GRID = tuple(step / 20 for step in range(21))
 EQUAL = 0.5

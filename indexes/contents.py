@@ -18,7 +18,7 @@ from cluscomp.indexes.filters.filterable import Filterable
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import live_ids, positions_of, require_found, require_kind
-from cluscomp.indexes.segments.ids import INT, make_ids
+from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.ivf import default_nprobe
@@ -232,11 +232,6 @@ class IndexContents(Filterable, Generic[Segment]):
                 "pass k_beyond='clip'"
             )
         return k
-
-    def _no_hits(self, n_queries: int) -> tuple[np.ndarray, np.ndarray]:
-        """What a search of an empty index returns."""
-        positions = np.empty((n_queries, 0), dtype=np.int64)
-        return positions.astype(np.float32), Together(()).take_ids(positions, self._id_kind or INT)
 
     def _positions(self, segments: tuple[Segment, ...], ids: Any) -> np.ndarray:
         """Positions (len(ids),) over all segments of rows by id. Raises InputError, DuplicateIdError."""

@@ -14,21 +14,19 @@ from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.decoding import decoded_rows
 from cluscomp.indexes.segments.ids import IdColumn
-from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
-from cluscomp.indexes.segments.scoring import score_positions
+from cluscomp.indexes.segments.rows import rows_of_dim
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.opening import open_folder
 from cluscomp.indexes.vector_search import SearchedVectors
 from cluscomp.progress import Progress
-from cluscomp.vocabulary import MISSING, Missing
 
 if TYPE_CHECKING:
     import faiss
 
     from cluscomp.indexes.cuvs_bridge import ForCuvs
+    from cluscomp.indexes.hybrid.index import HybridIndex
     from cluscomp.indexes.lance_bridge import ForLance
     from cluscomp.indexes.multivector.index import MultiVectorIndex
     from cluscomp.indexes.sparse.index import SparseIndex
@@ -130,7 +128,7 @@ class Index(SearchedVectors):
                 the id.
         """
         self.pipeline.require_trained()
-        rows = rows_of_dim(x, self.dim, "rows", largest=None)
+        rows = self._given(x)
         with self._lock:
             column = self._new_ids(ids, rows.shape[0], documents)
             described = self._described(attributes, column, new_attributes, documents)
@@ -171,7 +169,7 @@ class Index(SearchedVectors):
                 the id.
         """
         self.pipeline.require_trained()
-        rows = rows_of_dim(x, self.dim, "rows", largest=None)
+        rows = self._given(x)
 
         def encoded(column: IdColumn) -> Segment:
             return self._encoded(rows, column, progress)
@@ -179,46 +177,6 @@ class Index(SearchedVectors):
         return self._replace(ids, rows.shape[0], encoded, attributes, new_attributes, documents)
 
     # ---- single rows ----
-
-    def score(
-        self,
-        queries: Any,
-        ids: Any,
-        *,
-        finer: bool = True,
-        missing: Missing = "fail",
-        tenant: Any = UNSAID,
-    ) -> np.ndarray:
-        """Score rows by id, each as a search that visits all lists would.
-
-        Only these rows are read. So candidates from elsewhere (a lexical index, another embedding) get the
-        scores of this one.
-
-        Args:
-            queries: (nq, dim), or (dim,) for one.
-            ids: m ids for all queries, or (nq, m), m for each query; those of one query are different from
-                each other.
-            finer: score by the finer codes of the rerank where the key has one, else by the codes.
-            missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
-            tenant: whose rows, as for `get`.
-
-        Returns:
-            Scores (nq, m) float32, equal bits to those of a search.
-
-        Raises:
-            InputError: an id is not in the index.
-            UsageError: no tenant was said.
-            DuplicateIdError: an id is given twice for one query.
-            UnknownKeyError: missing is unknown.
-            NotTrainedError: the key has to learn first.
-            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
-        """
-        checks.one_of("missing", missing, MISSING)
-        self.pipeline.require_trained()
-        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
-        together = self._visible(tenant)
-        positions = asked_positions(together.segments, self._id_kind, ids, len(rows), missing)
-        return score_positions(self.pipeline, together, rows, positions, finer=finer)
 
     def vectors(self, ids: Any, *, tenant: Any = UNSAID) -> np.ndarray:
         """Return what the codes of rows stand for: the rows themselves, as exactly as the index keeps them.
@@ -317,6 +275,10 @@ class Index(SearchedVectors):
 
     # ---- inside ----
 
+    def _given(self, x: Any) -> np.ndarray:
+        """Rows as `_encoded` takes them."""
+        return rows_of_dim(x, self.dim, "rows", largest=None)
+
     def _encoded(self, rows: np.ndarray, ids: IdColumn, progress: Progress | None) -> Segment:
         sizes = list_sizes(self._segments, self.spec.nlist)
         return encode_segment(self.pipeline, rows, ids, sizes, progress)
@@ -324,7 +286,7 @@ class Index(SearchedVectors):
 
 def open_index(
     path: str | os.PathLike[str], *, verify: bool = False, generation: int | None = None
-) -> Index | MultiVectorIndex | SparseIndex:
+) -> Index | MultiVectorIndex | SparseIndex | HybridIndex:
     """Open an index folder. Arrays stay on disk, mapped into memory: opening costs about what is touched
     later.
 
@@ -335,7 +297,8 @@ def open_index(
             newest.
 
     Returns:
-        An `Index`, a `MultiVectorIndex` where its key begins with a pool, or a `SparseIndex` of terms.
+        An `Index`, a `MultiVectorIndex` where its key begins with a pool, a `SparseIndex` of terms, or a
+        `HybridIndex` of both.
 
     Raises:
         IndexMissingError: there is no index, or not this generation of it any more.
@@ -346,5 +309,6 @@ def open_index(
     if generation is not None:
         generation = checks.integer("generation", generation, 0)
     opened = open_folder(checks.path("path", path), verify=verify, generation=generation)
-    index: Index | MultiVectorIndex | SparseIndex = kind_of(opened.pipeline.spec).index.from_folder(opened)
+    made = kind_of(opened.pipeline.spec).index
+    index: Index | MultiVectorIndex | SparseIndex | HybridIndex = made.from_folder(opened)
     return index

@@ -23,7 +23,8 @@ class Kind:
     name: as `IndexSpec.kind` says it. index: class of the index, a `StoredIndex`. segment: class of its
     segments, which knows the arrays of a folder. recipe: imports the `Recipe` of its builds
     (build/recipe.py). ragged: rows and queries are several vectors each, and come with lengths. terms: they
-    are weighted terms. stages: makes what is trained of (spec, dim, metric, seed).
+    are weighted terms. both: they are vectors and terms (`HybridRows`), which files hold as texts. stages:
+    makes what is trained of (spec, dim, metric, seed).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     recipe: Callable[[], Any]
     ragged: bool = False
     terms: bool = False
+    both: bool = False
     stages: Callable[[IndexSpec, int, str, int], Pipeline] = Pipeline
 
 

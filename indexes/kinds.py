@@ -1,5 +1,5 @@
-"""The kinds of indexes of this package: single vectors, documents of several vectors, and weighted terms, in
-an inverted file or in clustered postings.
+"""The kinds of indexes of this package: single vectors, documents of several vectors, weighted terms in an
+inverted file or in clustered postings, and vectors with terms.
 
 To add one: a class of the index (a `StoredIndex`), a class of its segments (a `StoredSegment`), a `Recipe` of
 its builds, and one `register` line. Nothing else asks which kind an index is of.
@@ -64,7 +64,22 @@ def _clustered_recipe() -> object:
     return CLUSTERED_RECIPE
 
 
+def _hybrid() -> Kind:
+    from cluscomp.indexes.hybrid.index import HybridIndex
+    from cluscomp.indexes.hybrid.pipeline import hybrid_pipeline
+    from cluscomp.indexes.hybrid.segment import HybridSegment
+
+    return Kind("hybrid", HybridIndex, HybridSegment, _hybrid_recipe, both=True, stages=hybrid_pipeline)
+
+
+def _hybrid_recipe() -> object:
+    from cluscomp.indexes.build.hybrid import RECIPE
+
+    return RECIPE
+
+
 register("vectors", _vectors)
 register("documents", _documents)
 register("terms", _terms)
 register("clustered_terms", _clustered_terms)
+register("hybrid", _hybrid)

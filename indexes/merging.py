@@ -30,6 +30,7 @@ from cluscomp.indexes.storage.saving import (
 from cluscomp.vocabulary import IF_TAKEN, IfTaken
 
 if TYPE_CHECKING:
+    from cluscomp.indexes.hybrid.index import HybridIndex
     from cluscomp.indexes.index import Index
     from cluscomp.indexes.multivector.index import MultiVectorIndex
     from cluscomp.indexes.sparse.index import SparseIndex
@@ -63,7 +64,7 @@ class _Part:
     """One of the indexes, and the folder that it was opened from."""
 
     path: Path
-    index: Index | MultiVectorIndex | SparseIndex
+    index: Index | MultiVectorIndex | SparseIndex | HybridIndex
 
 
 def merge_indexes(

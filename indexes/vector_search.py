@@ -12,16 +12,19 @@ from cluscomp.errors import IncompleteResultsWarning
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
-from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
+from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scopes
 from cluscomp.indexes.filters.visited import visited_info
+from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.budget import search_passing
-from cluscomp.indexes.segments.ids import INT, TEXT
+from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.passing import Passing
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.scoring import score_positions
 from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
-from cluscomp.vocabulary import KBeyond
+from cluscomp.indexes.stages.hits import no_hits
+from cluscomp.vocabulary import MISSING, KBeyond, Missing
 
 
 class Effort(NamedTuple):
@@ -114,8 +117,86 @@ class SearchedVectors(StoredIndex[Segment]):
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries, or a mask or ids, are
                 wrong.
         """
+        answer = self._found(
+            queries,
+            k,
+            nprobe=nprobe,
+            refine_factor=refine_factor,
+            k_beyond=k_beyond,
+            filter=filter,
+            tenant=tenant,
+            max_nprobe=max_nprobe,
+            wants_info=return_info,
+        )
+        self._warn_if_incomplete(answer, self._lists_to_visit(nprobe))
+        found = answer.hits.scores, answer.ids(self._id_kind)
+        return found if not return_info or answer.info is None else (*found, answer.info)
+
+    def score(
+        self,
+        queries: Any,
+        ids: Any,
+        *,
+        finer: bool = True,
+        missing: Missing = "fail",
+        tenant: Any = UNSAID,
+    ) -> np.ndarray:
+        """Score rows by id, each as a search that visits all lists would.
+
+        Only these rows are read. So candidates from elsewhere (a lexical index, another embedding) get the
+        scores of this one.
+
+        Args:
+            queries: (nq, dim), or (dim,) for one.
+            ids: m ids for all queries, or (nq, m), m for each query; those of one query are different from
+                each other.
+            finer: score by the finer codes of the rerank where the key has one, else by the codes.
+            missing: "fail" where an id is not in the index, or "ignore" it: its score is -inf.
+            tenant: whose rows, as for `get`.
+
+        Returns:
+            Scores (nq, m) float32, equal bits to those of a search.
+
+        Raises:
+            InputError: an id is not in the index.
+            UsageError: no tenant was said.
+            DuplicateIdError: an id is given twice for one query.
+            UnknownKeyError: missing is unknown.
+            NotTrainedError: the key has to learn first.
+            DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries or ids are wrong.
+        """
+        checks.one_of("missing", missing, MISSING)
+        self.pipeline.require_trained()
+        rows = self._queries(queries)
+        together = self._visible(tenant)
+        positions = asked_positions(together.segments, self._id_kind, ids, len(rows), missing)
+        return score_positions(self.pipeline, together, rows, positions, finer=finer)
+
+    # ---- inside ----
+
+    def _scores_at(self, queries: Any, positions: np.ndarray) -> np.ndarray:
+        """`score` of rows by position (nq, m); -inf for -1."""
+        return score_positions(self.pipeline, self._together, self._queries(queries), positions)
+
+    def _queries(self, queries: Any) -> np.ndarray:
+        return rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
+
+    def _found(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        nprobe: int | None = None,
+        refine_factor: int | None = None,
+        k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
+        max_nprobe: int | None = None,
+        wants_info: bool = False,
+    ) -> Answer:
+        """`search`, by position and without a warning."""
         together = self._together
-        rows = rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
+        rows = self._queries(queries)
         is_plain = filter is None and self._schema.tenant is None and tenant is UNSAID
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         effort = Effort(
@@ -126,10 +207,10 @@ class SearchedVectors(StoredIndex[Segment]):
             None if max_nprobe is None else self._checked_nprobe(max_nprobe, "max_nprobe"),
         )
         self.pipeline.require_trained()
-        if not is_plain or (return_info and (k == 0 or max_nprobe is not None)):
-            return self._search_part(together, rows, k, effort, filter, tenant, return_info)
+        if not is_plain or (wants_info and (k == 0 or max_nprobe is not None)):
+            return self._search_part(together, rows, k, effort, filter, tenant)
         if k == 0:
-            return self._no_hits(rows.shape[0])
+            return Answer(together, no_hits(rows.shape[0]))
         seen: list[np.ndarray] = []
         hits = search_segments(
             self.pipeline,
@@ -140,14 +221,10 @@ class SearchedVectors(StoredIndex[Segment]):
             refine_factor=effort.refine_factor,
             seen=seen,
         )
-        self._warn_if_incomplete(hits.positions, k, effort.nprobe)
-        ids = together.take_ids(hits.positions, self._id_kind or INT)
-        if not return_info:
-            return hits.scores, ids
+        if not wants_info:
+            return Answer(together, hits)
         lists = np.concatenate(seen) if seen else None
-        return hits.scores, ids, visited_info(together, self.spec.nlist, lists, len(rows))
-
-    # ---- inside ----
+        return Answer(together, hits, visited_info(together, self.spec.nlist, lists, len(rows)))
 
     def _search_part(
         self,
@@ -157,8 +234,7 @@ class SearchedVectors(StoredIndex[Segment]):
         effort: Effort,
         filter: Any,
         tenant: Any,
-        return_info: bool,
-    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
+    ) -> Answer:
         def search(scope: Scope, most: int) -> Found:
             passing = scope.allowed.made.get("passing")
             if passing is None:
@@ -169,21 +245,20 @@ class SearchedVectors(StoredIndex[Segment]):
             return Found(found.hits, path, found.probed, found.rows_scored)
 
         scopes = self._scopes(together, filter, tenant, len(queries))
-        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
-        self._warn_if_incomplete(hits.positions, np.minimum(info.allowed, k), effort.nprobe)
-        ids = together.take_ids(hits.positions, self._id_kind or INT)
-        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
+        return Answer(together, *search_scopes(scopes, len(queries), k, together.n_live, search))
 
     def _lists_to_visit(self, nprobe: int | None) -> int:
         if nprobe is not None:
             return self._checked_nprobe(nprobe)
         return 1 if self.spec.partition is None else self.nprobe
 
-    def _warn_if_incomplete(self, positions: np.ndarray, wanted: np.ndarray | int, nprobe: int) -> None:
+    def _warn_if_incomplete(self, answer: Answer, nprobe: int) -> None:
+        positions = answer.hits.positions
         last = positions[:, -1:]  # missing hits come last
         if last.size and (last.item() if last.size == 1 else last.min()) >= 0:
             return
-        found = (positions >= 0).sum(axis=1)
+        found, k = (positions >= 0).sum(axis=1), positions.shape[1]
+        wanted = k if answer.info is None else np.minimum(answer.info.allowed, k)
         short = found[found < wanted]
         if short.size:
             warnings.warn(

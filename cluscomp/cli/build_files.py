@@ -49,6 +49,8 @@ class BuildFiles:
             corpus_file(source)
             return source, {"columns": columns}
         kind = kind_of(spec)
+        if kind.both:
+            raise common.texts_only(spec)
         if kind.terms:
             return self.embeddings, {"columns": columns}
         if kind.ragged:
@@ -62,11 +64,12 @@ class BuildFiles:
 
 @dataclass(frozen=True)
 class Maker:
-    """Flags that name an encoder."""
+    """Flags that name an encoder. words: that of the terms, where an index has both forms."""
 
     name: str | None
     kind: EncoderKind | None
     bf16: bool
+    words: str | None = None
 
     def checked(self, spec: IndexSpec, files: BuildFiles) -> Maker:
         """With what the key implies. What does not go together is found before a model is loaded, which takes
@@ -81,6 +84,11 @@ class Maker:
                 "--ids belongs to --embeddings; the documents of --corpus have their own ids"
             )
         maker._check_kind(spec)
+        if maker.words is not None and not _stores_both(spec):
+            raise errors.UsageError(
+                f"--word-encoder belongs to keys of two parts (--hybrid), but --index-key is {spec}; use "
+                "--encoder"
+            )
         _check_rows(spec, files)
         return maker
 
@@ -90,7 +98,14 @@ class Maker:
             return None
         from cluscomp.encoders import load_encoder
 
-        return load_encoder(self.name, self.kind or "dense", bf16=self.bf16)
+        vectors: Any = load_encoder(self.name, self.kind or "dense", bf16=self.bf16)
+        if self.words is None:
+            return vectors
+        from cluscomp.encoders.hybrid import HybridEncoder
+
+        if self.words.partition("(")[0] == "words":
+            return HybridEncoder(vectors, load_encoder(self.words, "words"))
+        return HybridEncoder(vectors, load_encoder(self.words, "sparse"))
 
     def _of(self, spec: IndexSpec, files: BuildFiles) -> Maker:
         """The encoder that the key brings, and the kind that is usual for it."""
@@ -111,6 +126,12 @@ class Maker:
             f"--encoder-kind {self.kind} gives {GIVES.get(str(self.kind), 'several vectors a text')}, which "
             f"--index-key {spec} does not store; {REMEDIES.get(spec.encoder_kinds[0], POOLED)}"
         )
+
+
+def _stores_both(spec: IndexSpec) -> bool:
+    from cluscomp.indexes.kind import kind_of
+
+    return kind_of(spec).both
 
 
 def _check_rows(spec: IndexSpec, files: BuildFiles) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 INPUT, INDEX = "Input", "Index"
+WORDS_KEY = "Sparse(bm25,bits=8)"
+"""What --hybrid puts behind the key."""
 
 
 @exits_by_contract
@@ -101,6 +103,23 @@ def build_index(
             panel=INDEX,
         ),
     ] = None,
+    hybrid: Annotated[
+        bool,
+        flag(
+            "--hybrid/--no-hybrid",
+            help=f"Index the words of the texts as well, and search both: KEY+{WORDS_KEY}.",
+            panel=INDEX,
+        ),
+    ] = False,
+    word_encoder: Annotated[
+        str | None,
+        flag(
+            "--word-encoder",
+            help="For --hybrid: 'words', 'words(stem=porter)' or a model of sparse vectors. "
+            "(default: words(stem=porter))",
+            panel=INPUT,
+        ),
+    ] = None,
     codec: Annotated[
         Path | None,
         flag("--codec", help="Folder of a trained codec: RepCONC(DIR) in --index-key.", panel=INDEX),
@@ -158,11 +177,13 @@ def build_index(
 
     cluscomp build-index --corpus scifact --index-key "Sparse(bm25)" --output words.index
 
+    cluscomp build-index --corpus scifact --encoder minilm --index-key OPQ48,PQ48 --hybrid --output both.index
+
     """
     target = _required(output_folder, "--output", dry_run)
     files = BuildFiles(corpus, embeddings, ids, lengths)
-    spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec)
-    made_by = Maker(encoder, encoder_kind, bf16).checked(spec, files)
+    spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec, hybrid)
+    made_by = Maker(encoder, encoder_kind, bf16, word_encoder).checked(spec, files)
     kinds = filters.parse_kinds(attribute_kinds)
     common.set_threads(threads)
     settings: dict[str, Any] = {
@@ -202,12 +223,16 @@ def build_index(
     _show_report(report, as_json)
 
 
-def _complete_key(index_key: str | None, codec: Path | None) -> IndexSpec:
-    """The key with the trained codec in it; checked before a model is loaded, which takes seconds."""
+def _complete_key(index_key: str | None, codec: Path | None, hybrid: bool) -> IndexSpec:
+    """The key with the trained codec in it, and that of words behind it; checked before a model is loaded,
+    which takes seconds.
+    """
     from cluscomp.indexes.keys.grammar import parse_key, with_codec
 
     if codec is not None:
         index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
+    if hybrid:
+        index_key = f"{index_key}+{WORDS_KEY}"
     spec = parse_key(index_key or "")
     spec.resolved()
     return spec

@@ -9,7 +9,7 @@ from cluscomp import errors, files
 from cluscomp.cli import blocks, common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
-from cluscomp.cli.fused import Fused, Weight, Words, hybrid_queries, open_hybrid
+from cluscomp.cli.fused import Depth, Fused, FusionFlags, Method, Normalise, Weight
 from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import QuerySet, check_k, encode_queries, search_options
@@ -59,8 +59,10 @@ def evaluate(
         Path | None,
         flag("--fuse", help="TREC run to fuse the index's with, such as one of BM25.", env=False),
     ] = None,
-    words: Words = None,
-    fuse_weight: Weight = 0.5,
+    fuse_weight: Weight = None,
+    fuse_depth: Depth = None,
+    fuse_method: Method = None,
+    fuse_normalise: Normalise = None,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
@@ -89,9 +91,9 @@ def evaluate(
     Averages run over all judged queries of the split, answered or not. Latency is that of single searches
     without encoding; queries per second that of one search with all queries. --baseline adds paired
     randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
-    --fuse adds the figures of another run and of both together (cluscomp fuse), --words those of an index of
-    the words of the same documents; --output and --baseline then mean the fused run. With --output - the run
-    goes to stdout, and the figures to stderr.
+    --fuse adds the figures of another run and of both together (cluscomp fuse); --output and --baseline then
+    mean the fused run. Of a hybrid index each side is shown by itself as well. With --output - the run goes
+    to stdout, and the figures to stderr.
 
     Example: cluscomp eval scifact.index --dataset scifact --split test
     """
@@ -102,11 +104,10 @@ def evaluate(
     from cluscomp.eval.qrels import read_qrels
     from cluscomp.eval.runs import read_run, write_run
     from cluscomp.indexes.index import open_index
+    from cluscomp.indexes.kind import kind_of
 
     if output_file == STDOUT and as_json:
         raise errors.UsageError("--output - and --json both write to standard output; choose one of them")
-    if fuse is not None and words is not None:
-        raise errors.UsageError("--fuse and --words both name what is fused; leave one of them out")
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
     files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
@@ -118,22 +119,24 @@ def evaluate(
     qrels = read_qrels(split_file(dataset, split))
     reference = None if baseline is None else read_run(baseline)
     other = None if fuse is None else read_run(fuse)
-    hybrid = None if words is None else open_hybrid(opened, words, fuse_weight)
+    flags = FusionFlags(fuse_weight, fuse_depth, fuse_method, fuse_normalise)
     depth = DEFAULT_DEPTH if k is None else k
     options = {
         **search_options(nprobe, refine_factor),
         **blocks.block_options(opened, query_cut, heap_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
+        **({} if other is not None else flags.of_index(opened)),
     }
     with StageProgress(quiet=quiet) as progress:
         queries = _judged(opened, dataset, split, qrels, files, encoder, progress)
         report = score(opened, queries, qrels, depth, options)
     report_missing_documents(opened, qrels)
-    fused = None if other is None else Fused.of(report, other, qrels, fuse_weight)
-    if hybrid is not None:
-        both = hybrid_queries(hybrid, queries, _texts(dataset, split, queries.ids))
-        fused = Fused.together(report, hybrid, both, queries.ids, qrels, depth, options)
+    fused = None
+    if other is not None:
+        fused = Fused.of(report, other, qrels, flags)
+    elif kind_of(opened.spec).both:
+        fused = Fused.sides(report, opened, queries.vectors, queries.ids, qrels, depth, options)  # type: ignore[arg-type]
     run = report.run if fused is None else fused.run
     if output_file == STDOUT:
         output.result_run(run)
@@ -180,14 +183,6 @@ def _judged(
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
     report_missing_queries([q for q in qrels if q not in texts], len(qrels), f"the queries of {dataset}")
     return encode_queries(index, list(texts), list(texts.values()), encoder, progress)
-
-
-def _texts(dataset: Path, split: str, ids: list[str]) -> list[str]:
-    """Texts of judged queries by id."""
-    from cluscomp.inputs.queries import iter_queries
-
-    known = {query.id: query.text for query in iter_queries(dataset, split)}
-    return [known[name] for name in ids]
 
 
 def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:

@@ -39,9 +39,7 @@ def get(
 
 
 def _shown(index: AnyIndex, record: Record) -> dict[str, Any]:
-    from cluscomp.indexes.kind import kind_of
-
-    name = "vectors" if kind_of(index.spec).ragged else "vector"
+    name = "vectors" if index.spec.sums_tokens else "vector"
     if isinstance(record.vector, dict):
         name = "terms"
     shown: dict[str, Any] = {"id": record.id, name: record.vector}

@@ -126,6 +126,16 @@ def _attributes_text(schema: dict[str, Any]) -> str:
 
 def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     code = facts["code_size"] + facts["refine_code_size"]
+    if "dense_code_bytes_per_document" in facts:
+        names = {"vectors": "dense", "words": "lexical"}
+        return [
+            ("terms / document", str(facts["terms"]["postings_per_document"])),
+            ("bytes / posting", str(facts["terms"]["bytes_per_posting"])),
+            *(
+                (f"code bytes / document, {what}", str(facts[f"{side}_code_bytes_per_document"]))
+                for what, side in names.items()
+            ),
+        ]
     if "terms" in facts:
         terms = facts["terms"]
         return [
@@ -147,10 +157,12 @@ def _code_bytes(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _encoder_text(encoder: dict[str, Any] | None) -> str:
     if encoder is None:
         return "unknown: built from vectors"
+    if "words" in encoder:
+        return f"{_encoder_text(encoder['vectors'])}; {_encoder_text(encoder['words'])}"
     if "pattern" in encoder:
         return (
             f"{encoder.get('name')}: {encoder['pattern']} of lower case {encoder.get('form')}, stop words "
-            f"{encoder.get('stop_words')}"
+            f"{encoder.get('stop_words')}, stems {encoder.get('stem', 'none')}"
         )
     scaled = "normalised" if encoder.get("normalize") else "not normalised"
     passes = ", bfloat16" if encoder.get("bf16") else ""

@@ -119,9 +119,7 @@ class QueryFiles:
 
 
 def _require_several(index: AnyIndex, flags: list[str]) -> None:
-    from cluscomp.indexes.kind import kind_of
-
-    if flags and not kind_of(index.spec).ragged:
+    if flags and not index.spec.sums_tokens:
         raise errors.UsageError(
             f"{', '.join(flags)}: for indexes of several vectors a document, whose keys begin with Pool; "
             f"this one is {str(index.key)!r}"

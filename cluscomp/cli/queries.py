@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
+from cluscomp.cli.common import texts_only
 from cluscomp.vocabulary import KBeyond
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def read_query_vectors(
     from cluscomp.inputs.ragged import open_ragged
 
     kind, lengths = kind_of(index.spec), None
+    if kind.both:
+        raise texts_only(index.key)
     if kind.terms:
         return _read_query_terms(embeddings, ids)
     if kind.ragged:

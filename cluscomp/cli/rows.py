@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli.common import flag, seconds
+from cluscomp.cli.common import flag, seconds, texts_only
 from cluscomp.cli.queries import index_encoder
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class RowFiles:
             raise errors.UsageError(
                 "--ids and --lengths belong to --embeddings; documents have their own ids"
             )
+        if self.embeddings is not None and kind_of(index.spec).both:
+            raise texts_only(index.key)
         if self.lengths is not None and not kind_of(index.spec).ragged:
             raise errors.UsageError(
                 f"--lengths belong to token vectors, but {index.key!r} stores single ones"

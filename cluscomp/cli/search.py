@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli import blocks, common, filters, late, output
+from cluscomp.cli import blocks, common, filters, fused, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
-from cluscomp.cli.fused import Weight, Words, in_both_forms, open_hybrid
 from cluscomp.cli.paths import STDOUT
 from cluscomp.cli.progress import StageProgress
 from cluscomp.cli.queries import (
@@ -48,8 +47,10 @@ def search(
         int | None,
         flag("-k", "--k", help="Hits a query. (default: 10 for --query, 100 for a run)", env=False, min=1),
     ] = None,
-    words: Words = None,
-    fuse_weight: Weight = 0.5,
+    fuse_weight: fused.Weight = None,
+    fuse_depth: fused.Depth = None,
+    fuse_method: fused.Method = None,
+    fuse_normalise: fused.Normalise = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
     filter_: filters.Filter = None,
@@ -75,9 +76,9 @@ def search(
     """Search an index.
 
     One --query prints a line a hit: rank, score, id, and title and snippet if the index stores texts,
-    separated by tabs. --queries and --query-embeddings make a TREC run. --words searches an index of the
-    words of the same documents as well: the best documents of either are scored by both, and scores from 0 to
-    1 are the weighted mean of both.
+    separated by tabs. --queries and --query-embeddings make a TREC run. A hybrid index is searched by vectors
+    and words together: the best documents of either are scored by both, and scores from 0 to 1 are the
+    weighted mean of both.
 
     Examples:
     cluscomp search scifact.index --query "Do statins lower mortality?" -k 5
@@ -99,22 +100,19 @@ def search(
         **blocks.block_options(opened, query_cut, heap_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),
+        **fused.FusionFlags(fuse_weight, fuse_depth, fuse_method, fuse_normalise).of_index(opened),
     }
-    searched: Any = opened
-    hybrid = None if words is None else open_hybrid(opened, words, fuse_weight)
     with StageProgress(quiet=quiet) as progress:
         if query is not None:
             found = encode_queries(opened, ["query"], [_text(query)], encoder, None)
         else:
             found = _query_set(opened, queries, files, encoder, progress)
-        if hybrid is not None:
-            searched, found = hybrid, in_both_forms(hybrid, found)
         if query is not None:
             hits = check_k(k, DEFAULT_HITS, len(opened), k_beyond)
-            _show_hits(one_query(searched, index, found, hits, options), query, as_json)
+            _show_hits(one_query(opened, index, found, hits, options), query, as_json)
             return
         hits = check_k(k, DEFAULT_RUN_HITS, len(opened), k_beyond)
-        run = search_in_batches(searched, found, hits, options, progress)
+        run = search_in_batches(opened, found, hits, options, progress)
     _give_run(run, output_file, as_json, quiet)
 
 

@@ -97,7 +97,8 @@ def load_encoder(
             hub.
         kind: "dense", one vector a text; "tokens", the token outputs of such a model, each scaled to length
             1; "multivector", a MultiVectorEncoder of sentence-transformers (ColBERT and its kin); "words", no
-            model, but the words of a text, for BM25 (name "words", or "words(stop=none)" without stop words);
+            model, but the words of a text, for BM25 (name "words"; "words(stop=none)" with stop words;
+            "words(stem=porter)" for stems of English words);
             "sparse", a SparseEncoder of sentence-transformers (SPLADE and its kin).
         device: torch device; None = CUDA when there, else CPU.
         batch_size: most texts in one forward pass.

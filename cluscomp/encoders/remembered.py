@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cluscomp.encoders.hybrid import HYBRID, HybridEncoder
 from cluscomp.errors import UsageError
 
 
@@ -17,13 +18,20 @@ def remembered_encoder(info: Mapping[str, Any] | None, name: str | None, remedy:
     Raises UsageError (none is known), EncoderMismatchError (`name`, or what is installed, is another one),
     and what `load_encoder` raises.
     """
-    from cluscomp.encoders import check_same_encoder, load_encoder
-
     if info is None:
         raise UsageError(
             "the index was built from vectors and knows no encoder, so that texts cannot be encoded for it; "
             f"{remedy}, or build it with --corpus and --encoder"
         )
+    if info.get("kind") == HYBRID:
+        vectors = _loaded(info["vectors"], name)
+        return HybridEncoder(vectors, _loaded(info["words"], None))
+    return _loaded(info, name)
+
+
+def _loaded(info: Mapping[str, Any], name: str | None) -> Any:
+    from cluscomp.encoders import check_same_encoder, load_encoder
+
     if name is not None:
         model = load_encoder(name, info["kind"], bf16=info.get("bf16", False))
     else:

@@ -49,6 +49,7 @@ class PackedTokens:
 class SearchRequest:
     """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search. filter: a condition
     on attributes, as text or as JSON values; all queries share it. tenant: whose documents may be found.
+    weight, depth: of a hybrid index, weight of the vectors, and documents of each side that take part.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
@@ -63,6 +64,8 @@ class SearchRequest:
     candidates: Positive | None = None
     query_cut: NotNegative | None = None
     heap_factor: Factor | None = None
+    weight: Annotated[float | None, Limits(ge=0, le=1)] = None
+    depth: Positive | None = None
     filter: Condition | None = None
     tenant: Tenant | None = None
     max_nprobe: Positive | None = None
@@ -158,7 +161,7 @@ class IndexFacts:
     nlist: int | None
     columns: dict[str, str]
     tenant_column: str | None
-    search_defaults: dict[str, int]
+    search_defaults: dict[str, float]
     bytes: int
     bytes_per_document: float | None
 

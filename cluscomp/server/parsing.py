@@ -42,6 +42,8 @@ def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Q
     """
     if served.terms:
         raise UsageError(f"{served.name!r} stores weighted terms, not vectors; send text")
+    if served.both:
+        raise UsageError(f"{served.name!r} stores vectors and terms of texts; send text")
     if body.tokens_b64 is not None:
         return _tokens(body.tokens_b64, served, most)
     if served.ragged:
@@ -60,7 +62,7 @@ def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Q
 
 def options_of(body: SearchRequest, served: Served) -> dict[str, Any]:
     """Options of `search` that the body gives. Raises UsageError where the index has none of that name."""
-    names = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor")
+    names = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor", "weight", "depth")
     given = {name: getattr(body, name) for name in names if getattr(body, name) is not None}
     unknown = given.keys() - served.index.search_defaults().keys()
     if unknown:

@@ -109,7 +109,7 @@ def coverage(served: Served, options: dict[str, Any]) -> tuple[bool, int | None]
     if index.spec.partition is None:
         return not index.spec.codec.approximate, None
     probed = int(options.get("nprobe", index.nprobe))
-    return not served.ragged and probed >= index.spec.nlist, probed
+    return not index.spec.sums_tokens and probed >= index.spec.nlist, probed
 
 
 def _ms(seconds: float) -> float:

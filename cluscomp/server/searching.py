@@ -20,7 +20,7 @@ from cluscomp.errors import IncompleteResultsWarning, RequestRefusedError
 from cluscomp.server.conditions import filter_value
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
-from cluscomp.terms import TermRows
+from cluscomp.terms import HybridRows, TermRows
 
 Observe = Callable[[str, float], None]
 """Called as observe(what, value): "batch" in queries, "search" and "queue" in seconds, "rows" read."""
@@ -28,7 +28,9 @@ Observe = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Queries:
-    """Vectors (N, dim) of queries, or their weighted terms; lengths (n,) where each has several vectors."""
+    """Vectors (N, dim) of queries, or their weighted terms, or both (HybridRows); lengths (n,) where each has
+    several vectors.
+    """
 
     vectors: Any
     lengths: np.ndarray | None = None
@@ -243,8 +245,8 @@ def joined(parts: list[Queries]) -> Queries:
     if len(parts) == 1:
         return parts[0]
     lengths = [part.lengths for part in parts if part.lengths is not None]
-    if isinstance(parts[0].vectors, TermRows):
-        return Queries(TermRows.joined([part.vectors for part in parts]))
+    if isinstance(parts[0].vectors, (TermRows, HybridRows)):
+        return Queries(type(parts[0].vectors).joined([part.vectors for part in parts]))
     return Queries(
         np.concatenate([part.vectors for part in parts]), np.concatenate(lengths) if lengths else None
     )

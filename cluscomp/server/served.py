@@ -31,6 +31,7 @@ class Served:
         self.generation: int = index.generation or 0
         self.ragged: bool = kind_of(index.spec).ragged
         self.terms: bool = kind_of(index.spec).terms
+        self.both: bool = kind_of(index.spec).both
         self._made: dict[str, Any] = {}
 
     @property
@@ -78,7 +79,7 @@ class Served:
 
     def joins_over_k(self) -> bool:
         """Whether the best k of a search are the first k of a search for more, bit for bit."""
-        return self.index.spec.refine is None and not self.ragged
+        return self.index.spec.refine is None and not self.ragged and not self.both
 
 
 def as_json(attributes: dict[str, Any]) -> dict[str, Any]:

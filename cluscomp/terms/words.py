@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
+
+from cluscomp.terms.porter import stem
 
 FORM: Literal["NFKC"] = "NFKC"
 PATTERN = r"\w\w+"
@@ -16,6 +18,8 @@ STOP_WORDS: Mapping[str, frozenset[str]] = {
     "none": frozenset(),
 }
 """Lists of stop words by name; "english33" is that of Lucene."""
+STEMS: Mapping[str, Callable[[str], str] | None] = {"none": None, "porter": stem}
+"""What makes one word of its forms, by name."""
 _WORD = re.compile(PATTERN)
 
 

@@ -25,7 +25,8 @@ by [api/page.py](api/page.py): change the docstrings, not the page.
 """
 GROUPS = {
     "Indexes": [
-        "index_factory", "open_index", "Index", "MultiVectorIndex", "SparseIndex", "SeismicIndex", "AnyIndex",
+        "index_factory", "open_index", "Index", "MultiVectorIndex", "SparseIndex", "SeismicIndex",
+        "HybridIndex", "HybridRows", "AnyIndex",
         "merge_indexes", "convert_index", "verify_index",
     ],
     "Filters": ["Attributes", "Field", "Mask", "SearchInfo", "parse_filter"],

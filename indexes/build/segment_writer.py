@@ -100,11 +100,22 @@ class SegmentWriter:
 
     def add(self, block: Any, ids: IdColumn) -> None:
         """Encode and write a block."""
+        self.take(block, ids)
+        self.ids.append(ids)
+
+    def take(self, block: Any, ids: IdColumn) -> None:
+        """Encode and write a block, but for its ids."""
         for values in self.encode(block, ids):
             for name, rows in values.items():
                 self.streams[name].append(rows)
-        self.ids.append(ids)
         self.rows += len(ids)
+
+    def arranged(self, block_bytes: int) -> dict[str, Draft]:
+        """Finish the streams; returns all arrays but those of the ids."""
+        arrays = self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
+        for name, spec in arrays.items():
+            self.drafts[name] = self.folder.streamed(self.file(name), spec)
+        return self.drafts
 
     def finish(
         self,
@@ -120,7 +131,7 @@ class SegmentWriter:
         manifest. Raises DuplicateIdError, and what attributes raise that do not fit the ids.
         """
         arrays, entry = self.ids.finish(block_bytes)
-        arrays |= self.arrange({name: stream.finish() for name, stream in self.streams.items()}, block_bytes)
+        self.drafts = self.arranged(block_bytes)
         for name, spec in arrays.items():
             self.drafts[name] = self.folder.streamed(self.file(name), spec)
         for name, array in described.arrays(self._ids_of(entry)).items() if described.file else ():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, TRAINED
 from cluscomp.indexes.build.term_spool import TermSpool
 from cluscomp.indexes.build.term_writer import TermWriter
 from cluscomp.indexes.build.texts import text_costs
+from cluscomp.indexes.build.token_blocks import text_store
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.sparse.pipeline import TermPipeline
-from cluscomp.indexes.storage.texts import BATCH, FILE_NAME, CorpusFacts, DocumentStore
+from cluscomp.indexes.storage.texts import BATCH, CorpusFacts, DocumentStore
 from cluscomp.terms import TermRows, as_term_rows
 
 _CHARACTERS_A_POSTING = 12  # of abstracts without stop words, by measurement
@@ -119,49 +120,58 @@ def _plain(name: Any) -> Any:
 
 def _encode(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the terms of all rows in the spool."""
+    with text_store(work, request) as store:
+        source: Any = request.source
+        return spooled(work, source.blocks() if store is None else term_blocks(work, source.encoder, store))
+
+
+def spooled(work: BuildWork, blocks: Blocks) -> Facts:
+    """Leave the terms of blocks in the spool. Raises EmptyInputError without rows."""
     facts: Facts = {}
-    with _store(work, request) as store:
-        blocks = request.source.blocks() if store is None else _text_blocks(work, request, store)  # type: ignore[attr-defined]
-        n = work.facts("read").get("rows", 0)
-        for facts in TermSpool(work.folder.path).write(blocks):
-            work.progress("encode", facts["rows"], max(n, facts["rows"]))
+    n = work.facts("read").get("rows", 0)
+    for facts in TermSpool(work.folder.path).write(blocks):
+        work.progress("encode", facts["rows"], max(n, facts["rows"]))
     if not facts:
         raise errors.EmptyInputError("the source has 0 rows, at least 1 is needed")
     return facts
 
 
-def _text_blocks(work: BuildWork, request: Request, store: DocumentStore) -> Blocks:
-    source, n = request.source, work.facts("read")["rows"]
-    assert isinstance(source, TextInput)
+def term_blocks(work: BuildWork, encoder: Any, store: DocumentStore) -> Blocks:
+    """Terms of all texts."""
+    n = work.facts("read")["rows"]
     for start in range(0, n, TEXTS):
-        yield None, source.encoder.encode_documents(store.contents(slice(start, min(start + TEXTS, n))))
+        yield None, encoder.encode_documents(store.contents(slice(start, min(start + TEXTS, n))))
 
 
-def _is_encoded(work: BuildWork, request: Request, facts: Facts) -> bool:
+def has_spool(work: BuildWork, request: Request, facts: Facts) -> bool:
+    """Whether the spool of a stage with these facts is there."""
     return TermSpool(work.folder.path).is_there()
 
 
 def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
     """Leave the index without rows, with the statistics of all of them."""
     index, facts = request.new_index(), work.facts("encode")
-    pipeline = index.pipeline
-    assert isinstance(pipeline, TermPipeline)
-    if pipeline.terms.needs_training and not facts["postings"]:
-        raise errors.EmptyInputError(
-            f"{facts['rows']} rows have no terms at all, so that {index.key!r} has nothing to learn"
-        )
-    if pipeline.counts_words:
-        spool = TermSpool(work.folder.path)
-        totals = (facts["rows"], round(facts["words"]))
-        pipeline.terms.learn_words(spool.table.blob, spool.table.offsets, spool.row_counts(), totals)
-    elif pipeline.terms.needs_training:
-        pipeline.terms.learn_scale(facts["largest"])
+    assert isinstance(index.pipeline, TermPipeline)
+    learn_terms(index.pipeline, TermSpool(work.folder.path), facts)
     index.encoder = request.source.info
     index.save(work.path(TRAINED), if_exists="replace")
     return {"rows": facts["rows"]}
 
 
-ENCODE = Stage("encode", ("read", "plan"), _encode, holds=_is_encoded)
+def learn_terms(pipeline: TermPipeline, spool: TermSpool, facts: Facts) -> None:
+    """Let the codec take over what it keeps of all rows. facts: of the spool. Raises EmptyInputError."""
+    if pipeline.terms.needs_training and not facts["postings"]:
+        raise errors.EmptyInputError(
+            f"{facts['rows']} rows have no terms at all, so that {str(pipeline.spec)!r} has nothing to learn"
+        )
+    if pipeline.counts_words:
+        totals = (facts["rows"], round(facts["words"]))
+        pipeline.terms.learn_words(spool.table.blob, spool.table.offsets, spool.row_counts(), totals)
+    elif pipeline.terms.needs_training:
+        pipeline.terms.learn_scale(facts["largest"])
+
+
+ENCODE = Stage("encode", ("read", "plan"), _encode, holds=has_spool)
 LEARN = Stage("train", ("encode",), _train)
 
 
@@ -204,16 +214,8 @@ class SpooledRows:
 
 @contextmanager
 def _rows(work: BuildWork, request: Request) -> Iterator[SpooledRows]:
-    with _store(work, request) as store:
+    with text_store(work, request) as store:
         yield SpooledRows(TermSpool(work.folder.path), store)
-
-
-@contextmanager
-def _store(work: BuildWork, request: Request) -> Iterator[DocumentStore | None]:
-    """The texts, where texts are read."""
-    with ExitStack() as stack:
-        is_text = isinstance(request.source, TextInput)
-        yield stack.enter_context(DocumentStore(work.path(FILE_NAME))) if is_text else None
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cluscomp.indexes.filters.allowed import Allowed
 from cluscomp.indexes.filters.info import SearchInfo
+from cluscomp.indexes.segments.ids import INT
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.hits import Hits
 
 
@@ -34,6 +36,20 @@ class Found(NamedTuple):
         """Hits of queries that took the same way."""
         n = len(hits.scores)
         return cls(hits, np.full(n, path, dtype=object), np.full(n, probed), np.full(n, rows_scored))
+
+
+class Answer(NamedTuple):
+    """Hits of a search by position, in the segments that it read. info: of one in which only some rows may be
+    found, else None.
+    """
+
+    together: Together[Any]
+    hits: Hits
+    info: SearchInfo | None = None
+
+    def ids(self, kind: str | None) -> np.ndarray:
+        """Ids of the hits. kind: of the ids in the index."""
+        return self.together.take_ids(self.hits.positions, kind or INT)
 
 
 Search = Callable[[Scope, int], Found]

@@ -1,6 +1,8 @@
 """Reading index keys.
 
-    key       := [pool ","] [transform ","]... [partition ","] codec ["," refine]
+    key       := vectors | terms | vectors "+" terms
+    vectors   := [pool ","] [transform ","]... [partition ","] codec ["," refine]
+    terms     := codec
     pool      := "Pool" n | "Pool" n "(ward)" | "Pool(" setting ["," setting]... ")"
     refine    := "Refine(" codec ")" | "RFlat" | "RSQ8" | "RSQfp16" | "BiDR(" codec ")"
 
@@ -15,6 +17,7 @@ import re
 
 from cluscomp.errors import UnknownKeyError, UsageError
 from cluscomp.indexes.keys.forms import STAGES, grammar, is_known, match_token, nearest_token
+from cluscomp.indexes.keys.hybrid import HybridSpec, parts_of
 from cluscomp.indexes.keys.pool import Pool
 from cluscomp.indexes.keys.specs import CodecSpec, IndexSpec, OnDisk, PartitionSpec, TransformSpec
 
@@ -31,6 +34,14 @@ def parse_key(key: str) -> IndexSpec:
         raise UnknownKeyError(
             f"an index key is a text of 1 to {MAX_KEY_LENGTH} characters, but got {key!r:.80}; {grammar()}"
         )
+    parts = parts_of(key)
+    if len(parts) > 2:
+        raise UsageError(
+            f"index key {key!r} has {len(parts)} parts with + between them; one key of vectors and one of "
+            "terms make a hybrid key"
+        )
+    if len(parts) == 2:
+        return HybridSpec.of(*(parse_key(part) for part in parts))
     try:
         return _parsed(key)
     except _UnreadableKey as fault:

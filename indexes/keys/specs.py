@@ -133,6 +133,10 @@ class IndexSpec:
         """The key with what its codec refers to; raises what reading that raises."""
         return self.codec.resolve(self)
 
+    def bound(self, shapes: Mapping[str, tuple[int, ...]], where: str) -> IndexSpec:
+        """The key with what the files of an index folder tell of its codec; as `CodecSpec.bind`."""
+        return self.codec.bind(self, shapes, where)
+
     def stage_dims(self, dim: int) -> tuple[int, ...]:
         """Dimension of the input and after each transform; UsageError where the key does not fit."""
         dims = [dim]

@@ -208,7 +208,7 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors, lengths or ids are wrong.
         """
         self.pipeline.require_trained()
-        given = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
+        given = self._given(x, lengths=lengths)
         with self._lock:
             column = self._new_ids(ids, len(given), documents)
             described = self._described(attributes, column, new_attributes, documents)
@@ -251,7 +251,7 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
                 names the id.
         """
         self.pipeline.require_trained()
-        given = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
+        given = self._given(x, lengths=lengths)
 
         def encoded(column: IdColumn) -> DocumentSegment:
             return self._encoded(given, column, progress)
@@ -297,6 +297,11 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
         positions = asked_positions(together.segments, self._id_kind, ids, len(asked), missing)
         return score_positions(self.pipeline, together, asked, positions)
 
+    def _scores_at(self, queries: Any, positions: np.ndarray, *, lengths: Any = None) -> np.ndarray:
+        """`score` of documents by position (nq, m); -inf for -1."""
+        asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
+        return score_positions(self.pipeline, self._together, asked, positions)
+
     def vectors(self, ids: Any, *, tenant: Any = UNSAID) -> tuple[np.ndarray, np.ndarray]:
         """Return what the codes of documents stand for, by the finer codes of a rerank where there are some.
 
@@ -324,6 +329,10 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
         return np.split(found.rows, found.offsets[1:-1])
 
     # ---- inside ----
+
+    def _given(self, x: Any, *, lengths: Any = None) -> Ragged:
+        """Token vectors as `_encoded` takes them."""
+        return ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
 
     def _encoded(self, documents: Ragged, ids: IdColumn, progress: Progress | None) -> DocumentSegment:
         require_finite_documents(documents, ids, self.pipeline.largest)

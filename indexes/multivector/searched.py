@@ -12,14 +12,13 @@ from cluscomp.errors import UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
-from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
+from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scopes
 from cluscomp.indexes.multivector.counted_lists import counted_lists
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import DocumentSegment
-from cluscomp.indexes.segments.ids import INT
 from cluscomp.indexes.segments.together import Together
-from cluscomp.indexes.stages.hits import Hits
+from cluscomp.indexes.stages.hits import Hits, no_hits
 from cluscomp.multivector import Ragged
 from cluscomp.vocabulary import CANDIDATES_BY, KBeyond
 
@@ -156,11 +155,53 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             InputError: a query has no vectors.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
+        answer = self._found(
+            queries,
+            k,
+            lengths=lengths,
+            nprobe=nprobe,
+            candidates=candidates,
+            refine_factor=refine_factor,
+            candidates_by=candidates_by,
+            softmax=softmax,
+            keep=keep,
+            salience=salience,
+            k_beyond=k_beyond,
+            filter=filter,
+            tenant=tenant,
+            max_nprobe=max_nprobe,
+            wants_info=return_info,
+        )
+        found = answer.hits.scores, answer.ids(self._id_kind)
+        return found if not return_info or answer.info is None else (*found, answer.info)
+
+    # ---- inside ----
+
+    def _found(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        lengths: Any = None,
+        nprobe: int | None = None,
+        candidates: int | None = None,
+        refine_factor: int | None = None,
+        candidates_by: str = "lists",
+        softmax: float | None = None,
+        keep: float | None = None,
+        salience: Any = None,
+        k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
+        max_nprobe: int | None = None,
+        wants_info: bool = False,
+    ) -> Answer:
+        """`search`, by position."""
         together = self._together
         asked = ragged_of_dim(queries, lengths, self.dim, "queries", largest=self.pipeline.largest)
         require_query_vectors(asked)
         asked = pruned(asked, keep, salience)
-        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
+        is_plain = filter is None and not wants_info and self._schema.tenant is None and tenant is UNSAID
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         effort = Effort(
             self.candidates if candidates is None else integer("candidates", candidates, 1),
@@ -174,11 +215,10 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             raise UsageError(f"max_nprobe={most} is below nprobe={effort.nprobe}; raise it, or lower nprobe")
         self.pipeline.require_trained()
         if not is_plain:
-            return self._search_part(together, asked, k, effort, most, filter, tenant, return_info)
+            return self._search_part(together, asked, k, effort, most, filter, tenant)
         if k == 0:
-            return self._no_hits(len(asked))
-        hits = search_documents(self.pipeline, together, asked, k, effort)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+            return Answer(together, no_hits(len(asked)))
+        return Answer(together, search_documents(self.pipeline, together, asked, k, effort))
 
     def _search_part(
         self,
@@ -189,16 +229,13 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         most: int,
         filter: Any,
         tenant: Any,
-        return_info: bool,
-    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
+    ) -> Answer:
         def search(scope: Scope, wanted: int) -> Found:
             some = queries.take(scope.queries)
             return self._search_scope(together, scope, some, wanted, effort, most)
 
         scopes = self._scopes(together, filter, tenant, len(queries))
-        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
-        ids = together.take_ids(hits.positions, self._id_kind or INT)
-        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
+        return Answer(together, *search_scopes(scopes, len(queries), k, together.n_live, search))
 
     def _search_scope(
         self,

@@ -300,6 +300,10 @@ class SparseIndex(SearchedTerms):
         positions = asked_positions(segments, self._id_kind, ids, len(asked), missing)
         return score_terms(self.pipeline, segments, asked, positions)
 
+    def _scores_at(self, queries: Any, positions: np.ndarray) -> np.ndarray:
+        """`score` of rows by position (nq, m); -inf for -1."""
+        return score_terms(self.pipeline, self._together.segments, self._rows(queries, None), positions)
+
     def terms(self, ids: Any, *, tenant: Any = UNSAID) -> list[dict[str, float]]:
         """Return what rows are stored as: their terms, with weights that make a search's scores.
 

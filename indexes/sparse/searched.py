@@ -9,14 +9,13 @@ import numpy as np
 
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
-from cluscomp.indexes.filters.info import SearchInfo
-from cluscomp.indexes.filters.searching import Found, Scope, search_scopes
-from cluscomp.indexes.segments.ids import INT
+from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scopes
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.sparse.search import Find, Terms, search_terms
 from cluscomp.indexes.sparse.segment import TermSegment
+from cluscomp.indexes.stages.hits import no_hits
 from cluscomp.indexes.uncopied import Uncopied
 from cluscomp.terms import TermRows, as_term_rows
 from cluscomp.vocabulary import KBeyond
@@ -64,17 +63,43 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
         finder: Finder,
     ) -> Any:
         """`search`, with what searches one segment."""
+        answer = self._found(
+            queries,
+            k,
+            vocabulary=vocabulary,
+            k_beyond=k_beyond,
+            filter=filter,
+            tenant=tenant,
+            wants_info=return_info,
+            finder=finder,
+        )
+        found = answer.hits.scores, answer.ids(self._id_kind)
+        return found if not return_info or answer.info is None else (*found, answer.info)
+
+    def _found(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        vocabulary: Sequence[str] | None = None,
+        k_beyond: KBeyond = "fail",
+        filter: Any = None,
+        tenant: Any = UNSAID,
+        wants_info: bool = False,
+        finder: Finder = exactly,
+    ) -> Answer:
+        """`_search`, by position."""
         together = self._together
         asked = self._rows(queries, vocabulary)
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         self.pipeline.require_trained()
-        is_plain = filter is None and not return_info and self._schema.tenant is None and tenant is UNSAID
+        is_plain = filter is None and not wants_info and self._schema.tenant is None and tenant is UNSAID
         if not is_plain:
-            return self._search_part(together, asked, k, filter, tenant, return_info, finder)
+            return self._search_part(together, asked, k, filter, tenant, finder)
         if k == 0:
-            return self._no_hits(len(asked))
+            return Answer(together, no_hits(len(asked)))
         hits = search_terms(self.pipeline, together.segments, asked, k, finder(None).find)
-        return hits.scores, together.take_ids(hits.positions, self._id_kind or INT)
+        return Answer(together, hits)
 
     def _search_part(
         self,
@@ -83,9 +108,8 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
         k: int,
         filter: Any,
         tenant: Any,
-        return_info: bool,
         finder: Finder,
-    ) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, SearchInfo]:
+    ) -> Answer:
         def search(scope: Scope, most: int) -> Found:
             segments, n = scope.allowed.together.segments, scope.allowed.n
             way = finder(None if n == together.n_live else n)
@@ -94,9 +118,7 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
             return found if way.scored is None else found._replace(rows_scored=way.scored())
 
         scopes = self._scopes(together, filter, tenant, len(queries))
-        hits, info = search_scopes(scopes, len(queries), k, together.n_live, search)
-        ids = together.take_ids(hits.positions, self._id_kind or INT)
-        return (hits.scores, ids, info) if return_info else (hits.scores, ids)
+        return Answer(together, *search_scopes(scopes, len(queries), k, together.n_live, search))
 
     def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
         return as_term_rows(

@@ -28,6 +28,11 @@ def padded(hits: Hits, k: int) -> Hits:
     )
 
 
+def cut(hits: Hits, k: int) -> Hits:
+    """The first k columns."""
+    return Hits(hits.scores[:, :k], hits.positions[:, :k])
+
+
 def best_hits(scores: np.ndarray, positions: np.ndarray, k: int) -> Hits:
     """The k best columns of each row, by score descending, then position ascending, missing ones last."""
     keys = np.where(positions < 0, np.iinfo(np.int64).max, positions)
@@ -45,3 +50,8 @@ def merged_hits(found: Sequence[Hits], firsts: Sequence[int], k: int) -> Hits:
     ]
     scores = np.concatenate([hits.scores for hits in found], axis=1)
     return best_hits(scores, np.concatenate(positions, axis=1), k)
+
+
+def no_hits(n_queries: int) -> Hits:
+    """What a search of an index without rows finds."""
+    return Hits(np.empty((n_queries, 0), dtype=np.float32), np.empty((n_queries, 0), dtype=np.int64))

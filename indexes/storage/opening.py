@@ -166,7 +166,7 @@ def key_of(path: Path, manifest: Manifest) -> tuple[Kind, Pipeline]:
         if manifest.format_version < NAMED_BY_CONTENTS:
             key = key.of_old_folders()
         shapes = {without_mark(name): entry.shape or () for name, entry in manifest.files.items()}
-        spec = key.codec.bind(key, shapes, str(path / MANIFEST_NAME))
+        spec = key.bound(shapes, str(path / MANIFEST_NAME))
         kind = kind_of(spec)
         pipeline = kind.stages(spec, manifest.dim, manifest.metric, manifest.seed)
     except UsageError as exc:

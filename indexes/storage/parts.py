@@ -26,7 +26,9 @@ def parameter_part(stage: str, parameter: str) -> str:
     """Part of the folder that an array of a trained stage is counted under."""
     if stage.startswith("transform"):
         return "rotation"
-    return {"partition": "centroids", "refine": "refine", "pool": "pool"}.get(stage, "codebooks")
+    return {"partition": "centroids", "refine": "refine", "pool": "pool", "words": "words"}.get(
+        stage, "codebooks"
+    )
 
 
 def array_part(stage: str | None, array: str, segment: type[StoredSegment]) -> str:

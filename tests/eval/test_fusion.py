@@ -81,13 +81,13 @@ def test_three_runs():
     [
         ({"method": "rff"}, UnknownKeyError, "rrf"),
         ({"normalise": "max"}, UnknownKeyError, "minmax"),
-        ({"weights": (1,)}, DimensionError, "1 weights for 2 runs"),
+        ({"weights": (1,)}, DimensionError, "1 weights for 2 lists"),
         ({"weights": (-1, 2)}, UsageError, "at least 0"),
         ({"weights": (0, 0)}, UsageError, "all 2 weights are 0"),
         ({"depth": 0}, UsageError, "at least 1"),
         ({"normalise": "tmm"}, UsageError, "minima are missing"),
         ({"minima": (0, 0)}, UsageError, "minima are given"),
-        ({"normalise": "tmm", "minima": (0,)}, DimensionError, "1 minima for 2 runs"),
+        ({"normalise": "tmm", "minima": (0,)}, DimensionError, "1 minima for 2 lists"),
     ],
 )
 def test_wrong_parameters(options, error, message):

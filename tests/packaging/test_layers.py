@@ -13,6 +13,7 @@ RANK = {
     "errors": 0,
     "progress": 0,
     "vocabulary": 0,
+    "fusion": 2,
     "checks": 1,
     "files": 2,
     "folders": 3,
@@ -49,7 +50,7 @@ INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "health", "verify"),
         ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base", "uncopied"), ("bridged",),
-        ("multivector", "faiss_bridge", "lance_bridge", "cuvs_bridge", "sparse", "vector_search"), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
+        ("multivector", "faiss_bridge", "lance_bridge", "cuvs_bridge", "sparse", "vector_search"), ("hybrid",), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
         (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),

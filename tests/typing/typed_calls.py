@@ -14,8 +14,8 @@ lengths = np.full(10, 10)
 
 # ---- indexes
 index = cc.index_factory("Flat", dim=8)
-assert_type(index, cc.Index | cc.MultiVectorIndex | cc.SparseIndex)
-assert_type(index.train(x).add(x), cc.Index | cc.MultiVectorIndex | cc.SparseIndex)
+assert_type(index, cc.Index | cc.MultiVectorIndex | cc.SparseIndex | cc.HybridIndex)
+assert_type(index.train(x).add(x), cc.Index | cc.MultiVectorIndex | cc.SparseIndex | cc.HybridIndex)
 assert_type(index.search(x, 3), tuple[np.ndarray, np.ndarray])
 assert_type(index.delete([1]), int)
 assert_type(index.ids, np.ndarray)

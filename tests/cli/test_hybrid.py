@@ -1,0 +1,105 @@
+"""Hybrid indexes on the command line: every command that works on an index."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+KEY = "Flat+Sparse(bm25,bits=8)"
+
+
+@pytest.fixture
+def encoders(hash_encoder, monkeypatch):
+    """Encoders by kind: hashed words as vectors, and words."""
+    import cluscomp.encoders
+    from cluscomp.encoders.words import WordEncoder
+
+    monkeypatch.setattr(
+        cluscomp.encoders, "load_encoder",
+        lambda name, kind="dense", **_: WordEncoder(name) if kind == "words" else hash_encoder(name),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def both(invoke, beir, encoders, tmp_path):
+    target = tmp_path / "both.index"
+    result = invoke(
+        "build-index", "--corpus", beir, "--encoder", "hash", "--index-key", "Flat", "--hybrid",
+        "--store-texts", "-o", target,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return target
+
+
+def test_search(invoke, both, beir, tmp_path):
+    shown = invoke("search", both, "--query", "warm stove cat", "-k", "2").stdout
+    assert shown.splitlines()[0].split("\t")[1:4] == ["1.000000", "cat", "Cats"]  # best by either side
+    run = tmp_path / "r.trec"
+    command = ["search", both, "--queries", beir, "-k", "3", "-o", run, "--fuse-weight", ".9"]
+    assert invoke(*command, "--fuse-method", "rrf").exit_code == 0
+    assert run.read_text().splitlines()[0].split()[2] == "cat"
+
+
+def test_eval_shows_each_side(invoke, both, beir, tmp_path):
+    command = ["eval", both, "--dataset", beir, "--fuse-depth", "3"]
+    result = invoke(*command, "--output", tmp_path / "b.trec", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    fused = facts["fused"]
+    assert facts["key"] == KEY and set(fused["metrics"]) == {"dense", "lexical", "both"}
+    assert fused["metrics"]["both"] == facts["metrics"]
+    costs = {name: one["code_bytes_per_document"] for name, one in fused["costs"].items()}
+    assert costs["both"] == pytest.approx(costs["dense"] + costs["lexical"]) and costs["dense"] == 64
+    shown = invoke(*command, "--baseline", tmp_path / "b.trec").stdout
+    assert "vectors" in shown and "words" in shown and "0 / 2 / 0" in shown
+    again = json.loads(
+        invoke("eval", both, "--dataset", beir, "--fuse", tmp_path / "b.trec", "--json").stdout
+    )
+    assert set(again["fused"]["metrics"]) == {"index", "other", "both"}
+
+
+def test_life(invoke, both, beir, tmp_path):
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"_id": "new", "title": "", "text": "a parrot talks"}\n')
+    steps = [
+        ["add", both, "--corpus", more],
+        ["upsert", both, "--corpus", more],
+        ["delete", both, "--id", "cat"],
+        ["compact", both, "--segments", "1", "--dead", "0"],
+        ["verify", both],
+        ["health", both, "--probe"],
+    ]
+    for step in steps:
+        result = invoke(*step)
+        assert result.exit_code == 0, result.output
+    shown = invoke("search", both, "--query", "parrots talking", "-k", "1", "--fuse-weight", "0").stdout
+    assert shown.split("\t")[2] == "new"  # stems of words, and one commit for both sides
+    assert json.loads(invoke("get", both, "--id", "new").stdout)
+    facts = json.loads(invoke("inspect", both, "--json").stdout)
+    assert sum(facts["bytes"].values()) == facts["folder_bytes"] and facts["n_segments"] == 1
+    assert "words(stem=porter)" in invoke("inspect", both).stdout
+
+
+def test_plan_and_keys(invoke, beir, encoders):
+    command = ["build-index", "--corpus", beir, "--encoder", "hash", "--key", "Flat", "--hybrid", "--dry-run"]
+    facts = json.loads(invoke(*command, "--json").stdout)
+    assert facts["key"] == KEY and "words" in [stage["name"] for stage in facts["stages"]]
+    shown = invoke("keys", "OPQ4,PQ4+Sparse(bm25)", "--dim", "16")
+    assert shown.exit_code == 0 and "Sparse(bm25)" in shown.stdout
+
+
+def test_wrong_flags(invoke, beir, both, text_index, vectors, tmp_path):
+    out = ["-o", tmp_path / "no"]
+    for command, message in (
+        (["search", both, "--query-embeddings", vectors], "files of vectors have only one of both"),
+        (["add", both, "--embeddings", vectors], "files of vectors have only one of both"),
+        (["build-index", "--embeddings", vectors, "--key", KEY, *out], "files of vectors have only one"),
+        (["build-index", "--corpus", beir, "--encoder", "hash", "--key", "Flat", "--word-encoder", "words", *out],
+         "--word-encoder belongs to keys of two parts"),
+        (["build-index", "--corpus", beir, "--key", "Flat", "--hybrid", *out], "--encoder"),
+        (["search", text_index, "--query", "cat", "--fuse-weight", ".4"], "is no hybrid key"),
+        (["search", both, "--query", "cat", "--softmax", ".1"], "keys begin with Pool"),
+    ):  # fmt: skip
+        result = invoke(*command)
+        assert result.exit_code == 2 and message in " ".join(result.output.split()), (command, result.output)
