@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).resolve().parent
 PORT = "18765"
-URL = f"http://127.0.0.1:{PORT}/v1/indexes"
+URL = f"http://127.0.0.1:{PORT}/v1/indexes/eye"
 MAKE_INDEX = """
 import sys
 import cluscomp, numpy
@@ -39,13 +39,13 @@ def instruction(name: str) -> list[str]:
 
 
 def status(token: str | None) -> int:
-    """HTTP status of the list of indexes."""
+    """HTTP status of what is known of the index."""
     request = urllib.request.Request(URL, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            names = [index["name"] for index in json.load(answer)["indexes"]]
-            if names != ["eye"]:
-                raise SystemExit(f"the indexes are {names}")
+            facts = json.load(answer)
+            if (facts["name"], facts["key"]) != ("eye", "Flat"):
+                raise SystemExit(f"the index is {facts}")
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         return refused.code

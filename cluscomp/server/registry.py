@@ -138,11 +138,11 @@ class Registry:
         """Look for index folders in the root that came or went."""
         if self._root is None:
             return
-        found = {
-            path.name: path
-            for path in self._root.iterdir()
-            if NAME.fullmatch(path.name) and (path / "manifest.json").is_file()
-        }
+        found: dict[str, Path] = {}
+        for path in sorted(self._root.iterdir(), key=lambda path: len(path.name)):  # a before a.index
+            name = path.name.removesuffix(".index")
+            if NAME.fullmatch(name) and (path / "manifest.json").is_file():
+                found.setdefault(name, path)
         with self._lock:
             slots = {name: slot for name, slot in self._slots.items() if name in self._fixed or name in found}
             for name, path in found.items():

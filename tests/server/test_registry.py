@@ -38,12 +38,13 @@ def test_a_folder_that_is_none_is_told_at_the_start(tmp_path):
 
 
 def test_indexes_of_a_root_are_opened_when_asked_for_and_closed_when_too_many(folder, tmp_path):
-    for name in ("one", "two", "three"):
+    for name in ("one", "two.index", "three", "three.index", "four.partial"):
         shutil.copytree(folder, tmp_path / name)
     (tmp_path / "empty").mkdir()
     shutil.copytree(folder, tmp_path / "-odd")
     registry = Registry({}, root=tmp_path, max_open=2)
     assert registry.names() == ["one", "three", "two"] and not registry.open_states()
+    assert registry.current("three").folder == tmp_path / "three"
     for name in ("one", "two", "one", "three"):
         assert len(registry.current(name).index) == 3000
     assert [served.name for served in registry.open_states()] == ["one", "three"]
