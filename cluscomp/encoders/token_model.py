@@ -38,7 +38,7 @@ def _is_multi_vector(name: str) -> bool:
         from huggingface_hub import hf_hub_download
 
         try:
-            path = Path(hf_hub_download(name, path.name))  # nosec B615 - a JSON file, of the model's newest version
+            path = Path(hf_hub_download(name, path.name))  # nosec B615
         except (OSError, ValueError):
             return False
     try:
