@@ -107,7 +107,12 @@ def test_nothing_to_copy() -> None:
 @pytest.mark.parametrize("tool", ["faiss", "lance", "cuvs"])
 @pytest.mark.parametrize(
     ("key", "remedy"),
-    [("Pool4,PQ4", "--to npy"), ("Sparse(bm25)", r"vectors\(ids\)"), ("Seismic", r"vectors\(ids\)")],
+    [
+        ("Pool4,PQ4", "--to npy"),
+        ("Sparse(bm25)", r"vectors\(ids\)"),
+        ("Seismic", r"vectors\(ids\)"),
+        ("Flat+Sparse", "index.dense"),
+    ],
 )
 def test_rows_that_are_no_single_vectors(tool: str, key: str, remedy: str) -> None:
     with pytest.raises(UsageError, match=f"(?i){tool} has no index like this one.*{remedy}"):
