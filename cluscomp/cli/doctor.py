@@ -21,7 +21,13 @@ OPTIONAL = {
     "pytrec-eval-terrier": "eval",
     "datasets": "eval",
     "peft": "train",
+    "plotly": "report",
+    "hnswlib": "baselines",
+    "usearch": "baselines",
     "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus-client": "serve",
+    "httptools": "serve",
     "httpx2": "client",
     "langchain-core": "langchain",
     "llama-index-core": "llamaindex",
@@ -40,11 +46,18 @@ def doctor(
 ) -> None:
     """Show versions, the instruction set in use, threads, CUDA, optional packages and the cache."""
     common.set_threads(threads)
-    facts = {**_runtime(), **_native_core(), "cache": _cache(), "packages": _packages()}
+    packages = _packages()
+    facts = {
+        **_runtime(),
+        **_native_core(),
+        "server": _server(packages),
+        "cache": _cache(),
+        "packages": packages,
+    }
     if as_json:
         output.result_json(facts)
         return
-    packages = facts.pop("packages")
+    del facts["packages"]
     output.result_table(["", ""], [(name, _text(value)) for name, value in facts.items()])
     rows = [(name, version or "-", "" if version else f"pip install 'cluscomp[{OPTIONAL[name]}]'")
             for name, version in packages.items()]  # fmt: skip
@@ -89,6 +102,12 @@ def _cache() -> dict[str, Any]:
 
 def _packages() -> dict[str, str | None]:
     return {name: _version(name) for name in OPTIONAL}
+
+
+def _server(packages: dict[str, str | None]) -> str:
+    """Whether `cluscomp serve` can run."""
+    missing = [name for name, extra in OPTIONAL.items() if extra == "serve" and packages[name] is None]
+    return f"lacks {', '.join(missing)}" if missing else "can be started by `cluscomp serve INDEX`"
 
 
 def _version(distribution: str) -> str | None:

@@ -71,6 +71,9 @@ class TestDoctor:
         assert facts["numpy"] == np.__version__
         assert facts["packages"].keys() >= {"torch", "faiss-cpu", "pyarrow"}
         assert facts["cuda"] or facts["cuda note"]
+        needed = ("fastapi", "uvicorn", "prometheus-client", "httptools")
+        lacking = [name for name in needed if facts["packages"][name] is None]
+        assert facts["server"].startswith(f"lacks {', '.join(lacking)}" if lacking else "can be started")
 
     def test_text(self, invoke):
         shown = invoke("doctor").stdout

@@ -13,6 +13,8 @@ from result_digests import grid
 
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes import open_index
+from cluscomp.indexes.conversion import convert_index
+from cluscomp.indexes.storage.manifest import FORMAT_VERSION
 
 FOLDERS = Path(__file__).with_name("format2")
 EXPECTED = json.loads((FOLDERS / "expected.json").read_text(encoding="utf-8"))
@@ -42,6 +44,19 @@ def test_a_folder_of_format_2_opens_and_answers_as_when_it_was_written(name):
 def test_a_folder_of_format_2_is_saved_again(name, tmp_path):
     open_index(FOLDERS / name).save(tmp_path / "copy")
     check(open_index(tmp_path / "copy", verify=True), name)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_folder_of_format_2_is_converted_to_the_newest(name, tmp_path):
+    """Into another folder, and in its own place."""
+    shutil.copytree(FOLDERS / name, tmp_path / name)
+    report = convert_index(tmp_path / name, tmp_path / "new", format=FORMAT_VERSION)
+    assert report.format_version == FORMAT_VERSION > 2 and report.rows == EXPECTED[name]["rows"]
+    convert_index(tmp_path / name, format=FORMAT_VERSION)
+    for folder in ("new", name):
+        manifest = json.loads((tmp_path / folder / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["format_version"] == FORMAT_VERSION
+        check(open_index(tmp_path / folder, verify=True), name)
 
 
 @pytest.mark.parametrize("name", VECTORS)

@@ -215,3 +215,13 @@ def test_links_of_the_site_lead_to_the_pages_of_the_site(repository, tmp_path):
     )
     (html / "api.html").unlink()
     assert len(site.faults(html)) == 2
+
+
+def test_doctor_knows_the_packages_of_every_extra(project):
+    from cluscomp.cli.doctor import OPTIONAL
+
+    extras = project["optional-dependencies"]
+    for name, extra in OPTIONAL.items():
+        listed = [re.match(r"[\w.-]+", requirement)[0] for requirement in extras[extra]]
+        assert name in listed, (name, extra)
+    assert set(OPTIONAL.values()) == extras.keys() - {"gpu", "test", "lint", "all"}
