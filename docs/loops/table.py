@@ -24,6 +24,7 @@ import numpy as np
 import cluscomp as cc
 from cluscomp.clustering.ward import ward_linkage
 from cluscomp.quantization import ScalarQuantizer8, train_pca
+from cluscomp.terms import TermRows
 
 LIMIT = 12.0
 M = 1_000_000
@@ -48,6 +49,18 @@ def filled(key: str, n: int = M, dim: int = 384) -> Any:
     """An index of n rows."""
     x = rows(n, dim)
     return cc.index_factory(key, dim, "ip").train(x[:20_000]).add(x)
+
+
+def terms(n: int, seed: int = 0) -> Any:
+    """Rows of 30 words of 20 000, the frequent ones in many rows."""
+    rng = np.random.default_rng(seed)
+    numbers = np.minimum(20_000 * rng.random(30 * n) ** 3, 19_999).astype(np.int64)
+    return TermRows.of([str(i) for i in range(20_000)], np.full(n, 30), numbers, np.ones(30 * n))
+
+
+def postings(n: int) -> tuple[Any]:
+    """An inverted file of n rows."""
+    return (cc.index_factory("Sparse(bits=16)", 1).add(terms(n)),)
 
 
 def quantizer(x: np.ndarray, m: int) -> cc.ProductQuantizer:
@@ -114,6 +127,9 @@ CASES: dict[str, Callable[[], Callable[[], Any]]] = {
     "add 1M to IVF256,Flat": lambda: (lambda x: ready(filled("IVF256,Flat", 20_000).add, x))(rows(M, 384)),
     "search 1M, SQ8": lambda: ready(filled("SQ8").search, rows(2000, 384, 9), 100),
     "search 1M, PQ48": lambda: ready(filled("PQ48", 200_000).search, rows(20_000, 384, 9), 100),
+    "search 1M rows of 30 words, Sparse": lambda: ready(
+        lambda i, q: i.search(q, 100), *postings(M), terms(2000, 9)
+    ),
     "search 1M, IVF256,Flat, all lists": lambda: ready(
         lambda i, q: i.search(q, 100, nprobe=256), filled("IVF256,Flat"), rows(2000, 384, 9)
     ),

@@ -56,6 +56,15 @@ def blocks_of_terms() -> list[np.ndarray]:
     return [*index.segments[0].arrays().values(), *index.search(rows[:90], 5)]
 
 
+def both_forms() -> list[np.ndarray]:
+    rows = [{str(term): float(row[term]) for term in np.flatnonzero(row > 0.5)} for row in X]
+    index = cc.index_factory("IVF8,PQ6x4+Sparse", D).train(cc.HybridRows(X, rows)).add(cc.HybridRows(X, rows))
+    return [
+        *index.segments[0].arrays().values(),
+        *index.search(cc.HybridRows(X[:90], rows[:90]), 5, nprobe=2),
+    ]
+
+
 def scalar() -> list[np.ndarray]:
     from cluscomp.quantization import ScalarQuantizer8
 
@@ -78,6 +87,7 @@ OPERATIONS: dict[str, Callable[[], list[np.ndarray]]] = {
     "k-means cosine": lambda: fitted(cc.KMeans(30, metric="cosine", n_iter=6), "inertia_"),
     "spherical, sparse": sparse,
     "blocks of terms": blocks_of_terms,
+    "vectors and terms": both_forms,
     "balanced, exact": lambda: fitted(cc.BalancedKMeans(30, n_iter=4), "inertia_", "gap_"),
     "balanced, soft": lambda: fitted(cc.BalancedKMeans(30, balance="soft", n_iter=4), "inertia_"),
     "balanced assign": lambda: [cc.balanced_assign(X, C, capacity=70)],
