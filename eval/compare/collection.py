@@ -12,17 +12,18 @@ from cluscomp.errors import DimensionError
 from cluscomp.eval.compare.config import Form
 from cluscomp.eval.qrels import Qrels
 from cluscomp.multivector import Ragged
-from cluscomp.terms import TermRows
+from cluscomp.terms import HybridRows, TermRows
 
-Vectors = np.ndarray | Ragged | TermRows
-"""(n, d) float32, one vector a text; token vectors of all texts, float32 or float16; or their words."""
+Vectors = np.ndarray | Ragged | TermRows | HybridRows
+"""(n, d) float32, one vector a text; token vectors of all texts, float32 or float16; terms; or both."""
 
 
 @dataclass(frozen=True)
 class Collection:
     """A dataset as it is searched.
 
-    documents, queries: both of one vector a text, or both of several. qrels: judgements, None where there are
+    documents, queries: of one form. terms: "terms" where terms are counted words, "sparse" where weights
+    are those of a model. qrels: judgements, None where there are
     none. fingerprint: of everything above. flags: of `cluscomp build-index` for the same documents.
     eval_flags: of `cluscomp eval`.
     """
@@ -39,12 +40,15 @@ class Collection:
     flags: str = ""
     eval_flags: str = ""
     encoder: str | None = None
+    terms: str = "terms"
 
     @property
     def form(self) -> Form:
         """What a document is."""
         if isinstance(self.documents, TermRows):
-            return "terms"
+            return self.terms
+        if isinstance(self.documents, HybridRows):
+            return f"{'dense' if self.documents.lengths is None else 'tokens'}+{self.terms}"
         return "tokens" if isinstance(self.documents, Ragged) else "dense"
 
     @property
@@ -55,7 +59,8 @@ class Collection:
     @property
     def vectors_per_document(self) -> float:
         """Mean number of vectors of a document, 1 without token vectors."""
-        return len(rows_of(self.documents)) / len(self.documents)
+        rows = self.documents.vectors if isinstance(self.documents, HybridRows) else rows_of(self.documents)
+        return len(rows) / len(self.documents)
 
 
 def rows_of(vectors: Vectors) -> Any:
@@ -66,6 +71,8 @@ def rows_of(vectors: Vectors) -> Any:
 def _dim(vectors: Vectors) -> int:
     if isinstance(vectors, TermRows):
         return 1
+    if isinstance(vectors, HybridRows):
+        return int(vectors.vectors.shape[1])
     return int(vectors.dim if isinstance(vectors, Ragged) else vectors.shape[1])
 
 
@@ -117,13 +124,17 @@ def _fingerprint(
         for array in _arrays(vectors):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
-        if isinstance(vectors, TermRows):
-            digest.update("\0".join(vectors.names).encode())
+        terms = vectors.terms if isinstance(vectors, HybridRows) else vectors
+        if isinstance(terms, TermRows):
+            digest.update("\0".join(terms.names).encode())
     digest.update(repr((ids.tolist(), query_ids, qrels)).encode())
     return digest.hexdigest()
 
 
 def _arrays(vectors: Vectors) -> tuple[np.ndarray, ...]:
+    if isinstance(vectors, HybridRows):
+        lengths = () if vectors.lengths is None else (np.asarray(vectors.lengths),)
+        return vectors.vectors, *lengths, *_arrays(vectors.terms)
     if isinstance(vectors, TermRows):
         return vectors.offsets, vectors.numbers, vectors.weights
     return (vectors.rows, vectors.offsets) if isinstance(vectors, Ragged) else (vectors,)

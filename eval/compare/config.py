@@ -10,6 +10,9 @@
     [tokens]  # token vectors of the same texts, for keys that begin with Pool
     encoder = "minilm"
 
+    [terms]  # for keys of terms, and the second part of hybrid keys; without it the words of the texts
+    encoder = "words(stem=porter)"
+
 Paths are relative to the folder of the file. `SETTINGS`, `DATASET` and `KEY` say what may stand where.
 """
 
@@ -21,16 +24,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cluscomp import checks
 from cluscomp.errors import MissingInputError, OptionalDependencyError, UsageError
 
 SEARCH_PARAMETERS = ("nprobe", "candidates", "refine_factor", "ef", "query_cut")
 TOKEN_KINDS = ("tokens", "multivector")
-WORDS = "words"
-Form = Literal["dense", "tokens", "terms"]
-"""What a text is in a comparison: one vector, token vectors, or weighted terms."""
+WORDS, SPARSE = "words", "sparse"
+Form = str
+"""What a text is in a comparison: "dense", one vector; "tokens", token vectors; "terms", words that are
+counted; "sparse", weighted terms of a model; or vectors and terms with + between them, as in "dense+terms".
+"""
 
 SETTINGS: Mapping[str, type | tuple[type, ...]] = {
     "title": str,
@@ -38,6 +43,7 @@ SETTINGS: Mapping[str, type | tuple[type, ...]] = {
     "keys": list,
     "search": dict,
     "tokens": dict,
+    "terms": dict,
     "notes": list,
     "encoder": str,
     "metric": str,
@@ -57,9 +63,13 @@ DATASET: Mapping[str, type | tuple[type, ...]] = {
     "query_embeddings": str,
     "query_ids": str,
     "tokens": dict,
+    "terms": dict,
 }
 TOKENS: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(
     ("encoder", "kind", "embeddings", "lengths", "ids", "query_embeddings", "query_lengths", "query_ids"), str
+)
+TERMS: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(
+    ("encoder", "embeddings", "query_embeddings"), str
 )
 KEY: Mapping[str, type | tuple[type, ...]] = (
     dict.fromkeys(("key", "label"), str) | {"datasets": list} | dict.fromkeys(SEARCH_PARAMETERS, (int, list))
@@ -70,8 +80,8 @@ KEY: Mapping[str, type | tuple[type, ...]] = (
 class DatasetSpec:
     """A judged collection, and where its vectors come from: an encoder, or files of vectors.
 
-    kind: "dense", one vector a text; of token vectors "tokens", "multivector" as `load_encoder` has them; or
-    "words".
+    kind: "dense", one vector a text; of token vectors "tokens", "multivector" as `load_encoder` has them; of
+    terms "words", "sparse". terms: where terms of the same texts come from. both: they are searched together.
     path: folder in the layout of BEIR or MS MARCO, or a hub id such as "BeIR/scifact"; None without
     judgements, when quality is measured against the exact neighbours alone. Files are relative to `base`.
     """
@@ -89,15 +99,19 @@ class DatasetSpec:
     kind: str = "dense"
     lengths: Path | None = None
     query_lengths: Path | None = None
+    terms: DatasetSpec | None = None
+    both: bool = False
 
     @property
     def form(self) -> Form:
-        """What a text is: one vector, token vectors, or words."""
-        return "tokens" if self.kind in TOKEN_KINDS else "terms" if self.kind == WORDS else "dense"
+        """What a text is."""
+        if self.both and self.terms is not None:
+            return f"{self.alone().form}+{self.terms.form}"
+        return "tokens" if self.kind in TOKEN_KINDS else {WORDS: "terms"}.get(self.kind, self.kind)
 
-    def words(self) -> DatasetSpec:
-        """The words of the same texts."""
-        return DatasetSpec(self.name, self.path, self.split, "ip", WORDS, self.base, kind=WORDS)
+    def alone(self) -> DatasetSpec:
+        """The vectors without the terms."""
+        return replace(self, both=False)
 
 
 @dataclass(frozen=True)
@@ -200,12 +214,31 @@ def _dataset(entry: Any, common: Mapping[str, Any], base: Path, where: str) -> l
         encoder=None,
         base=base,
     )
+    spec = replace(spec, terms=_terms(spec, table.get("terms", common.get("terms")), where))
     found = [] if tokens is None else [_source(spec, tokens, TOKENS, where)]
     dense = {name: common[name] for name in ("encoder",) if name in common}
     dense |= {name: value for name, value in table.items() if name in _SOURCE}
     if dense or not found:
         found.insert(0, _source(spec, dense, _SOURCE, where))
     return found
+
+
+def _terms(spec: DatasetSpec, table: Mapping[str, Any] | None, where: str) -> DatasetSpec | None:
+    """Where terms of the texts come from: an encoder of words or a model, files, or the words as they are."""
+    what = f"{where}: dataset {spec.name!r}, terms"
+    _check(table or {}, TERMS, what)
+    files = {n: spec.base / value for n, value in (table or {}).items() if n != "encoder"}
+    if len(files) == 1:
+        raise UsageError(f"{what} needs embeddings and query_embeddings, or neither")
+    if files:
+        return replace(spec, metric="ip", kind=SPARSE, **files)
+    if spec.path is None:
+        return None
+    encoder = (table or {}).get("encoder", WORDS)
+    kind = WORDS if encoder.partition("(")[0] == WORDS else SPARSE
+    return replace(
+        spec, metric="ip", encoder=encoder if kind == WORDS else _local(encoder, spec.base), kind=kind
+    )
 
 
 _SOURCE = {name: DATASET[name] for name in ("encoder", "embeddings", "ids", "query_embeddings", "query_ids")}

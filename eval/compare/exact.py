@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
+from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
 from cluscomp.eval.compare.collection import Vectors
 from cluscomp.indexes.factory import index_factory
 from cluscomp.multivector import Ragged, maxsim
-from cluscomp.terms import TermRows
+from cluscomp.terms import HybridRows, TermRows
 
 _BLOCK_BYTES = 1 << 27
 Allowed = Callable[[slice], np.ndarray]
@@ -19,18 +21,22 @@ Allowed = Callable[[slice], np.ndarray]
 
 
 def exact_search(
-    queries: Vectors, documents: Vectors, k: int, metric: str, *, allowed: Allowed | None = None
+    queries: Vectors,
+    documents: Vectors,
+    k: int,
+    metric: str,
+    *,
+    allowed: Allowed | None = None,
+    terms: str = "terms",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best k documents of each query in float32: scores, positions (nq, k), -inf and -1 where missing.
 
-    queries: (nq, d), documents: (n, d), n >= k; or both ragged, when scores are MaxSim; or both words, when
-    they are BM25. metric: "ip", "cosine" or "l2" (negative squared distance). Equal scores are ordered by
-    position.
+    queries: (nq, d), documents: (n, d), n >= k; or both ragged, when scores are MaxSim; or both terms, when
+    they are BM25, with terms="sparse" inner products; or both forms, which are fused. metric: "ip", "cosine"
+    or "l2" (negative squared distance). Equal scores are ordered by position.
     """
-    if isinstance(documents, TermRows):
-        index: Any = index_factory("Sparse(bm25)", 1)
-        found: tuple[np.ndarray, np.ndarray] = index.train(documents).add(documents).search(queries, k)
-        return found
+    if isinstance(documents, (TermRows, HybridRows)):
+        return _by_index(queries, documents, k, metric, "Sparse(bm25)" if terms == "terms" else "Sparse")
     scores = np.empty((len(queries), k), dtype=np.float32)
     positions = np.empty((len(queries), k), dtype=np.int64)
     score = _maxsim if isinstance(documents, Ragged) else _products
@@ -41,6 +47,24 @@ def exact_search(
             values[~allowed(block)] = -np.inf
         scores[block], positions[block] = _best(values, k)
     return scores, positions
+
+
+def _by_index(
+    queries: Vectors, documents: TermRows | HybridRows, k: int, metric: str, key: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """By an index that is exact. key: of the terms."""
+    if isinstance(documents, TermRows):
+        index: Any = index_factory(key, 1)
+    else:
+        vectors = "Flat" if documents.lengths is None else "Pool(f=1),Flat"
+        index = index_factory(f"{vectors}+{key}", documents.vectors.shape[1], metric)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SubsampleWarning)
+        index.train(documents)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IncompleteResultsWarning)
+        found: tuple[np.ndarray, np.ndarray] = index.add(documents).search(queries, k)
+    return found
 
 
 def _products(queries: Any, rows: Any, block: slice, metric: str) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ import numpy as np
 
 from cluscomp.errors import InputError
 from cluscomp.eval.beir import split_file
-from cluscomp.eval.compare.collection import Collection, Vectors, make_collection
-from cluscomp.eval.compare.config import DatasetSpec, Form
+from cluscomp.eval.compare.collection import Collection, Vectors, make_collection, rows_of
+from cluscomp.eval.compare.config import WORDS, DatasetSpec, Form
 from cluscomp.eval.hub import dataset_folder
 from cluscomp.eval.qrels import Qrels, read_qrels
 from cluscomp.inputs.corpus import iter_corpus
@@ -21,7 +23,7 @@ from cluscomp.inputs.queries import iter_queries
 from cluscomp.inputs.ragged import open_ragged
 from cluscomp.multivector import Ragged, as_ragged
 from cluscomp.progress import Progress, as_stage
-from cluscomp.terms import TermRows
+from cluscomp.terms import HybridRows, TermRows
 
 
 def load_collection(
@@ -31,6 +33,9 @@ def load_collection(
 
     Raises MissingInputError, InputError, DimensionError and the errors of encoders.
     """
+    if spec.both and spec.terms is not None:
+        parts = (load_collection(one, encoders, progress) for one in (spec.alone(), spec.terms))
+        return _joined(*parts)
     folder = None if spec.path is None else dataset_folder(spec.path, base=spec.base)
     qrels = None if folder is None else read_qrels(split_file(folder, spec.split))
     if spec.encoder is not None:
@@ -47,7 +52,50 @@ def load_collection(
         flags=_build_flags(spec, folder),
         eval_flags=_eval_flags(spec, folder),
         encoder=spec.encoder,
+        terms="sparse" if spec.form == "sparse" else "terms",
     )
+
+
+def _joined(dense: Collection, terms: Collection) -> Collection:
+    """Vectors and terms of the same texts. Raises InputError where one lacks a text of the other."""
+    rows = [
+        HybridRows(
+            rows_of(vectors),
+            _in_order(dense.name, there, of_terms, names),
+            vectors.lengths if isinstance(vectors, Ragged) else None,
+        )
+        for vectors, names, of_terms, there in (
+            (dense.documents, dense.document_ids, terms.documents, terms.document_ids),
+            (dense.queries, dense.query_ids, terms.queries, terms.query_ids),
+        )
+    ]
+    made = make_collection(
+        dense.name, rows[0], dense.document_ids, rows[1], dense.query_ids, dense.qrels, metric=dense.metric
+    )
+    word_encoder = "" if terms.encoder is None else f" --word-encoder {shlex.quote(terms.encoder)}"
+    return replace(
+        made,
+        split=dense.split,
+        flags=dense.flags + word_encoder,
+        eval_flags=dense.eval_flags,
+        encoder=dense.encoder,
+        terms=terms.terms,
+    )
+
+
+def _in_order(
+    name: str, there: Sequence[str] | np.ndarray, terms: Any, wanted: Sequence[str] | np.ndarray
+) -> TermRows:
+    """Terms of the texts with the wanted ids. there: ids of `terms`."""
+    place = {one: number for number, one in enumerate(there)}
+    missing = [one for one in wanted if one not in place]
+    if missing:
+        raise InputError(
+            f"dataset {name!r}: {len(missing)} of {len(wanted)} texts have vectors and no terms, such as "
+            f"{missing[0]!r}; do both belong together?"
+        )
+    found: TermRows = terms[np.array([place[one] for one in wanted], dtype=np.int64)]
+    return found
 
 
 @dataclass(frozen=True)
@@ -73,8 +121,10 @@ def _encoded(
 
     def encode(what: list[str], side: Any) -> Vectors:
         named = as_stage(progress, f"{spec.name}: encode {side}")
-        if spec.form == "terms":
-            terms: TermRows = encoders[name, spec.kind].encode_documents(what, named)
+        if spec.form in ("terms", "sparse"):
+            model = encoders[name, spec.kind]
+            encode_all = model.encode_documents if side == "document" else model.encode_queries
+            terms: TermRows = encode_all(what, named)
             return terms
         if spec.form == "tokens":
             rows, lengths = encode_tokens_cached(encoders[name, spec.kind], what, side=side, progress=named)
@@ -107,6 +157,11 @@ def _from_file(
     file: Path, lengths_file: Path | None, ids_file: Path | None, form: Form
 ) -> tuple[Vectors, Any]:
     """Vectors of a file and their ids, which are row numbers where there are none."""
+    if form == "sparse":
+        from cluscomp.inputs.terms import read_terms
+
+        names, terms = read_terms(file)
+        return terms, names
     if form == "tokens":
         source, lengths, ids = open_ragged(file, lengths_file, ids_file)
         vectors: Vectors = as_ragged(source.read(0, source.n), lengths, name=str(file))
@@ -133,8 +188,10 @@ def shown_path(path: Path | str) -> str:
 
 def _build_flags(spec: DatasetSpec, folder: Path | None) -> str:
     if spec.embeddings is None:
-        if spec.form == "terms":
-            return f"--corpus {shown_path(folder or '')} --empty-documents keep"
+        if spec.form in ("terms", "sparse"):
+            usual = spec.encoder == WORDS
+            made = "" if usual else f" --encoder {shlex.quote(str(spec.encoder))} --encoder-kind {spec.kind}"
+            return f"--corpus {shown_path(folder or '')}{made} --empty-documents keep"
         kind = f" --encoder-kind {spec.kind}" if spec.form == "tokens" else ""
         return f"--corpus {shown_path(folder or '')} --encoder {spec.encoder}{kind} --empty-documents keep"
     return "".join(

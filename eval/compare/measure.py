@@ -96,7 +96,9 @@ def yardstick(collection: Collection, k: int) -> Yardstick:
     """Search a collection exactly, without compression."""
     n = len(collection.documents)
     depth = min(max(k, NEIGHBOURS), n)
-    scores, positions = exact_search(collection.queries, collection.documents, depth, collection.metric)
+    scores, positions = exact_search(
+        collection.queries, collection.documents, depth, collection.metric, terms=collection.terms
+    )
     ids, k = collection.document_ids[positions], min(k, n)
     run = run_from_results(collection.query_ids, scores, ids, limit=k)
     nearest = {
@@ -156,7 +158,7 @@ def _split(
     if opened.index is None:
         return None
     common = (exact.collection, exact.k, parameters, exact.measure, exact.values, values)
-    if exact.collection.form == "terms":
+    if exact.collection.form not in ("dense", "tokens"):
         return None
     if exact.collection.form == "tokens":
         return split_late_losses(opened, *common, exact.pooled)

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning, UsageError
+from cluscomp.errors import IncompleteResultsWarning, SubsampleWarning
 from cluscomp.eval.compare.adapter import Grid, combinations, folder_digest
 from cluscomp.eval.compare.collection import Vectors, rows_of
 from cluscomp.eval.compare.config import Form
 from cluscomp.indexes.factory import index_factory
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.keys.hybrid import HybridSpec
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.multivector import Ragged
 
@@ -34,8 +36,7 @@ class Ours:
     @property
     def form(self) -> Form:
         """What documents are."""
-        kind = kind_of(self.spec)
-        return "terms" if kind.terms else "tokens" if kind.ragged else "dense"
+        return _form(self.spec)
 
     @property
     def content(self) -> str | None:
@@ -44,17 +45,13 @@ class Ours:
         return None if folder is None else folder_digest(Path(folder))
 
     def check(self, dim: int, metric: str) -> None:
-        if self.form == "terms" and self.spec.codec.own_encoder is None:
-            raise UsageError(
-                f"key {self.key!r}: a comparison knows the words of texts alone; write Sparse(bm25)"
-            )
         index_factory(self.key, dim, metric)
 
     def parameters(self, grid: Grid) -> list[dict[str, int]]:
         known: dict[str, int | None] = {}
         if self.spec.partition is not None:
             # The lists of a multi-vector index choose candidates; fewer lists only make that choice worse.
-            known |= {"candidates": None} if self.form == "tokens" else {"nprobe": self.spec.nlist}
+            known |= {"candidates": None} if self.spec.sums_tokens else {"nprobe": self.spec.nlist}
         if self.spec.refine is not None:
             known["refine_factor"] = None
         if self.spec.codec.approximate:
@@ -64,7 +61,7 @@ class Ours:
     def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
         rows = rows_of(documents)
         lengths: dict[str, Any] = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
-        dim = 1 if self.form == "terms" else rows.shape[1]
+        dim = 1 if kind_of(self.spec).terms else getattr(rows, "vectors", rows).shape[1]
         index: Any = index_factory(self.key, dim, metric, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsampleWarning)  # the row records the number of rows
@@ -74,6 +71,16 @@ class Ours:
 
     def open(self, folder: Path, metric: str) -> OpenedIndex:
         return OpenedIndex(folder / INDEX)
+
+
+def _form(spec: IndexSpec) -> Form:
+    """What documents are to a key."""
+    if isinstance(spec, HybridSpec):
+        return f"{_form(spec.dense)}+{_form(spec.terms)}"
+    kind = kind_of(spec)
+    if kind.terms:
+        return "sparse" if spec.codec.own_encoder is None else "terms"
+    return "tokens" if kind.ragged else "dense"
 
 
 class OpenedIndex:

@@ -41,6 +41,13 @@ LACKING = {
     "tokens": ("documents of several vectors", 'tokens = { encoder = "minilm" }, or files of vectors'),
     "dense": ("documents of one vector", 'encoder = "minilm", or files of vectors'),
     "terms": ("words of texts", "path = FOLDER, in which they are"),
+    "sparse": ("learned sparse vectors", "terms = { encoder = MODEL }, or .jsonl files of terms"),
+}
+FORMS = {
+    "tokens": "token vectors",
+    "dense": "single vectors",
+    "terms": "texts",
+    "sparse": "learned sparse vectors",
 }
 """What a form of documents is called, and what gives a dataset such."""
 
@@ -140,7 +147,8 @@ def _check_kinds(
     forms = {source.form for source in sources}
     for key, candidate in keys:
         if candidate.form not in forms:
-            lacking, remedy = LACKING[candidate.form]
+            parts = [LACKING[part] for part in candidate.form.split("+")]
+            lacking, remedy = (" and ".join(texts) for texts in zip(*parts, strict=True))
             raise UsageError(
                 f"key {key.label!r} is for {lacking}, and no dataset has them; give a dataset {remedy}"
             )
@@ -149,11 +157,13 @@ def _check_kinds(
 def _with_words(
     datasets: Sequence[DatasetSpec], keys: Sequence[tuple[KeySpec, Adapter]]
 ) -> tuple[DatasetSpec, ...]:
-    """The datasets, and behind them the words of those that have texts, where a key asks for words."""
-    if all(candidate.form != "terms" for _, candidate in keys):
-        return tuple(datasets)
-    texts = {spec.name: spec for spec in datasets if spec.path is not None}
-    return (*datasets, *(spec.words() for spec in texts.values()))
+    """The datasets, and behind them their terms, alone and beside vectors, where a key asks for such."""
+    forms = {candidate.form for _, candidate in keys}
+    alone = {
+        spec.name: spec.terms for spec in datasets if spec.terms is not None and spec.terms.form in forms
+    }
+    together = [replace(spec, both=True) for spec in datasets if spec.terms is not None]
+    return (*datasets, *alone.values(), *(spec for spec in together if spec.form in forms))
 
 
 def _without_tokens(
@@ -162,7 +172,8 @@ def _without_tokens(
     """Datasets that lack what some keys need, and what is left out there."""
     found = {}
     names = dict.fromkeys(source.name for source in sources)
-    for form, what in (("tokens", "token vectors"), ("dense", "single vectors"), ("terms", "texts")):
+    for form in dict.fromkeys((*FORMS, *(candidate.form for _, candidate in keys))):
+        what = " and ".join(FORMS[part] for part in form.split("+"))
         have = {source.name for source in sources if source.form == form}
         for name in names:
             left = [key.label for key, candidate in keys if candidate.form == form and key.wanted_on(name)]

@@ -52,7 +52,9 @@ def thorough(rows: Sequence[Row]) -> Row:
 
 def family(row: Row) -> str:
     """Library, and what documents are: rows of one colour."""
-    more = {"tokens": ", token vectors", "terms": ", words"}.get(row.get("vectors", "dense"), "")
+    names = {"tokens": "token vectors", "terms": "words", "sparse": "sparse vectors", "dense": "vectors"}
+    form = row.get("vectors", "dense")
+    more = "" if form == "dense" else ", " + " and ".join(names[part] for part in form.split("+"))
     return f"{row['library']}{more}"
 
 
@@ -62,7 +64,7 @@ def exact_value(rows: Sequence[Row], column: str) -> float:
 
 
 def by_vectors(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by what a document is, "dense", "tokens" or "terms"; each has an exact search of its own."""
+    """Rows by what a document is (compare/config.py: Form); each has an exact search of its own."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.get("vectors", "dense"), []).append(row)
@@ -76,11 +78,13 @@ def exact_searches(rows: Sequence[Row]) -> list[str]:
         return []
     lines = []
     for vectors, group in by_vectors(rows).items():
-        what = "one vector a document"
-        if vectors == "tokens":
-            what = f"all token vectors ({group[0]['vectors_per_document']:.1f} a document)"
-        if vectors == "terms":
-            what = "words (BM25, 32 bits a weight)"
+        named = {
+            "dense": "one vector a document",
+            "tokens": f"all token vectors ({group[0]['vectors_per_document']:.1f} a document)",
+            "terms": "words (BM25, 32 bits a weight)",
+            "sparse": "sparse vectors (32 bits a weight)",
+        }
+        what = " and ".join(named[part] for part in vectors.split("+"))
         lines.append(f"Exact search of {what}: {title} {number(exact_value(group, column))}.")
     return lines
 

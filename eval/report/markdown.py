@@ -57,6 +57,10 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
             "Keys `Sparse(bm25...)` hold the words of the texts. Their uncompressed search is BM25 with "
             "weights of 32 bits, and `exact` is the share of its first 10."
         )
+    if any("+" in row.get("vectors", "") for row in rows):
+        lines.append(
+            "Keys with + hold vectors and terms, and are compared with the fusion of exact searches of both."
+        )
     noisy = sum(not _quiet(row) for row in rows)
     if noisy:
         lines.append(

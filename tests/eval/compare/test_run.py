@@ -368,11 +368,58 @@ def test_words_beside_vectors(tmp_path):
     assert exact["loss_ndcg@10"] == 0 and exact["coarse_loss_ndcg@10"] is None
     assert coarse["exact_recall@10"] > 0.9 and coarse["bytes_per_document"] < exact["bytes_per_document"]
     assert "--index-key 'Sparse(bm25)'" in exact["command"] and "--encoder" not in exact["command"]
-    with pytest.raises(UsageError, match="words of texts alone"):
+    with pytest.raises(UsageError, match="learned sparse vectors, and no dataset"):
         compare_indexes(
             dataclasses.replace(config, keys=parse_config({"datasets": [table], "keys": ["Sparse"]}).keys),
             tmp_path / "b",
         )
+
+
+def with_texts(tmp_path):
+    """A dataset with vectors in files, texts, and weighted terms of them in files."""
+    table = write_collection(tmp_path / "tiny")
+    rng = np.random.default_rng(5)
+    texts = {f"d{i}": " ".join(rng.choice([f"w{i}" for i in range(60)], 12)) for i in range(DOCUMENTS)}
+    lines = (tmp_path / "tiny" / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    asked = {query: texts[answer] for query, answer in (line.split("\t")[:2] for line in lines)}
+    for side, some in (("corpus", texts), ("queries", asked)):
+        rows = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in some.items()]
+        (tmp_path / "tiny" / f"{side}.jsonl").write_text("\n".join(rows))
+        terms = [
+            json.dumps({"id": n, "vector": {w: 1 + int(w[1:]) / 64 for w in t.split()}})
+            for n, t in some.items()
+        ]
+        (tmp_path / f"{side}.terms.jsonl").write_text("\n".join(terms))
+    return table
+
+
+def test_both_forms_beside_each_alone(tmp_path):
+    """Vectors, words and both are rows of one table; the exact search of a hybrid key fuses."""
+    keys = ["Flat", "Sparse(bm25)", "IVF4,Flat+Sparse(bm25,bits=8)"]
+    config = parse_config({"datasets": [with_texts(tmp_path)], "keys": keys, "repeats": 1}, base=tmp_path)
+    rows = {row["key"]: row for row in compare_indexes(config, tmp_path / "out").good if row["nprobe"] != 1}
+    both = rows[keys[2]]
+    assert list(rows) == keys and both["vectors"] == "dense+terms" and both["ndcg@10"] == 1.0
+    assert both["exact_recall@10"] > 0.95 and "--word-encoder words" in both["command"]
+    assert both["bytes_per_document"] > rows["Flat"]["bytes_per_document"]
+
+
+def test_learned_sparse_vectors_of_files(tmp_path):
+    terms = {"embeddings": "corpus.terms.jsonl", "query_embeddings": "queries.terms.jsonl"}
+    table = {**with_texts(tmp_path), "terms": terms}
+    keys = ["Sparse(bits=16)", "SQ8+Sparse"]
+    config = parse_config({"datasets": [table], "keys": keys, "repeats": 1}, base=tmp_path)
+    rows = {row["key"]: row for row in compare_indexes(config, tmp_path / "out").good}
+    assert [rows[key]["vectors"] for key in keys] == ["sparse", "dense+sparse"]
+    assert rows[keys[0]]["ndcg@10"] == 1.0 and rows[keys[0]]["exact_recall@10"] > 0.9
+    with pytest.raises(UsageError, match="words of texts, and no dataset"):
+        compare_indexes(
+            dataclasses.replace(config, keys=parse_config({"datasets": ["x"], "keys": ["Sparse(bm25)"],
+                                                           "encoder": "minilm"}).keys),
+            tmp_path / "b",
+        )  # fmt: skip
+    with pytest.raises(UsageError, match="terms needs embeddings and query_embeddings"):
+        parse_config({"datasets": [{**table, "terms": {"embeddings": "x"}}], "keys": keys}, base=tmp_path)
 
 
 def test_words_need_texts(tmp_path):
