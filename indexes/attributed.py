@@ -124,8 +124,13 @@ class Attributed(Filterable):
         if attributes is None:
             return Described(None, None, texts)
         table = make_attributes(attributes, len(ids), kinds=self._schema.kinds, ids=_Names(ids))
-        schema = self._schema.joined(table.schema, new=new)
+        schema = self._schema.joined(table.schema, new=new or not have_attributes(self._segments))
         return Described(table.by_text(schema.tenant), schema, texts)
+
+
+def have_attributes(segments: Sequence[Any]) -> bool:
+    """Whether any row may have some. The first that do bring columns of their own beside those declared."""
+    return any(segment.attributes is not None for segment in segments)
 
 
 class _Names(Sequence[Any]):

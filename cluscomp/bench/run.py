@@ -22,6 +22,7 @@ from cluscomp.bench import (
     scan,
     segments,
     sinkhorn,
+    tenants,
 )
 from cluscomp.bench.data import DataSource
 from cluscomp.bench.harness import Measured, Stopwatch
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "scan": scan,
     "segments": segments,
     "sinkhorn": sinkhorn,
+    "tenants": tenants,
 }
 """Each has BASELINES, `plans(settings)`, THREADS where it does not use all, OWN for further ones of ours."""
 

@@ -194,6 +194,9 @@ def build_index(
         "max_train_rows": max_train_rows,
         "store_texts": store_texts,
         "empty_documents": empty_documents,
+        "attributes": attributes,
+        "attributes_from": attributes_from,
+        "attribute_kinds": kinds,
     }
     source, more = files.open(spec, common.parse_columns(columns))
     model = made_by.load()
@@ -213,9 +216,6 @@ def build_index(
             encoder=model,
             if_exists=if_exists,
             cache=cache,
-            attributes=attributes,
-            attributes_from=attributes_from,
-            attribute_kinds=kinds,
             progress=progress,
             config=_resolved(ctx),
             **settings,

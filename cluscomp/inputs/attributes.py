@@ -38,8 +38,8 @@ def read_attributes(
 ) -> AttributesFile:
     """Read a file of attributes.
 
-    An id column is one that a corpus may have (`_id`, `id`, `docid` ...); all others are attributes. Memory:
-    the columns, as an index keeps them, and the ids.
+    An id column is one that a corpus may have (`_id`, `id`, `docid` ...); all others are attributes, but for
+    Parquet columns of vectors, lists of floats. Memory: the columns, as an index keeps them, and the ids.
 
     Args:
         path: .parquet, or .jsonl (also .gz) with one object a line.
@@ -108,12 +108,19 @@ def _parquet_batches(path: Path, names: Sequence[str] | None) -> Iterator[Batch]
     file = open_parquet(path, why=f"reading {path.name}")
     present = list(file.schema_arrow.names)
     id_name = next((name for name in DOCUMENT_FIELDS.id if name in present), None)
-    wanted = [name for name in (present if names is None else names) if name != id_name]
+    facts = [field.name for field in file.schema_arrow if not _is_vector(field.type)]
+    wanted = [name for name in (facts if names is None else names) if name != id_name]
     _require_names(path, wanted, present)
     read = wanted if id_name is None else [id_name, *wanted]
     for batch in iter_parquet_batches(file, path, rows=BATCH_ROWS, columns=read):
         ids = None if id_name is None else batch.column(id_name).to_pylist()
         yield batch.num_rows, ids, {name: batch.column(name) for name in wanted}
+
+
+def _is_vector(arrow_type: Any) -> bool:
+    """Whether a column holds lists of floats: the vectors of the rows, which may stand in the same file."""
+    is_list = type(arrow_type).__name__ in ("ListType", "LargeListType", "FixedSizeListType")
+    return is_list and str(arrow_type.value_type) in ("halffloat", "float", "double")
 
 
 def _jsonl_batches(path: Path, names: Sequence[str] | None) -> Iterator[Batch]:

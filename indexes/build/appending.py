@@ -18,6 +18,7 @@ from typing import Any
 from cluscomp import checks, errors
 from cluscomp.attributes.schema import Schema
 from cluscomp.files import real_path
+from cluscomp.indexes.attributed import have_attributes
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.incoming import IncomingIds
@@ -60,7 +61,8 @@ class Facts:
     def schema(self, index: StoredIndex[Any]) -> Schema:
         """Columns of the index with these. Raises InputError."""
         before = index.attribute_schema
-        return before if self.file is None else before.joined(self.file.table.schema, new=self.new)
+        new = self.new or not have_attributes(index.segments)
+        return before if self.file is None else before.joined(self.file.table.schema, new=new)
 
 
 def append_rows(

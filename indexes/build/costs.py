@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluscomp.indexes.build.described import NO_SHAPE, AttributeShape
 from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, Rates
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.kind import kind_of
@@ -57,7 +58,7 @@ class BuildShape:
 
     pipeline: the stages of the key, which need not be trained. writer: of the segment. n: rows that have an
     id. itemsize: bytes of a value of the vectors that are sampled and added. id_bytes: of all ids, as stored.
-    texts: None where vectors are given.
+    texts: None where vectors are given. attributes: what the folder will have of them.
     """
 
     pipeline: Pipeline
@@ -68,6 +69,7 @@ class BuildShape:
     id_bytes: int
     rates: Rates
     texts: TextShape | None = None
+    attributes: AttributeShape = NO_SHAPE
     train_rows: int = 0
     block_rows: int = MAX_BLOCK_ROWS
 
@@ -164,7 +166,7 @@ class BuildShape:
         """Bytes of the finished folder."""
         sizes = part_bytes(self.segment, self.arrays, self.n, id_bytes=self.id_bytes / self.n)
         texts = spool_bytes(self, self.texts) if self.texts is not None and self.texts.store else 0
-        return sum(sizes.values()) + self.parameter_bytes + texts + JSON_BYTES
+        return sum(sizes.values()) + self.parameter_bytes + texts + self.attributes.file_bytes + JSON_BYTES
 
 
 def _read(shape: BuildShape) -> StageCost:
@@ -219,7 +221,8 @@ _HASH_BYTES = 16  # of one id while its repetition is looked for: hash and place
 
 
 def _write(shape: BuildShape) -> StageCost:
-    memory = shape.finishing_bytes + 2 * COPY_BYTES + shape.parameter_bytes
+    memory = max(shape.finishing_bytes, shape.attributes.memory_bytes) + 2 * COPY_BYTES
+    memory += shape.parameter_bytes
     if shape.id_bytes:  # finding ids that occur twice, class by class
         memory += 2 * min(shape.group_bytes, shape.id_bytes + _HASH_BYTES * shape.n)
     size = shape.index_bytes

@@ -17,6 +17,7 @@ from cluscomp.attributes import Attributes, Field, Schema, make_attributes
 from cluscomp.attributes.schema import NO_COLUMNS
 from cluscomp.errors import DimensionError, InputError, UsageError
 from cluscomp.indexes.segments.ids import TEXT, IdColumn, make_ids
+from cluscomp.indexes.storage.staging import HEADER_BYTES
 from cluscomp.inputs.attributes import METADATA, AttributesFile, read_attributes, read_metadata
 
 
@@ -44,11 +45,34 @@ class BuildAttributes:
             digest.update(name.encode() + memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
         return {"attributes": self.schema.to_json(), "attribute_values": digest.hexdigest()}
 
+    def shape(self, n_rows: int) -> AttributeShape:
+        """What a segment of n_rows rows will have of them, as far as is known before ids are compared."""
+        if self.file is None:
+            return NO_SHAPE
+        arrays = self.file.table.by_text(self.schema.tenant).arrays()
+        share = n_rows / max(1, self.file.table.n_rows)
+        values = round(share * sum(array.nbytes for array in arrays.values()))
+        placed = 0 if self.file.ids is None else values + _ID_BYTES * (n_rows + len(self.file.ids))
+        return AttributeShape(values + HEADER_BYTES * len(arrays), placed)
+
     def arrays(self, ids: IdColumn) -> dict[str, np.ndarray]:
         """What a segment with these ids stores of them."""
         return {} if self.file is None else placed(self.file, ids).by_text(self.schema.tenant).arrays()
 
 
+@dataclass(frozen=True)
+class AttributeShape:
+    """Bytes of attributes: file_bytes, in the folder; memory_bytes, while they are put in order, beyond what
+    holds them from the start.
+    """
+
+    file_bytes: int
+    memory_bytes: int
+
+
+NO_SHAPE = AttributeShape(0, 0)
+_ID_BYTES = 200
+"""Of an id while rows are looked up by it: a Python text, its place, and hashes."""
 NO_ATTRIBUTES = BuildAttributes(None, NO_COLUMNS)
 
 

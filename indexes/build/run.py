@@ -133,6 +133,9 @@ def plan_build(
     max_train_rows: int | None = None,
     store_texts: bool = False,
     empty_documents: str = "fail",
+    attributes: Any = None,
+    attributes_from: Literal["metadata"] | None = None,
+    attribute_kinds: Mapping[str, Any] | None = None,
 ) -> BuildPlan:
     """Say what `build_index` with the same arguments would need; writes nothing, but reads a corpus to count
     it.
@@ -150,6 +153,9 @@ def plan_build(
         max_train_rows: as in `build_index`.
         store_texts: as in `build_index`.
         empty_documents: as in `build_index`.
+        attributes: as in `build_index`.
+        attributes_from: as in `build_index`.
+        attribute_kinds: as in `build_index`.
 
     Returns:
         A `BuildPlan`: memory, disk and time of each stage. One that does not fit the limit has feasible
@@ -162,7 +168,8 @@ def plan_build(
     settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
     given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
-    return plan_for(Request(**settings, store_texts=store_texts, source=opened))
+    described = BuildAttributes.of(attributes, attributes_from, source, attribute_kinds)
+    return plan_for(Request(**settings, store_texts=store_texts, source=opened, described=described))
 
 
 def run_request(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def plan_for(
     if sizes:
         train_rows, block_rows = sizes["train_rows"], sizes["block_rows"]
     shape = recipe_of(request.spec).shape(request, corpus, timed)
+    shape = replace(shape, attributes=request.described.shape(shape.n))
     return make_plan(shape, max_memory=request.max_memory, train_rows=train_rows, block_rows=block_rows)
 
 

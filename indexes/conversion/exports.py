@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp.attributes import Attributes
 from cluscomp.errors import EmptyInputError, OutputExistsError, UsageError, require
 from cluscomp.files import atomic_path
 from cluscomp.indexes.base import StoredIndex
@@ -75,7 +76,7 @@ def _npy(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Wr
 
 
 def _parquet(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Written:
-    """Columns "id" and "vector"."""
+    """Columns "id", "vector", and the attributes."""
     pa = require("pyarrow", extra="parquet", why="writing a .parquet file")
     parquet = require("pyarrow.parquet", extra="parquet", why="writing a .parquet file")
     if kind_of(index.spec).ragged:
@@ -83,7 +84,10 @@ def _parquet(index: StoredIndex[Any], output: Path, progress: Progress | None) -
     rows = DecodedRows(index)
     ids: Any = rows.ids
     kind = pa.string() if index.id_kind == TEXT else pa.int64()
-    schema = pa.schema([("id", kind), ("vector", pa.list_(pa.float32(), rows.dim))])
+    facts = index.attributes(tenant=None)
+    _require_free_names(facts)
+    columns = [("id", kind), ("vector", pa.list_(pa.float32(), rows.dim))]
+    schema = pa.schema([*columns, *facts.take(np.arange(0)).to_arrow().schema])
 
     def write(draft: Path) -> None:
         ticker, done = Ticker(progress, "write", rows.n), 0
@@ -91,7 +95,8 @@ def _parquet(index: StoredIndex[Any], output: Path, progress: Progress | None) -
             for block in rows.blocks(READ_ROWS):
                 vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), rows.dim)
                 names = pa.array(ids[done : done + len(block)], kind)
-                writer.write_table(pa.Table.from_arrays([names, vectors], schema=schema))
+                values = facts.take(np.arange(done, done + len(block))).to_arrow().columns
+                writer.write_table(pa.Table.from_arrays([names, vectors, *values], schema=schema))
                 ticker.advance(len(block))
                 done += len(block)
 
@@ -128,6 +133,15 @@ def _learned(output: Path, copied: Bridged, arguments: Mapping[str, Any]) -> Wri
 
 
 _WRITERS = {"faiss": _faiss, "npy": _npy, "parquet": _parquet, "lance": _lance, "cuvs": _cuvs}
+
+
+def _require_free_names(facts: Attributes) -> None:
+    taken = [name for name in ("id", "vector") if name in facts]
+    if taken:
+        raise UsageError(
+            f"the attribute {taken[0]!r} has the name of a column that the .parquet file needs for the rows; "
+            "write the vectors with to='npy', and index.attributes() by itself"
+        )
 
 
 def _beside(output: Path, what: str) -> Path:

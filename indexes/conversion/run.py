@@ -64,9 +64,9 @@ def convert_index(
         format: the newest version of the folder format, in which the index is written as it is.
         to: "faiss", a file of `faiss.write_index` with the codes as they are; "npy", decoded vectors in one
             file, ids in NAME.ids.npy and lengths of documents in NAME.lengths.npy beside it; "parquet",
-            columns "id" and "vector"; "lance" and "cuvs", a .npz file of what was learned, for `create_index`
-            of Lance and `build_precomputed` of cuVS (docs/other-tools.md). faiss has no text ids: it numbers
-            rows, whose ids are in NAME.ids.npy.
+            columns "id" and "vector", and one for each attribute; "lance" and "cuvs", a .npz file of what was
+            learned, for `create_index` of Lance and `build_precomputed` of cuVS (docs/other-tools.md). faiss
+            has no text ids: it numbers rows, whose ids are in NAME.ids.npy.
         max_memory: bytes that the process may take for a new key, or a text such as "8G".
         max_train_rows: most vectors to train a new key on.
         seed: of all random choices of a new key.

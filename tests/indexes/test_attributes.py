@@ -194,3 +194,12 @@ def test_an_index_travels_with_its_attributes(trained, rows, tmp_path):
         assert other.attributes().to_dict() == COLUMNS
         other.set_attributes([0], {"year": [1]})
     assert index.attributes().to_dict() == COLUMNS
+
+
+def test_the_first_rows_bring_columns_beside_those_declared(rows, tmp_path):
+    index = cc.index_factory("Flat", rows.shape[1])
+    index.declare_attributes({"owner": cc.Field("text", tenant=True)})
+    index.add(rows[:2], attributes={"owner": ["a", "b"], "year": [1, 2]})
+    with pytest.raises(InputError, match="'month' is new"):
+        index.add(rows[2:3], attributes={"owner": ["a"], "month": [1]})
+    assert list(index.attribute_schema) == ["owner", "year"] and index.attribute_schema.tenant == "owner"

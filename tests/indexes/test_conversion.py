@@ -265,3 +265,39 @@ def test_terms_are_no_vectors(tmp_path):
         with pytest.raises(cc.UsageError, match="terms"):
             cc.convert_index(tmp_path / "old", tmp_path / "x", **options)
     assert cc.convert_index(tmp_path / "old", tmp_path / "new", format=FORMAT_VERSION).rows == 2
+
+
+def test_attributes_go_into_a_parquet_file_and_come_back_from_it(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    rows = np.random.default_rng(0).standard_normal((300, 8)).astype("f4")
+    index = cc.index_factory("IVF4,SQ8", 8).train(rows)
+    index.declare_attributes({"owner": cc.Field("text", tenant=True), "seen": "timestamp"})
+    index.add(
+        rows,
+        [f"n{i}" for i in range(300)],
+        attributes={
+            "owner": [f"t{i % 3}" for i in range(300)],
+            "seen": ["2024-05-01" if i % 2 else None for i in range(300)],
+            "year": [i if i % 5 else None for i in range(300)],
+            "ok": [bool(i % 2) for i in range(300)],
+            "size": [i / 4 for i in range(300)],
+            "tags": [["a", "b"][: i % 3] if i % 7 else None for i in range(300)],
+        },
+    )
+    index.delete(["n3", "n299"], tenant=None)
+    index.save(tmp_path / "i")
+    cc.convert_index(tmp_path / "i", tmp_path / "x.parquet", to="parquet")
+    table = pq.read_table(tmp_path / "x.parquet")
+    wanted = index.attributes(tenant=None)
+    assert table.drop(["id", "vector"]).to_pydict() == wanted.to_arrow().to_pydict()
+    assert table["id"].to_pylist() == index.ids.tolist()
+    np.testing.assert_array_equal(np.stack(table["vector"].to_numpy()), index.vectors(index.ids, tenant=None))
+    path = tmp_path / "x.parquet"
+    kinds = {"owner": cc.Field("text", tenant=True)}
+    cc.build_index(path, index_key="SQ8", output=tmp_path / "j", attributes=path, attribute_kinds=kinds)
+    assert cc.open_index(tmp_path / "j").attributes(tenant=None).to_dict() == wanted.to_dict()
+    index.set_attributes(["n1"], {"vector": ["taken"]}, new_attributes=True)
+    index.save(tmp_path / "i")
+    with pytest.raises(cc.UsageError, match="'vector' has the name of a column"):
+        cc.convert_index(tmp_path / "i", tmp_path / "y.parquet", to="parquet")
+    assert not (tmp_path / "y.parquet").exists()

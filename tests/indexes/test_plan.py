@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cluscomp import errors
+from cluscomp.attributes import Field
 from cluscomp.indexes.build import build_index, plan_build
 
 MB = 10**6
@@ -93,3 +94,28 @@ def test_memory_may_be_written_as_text(rows):
     assert plan_build(rows, index_key="SQ8", max_memory="8G").max_memory == 8 * 10**9
     with pytest.raises(errors.UsageError, match="'8X' is not a size"):
         plan_build(rows, index_key="SQ8", max_memory="8X")
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_attributes_are_counted(rows, tmp_path, with_ids):
+    year = [2000 + i % 30 if i % 9 else None for i in range(len(rows))]
+    owner = [f"t{i % 77}" for i in range(len(rows))]
+    table = {"year": year, "owner": owner}
+    if with_ids:
+        lines = [
+            json.dumps({"id": i, "year": y, "owner": o})
+            for i, (y, o) in enumerate(zip(year, owner, strict=False))
+        ]
+        (tmp_path / "facts.jsonl").write_text("\n".join(lines))
+        table = tmp_path / "facts.jsonl"
+    kinds = {"owner": Field("text", tenant=True)}
+    settings = {"index_key": "IVF64,SQ8", "attributes": table, "attribute_kinds": kinds}
+    plain, plan = plan_build(rows, index_key="IVF64,SQ8"), plan_build(rows, **settings)
+    build_index(rows, output=tmp_path / "i", **settings)
+    stored = [path.stat().st_size for path in (tmp_path / "i").glob("*.attr.*")]
+    assert len(stored) == 4 + 7 and plan.index_bytes - plain.index_bytes == sum(stored)
+    assert plan.peak_disk - plain.peak_disk == sum(stored)
+    written, before = plan.stages[-1], plain.stages[-1]
+    assert written.name == "write" and (written.memory_bytes > before.memory_bytes) == with_ids
+    with pytest.raises(errors.InputError, match="year"):
+        plan_build(rows, index_key="Flat", attributes={"year": [1] * 19_999 + ["soon"]})
