@@ -3,6 +3,7 @@
     factory.py, index.py   index_factory, Index, open_index     faiss_bridge.py   the same index in faiss
     build/                 indexes larger than memory, in stages that survive a kill
     multivector/           documents of several vectors         sparse/           weighted terms
+    hybrid/                vectors and terms of the same documents, searched as one
     kind.py, kinds.py      what a kind of index is; single vectors, documents of several, terms
     base.py, contents.py   what every kind of index is: changes and folders; key, segments, settings
     attributed.py          attributes of the rows               filters/          which rows a search may find

@@ -31,7 +31,7 @@ from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.storage.texts import BATCH, CorpusFacts, DocumentStore
 from cluscomp.terms import TermRows, as_term_rows
 
-_CHARACTERS_A_POSTING = 12  # of abstracts without stop words, by measurement
+_CHARACTERS_A_POSTING = 12  # of abstracts without stop words, by measurement; for models of sparse vectors
 TEXTS = 512
 """Texts whose words are in memory at a time."""
 _WORD_BYTES = 100  # of a word of them
@@ -252,7 +252,7 @@ def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> TermSha
     if isinstance(source, TextInput):
         assert corpus is not None
         n, id_bytes, dtype = corpus.n, corpus.id_bytes + 8 * (corpus.n + 1), "text"
-        postings = max(n, corpus.characters // _CHARACTERS_A_POSTING)
+        postings = max(n, int(corpus.characters / _characters_a_posting(source.encoder, corpus)))
         texts: TextShape | None = _text_shape(request, source, corpus, timed)
     else:
         n, postings = _counted(source)
@@ -261,6 +261,14 @@ def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> TermSha
         pipeline, recipe_of(request.spec).writer, n=n, itemsize=12, source_dtype=dtype, id_bytes=id_bytes,
         rates=pipeline_rates(pipeline), texts=texts, postings=postings,
     )  # fmt: skip
+
+
+def _characters_a_posting(encoder: Any, corpus: CorpusFacts) -> float:
+    """Of some of the texts, whose words are counted at once."""
+    texts = list(corpus.sample)
+    if encoder.info.kind != "words" or not texts:
+        return _CHARACTERS_A_POSTING
+    return max(1.0, sum(map(len, texts)) / max(1, len(encoder.encode_documents(texts).numbers)))
 
 
 def _text_shape(request: Request, source: TextInput, corpus: CorpusFacts, timed: bool) -> TextShape:

@@ -76,6 +76,18 @@ def test_plan_is_near_the_index(tmp_path, key):
     assert [stage.name for stage in texts.stages] == ["read", "encode", "add", "write"]
 
 
+def test_plan_counts_words_of_a_sample(tmp_path):
+    """Postings are estimated by the words of some texts, so that short words take their room."""
+    rng = np.random.default_rng(0)
+    for width in (2, 12):
+        words = [f"{i:0{width}x}" for i in range(200)]
+        documents = [(f"d{i}", "", " ".join(rng.choice(words, 30))) for i in range(500)]
+        plan = plan_build(documents, index_key="Sparse(bm25)")
+        build_index(documents, index_key="Sparse(bm25)", output=tmp_path / str(width))
+        index = open_index(tmp_path / str(width))
+        assert plan.code_bytes_per_document == pytest.approx(index.code_bytes_per_document, rel=0.15)
+
+
 def test_what_does_not_go_together(tmp_path):
     words = load_encoder("words", "words")
     out = tmp_path / "i"
