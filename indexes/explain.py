@@ -32,7 +32,8 @@ def explain_key(key: str, dim: int | None = None, metric: str = "ip") -> dict[st
         part); with a dim also code_bytes_per_document (codes without those of a rerank),
         bytes_per_document, bytes (the same by part of the folder, without ids) and trained_bytes (rotation,
         centroids and codebooks together). Of documents of several vectors, vectors_per_document: the most a
-        pool leaves, or None where that depends on the document; bytes are then those of one vector.
+        pool leaves, or None where that depends on the document; bytes are then those of one vector. Of hybrid
+        keys, not_counted: "terms", whose number depends on the documents.
 
     Raises:
         UnknownKeyError: the key or the metric is unknown.
@@ -96,15 +97,16 @@ def _add_dims(parts: list[dict[str, Any]], spec: IndexSpec, dim: int) -> None:
 
 def _bytes(index: Any) -> dict[str, Any]:
     kind = kind_of(index.spec)
-    vectors = getattr(index.spec.pool, "n", None) if kind.ragged else 1
+    vectors = getattr(index.spec.pool, "n", None) if index.spec.sums_tokens else 1
     documents = ROWS if vectors else 1  # where the vectors of a document are not known, all are those of one
     arrays = kind.segment.new_arrays(index.pipeline, documents, ROWS * (vectors or 1))
     sizes = part_bytes(kind.segment, arrays, ROWS)
     parts = {part: round(size / ROWS, 2) for part, size in sizes.items()}
     return {
-        **({"vectors_per_document": vectors} if kind.ragged else {}),
+        **({"vectors_per_document": vectors} if index.spec.sums_tokens else {}),
         "code_bytes_per_document": index.pipeline.codec.row_bytes * (vectors or 1),
         "bytes_per_document": round(sum(parts.values()), 2),
         "bytes": parts,
+        **({"not_counted": "terms"} if kind.both else {}),
         "trained_bytes": sum(trained_bytes(index.pipeline).values()),
     }

@@ -87,5 +87,6 @@ def _show_bytes(facts: dict[str, Any]) -> None:
     parts = ", ".join(f"{name} {size:g}" for name, size in facts["bytes"].items())
     if "vectors_per_document" in facts and not of_vector:
         output.result(f"vectors / document: at most {facts['vectors_per_document']}")
-    output.result(f"bytes / {what}: {facts['bytes_per_document']:g} ({parts}), without ids")
+    more = f" and {facts['not_counted']}" if "not_counted" in facts else ""
+    output.result(f"bytes / {what}: {facts['bytes_per_document']:g} ({parts}), without ids{more}")
     output.result(f"trained arrays: {output.size_text(facts['trained_bytes'])}, however many documents")

@@ -73,6 +73,11 @@ def reencoding(
     old, new = kind_of(index.spec), kind_of(settings["spec"])
     if old.terms:
         raise UsageError(f"{folder} is an index of terms, which have no other keys to go to; build it again")
+    if old.both:
+        raise UsageError(
+            f"{folder} holds vectors and terms, and terms cannot be made anew of what is stored; build it "
+            "again from its texts"
+        )
     if old is not new:
         raise UsageError(
             f"{folder} is an index of {old.name} with the key {index.key!r}, but "

@@ -86,7 +86,15 @@ def test_plan_and_keys(invoke, beir, encoders):
     facts = json.loads(invoke(*command, "--json").stdout)
     assert facts["key"] == KEY and "words" in [stage["name"] for stage in facts["stages"]]
     shown = invoke("keys", "OPQ4,PQ4+Sparse(bm25)", "--dim", "16")
-    assert shown.exit_code == 0 and "Sparse(bm25)" in shown.stdout
+    assert shown.exit_code == 0 and "without ids and terms" in shown.stdout
+
+
+def test_convert_is_refused_but_for_vectors(invoke, both, tmp_path):
+    for key in ("SQ8", KEY):
+        result = invoke("convert", both, "--index-key", key, "-o", tmp_path / "c")
+        assert result.exit_code == 2 and "build it again from its texts" in " ".join(result.output.split())
+    assert invoke("convert", both, "--to", "npy", "-o", tmp_path / "c.npy").exit_code == 0
+    assert invoke("convert", both, "--to", "faiss", "-o", tmp_path / "c.faiss").exit_code == 2
 
 
 def test_wrong_flags(invoke, beir, both, text_index, vectors, tmp_path):
