@@ -12,11 +12,12 @@ import cluscomp
 from cluscomp.arrays import iter_blocks, normalize_rows
 from cluscomp.bench import token_vectors
 from cluscomp.bench.settings import Settings
-from cluscomp.errors import MissingInputError
+from cluscomp.errors import InputError, MissingInputError
+from cluscomp.inputs.embeddings import open_embeddings
 from cluscomp.progress import Progress, silent
 
 COLLECTION = "scifact"
-TOKENS, MIXTURE, NOISE = "tokens", "mixture", "noise"
+TOKENS, MIXTURE, NOISE, FILE = "tokens", "mixture", "noise", "file"
 
 MIXTURE_CLUSTERS = 2000
 _DECAY = 20.0  # directions until the variance falls by e: the effective dimension is twice that
@@ -47,6 +48,9 @@ class DataSource:
 
     def embeddings(self, n: int) -> Rows:
         """N rows of dim 384 and length 1: token vectors where they can be had, else the mixture."""
+        if self._settings.embeddings is not None:
+            self.descriptions[FILE] = f"the first rows of {self._settings.embeddings.name}, L2-normalised"
+            return Rows(_rows_of_file(self._settings.embeddings, n), FILE)
         tokens, reason = self._tokens(n)
         if tokens is not None:
             self.descriptions[TOKENS] = (
@@ -98,6 +102,22 @@ def find_collection(folder: Path | None) -> tuple[Path | None, str]:
     if folder is not None:
         raise MissingInputError(f"{folder} has neither {COLLECTION}/corpus.jsonl nor corpus.jsonl")
     return None, f"no collection {COLLECTION} is here: name its folder with --data or CLUSCOMP_SHARED_DATA"
+
+
+def _rows_of_file(path: Path, n: int) -> np.ndarray:
+    """The first n rows of a file of vectors, float32 of length 1. Raises as `open_embeddings`, InputError."""
+    source = open_embeddings(path)
+    if source.dim != token_vectors.DIM:
+        raise InputError(
+            f"{path} has rows of {source.dim} values, but the cases are made for {token_vectors.DIM}; leave "
+            "--embeddings out, or name a file of such rows"
+        )
+    if source.n < n:
+        raise InputError(f"{path} has {source.n} rows, but the case needs {n} with its queries; lower --n")
+    rows = np.empty((n, source.dim), dtype=np.float32)
+    for block in iter_blocks(n, _BLOCK):
+        rows[block] = normalize_rows(source.read(block.start, block.stop))
+    return rows
 
 
 def _beside_the_checkout() -> Path:

@@ -1,27 +1,31 @@
 """Search among the rows that pass a filter: queries a second at equal recall@10 among them, one thread.
 
-Against faiss with an IDSelectorBitmap. A filter passes rows by an attribute that has nothing to do with the
-vectors; both contenders know the filter before the clock runs, since ours keeps the bits of a condition.
+Against faiss with an IDSelectorBitmap, and hnswlib with a function that says of an id whether it passes, the
+only filter that it has. A filter passes rows by an attribute that has nothing to do with the vectors; all
+know the filter before the clock runs, since ours keeps the bits of a condition.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from cluscomp.baselines import library
 from cluscomp.bench.checks import SCORE_TIE
 from cluscomp.bench.curves import Point, kth_best_scores, recall_of
+from cluscomp.bench.data import Rows
+from cluscomp.bench.filter_rivals import FaissRows, HnswRows
 from cluscomp.bench.harness import OURS, Measured
-from cluscomp.bench.scan import Search, at_recall, setting_text
+from cluscomp.bench.scan import at_recall, setting_text
 from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.indexes.factory import index_factory
 
-BASELINES = ("faiss",)
+BASELINES = ("faiss", "hnswlib")
 THREADS = 1
 K = 10
 TARGET = 0.95
@@ -29,84 +33,110 @@ SHARES = (0.5, 0.1, 0.01, 0.001)
 M = 192
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CANDIDATES = (40, 80)
+EFFORTS = (10, 20, 40, 80, 160, 320, 640, 1280)
+"""Candidates that hnswlib keeps while it searches (ef)."""
+LONGEST = 20.0
+"""Seconds of a setting from which no greater effort is tried."""
+
+Search = Callable[..., np.ndarray]
+"""Ids (nq, K) of all queries, at one setting."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """made: the search among the rows of rank below a number. settings: its arguments, least effort first.
+    rising: each takes longer and finds more than the one before; those behind the target are left out.
+    """
+
+    made: Callable[[int], Search]
+    settings: Sequence[tuple[int, ...]]
+    rising: bool = False
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """500 000 rows in 1024 lists, and without lists; 200 queries and four filters each."""
+    """500 000 rows in 1024 lists, and without lists; 200 queries and four filters each. They are one plan,
+    since hnswlib has the same graph for both.
+    """
     n = settings.rows(500_000, 6_000)
-    lists = min(1024, max(1, n // 100))
-    return [Plan(f"n={n} {key}", partial(_run, n, key)) for key in (f"IVF{lists},PQ{M}x4,RFlat", "Flat")]
+    keys = f"IVF{min(1024, max(1, n // 100))},PQ{M}x4,RFlat", "Flat"
+    return [Plan(f"n={n} {keys[0]} and {keys[1]}", partial(_run, n, keys))]
 
 
-def _run(n: int, key: str, bench: Workbench) -> list[Measured]:
+def _run(n: int, keys: Sequence[str], bench: Workbench) -> list[Measured]:
     data, queries = bench.data.base_and_queries(n, bench.settings.pick(200, 20))
     ranks = np.random.default_rng(bench.settings.seed).permutation(n)
-    ours: Any = index_factory(key, data.x.shape[1], "ip", seed=bench.settings.seed)
-    ours.train(data.x).add(data.x, attributes={"rank": ranks})
-    makers = {OURS: partial(_ours, ours)}
-    if "faiss" in bench.settings.baselines:
-        faiss = library("faiss")
-        makers["faiss"] = partial(_faiss, faiss, _faiss_index(faiss, key, data.x), ranks)
-    measured = []
+    graph = HnswRows(data.x, ranks, bench.settings.seed) if "hnswlib" in bench.settings.baselines else None
+    return [measured for key in keys for measured in _measured(key, data, ranks, queries, bench, graph)]
+
+
+def _measured(
+    key: str, data: Rows, ranks: np.ndarray, queries: np.ndarray, bench: Workbench, graph: HnswRows | None
+) -> Iterator[Measured]:
+    n, contenders = len(data.x), _contenders(key, data.x, ranks, queries, bench.settings, graph)
     for share in SHARES if not bench.settings.quick else SHARES[:2]:
-        searches = {name: make(max(K, round(share * n)), queries) for name, make in makers.items()}
-        points = _points(bench, data.x, queries, ranks < max(K, round(share * n)), ours.spec.nlist, searches)
-        measured.append(at_recall(f"n={n} {key}, {share:g} pass", data.name, points, TARGET, len(queries)))
-    return measured
+        most = max(K, round(share * n))
+        kth_best = kth_best_scores(data.x[ranks < most], queries, K)
+
+        def recall(ids: np.ndarray, kth_best: np.ndarray = kth_best) -> float:
+            return recall_of(data.x, queries, ids, kth_best, SCORE_TIE)
+
+        points = _points(bench, contenders, most, recall)
+        yield at_recall(f"n={n} {key}, {share:g} pass", data.name, points, TARGET, len(queries))
+
+
+def _contenders(
+    key: str,
+    x: np.ndarray,
+    ranks: np.ndarray,
+    queries: np.ndarray,
+    settings: Settings,
+    graph: HnswRows | None,
+) -> dict[str, Contender]:
+    ours: Any = index_factory(key, x.shape[1], "ip", seed=settings.seed)
+    ours.train(x).add(x, attributes={"rank": ranks})
+    nlist = ours.spec.nlist
+    lists = [*(probes for probes in PROBES if probes < nlist), nlist]
+    grid = [(probes, candidates) for probes in lists for candidates in CANDIDATES[:nlist]]
+    made = {OURS: Contender(partial(_ours, ours, queries), grid)}
+    if "faiss" in settings.baselines:
+        made["faiss"] = Contender(FaissRows(key, x, ranks).searcher(queries, K), grid)
+    if graph is not None:
+        efforts = [(effort,) for effort in EFFORTS]
+        made["hnswlib"] = Contender(graph.searcher(queries, K), efforts, rising=True)
+    return made
 
 
 def _points(
-    bench: Workbench, x: np.ndarray, queries: np.ndarray, passes: np.ndarray, nlist: int,
-    searches: dict[str, Search],
-) -> dict[str, list[Point]]:  # fmt: skip
+    bench: Workbench, contenders: Mapping[str, Contender], most: int, recall: Callable[[np.ndarray], float]
+) -> dict[str, list[Point]]:
     """Recall among the rows that pass, and times, of all settings."""
-    lists = [*(probes for probes in PROBES if probes < nlist), nlist]
-    settings = [(probes, candidates) for probes in lists for candidates in CANDIDATES[:nlist]]
-    kth_best = kth_best_scores(x[passes], queries, K)
-    runs = {
-        (name, setting): partial(search, *setting)
-        for setting in settings
-        for name, search in searches.items()
+    runs: dict[str, Callable[[], np.ndarray]] = {}
+    reached: dict[str, list[tuple[str, str, float]]] = {}
+    for name, contender in contenders.items():
+        search, reached[name] = contender.made(most), []
+        for setting in contender.settings:
+            run, text = partial(search, *setting), _text(setting)
+            start = time.perf_counter()
+            found = recall(run())  # also the warm-up
+            runs[f"{name} {text}"] = run
+            reached[name].append((f"{name} {text}", text, found))
+            if contender.rising and (found >= TARGET or time.perf_counter() - start > LONGEST):
+                break
+    seconds = bench.stopwatch.alternate(runs)
+    return {
+        name: [Point(text, found, seconds[run]) for run, text, found in settings]
+        for name, settings in reached.items()
     }
-    recalls = {key: recall_of(x, queries, run(), kth_best, SCORE_TIE) for key, run in runs.items()}
-    seconds = bench.stopwatch.alternate({f"{name} {setting_text(s)}": run for (name, s), run in runs.items()})
-    points: dict[str, list[Point]] = {name: [] for name in searches}
-    for (name, setting), recall in recalls.items():
-        text = setting_text(setting)
-        points[name].append(Point(text, recall, seconds[f"{name} {text}"]))
-    return points
 
 
-def _ours(index: Any, most: int, queries: np.ndarray) -> Search:
+def _text(setting: tuple[int, ...]) -> str:
+    return f"ef {setting[0]}" if len(setting) == 1 else setting_text((setting[0], setting[1]))
+
+
+def _ours(index: Any, queries: np.ndarray, most: int) -> Search:
     def search(n_probe: int, candidates: int) -> np.ndarray:
         options = {"nprobe": n_probe, "refine_factor": candidates // K, "filter": f"rank < {most}"}
         found: np.ndarray = index.search(queries, K, **options)[1]
         return found
-
-    return search
-
-
-def _faiss_index(faiss: ModuleType, key: str, x: np.ndarray) -> Any:
-    index = faiss.index_factory(x.shape[1], key.replace("x4", "x4fs"), faiss.METRIC_INNER_PRODUCT)
-    if "IVF" in key:
-        ivf = faiss.downcast_index(index.base_index)
-        ivf.cp.min_points_per_centroid = 1  # only silences its warning about few rows
-        ivf.pq.cp.min_points_per_centroid = 1
-    index.train(x)
-    index.add(x)
-    return index
-
-
-def _faiss(faiss: ModuleType, index: Any, ranks: np.ndarray, most: int, queries: np.ndarray) -> Search:
-    bits = np.packbits(ranks < most, bitorder="little")
-    selector = faiss.IDSelectorBitmap(bits)
-
-    def search(n_probe: int, candidates: int) -> np.ndarray:
-        if hasattr(index, "base_index"):
-            lists = faiss.SearchParametersIVF(nprobe=n_probe, sel=selector)
-            options = faiss.IndexRefineSearchParameters(k_factor=candidates / K, base_index_params=lists)
-        else:
-            options = faiss.SearchParameters(sel=selector)
-        return np.asarray(index.search(queries, K, params=options)[1])
 
     return search

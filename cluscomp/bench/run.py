@@ -80,7 +80,7 @@ def run_benchmarks(
         if faiss_level:
             versions["faiss"] += f" ({faiss_level})"
         report = Report(describe_machine(), versions, data.descriptions, settings.quick, settings.seed)
-        report.skipped = _without_counterpart(names, settings)
+        report.skipped = _without_counterpart(names, settings) + _not_installed(names, settings)
         measured = []
         for job in jobs:
             with baselines.thread_budget(job.threads, settings.baselines):
@@ -115,6 +115,14 @@ def _without_counterpart(names: Sequence[str], settings: Settings) -> list[str]:
         for name in names
         for baseline in settings.baselines
         if baseline not in BENCHMARKS[name].BASELINES
+    ]
+
+
+def _not_installed(names: Sequence[str], settings: Settings) -> list[str]:
+    return [
+        f"{absent} takes no part, since it is not installed: {baselines.BASELINES[absent].install}"
+        for absent in settings.absent
+        if any(absent in BENCHMARKS[name].BASELINES for name in names)
     ]
 
 

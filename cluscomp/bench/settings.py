@@ -8,11 +8,11 @@ from pathlib import Path
 from cluscomp.baselines import installed, library
 from cluscomp.checks import one_of
 
-KNOWN = ("faiss", "torch", "scann", "pot", "scipy", "numpy")
+KNOWN = ("faiss", "torch", "scann", "hnswlib", "pot", "scipy", "numpy")
 """Libraries that a case may have a counterpart in."""
 
 # torch has no index and no quantizer; it stands for plain matrix products, and only where asked for.
-USUAL = ("faiss", "scann")
+USUAL = ("faiss", "scann", "hnswlib")
 
 
 def choose(names: str | None) -> tuple[str, ...]:
@@ -28,6 +28,11 @@ def choose(names: str | None) -> tuple[str, ...]:
     return wanted
 
 
+def absent(names: str | None) -> tuple[str, ...]:
+    """Usual libraries that take no part, where nobody chose any, because they are not installed."""
+    return tuple(name for name in USUAL if name not in installed()) if names is None else ()
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one run.
@@ -35,8 +40,9 @@ class Settings:
     baselines: libraries out of KNOWN, installed. threads: of every contender; None = all that the native
     core uses (scan: 1). repeat: rounds; None = 5, quick 2. quick: small shapes that prove the harness, not
     the speed. n: rows of each case instead of its own number. seed: of data, starts and training.
-    data: folder of text collections for real token vectors; None looks where data.py says. only: run the
-    cases whose name contains this text.
+    data: folder of text collections for real token vectors; None looks where data.py says. embeddings:
+    file of vectors of 384 dimensions that take the place of these. only: run the cases whose name contains
+    this text. absent: libraries that the report says are not installed.
     """
 
     baselines: tuple[str, ...] = ()
@@ -46,7 +52,9 @@ class Settings:
     n: int | None = None
     seed: int = 0
     data: Path | None = None
+    embeddings: Path | None = None
     only: str = ""
+    absent: tuple[str, ...] = ()
 
     def rows(self, full: int, quick: int) -> int:
         """Rows of a case: as asked for, else `quick` or `full`."""

@@ -35,7 +35,8 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Other libraries: faiss, torch, scann, pot (without it: faiss and scann where installed).",
+            help="Other libraries: faiss, torch, scann, hnswlib, pot (without it: faiss, scann and hnswlib "
+            "where installed).",
             env=False,
             metavar="A,B",
         ),
@@ -70,6 +71,15 @@ def bench(
             metavar="FOLDER",
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        flag(
+            "--embeddings",
+            help="Vectors of 384 dimensions to measure with, in the place of token vectors.",
+            env=False,
+            metavar="FILE",
+        ),
+    ] = None,
     index: Annotated[
         Path | None, flag("--index", help="serve: folder of the index that is served.", env=False)
     ] = None,
@@ -99,7 +109,7 @@ def bench(
         return
     from cluscomp import native
     from cluscomp.bench import BENCHMARKS, Settings, run_benchmarks
-    from cluscomp.bench.settings import choose
+    from cluscomp.bench.settings import absent, choose
 
     settings = Settings(
         baselines=choose(vs),
@@ -109,6 +119,8 @@ def bench(
         n=n,
         seed=seed,
         data=data,
+        embeddings=embeddings,
+        absent=absent(vs),
         only=only,
     )
     every = [known for known in BENCHMARKS if known != "gpu" or native.cuda_available()]

@@ -97,5 +97,6 @@ void bind_ward(nb::module_& module);
 void bind_maxsim(nb::module_& module);
 void bind_documents(nb::module_& module);
 void bind_support(nb::module_& module);
+void bind_walk(nb::module_& module);
 
 }  // namespace cluscomp::bind

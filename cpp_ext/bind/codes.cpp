@@ -43,12 +43,16 @@ StoredCodes sq8(Bytes codes, Floats vmin, Floats vdiff, std::optional<Floats> sc
               scales);
 }
 
-StoredCodes pq(Bytes codes, nb::object codebook, bool interleaved) {
+StoredCodes pq(Bytes codes, nb::object codebook, bool interleaved, bool across_lists) {
   const auto& book = nb::cast<const PqCodebook&>(codebook);
+  if (across_lists && !interleaved) throw std::invalid_argument("only interleaved codes have groups across lists");
   if (interleaved && book.nbits() != 4) throw std::invalid_argument("only 4-bit codes are interleaved");
   require_equal(static_cast<int64_t>(codes.shape(1)), book.code_size(), "columns of codes");
   const auto n = static_cast<int64_t>(codes.shape(0));
-  return keep(std::make_shared<PqCodes>(book, codes.data(), n, interleaved), codes, codebook);
+  const PqLayout layout = across_lists  ? PqLayout::groups_across_lists
+                          : interleaved ? PqLayout::groups
+                                        : PqLayout::rows;
+  return keep(std::make_shared<PqCodes>(book, codes.data(), n, layout), codes, codebook);
 }
 
 StoredCodes rabitq(Bytes codes, nb::object form, bool interleaved) {
@@ -81,8 +85,9 @@ void bind_codes(nb::module_& m) {
           "sq8", &sq8, "codes"_a, "vmin"_a, "vdiff"_a, "scales"_a = nb::none(),
           "Codes (n, d) uint8 for vmin + (code + 0.5) / 255 * vdiff, both (d,). scales (n,): of each row, which "
           "multiply it; then only inner products are scored.")
-      .def_static("pq", &pq, "codes"_a, "codebook"_a, "interleaved"_a = false,
-                  "Product codes (n, code_size); interleaved: 4-bit ones that went through `interleave_codes`.")
+      .def_static("pq", &pq, "codes"_a, "codebook"_a, "interleaved"_a = false, "across_lists"_a = false,
+                  "Product codes (n, code_size); interleaved: 4-bit ones that went through `interleave_codes`; "
+                  "across_lists: with all rows as one list, whatever lists they are in.")
       .def_static("rabitq", &rabitq, "codes"_a, "form"_a, "interleaved"_a = false,
                   "RaBitQ codes (n, row_bytes) of this `Rabitq`; interleaved: they went through `interleave_codes`.")
       .def_static("prescreened", &prescreened, "rows"_a, "values"_a, "terms"_a, "frame"_a,

@@ -57,4 +57,5 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_maxsim(m);
   cluscomp::bind::bind_documents(m);
   cluscomp::bind::bind_support(m);
+  cluscomp::bind::bind_walk(m);
 }

@@ -21,19 +21,20 @@ void FourBitTables::fill(const FourBitCodes& codes, const float* query, std::vec
   if (!rough_) floats_ = floats;
 }
 
-int64_t FourBitTables::needed(float threshold, float base) const {
+int64_t FourBitTables::needed(float threshold, float base, float lowest) const {
   if (!usable_ || threshold == -std::numeric_limits<float>::infinity()) return 0;
   const double value = static_cast<double>(threshold) - static_cast<double>(base);
-  const double rounding =
-      slack_ + 0x1p-21 * (std::fabs(value) + std::fabs(static_cast<double>(base)) + std::fabs(scale_.low));
+  const double largest = std::max(std::fabs(static_cast<double>(base)), std::fabs(static_cast<double>(lowest)));
+  const double farthest = std::max(std::fabs(value), std::fabs(static_cast<double>(threshold) - lowest));
+  const double rounding = slack_ + 0x1p-21 * (farthest + largest + std::fabs(scale_.low));
   const double sum = (value - scale_.low - rounding) / static_cast<double>(scale_.step);
   return sum > 65535 ? 65536 : static_cast<int64_t>(std::max(0.0, std::ceil(sum)));
 }
 
-void FourBitTables::exact_scores(const FourBitCodes& codes, const uint8_t* const* at, const int64_t* stride, float base,
-                                 float* out) const {
+void FourBitTables::exact_scores(const FourBitCodes& codes, const uint8_t* const* at, const int64_t* stride,
+                                 const float* base, float* out) const {
   float sum[kTogether];
-  std::fill_n(sum, kTogether, base);
+  std::copy_n(base, kTogether, sum);
   const float* table = floats_.data();
   for (int64_t j = 0; j < codes.bytes(); ++j, table += 32)
     for (int i = 0; i < kTogether; ++i) {

@@ -23,16 +23,18 @@ class FourBitTables {
   // Whether scores are values of sums of bytes.
   bool rough() const { return rough_; }
 
-  // The least sum of bytes with which a row may score `threshold`; 65536 where none can. base: added to every sum.
-  int64_t needed(float threshold, float base) const;
+  // The least sum of bytes with which a row may score `threshold`; 65536 where none can. base: added to every sum; the
+  // bases of several lists lie between `lowest` and `base`.
+  int64_t needed(float threshold, float base) const { return needed(threshold, base, base); }
+  int64_t needed(float threshold, float base, float lowest) const;
   // What a sum of bytes stands for.
   float value(uint16_t sum, float base) const {
     return static_cast<float>(static_cast<double>(base) + scale_.low +
                               static_cast<double>(scale_.step) * static_cast<double>(sum));
   }
   // Scores of kTogether rows, so that the additions of one do not wait for those of another; sums as PqCodes::scorer
-  // does. at[i] points at the first byte of a row whose bytes are stride[i] apart.
-  void exact_scores(const FourBitCodes& codes, const uint8_t* const* at, const int64_t* stride, float base,
+  // does. at[i] points at the first byte of a row whose bytes are stride[i] apart; base[i] is added to its sum.
+  void exact_scores(const FourBitCodes& codes, const uint8_t* const* at, const int64_t* stride, const float* base,
                     float* out) const;
 
  private:

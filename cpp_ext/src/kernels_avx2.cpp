@@ -11,7 +11,8 @@ namespace cluscomp {
 namespace {
 
 struct Avx2 {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
+                       kDotRows = 1;
   struct F {
     __m256 lo, hi;
   };

@@ -8,7 +8,8 @@ namespace cluscomp {
 namespace {
 
 struct Avx512 {
-  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kHeldPairs = 8, kGramRows = 8;
+  static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kHeldPairs = 8, kGramRows = 8,
+                       kDotRows = 2;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;

@@ -12,6 +12,7 @@
 #include "cluscomp/kernels.h"
 #include "columns_impl.h"
 #include "documents_impl.h"
+#include "dots_impl.h"
 #include "float_filter_impl.h"
 #include "int_filter_impl.h"
 #include "pq_tables_impl.h"
@@ -230,6 +231,8 @@ struct Impl {
         .l2_f64 = l2_f64,
         .dot = dot,
         .l2 = l2,
+        .dots = Dots<V>::dots,
+        .squares = Dots<V>::squares,
         .dot_u8 = dot_u8,
         .l2_u8 = l2_u8,
         .dots_u8 = dots_u8,

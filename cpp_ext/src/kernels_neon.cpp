@@ -8,7 +8,8 @@ namespace cluscomp {
 namespace {
 
 struct Neon {
-  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
+  static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
+                       kDotRows = 1;
   struct F {
     float32x4_t v[4];
   };

@@ -8,7 +8,8 @@ namespace cluscomp {
 namespace {
 
 struct Scalar {
-  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4;
+  static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
+                       kDotRows = 1;
   struct F {
     float v[16];
   };

@@ -116,11 +116,15 @@ std::unique_ptr<Scorer> PqCodes::scorer(Metric metric, const float* coarse) cons
 
 bool PqCodes::same_form(const Codes& other) const {
   const auto* codes = dynamic_cast<const PqCodes*>(&other);
-  return codes && &codes->book_ == &book_ && codes->interleaved_ == interleaved_;
+  return codes && &codes->book_ == &book_ && codes->layout_ == layout_;
 }
 
 void PqCodes::scan(const Parts& parts, const ScanCall& call, const HitArrays& out) const {
-  interleaved_ ? scan_interleaved(parts, call, out) : scan_lists(parts, call, out);
+  switch (layout_) {
+    case PqLayout::rows: return scan_lists(parts, call, out);
+    case PqLayout::groups: return scan_interleaved(parts, call, out);
+    case PqLayout::groups_across_lists: return scan_across_lists(parts, call, out);
+  }
 }
 
 }  // namespace cluscomp

@@ -58,7 +58,9 @@ class FourBitForm {
   bool rough(const Tables& tables) const { return tables.entries.rough(); }
   float value(const Tables& tables, uint16_t sum) const { return tables.entries.value(sum, tables.base); }
   void exact(const Tables& tables, const uint8_t* const* at, const int64_t* stride, float* out) const {
-    tables.entries.exact_scores(codes_, at, stride, tables.base, out);
+    float bases[kTogether];
+    std::fill_n(bases, kTogether, tables.base);
+    tables.entries.exact_scores(codes_, at, stride, bases, out);
   }
 
  private:

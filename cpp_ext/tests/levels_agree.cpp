@@ -210,6 +210,10 @@ Results run(int64_t d, int64_t k) {
   }
   out.sums.push_back(kern.dot_u8(x.data(), bytes.data(), d));
   out.sums.push_back(kern.l2_u8(x.data(), c.data(), bytes.data(), d));
+  const size_t pairs = out.sums.size();
+  out.sums.resize(pairs + 2 * 7 * 5);  // both odd: some rows are left over by every tile
+  kern.dots(x.data(), 7, c.data(), 5, d, out.sums.data() + pairs, 5);
+  kern.squares(x.data(), 7, c.data(), 5, d, out.sums.data() + pairs + 35, 5);
   compare_shuffles(kern, x, d, out);
   compare_bytes(kern, x, d, out);
   compare_sparse(kern, x, c, d, out);

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import UsageError
 from cluscomp.indexes.segments.gathering import stored_lists
@@ -23,10 +24,9 @@ from cluscomp.indexes.segments.passing import Passing
 from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.search import queries_at_once
 from cluscomp.indexes.stages.hits import Hits, padded
-from cluscomp.indexes.stages.ivf import Ivf, Probes
+from cluscomp.indexes.stages.ivf import Probes
 
-_SPARE = 2  # lists ranked at once, where a condition has nothing to do with the vectors one half is needed
-_GROWTH = 4  # how many times as many are ranked where these do not spend the budget
+_LIST_SCORES = 1 << 22  # of the queries whose lists are chosen at once
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def search_passing(
         raise UsageError(f"max_nprobe={max_nprobe} is below nprobe={nprobe}; raise it, or lower nprobe")
     pipeline = passing.pipeline
     at_once = queries_at_once(pipeline, passing.together.n_rows, len(queries), nprobe)
+    at_once = min(at_once, max(1, _LIST_SCORES // pipeline.spec.nlist))
     wanted = min(k, passing.n)
     found, visits = [], []
     for block in iter_blocks(len(queries), at_once):
@@ -113,63 +114,28 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     nq, partition = len(projected), passing.pipeline.partition
     if partition is None or passing.n == 0:
         return _all_rows(passing, nq, np.zeros(int(passing.n > 0), dtype=np.int32))
-    if passing.n <= passing.least_budget(nprobe):
+    adds_products = passing.pipeline.residual_centroids is not None and partition.scores_are_products
+    if not adds_products and passing.n <= passing.least_budget(nprobe):
         return _all_rows(passing, nq, passing.filled)
-    most = partition.nlist if max_nprobe is None else min(max_nprobe, partition.nlist)
-    count = min(most, _first_count(passing, nprobe))
-    while True:
-        ranked = _ranked(partition, projected, count, nprobe)
-        budget = passing.live_in_lists[ranked.lists[:, :nprobe]].sum(axis=1)
-        direct = passing.n <= budget
-        spent = np.cumsum(passing.in_lists[ranked.lists], axis=1) >= budget[:, None]
-        if count >= most or bool((spent[:, -1] | direct).all()):
-            break
-        count = min(most, _GROWTH * count)
-    seen = np.where(spent.any(axis=1), np.argmax(spent, axis=1) + 1, count)
-    seen = np.clip(seen, nprobe, most)
-    return _visits(passing, ranked, seen, direct)
-
-
-def _first_count(passing: Passing, nprobe: int) -> int:
-    """Lists to rank at first: more than a search visits, unless the mean budget takes all passing rows."""
-    n_live = passing.together.n_live
-    if passing.n * passing.pipeline.spec.nlist <= nprobe * n_live:
-        return nprobe
-    return nprobe * max(1, _SPARE * n_live // passing.n)
+    first = None
+    if nprobe == 1:  # decided more exactly than by scores
+        first = np.ascontiguousarray(partition.probe(projected, 1).lists[:, 0])
+    lists, products, *read = native.walk_lists(
+        partition.list_scores(projected),
+        passing.live_in_lists,
+        passing.in_lists,
+        nprobe,
+        partition.nlist if max_nprobe is None else min(max_nprobe, partition.nlist),
+        first,
+        adds_products,
+    )
+    return Visits(Probes(lists, products), *read)
 
 
 def _all_rows(passing: Passing, nq: int, lists: np.ndarray) -> Visits:
     """Visits to all lists with passing rows."""
     probes = Probes(np.ascontiguousarray(np.broadcast_to(lists, (nq, len(lists)))))
     return Visits(probes, np.full(nq, len(lists)), np.full(nq, passing.n), np.ones(nq, dtype=bool))
-
-
-def _ranked(partition: Ivf, projected: np.ndarray, count: int, nprobe: int) -> Probes:
-    """The `count` best lists, best first, of which the first `nprobe` are those that a search visits."""
-    ranked = partition.ranked(projected, count)
-    if nprobe > 1 or count == partition.nlist == 1:
-        return ranked
-    first = partition.probe(projected, 1).lists  # decided more exactly than the others
-    if count == 1:
-        return Probes(first)
-    others = np.argsort(ranked.lists == first, axis=1, kind="stable")  # it goes to the end of its row
-    return Probes(np.hstack([first, np.take_along_axis(ranked.lists, others, axis=1)[:, : count - 1]]))
-
-
-def _visits(passing: Passing, ranked: Probes, seen: np.ndarray, direct: np.ndarray) -> Visits:
-    """Visits to the first `seen` lists of each query, or to all that hold passing rows."""
-    counts, filled = passing.in_lists, passing.filled
-    some = np.where(np.arange(ranked.lists.shape[1]) < seen[:, None], ranked.lists, -1)
-    some[counts[some] == 0] = -1
-    some = some[:, : seen[~direct].max(initial=1)]
-    lists = np.full((len(some), max(some.shape[1], len(filled) * bool(direct.any()))), -1, dtype=np.int32)
-    lists[:, : some.shape[1]] = some
-    if direct.any():
-        lists[direct] = np.append(filled, np.full(lists.shape[1] - len(filled), -1, dtype=np.int32))
-    known = None if ranked.products is None or direct.any() else ranked.products[:, : lists.shape[1]]
-    products = None if known is None else np.ascontiguousarray(known)
-    visited = np.where(lists >= 0, counts[np.maximum(lists, 0)], 0)
-    return Visits(Probes(lists, products), (lists >= 0).sum(axis=1), visited.sum(axis=1), direct)
 
 
 def _best(

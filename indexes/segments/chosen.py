@@ -18,6 +18,9 @@ from cluscomp.indexes.stages.code_layout import arrange_codes, plain_rows
 from cluscomp.indexes.stages.codec import ListView, StoredLists
 from cluscomp.indexes.stages.pipeline import Pipeline
 
+ACROSS_LISTS_BELOW = 64
+"""Mean rows of a list, empty ones aside, below which groups of interleaved codes go across lists."""
+
 
 @dataclass(frozen=True)
 class ChosenRows:
@@ -73,9 +76,21 @@ def chosen_rows(
         order = np.argsort(labels, kind="stable")
         positions, codes = positions[order], {name: array[order] for name, array in codes.items()}
     offsets = list_offsets(np.bincount(labels, minlength=pipeline.spec.nlist))
+    across_lists = arranged and _pays_across_lists(pipeline, offsets)
     if arranged:
-        arrange_codes(codec, codes, offsets)
+        arrange_codes(codec, codes, offsets, across_lists=across_lists)
     by_position = np.argsort(positions)
     ranks = np.empty(len(positions), dtype=position_dtype(len(positions)))
     ranks[by_position] = np.arange(len(positions))
-    return ChosenRows(positions[by_position], ListView(codes, offsets, ranks, pipeline.residual_centroids))
+    coarse = pipeline.residual_centroids
+    view = ListView(codes, offsets, ranks, coarse, across_lists=across_lists)
+    return ChosenRows(positions[by_position], view)
+
+
+def _pays_across_lists(pipeline: Pipeline, offsets: np.ndarray) -> bool:
+    """Whether groups of interleaved codes go across lists. Residual codes in l2 have a table a list."""
+    if not pipeline.codec.across_lists or (
+        pipeline.residual_centroids is not None and pipeline.score_metric == "l2"
+    ):
+        return False
+    return bool(offsets[-1] < ACROSS_LISTS_BELOW * np.count_nonzero(np.diff(offsets)))

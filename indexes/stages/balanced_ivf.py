@@ -152,6 +152,14 @@ class BalancedIvf(Ivf):
     def ranked(self, queries: np.ndarray, count: int) -> Probes:
         return Probes(self.preferences(queries, count))
 
+    def list_scores(self, queries: np.ndarray) -> np.ndarray:
+        ranks = np.broadcast_to(-np.arange(self.nlist, dtype=np.float32), (len(queries), self.nlist))
+        scores = np.empty_like(ranks)
+        np.put_along_axis(scores, self.preferences(queries, self.nlist), ranks, axis=1)
+        return scores
+
+    scores_are_products = False
+
     def to_faiss(self, faiss: ModuleType) -> Any:
         """Cost + price as a plain distance or inner product of rows that have one more value, 0 or 1."""
         dim, prices = self.dim, self.prices.astype(np.float64)

@@ -55,7 +55,8 @@ class ListView:
 
     codes: in storage order. offsets: (nlist + 1,) int64 first stored row of each list. positions: (n,) int32
     or int64 position of each stored row, None where storage order is position order. coarse: (nlist, d)
-    float32 centroids of residual codes, or None. prescreen: of float rows in one list, or None.
+    float32 centroids of residual codes, or None. prescreen: of float rows in one list, or None. across_lists:
+    groups of interleaved codes do not end with a list (code_layout.py).
     """
 
     codes: Codes
@@ -63,6 +64,7 @@ class ListView:
     positions: np.ndarray | None
     coarse: np.ndarray | None
     prescreen: Prescreen | None = None
+    across_lists: bool = False
 
     def lists(self) -> native.Lists:
         """The lists as kernels read them."""
@@ -88,7 +90,8 @@ class Codec(Stage):
 
     arrays: of the codes of a row, CODES and any others, by name; each is a file of a segment. by_residual:
     codes of a partitioned index are residuals. interleaved: codes are stored in the order that code_layout.py
-    describes. exact: rows come back as they were. groups: sub-spaces whose codes are chosen apart. codewords:
+    describes. across_lists: scans also read such codes in groups that go across lists. exact: rows come back
+    as they were. groups: sub-spaces whose codes are chosen apart. codewords:
     how many training learns for each from the rows, 0 for none. overfit: how much better these rows are coded
     than others (health/drift.py). layout_version: format of index folders since which codes are stored as
     they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation
@@ -100,6 +103,7 @@ class Codec(Stage):
     arrays: Mapping[str, RowArray]
     by_residual = False
     interleaved = False
+    across_lists = False
     exact = False
     groups = 1
     codewords = 0

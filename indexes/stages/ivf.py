@@ -176,6 +176,18 @@ class Ivf(Stage):
         scores, lists = self._searchable.scan(queries, None, count, self.metric)
         return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
 
+    def list_scores(self, queries: np.ndarray) -> np.ndarray:
+        """Scores (nq, nlist) float32 by which `ranked` orders the lists, larger first; inner products of the
+        queries with the centroids where `scores_are_products`.
+        """
+        scores: np.ndarray = native.score_pairs(queries, self.centroids, self.metric)
+        return scores
+
+    @property
+    def scores_are_products(self) -> bool:
+        """Whether `list_scores` are what residual codes add to the inner products of their rows."""
+        return self.metric == "ip"
+
     @property
     def _kmeans_metric(self) -> Metric:
         return "l2" if self.metric == "l2" else "cosine"

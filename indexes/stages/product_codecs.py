@@ -96,7 +96,7 @@ class ProductCodec(KernelCodec):
         self.m, self.nbits = m, nbits
         self.groups = m
         self.arrays = {CODES: RowArray("|u1", code_size(m, nbits))}
-        self.interleaved = nbits == 4
+        self.interleaved = self.across_lists = nbits == 4
         self.layout_version = 2 if self.interleaved else 1
         self._codebooks: np.ndarray | None = None
         self._packed: native.PqCodebook | None = None
@@ -122,7 +122,8 @@ class ProductCodec(KernelCodec):
         return native.Codes.pq(codes[CODES], self.packed_codebook())
 
     def listed(self, lists: ListView) -> native.Codes:
-        return native.Codes.pq(lists.codes[CODES], self.packed_codebook(), self.interleaved)
+        codes = lists.codes[CODES]
+        return native.Codes.pq(codes, self.packed_codebook(), self.interleaved, lists.across_lists)
 
     def to_faiss(self, faiss: ModuleType, metric: str) -> Any:
         """Also of 4-bit scalar levels: sub-spaces of one dimension."""

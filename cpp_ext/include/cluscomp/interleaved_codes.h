@@ -17,4 +17,8 @@ void take_interleaved(const uint8_t* codes, int64_t bytes, const int64_t* offset
 // bit; rough ones are values of sums of 7-bit table entries. Lists are read once for all queries that probe them.
 void scan_interleaved(const Parts& parts, const ScanCall& call, const HitArrays& out);
 
+// The same hits where all rows of a part went through interleave_codes as one list. Sooner than `scan_interleaved`
+// where lists have few rows. Residual codes take the metric ip only: those of other lists have other tables in l2.
+void scan_across_lists(const Parts& parts, const ScanCall& call, const HitArrays& out);
+
 }  // namespace cluscomp

@@ -60,6 +60,9 @@ struct Kernels {
   double (*l2_f64)(const float* a, const float* b, int64_t d);
   float (*dot)(const float* a, const void* b, RowType type, int64_t d);
   float (*l2)(const float* a, const void* b, RowType type, int64_t d);
+  // `dot` and `l2` of each of m rows a (m, d) with each of n rows b (n, d), the same bits: out[i * ld + j].
+  void (*dots)(const float* a, int64_t m, const float* b, int64_t n, int64_t d, float* out, int64_t ld);
+  void (*squares)(const float* a, int64_t m, const float* b, int64_t n, int64_t d, float* out, int64_t ld);
   // Against uint8 codes b: sum a[i] * b[i], and sum (a[i] - scale[i] * b[i])^2.
   float (*dot_u8)(const float* a, const uint8_t* b, int64_t d);
   float (*l2_u8)(const float* a, const float* scale, const uint8_t* b, int64_t d);

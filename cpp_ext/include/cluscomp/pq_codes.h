@@ -6,18 +6,22 @@
 
 namespace cluscomp {
 
+// How codes lie: row by row; or, of 4-bit codes, in groups that went through interleave_codes, either list by list or
+// with all rows as one list. Groups can only be scanned.
+enum class PqLayout { rows, groups, groups_across_lists };
+
 class PqCodes : public Codes {
  public:
-  // codes: (n, code_size). interleaved: 4-bit codes that went through interleave_codes; they can only be scanned.
-  PqCodes(const PqCodebook& book, const uint8_t* codes, int64_t n, bool interleaved)
-      : Codes(n, book.d()), book_(book), codes_(codes), interleaved_(interleaved) {}
+  // codes: (n, code_size).
+  PqCodes(const PqCodebook& book, const uint8_t* codes, int64_t n, PqLayout layout)
+      : Codes(n, book.d()), book_(book), codes_(codes), layout_(layout) {}
 
   const PqCodebook& book() const { return book_; }
   const uint8_t* row(int64_t i) const { return codes_ + i * book_.code_size(); }
 
   bool same_form(const Codes& other) const override;
   bool takes_residuals() const override { return true; }
-  bool by_row() const override { return !interleaved_; }
+  bool by_row() const override { return layout_ == PqLayout::rows; }
   // Asymmetric distances (Jegou et al. 2011): look-up tables summed over the codes of a row.
   std::unique_ptr<Scorer> scorer(Metric metric, const float* coarse) const override;
   void decode(int64_t first, int64_t n, float* out) const override { book_.decode(row(first), n, out); }
@@ -26,7 +30,7 @@ class PqCodes : public Codes {
  private:
   const PqCodebook& book_;
   const uint8_t* codes_;
-  bool interleaved_;
+  PqLayout layout_;
 };
 
 }  // namespace cluscomp
