@@ -20,13 +20,15 @@ READING = {"search", "score", "vectors", "terms", "get", "attributes", "to_faiss
 """Methods that take `tenant`."""
 WHOLE = {
     "add", "attribute_schema", "candidates", "check_encoder", "code_bytes_per_document", "code_size", "compact",
-    "declare_attributes", "describe", "encoder", "extra_file", "extra_files", "from_folder", "generation",
-    "has_changes", "has_texts", "health", "id_kind", "ids", "is_trained", "manifest", "n_deleted", "n_postings",
-    "n_total", "n_vectors", "nbytes", "next_id", "nprobe", "origin", "pool_documents", "refine_factor", "refresh",
-    "row_facts", "save", "search_defaults", "segments", "set_attributes", "train", "train_vectors", "training",
-    "training_limit", "upsert", "writer",
+    "declare_attributes", "dense", "depth", "describe", "encoder", "extra_file", "extra_files", "from_folder", "generation",
+    "has_changes", "has_texts", "health", "heap_factor", "id_kind", "ids", "is_trained", "lexical", "manifest", "n_deleted", "n_postings",
+    "n_total", "n_vectors", "nbytes", "next_id", "nprobe", "origin", "pool_documents", "query_cut", "refine_factor", "refresh",
+    "row_facts", "rows_are", "save", "search_defaults", "segments", "set_attributes", "succeed", "to_cuvs", "to_lance", "train", "train_vectors", "training",
+    "training_limit", "upsert", "weight", "writer",
 }  # fmt: skip
-"""Those about the index as a whole, for its owner: docs/filters.md names the ones that show rows."""
+"""Those about the index as a whole, for its owner: docs/filters.md names the ones that show rows. The sides of a
+hybrid index are indexes that ask themselves.
+"""
 
 
 def refused(error: type[Exception], call: Any) -> None:
@@ -158,3 +160,9 @@ def test_health_and_conversions_are_about_the_whole_index(tmp_path):
     opened = cc.open_index(tmp_path / "other")
     assert opened.attribute_schema.tenant == "owner" and opened.attributes(tenant="a").n_rows == 150
     assert (opened.search(rows[:3], 5, tenant="b")[1] % 2 == 1).all()
+
+
+@pytest.mark.parametrize("name", ["Index", "MultiVectorIndex", "SparseIndex", "SeismicIndex", "HybridIndex"])
+def test_every_public_name_is_known_here(name):
+    public = {one for one in dir(getattr(cc, name)) if not one.startswith("_")}
+    assert public <= READING | WHOLE

@@ -7,7 +7,7 @@ import pytest
 
 from cluscomp.attributes import Field
 from cluscomp.encoders import load_encoder
-from cluscomp.errors import DimensionError, DTypeError, IncompleteResultsWarning, UsageError
+from cluscomp.errors import DimensionError, DTypeError, IncompleteResultsWarning, InputError, UsageError
 from cluscomp.eval import evaluate_index, fuse_runs, load_beir
 from cluscomp.eval.retrieval import run_from_results
 from cluscomp.indexes import index_factory
@@ -96,6 +96,23 @@ def test_filters_and_tenants_reach_both_sides(rows, queries):
     assert ids.shape[1] <= info.allowed.max() == sum(1990 + i % 40 >= 2020 and i % 2 for i in range(N))
     everybody = index.search(queries, 50, tenant=None)[1]
     assert set(everybody.ravel() % 2) == {0, 1}
+    for side, asked in ((index.dense, queries.vectors), (index.lexical, queries.terms)):
+        read = side.terms if hasattr(side, "terms") else side.vectors
+        for call in (side.search, side.score, side.get, read):
+            arguments = {side.search: (asked, 5), side.score: (asked, [1])}.get(call, ([1],))
+            with pytest.raises(UsageError, match="tenant"):
+                call(*arguments)
+        own = side.search(asked, 50, tenant="ann")[1]
+        assert (own[own >= 0] % 2 == 0).all() and own.size
+        with pytest.raises(InputError):
+            side.get([1], tenant="ann")
+        with pytest.raises(InputError):
+            read([1], tenant="ann")
+    with pytest.raises(UsageError, match="tenant"):
+        index.vectors([1])
+    with pytest.raises(InputError):
+        index.terms([1], tenant="ann")
+    assert index.get([1], tenant="bob")[0].attributes["owner"] == "bob"
 
 
 def test_several_vectors_a_document():
