@@ -105,7 +105,8 @@ def with_flags(message: str, command: Callable[..., Any]) -> str:
     """A message that names arguments of Python, with those that are flags of the command as flags.
 
     "if_exists='replace'" becomes "--if-exists replace", and "max_memory" becomes "--max-memory". Words that
-    may also be plain English, such as "seed", are only replaced where a value or "=" follows.
+    may also be plain English, such as "seed", are only replaced where a value or "=" follows. "tenant=None" is
+    what the flag --all-tenants means.
     """
     hints = get_type_hints(command, include_extras=True).values()
     options = [info for hint in hints for info in get_args(hint)[1:] if isinstance(info, OptionInfo)]
@@ -121,6 +122,8 @@ def _flag_for_argument(message: str, flag: str) -> str:
     message = re.sub(rf"(?<![\w.-]){name}='([^']*)'", rf"{flag} \1", message)
     message = re.sub(rf"(?<![\w.-]){name}=True\b", flag, message)
     message = re.sub(rf"(?<![\w.-]){name}=(?=[\s,;)]|$)", flag, message)
+    if name.startswith("all_"):
+        message = re.sub(rf"(?<![\w.-]){name[4:].removesuffix('s')}=None\b", flag, message)
     if "_" in name:
         message = re.sub(rf"(?<![\w./'\"-]){name}(?![\w./'\"=(-])", flag, message)
     return message

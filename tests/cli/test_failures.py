@@ -30,3 +30,5 @@ def test_arguments_become_flags(message, said):
 
 def test_only_flags_of_the_command_count():
     assert with_flags("if_exists='replace'", search) == "if_exists='replace'"
+    assert with_flags("by tenant='...', or tenant=None", search) == "by --tenant ..., or --all-tenants"
+    assert with_flags("or tenant=None", build_index) == "or tenant=None"
