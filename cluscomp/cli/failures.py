@@ -105,8 +105,8 @@ def with_flags(message: str, command: Callable[..., Any]) -> str:
     """A message that names arguments of Python, with those that are flags of the command as flags.
 
     "if_exists='replace'" becomes "--if-exists replace", and "max_memory" becomes "--max-memory". Words that
-    may also be plain English, such as "seed", are only replaced where a value or "=" follows. "tenant=None" is
-    what the flag --all-tenants means.
+    may also be plain English, such as "seed", are only replaced where a value or "=" follows. "tenant=None"
+    is what the flag --all-tenants means.
     """
     hints = get_type_hints(command, include_extras=True).values()
     options = [info for hint in hints for info in get_args(hint)[1:] if isinstance(info, OptionInfo)]
