@@ -199,7 +199,7 @@ def test_the_audit_of_a_wheel_sees_foreign_libraries(repository):
 
 
 def test_links_of_the_site_lead_to_the_pages_of_the_site(repository, tmp_path):
-    site = script(repository, "site")
+    site = script(repository, "docs_site")
     site.stage(tmp_path / "site")
     start = (tmp_path / "site" / "docs" / "start.md").read_text(encoding="utf-8")
     index = (tmp_path / "site" / "docs" / "index.md").read_text(encoding="utf-8")

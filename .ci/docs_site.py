@@ -1,6 +1,6 @@
 """The documentation as a site: the pages that zensical reads, and a look at what it made of them.
 
-Usage: site.py stage FOLDER, then zensical build in FOLDER, then site.py check FOLDER/html.
+Usage: docs_site.py stage FOLDER, then zensical build in FOLDER, then docs_site.py check FOLDER/html.
 """
 
 from __future__ import annotations
