@@ -82,6 +82,7 @@ def trained_and_opq(
     )
 
 
+@pytest.mark.slow
 def test_a_few_steps_beat_opq(shared_data, tmp_path):
     write_subset(shared_data / "scifact", tmp_path / "data", n_queries=128, characters=160)
     trained, opq = trained_and_opq(
