@@ -174,7 +174,10 @@ class HybridShape(BuildShape):
 
     @property
     def preparing(self) -> list[StageCost]:
-        return [*self._vectors.preparing, replace(self._terms.preparing[-1], name=WORDS)]
+        """Words come while the process may still hold what the encoder of the vectors took."""
+        before, words = self._vectors.preparing, self._terms.preparing[-1]
+        held = max(stage.memory_bytes for stage in before)
+        return [*before, replace(words, name=WORDS, memory_bytes=held + words.memory_bytes)]
 
     @property
     def temporary_bytes(self) -> int:
