@@ -79,10 +79,11 @@ class FusionFlags:
 
 @dataclass(frozen=True)
 class Fused:
-    """run: of both. metrics: of each part and of both, by metric. costs: code bytes a document and
-    milliseconds of a search of each, where both are sides of an index.
+    """weight: of the index, or of the vectors. run: of both. metrics: of each part and of both, by metric.
+    costs: code bytes a document and milliseconds of a search of each, where both are sides of an index.
     """
 
+    weight: float
     run: Run
     metrics: dict[str, dict[str, float]]
     costs: dict[str, dict[str, float | None]] = field(default_factory=dict)
@@ -92,11 +93,13 @@ class Fused:
         """Fuse with a run. report: of the index, whose metrics and depth are taken."""
         from cluscomp.eval.fusion import fuse_runs
         from cluscomp.eval.metrics import evaluate
+        from cluscomp.fusion import WEIGHT
 
         run = fuse_runs([report.run, other], **flags.of_runs())
         names = list(report.metrics)
         metrics = {"index": report.metrics, "other": evaluate(other, qrels, names)}
-        return cls(run, {**metrics, "both": evaluate(run, qrels, names)})
+        weight = WEIGHT if flags.weight is None else flags.weight
+        return cls(weight, run, {**metrics, "both": evaluate(run, qrels, names)})
 
     @classmethod
     def sides(
@@ -127,13 +130,16 @@ class Fused:
             }
             for name, one in reports.items()
         }
-        return cls(report.run, {name: one.metrics for name, one in reports.items()}, costs)
+        weight = options.get("weight", index.weight)
+        return cls(weight, report.run, {name: one.metrics for name, one in reports.items()}, costs)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Names of the metrics, and a row for each run: what it is, its figures, bytes and time."""
         columns = list(self.metrics["both"])
+        of = "the vectors" if self.costs else "the index"
+        names = {**NAMES, "both": f"both, weight {self.weight:g} of {of}"}
         rows = [
-            [NAMES[what], *(f"{values[column]:.4f}" for column in columns)]
+            [names[what], *(f"{values[column]:.4f}" for column in columns)]
             for what, values in self.metrics.items()
         ]
         for row, cost in zip(rows, self.costs.values(), strict=False):
@@ -146,5 +152,9 @@ class Fused:
         return ["code bytes / document", "latency p50"] if self.costs else []
 
     def to_json(self) -> dict[str, Any]:
-        """Metrics and costs as JSON values."""
-        return {"metrics": self.metrics, **({"costs": self.costs} if self.costs else {})}
+        """Weight, metrics and costs as JSON values."""
+        return {
+            "weight": self.weight,
+            "metrics": self.metrics,
+            **({"costs": self.costs} if self.costs else {}),
+        }

@@ -211,7 +211,7 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             softmax=None if softmax is None else number("softmax", softmax, above=0),
         )
         most = self.spec.nlist if max_nprobe is None else self._checked_nprobe(max_nprobe, "max_nprobe")
-        if most < effort.nprobe:
+        if max_nprobe is not None and most < effort.nprobe:
             raise UsageError(f"max_nprobe={most} is below nprobe={effort.nprobe}; raise it, or lower nprobe")
         self.pipeline.require_trained()
         if not is_plain:

@@ -53,7 +53,7 @@ def test_tuned(invoke, runs, tmp_path):
     ("flags", "message"),
     [
         (["--weights", "a,b"], "write numbers with commas"),
-        (["--weights", "1,2,3"], "3 weights for 2 runs"),
+        (["--weights", "1,2,3"], "3 weights for 2 lists"),
         (["--tune", "{qrels}", "--weights", "1,2"], "leave one of them out"),
         (["--tune", "{qrels}", "--method", "rrf"], "not of rrf"),
         (["--json", "--output", "-"], "standard output"),
