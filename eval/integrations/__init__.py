@@ -3,6 +3,7 @@
 mteb.py, sentence_transformers.py   in their evaluations
 semantic_search.py                  instead of sentence-transformers' util.semantic_search
 pylate.py                           as an index of PyLate
+sklearn.py                          as a transformer of scikit-learn
 embeddings.py                       what those packages hand over
 langchain.py, llamaindex.py,
 haystack.py                         as a store of documents; *_filter.py and conditions.py read their filters

@@ -18,13 +18,11 @@ import numpy as np
 
 from cluscomp.errors import DimensionError, DuplicateIdError, EmptyInputError, IndexFolderError, UsageError
 from cluscomp.eval.integrations.embeddings import token_matrices
+from cluscomp.eval.integrations.kept import KeptIndex
 from cluscomp.indexes.factory import index_factory
-from cluscomp.indexes.index import open_index
 from cluscomp.indexes.keys.grammar import parse_key
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.multivector.index import MultiVectorIndex
-from cluscomp.indexes.multivector.queries import ragged_of_dim
-from cluscomp.indexes.multivector.segment import require_vectors
 from cluscomp.indexes.segments.id_lookup import positions_of, require_kind
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.multivector import as_ragged
@@ -37,15 +35,15 @@ class PyLateIndex:
     """An index with the methods of `pylate.indexes.PLAID`, for `pylate.retrieve.ColBERT` and by itself.
 
     index_folder, index_name, override: as PyLate's. With a folder, index_folder/index_name is opened if it is
-    there and written after every change; override=True replaces it when the first documents come. Without,
-    the index is in memory (`index.save` keeps it). index_key: begins with a pool; the first documents are
-    trained on. metric: "ip" or "cosine". search_kwargs: of `MultiVectorIndex.search`, such as {"candidates":
-    500}.
+    there; every change is a commit of what is new, and changes by other processes are taken up. override=True
+    replaces it when the first documents come. Without, the index is in memory (`index.save` keeps it).
+    index_key: begins with a pool; the first documents are trained on. metric: "ip" or "cosine".
+    search_kwargs: of `MultiVectorIndex.search`, such as {"candidates": 500}.
 
     Embeddings: one array (n, t, d), a list with one (t_i, d) array or tensor a text, or one (t, d) array for
     a single text. Document ids are texts or integers.
 
-    index: the MultiVectorIndex, None before documents come. Raises UnknownKeyError and UsageError (key
+    Raises UnknownKeyError and UsageError (key
     without a pool).
     """
 
@@ -64,12 +62,20 @@ class PyLateIndex:
     ) -> None:
         self.index_key, self.metric, self.seed = index_key, metric, seed
         self.search_kwargs = dict(search_kwargs or {})
-        self._folder = None if index_folder is None else Path(index_folder) / index_name
-        self._replace = override
-        self.index: MultiVectorIndex | None = None
         _require_pool(index_key)
-        if self._folder is not None and self._folder.exists() and not override:
-            self.index = _opened(self._folder)
+        folder = None if index_folder is None else Path(index_folder) / index_name
+        self._kept = KeptIndex(folder, replace=override)
+        _ = self.index  # whether it is one of documents
+
+    @property
+    def index(self) -> MultiVectorIndex | None:
+        """The index in its newest state, None before documents come."""
+        index = self._kept.current()
+        if index is not None and not isinstance(index, MultiVectorIndex):
+            raise IndexFolderError(
+                f"{self._kept.folder} holds an index of single vectors ({index.key}); take another index_name"
+            )
+        return index
 
     # ---- documents ----
 
@@ -83,36 +89,33 @@ class PyLateIndex:
         needs more vectors to learn from).
         """
         ids, matrices = _named(documents_ids, documents_embeddings)
-        index = self.index
-        if index is None:
-            dim = int(np.shape(matrices[0])[-1])
-            made = index_factory(self.index_key, dim, self.metric, seed=self.seed)
-            assert isinstance(made, MultiVectorIndex)  # _require_pool
-            index = made.train(matrices)
-        else:
-            self._require_new(ids)
-        index.add(matrices, ids=ids)
-        self._keep(index)
+        with self._kept.lock:
+            if self.index is None:
+                self._begin(ids, matrices)
+                return self
+            with self._kept.change() as kept:
+                index = self._filled()
+                assert kept is index
+                self._require_new(ids)
+                index.add(matrices, ids=ids)
         return self
 
     def remove_documents(self, documents_ids: Any) -> PyLateIndex:
         """Take documents out. Raises InputError for an id that is not in the index; nothing is removed
         then.
         """
-        index = self._filled()
-        index.delete(_listed(documents_ids))
-        self._keep(index)
+        self._filled()
+        with self._kept.change() as index:
+            index.delete(_listed(documents_ids))
         return self
 
     def update_documents(self, documents_ids: Any, documents_embeddings: Any) -> PyLateIndex:
-        """Give documents new vectors; ids that are not in the index yet are added."""
+        """Give documents new vectors, in one step; ids that are not in the index yet are added."""
         ids, matrices = _named(documents_ids, documents_embeddings)
-        index = self._filled()
-        largest = index.pipeline.largest  # faults show before the deletion
-        documents = ragged_of_dim(matrices, None, index.dim, "vectors", largest=largest)
-        require_vectors(documents, make_ids(ids, len(ids)))
-        index.delete([name for name, row in zip(ids, self._positions(ids), strict=True) if row >= 0])
-        return self.add_documents(ids, matrices)
+        self._filled()
+        with self._kept.change():
+            self._filled().upsert(matrices, ids)
+        return self
 
     def get_documents_embeddings(self, documents_ids: Sequence[Sequence[Any]]) -> list[list[np.ndarray]]:
         """What the codes of documents stand for, for `pylate.rank.rerank`: a list of (t_i, d) arrays for each
@@ -139,19 +142,21 @@ class PyLateIndex:
         if subset is None:
             hits = index.search(queries, min(k, len(index)), **self.search_kwargs)
             return [_results(names, row) for row, names in zip(*hits, strict=True)]
-        asked = ragged_of_dim(queries, None, index.dim, "queries", largest=index.pipeline.largest)
         allowed = list(subset)
-        if not allowed or not isinstance(allowed[0], (list, tuple, np.ndarray)):
-            return self._best_of(allowed, asked.rows, asked.lengths, k)
-        if len(allowed) != len(asked):
+        is_one = not allowed or not isinstance(allowed[0], (list, tuple, np.ndarray))
+        n_queries = len(as_ragged(queries))
+        if not is_one and len(allowed) != n_queries:
             raise DimensionError(
-                f"subset has {len(allowed)} lists for {len(asked)} queries; give one for each"
+                f"subset has {len(allowed)} lists for {n_queries} queries; give one for each"
             )
-        found: Results = []
-        for number, names in enumerate(allowed):
-            query = asked.part(slice(number, number + 1))
-            found += self._best_of(names, query.rows, query.lengths, k)
-        return found
+        if is_one:
+            filters: Any = list(dict.fromkeys(allowed))
+        else:
+            filters = [list(dict.fromkeys(names)) for names in allowed]
+        if not filters:
+            return [[] for _ in range(n_queries)]
+        hits = index.search(queries, k, filter=filters, **self.search_kwargs)
+        return [_results(names[row > -np.inf], row[row > -np.inf]) for row, names in zip(*hits, strict=True)]
 
     def retrieve(
         self,
@@ -167,20 +172,13 @@ class PyLateIndex:
 
     # ---- inside ----
 
-    def _best_of(self, names: Sequence[Any], rows: np.ndarray, lengths: np.ndarray, k: int) -> Results:
-        """Best k of some documents, found by scoring each of them; equal scores by time of adding."""
-        index, ids = self._filled(), list(dict.fromkeys(names))
-        positions = self._positions(ids)
-        order = [row for row in np.argsort(positions, kind="stable").tolist() if positions[row] >= 0]
-        if not order:
-            return [[] for _ in lengths]
-        known = [ids[row] for row in order]
-        scores = index.score(rows, known, lengths=lengths)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [
-            _results(np.array(known, dtype=object)[places], row[places])
-            for places, row in zip(best, scores, strict=True)
-        ]
+    def _begin(self, ids: list[Any], matrices: Any) -> None:
+        dim = int(np.shape(matrices[0])[-1])
+        made = index_factory(self.index_key, dim, self.metric, seed=self.seed)
+        assert isinstance(made, MultiVectorIndex)  # _require_pool
+        made.train(matrices)
+        made.add(matrices, ids=ids)
+        self._kept.begin(made)
 
     def _positions(self, ids: list[Any]) -> np.ndarray:
         if not ids:
@@ -198,17 +196,10 @@ class PyLateIndex:
             )
 
     def _filled(self) -> MultiVectorIndex:
-        if self.index is None:
+        index = self.index
+        if index is None:
             raise EmptyInputError("the index is empty; call add_documents first")
-        return self.index
-
-    def _keep(self, index: MultiVectorIndex) -> None:
-        """Write the changed index into the folder, if there is one, and go on with it."""
-        if self._folder is not None:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            index.save(self._folder, if_exists="replace" if self._replace else "fail")
-            index, self._replace = _opened(self._folder), False
-        self.index = index
+        return index
 
 
 def _require_pool(index_key: str) -> None:
@@ -217,15 +208,6 @@ def _require_pool(index_key: str) -> None:
             f"index key {index_key!r} is for single vectors; documents of several need a pool in front, such "
             f"as 'Pool16,{index_key}' or 'Pool(f=1),{index_key}' (all vectors kept)"
         )
-
-
-def _opened(folder: Path) -> MultiVectorIndex:
-    index = open_index(folder)
-    if not isinstance(index, MultiVectorIndex):
-        raise IndexFolderError(
-            f"{folder} holds an index of single vectors ({index.key}); take another index_name"
-        )
-    return index
 
 
 def _listed(ids: Any) -> list[Any]:

@@ -141,6 +141,18 @@ def test_folder(documents, queries, tmp_path):
         PyLateIndex(str(tmp_path), "dense")
 
 
+def test_changes_are_commits_and_those_of_others_are_taken_up(documents, queries, tmp_path):
+    one = PyLateIndex(str(tmp_path), index_key="Pool(f=1),Flat").add_documents(NAMES[:30], documents[:30])
+    stored = {path.name: path.stat().st_ino for path in (tmp_path / "colbert").glob("s*.npy")}
+    other = PyLateIndex(str(tmp_path)).add_documents(NAMES[30:], documents[30:])
+    one.update_documents(["d0"], [queries[0]])
+    assert one.index.generation == 3 == other.index.generation
+    after = {path.name: path.stat().st_ino for path in (tmp_path / "colbert").glob("s*.npy")}
+    assert stored.items() <= after.items()  # nothing was written again
+    assert other(queries[:1])[0][0]["id"] == "d0" and one(queries) == other(queries)
+    assert cc.verify_index(tmp_path / "colbert") == []
+
+
 def test_wrong_calls(documents, queries):
     with pytest.raises(EmptyInputError, match="add_documents"):
         PyLateIndex()(queries)
