@@ -33,7 +33,8 @@ IndexFolder = Annotated[
 ]
 Nprobe = Annotated[int | None, flag("--nprobe", help="Lists to probe in an IVF index.", min=1)]
 RefineFactor = Annotated[
-    int | None, flag("--refine-factor", help="Candidates a hit that the rerank scores again.", min=1)
+    str | None,
+    flag("--refine-factor", help="Candidates a hit that the rerank scores again, or bound, or certain."),
 ]
 KBeyond = Annotated[
     vocabulary.KBeyond,

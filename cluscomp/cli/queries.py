@@ -126,9 +126,10 @@ def search_in_batches(
     return run
 
 
-def search_options(nprobe: int | None, refine_factor: int | None) -> dict[str, Any]:
+def search_options(nprobe: int | None, refine_factor: str | None) -> dict[str, Any]:
     """Keyword arguments of index.search for the flags that were given."""
-    given = {"nprobe": nprobe, "refine_factor": refine_factor}
+    is_number = refine_factor is not None and refine_factor.removeprefix("-").isdecimal()
+    given = {"nprobe": nprobe, "refine_factor": int(str(refine_factor)) if is_number else refine_factor}
     return {name: value for name, value in given.items() if value is not None}
 
 

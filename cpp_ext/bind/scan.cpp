@@ -162,6 +162,25 @@ nb::tuple rescore_candidates(const StoredParts& self, Queries queries, In<int64_
   });
 }
 
+nb::tuple rescore_bounded(const StoredParts& self, Queries queries, In<int64_t, Matrix2> candidates,
+                          In<float, Matrix2> bounds, int64_t k, const std::string& metric, In<float, Vector1> slack) {
+  const ScanCall call = self.call(queries, k, metric);
+  if (!self.parts.form().by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
+  require_equal(static_cast<int64_t>(candidates.shape(0)), call.nq, "rows of candidates");
+  require_equal(static_cast<int64_t>(bounds.shape(0)), call.nq, "rows of bounds");
+  require_equal(static_cast<int64_t>(bounds.shape(1)), static_cast<int64_t>(candidates.shape(1)), "columns of bounds");
+  require_equal(static_cast<int64_t>(slack.shape(0)), call.nq, "length of slack");
+  const int64_t* end = candidates.data() + candidates.size();
+  if (candidates.size() && *std::max_element(candidates.data(), end) >= self.parts.rows())
+    throw std::invalid_argument("a candidate is not below the number of rows");
+  auto counts = make_array<int64_t>({static_cast<size_t>(call.nq)});
+  const nb::tuple hits = run(call, [&](const HitArrays& out) {
+    rescore_by_bound(self.parts, call, candidates.data(), static_cast<int64_t>(candidates.shape(1)),
+                     {bounds.data(), slack.data(), counts.data()}, out);
+  });
+  return nb::make_tuple(hits[0], hits[1], counts);
+}
+
 auto scores_of_rows(const StoredCodes& codes, const StoredLists& stored, Queries queries, In<int64_t, Matrix2> rows,
                     const std::string& metric) {
   require_equal(static_cast<int64_t>(queries.shape(1)), codes->dim(), "columns of queries");
@@ -242,7 +261,11 @@ void bind_scan(nb::module_& m) {
            "position which its part does not have.")
       .def("rescore", &rescore_candidates, "queries"_a, "candidates"_a, "k"_a, "metric"_a,
            "Best k of the candidates (nq, c) int64, row numbers counted through all parts, of which negative ones are "
-           "none, as `scan` returns them.");
+           "none, as `scan` returns them.")
+      .def(
+          "rescore_by_bound", &rescore_bounded, "queries"_a, "candidates"_a, "bounds"_a, "k"_a, "metric"_a, "slack"_a,
+          "`rescore` of the candidates from the first on, until no bound (nq, c) float32, descending, plus slack (nq,) "
+          "reaches the k-th score; also how many were scored (nq,) int64.");
 
   m.def(
       "score_rows", &scores_of_rows, "codes"_a, "lists"_a, "queries"_a, "rows"_a, "metric"_a,

@@ -20,6 +20,7 @@ class SearchInfo:
         rows_scored: (nq,) rows that pass in these lists.
         complete: (nq,) whether all rows that pass were scored; then hits are those of a search through all
             codes. It never means that k hits were found.
+        rows_read: (nq,) rows whose finer codes were read, where error bars ended the rerank; else None.
         unknown_ids: ids of the filter that the index does not have.
     """
 
@@ -30,3 +31,9 @@ class SearchInfo:
     rows_scored: np.ndarray
     complete: np.ndarray
     unknown_ids: int = 0
+    rows_read: np.ndarray | None = None
+
+    @property
+    def share_read(self) -> np.ndarray | None:
+        """(nq,) rows_read as a share of the rows that pass, else None."""
+        return None if self.rows_read is None else self.rows_read / np.maximum(self.allowed, 1)

@@ -24,12 +24,13 @@ class Scope:
 
 
 class Found(NamedTuple):
-    """Hits of some queries, and (n,) arrays of path, lists visited and rows scored, as in `SearchInfo`."""
+    """Hits of some queries, and (n,) arrays of path, lists, rows scored and read, as in `SearchInfo`."""
 
     hits: Hits
     path: np.ndarray
     probed: np.ndarray
     rows_scored: np.ndarray
+    rows_read: np.ndarray | None = None
 
     @classmethod
     def of(cls, hits: Hits, path: str, probed: int, rows_scored: int) -> Found:
@@ -69,6 +70,7 @@ def search_scopes(
     positions = np.full((n_queries, width), -1, dtype=np.int64)
     allowed, probed, scored = (np.zeros(n_queries, dtype=np.int64) for _ in range(3))
     path = np.full(n_queries, "empty", dtype=object)
+    read: np.ndarray | None = None
     for scope in scopes:
         n = scope.allowed.n
         allowed[scope.queries] = n
@@ -81,6 +83,9 @@ def search_scopes(
         )
         path[scope.queries], probed[scope.queries] = found.path, found.probed
         scored[scope.queries] = found.rows_scored
+        if found.rows_read is not None:
+            read = np.zeros(n_queries, dtype=np.int64) if read is None else read
+            read[scope.queries] = found.rows_read
     info = SearchInfo(
         allowed=allowed,
         selectivity=allowed / max(1, n_live),
@@ -89,6 +94,7 @@ def search_scopes(
         rows_scored=scored,
         complete=scored == allowed,
         unknown_ids=sum(scope.allowed.n_unknown for scope in scopes),
+        rows_read=read,
     )
     return Hits(scores, positions), info
 
@@ -105,5 +111,6 @@ def _one_scope(scope: Scope, k: int, n_live: int, search: Search) -> tuple[Hits,
         rows_scored=found.rows_scored,
         complete=found.rows_scored == n,
         unknown_ids=scope.allowed.n_unknown,
+        rows_read=found.rows_read,
     )
     return found.hits, info

@@ -19,6 +19,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import UsageError
+from cluscomp.indexes.segments.bounded import ByBound, Rerank, rescore_by_bound
 from cluscomp.indexes.segments.gathering import stored_lists
 from cluscomp.indexes.segments.passing import Passing
 from cluscomp.indexes.segments.rerank import rescore
@@ -42,12 +43,19 @@ class Visits:
     rows_scored: np.ndarray
     direct: np.ndarray
 
+    def of(self, queries: np.ndarray) -> Visits:
+        """Those of some queries."""
+        products = None if self.probes.products is None else self.probes.products[queries]
+        probes = Probes(self.probes.lists[queries], products)
+        return Visits(probes, self.probed[queries], self.rows_scored[queries], self.direct[queries])
+
 
 @dataclass(frozen=True)
 class PassingHits:
     """Hits among passing rows, (nq, k), and per query what was read for them, as in `Visits`.
 
     exhausted: (nq,) bool: every passing row was scored, so that the hits are the best by the codes.
+    rows_read: (nq,) int64 rows that a rerank by error bars scored again, None without one.
     """
 
     hits: Hits
@@ -55,6 +63,7 @@ class PassingHits:
     rows_scored: np.ndarray
     direct: np.ndarray
     exhausted: np.ndarray
+    rows_read: np.ndarray | None = None
 
 
 def search_passing(
@@ -63,7 +72,7 @@ def search_passing(
     k: int,
     *,
     nprobe: int,
-    refine_factor: int,
+    refine_factor: Rerank,
     max_nprobe: int | None = None,
 ) -> PassingHits:
     """Best k passing rows of each query.
@@ -73,7 +82,7 @@ def search_passing(
         queries: (nq, dim) of kernel dtype, checked.
         k: hits a query, at least 1; where fewer rows pass, the last columns are missing.
         nprobe: lists that a search without a condition visits, 1 to nlist.
-        refine_factor: the rerank scores k * refine_factor passing rows.
+        refine_factor: the rerank scores k * refine_factor passing rows, or those whose error bars reach.
         max_nprobe: most lists that a query sees where more rows pass than its budget; None for no bound.
 
     Returns:
@@ -89,13 +98,16 @@ def search_passing(
     at_once = queries_at_once(pipeline, passing.together.n_rows, len(queries), nprobe)
     at_once = min(at_once, max(1, _LIST_SCORES // pipeline.spec.nlist))
     wanted = min(k, passing.n)
-    found, visits = [], []
+    by_bound = isinstance(refine_factor, ByBound)
+    found, visits, read = [], [], [np.empty(0, dtype=np.int64)]
     for block in iter_blocks(len(queries), at_once):
         base = pipeline.base_rows(queries[block])
         projected = pipeline.project_queries(base)
         visits.append(visits_of(passing, projected, nprobe, max_nprobe))
         if wanted:
-            found.append(_best(passing, base, projected, visits[-1], wanted, refine_factor))
+            hits, rows_read = _best(passing, base, projected, visits[-1], wanted, refine_factor)
+            found.append(hits)
+            read.append(rows_read)
     nothing = np.empty((len(queries), 0), dtype=np.int64)
     hits = (
         Hits(np.concatenate([h.scores for h in found]), np.concatenate([h.positions for h in found]))
@@ -106,7 +118,10 @@ def search_passing(
         np.concatenate([getattr(v, name) for v in visits] or [np.empty(0, dtype=dtype)])
         for name, dtype in (("probed", np.int64), ("rows_scored", np.int64), ("direct", bool))
     )
-    return PassingHits(padded(hits, k), probed, scored, direct, scored == passing.n)
+    rows_read = np.concatenate(read) if wanted else np.zeros(len(queries), dtype=np.int64)
+    return PassingHits(
+        padded(hits, k), probed, scored, direct, scored == passing.n, rows_read if by_bound else None
+    )
 
 
 def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: int | None = None) -> Visits:
@@ -139,20 +154,31 @@ def _all_rows(passing: Passing, nq: int, lists: np.ndarray) -> Visits:
 
 
 def _best(
-    passing: Passing, base: np.ndarray, projected: np.ndarray, visits: Visits, k: int, refine_factor: int
-) -> Hits:
-    pipeline = passing.pipeline
+    passing: Passing, base: np.ndarray, projected: np.ndarray, visits: Visits, k: int, refine_factor: Rerank
+) -> tuple[Hits, np.ndarray]:
+    """Hits, and rows that were read by error bars."""
+    pipeline, nothing = passing.pipeline, np.zeros(len(base), dtype=np.int64)
+    if isinstance(refine_factor, ByBound):
+        rough = refine_factor.bars is not None
+
+        def scan(some: np.ndarray, width: int, bars: float) -> Hits:
+            return _scan(passing, projected[some], visits.of(some), width, rough=rough, bars=bars)
+
+        bounded = rescore_by_bound(pipeline, passing.together, base, k, refine_factor, scan, passing.n)
+        return bounded.hits, bounded.rows_read
     if pipeline.refine is None:
-        return _scan(passing, projected, visits, k, rough=False)
+        return _scan(passing, projected, visits, k, rough=False), nothing
     pool = min(k * refine_factor, passing.n)
     if pool == passing.n and bool((visits.rows_scored == passing.n).all()):  # no choice is left to the codes
         candidates = np.ascontiguousarray(np.broadcast_to(passing.positions, (len(base), pool)))
     else:
         candidates = _scan(passing, projected, visits, pool, rough=True).positions
-    return rescore(pipeline, passing.together, base, candidates, k)
+    return rescore(pipeline, passing.together, base, candidates, k), nothing
 
 
-def _scan(passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, rough: bool) -> Hits:
+def _scan(
+    passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, rough: bool, bars: float = 0.0
+) -> Hits:
     """Best k by the codes of the rows that pass, in the lists visited."""
     pipeline = passing.pipeline
     codec, metric = pipeline.codec, pipeline.score_metric
@@ -160,7 +186,7 @@ def _scan(passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, ro
     nprobe = min(visits.probes.lists.shape[1], pipeline.spec.nlist)
     lists = passing.taken.lists if takes else stored_lists(pipeline, passing.skipping, len(projected), nprobe)
     prepared = codec.prepare(projected, metric)
-    scores, found = codec.scan(prepared, lists, visits.probes, k, metric, rough)
+    scores, found = codec.scan(prepared, lists, visits.probes, k, metric, rough, bars)
     return Hits(scores, passing.taken.positions_of(found) if takes else found)
 
 

@@ -33,7 +33,7 @@ def _finer_parts(pipeline: Pipeline, together: Together[Segment]) -> native.Part
     assert pipeline.refine is not None
     if pipeline.spec.on_disk:
         return None
-    return pipeline.refine.parts([_finer(segment) for segment in together.segments])
+    return pipeline.refine.parts([finer_of(segment) for segment in together.segments])
 
 
 def _rescoreread_rows(
@@ -60,10 +60,11 @@ def _rescoreread_rows(
 
 def read_rows(together: Together[Segment], wanted: np.ndarray) -> Codes:
     """Finer codes of ascending positions, in memory."""
-    read = [(_finer(segment), rows) for segment, rows, _ in together.parts(wanted)]
+    read = [(finer_of(segment), rows) for segment, rows, _ in together.parts(wanted)]
     return {name: np.concatenate([codes[name][rows] for codes, rows in read]) for name in read[0][0]}
 
 
-def _finer(segment: Segment) -> Codes:
+def finer_of(segment: Segment) -> Codes:
+    """Codes of the rerank, which the key has."""
     assert segment.refine is not None
     return segment.refine

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
+from cluscomp.indexes.segments.bounded import ByBound, Rerank, rescore_by_bound
 from cluscomp.indexes.segments.gathering import stored_lists
 from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.segment import Segment
@@ -29,7 +30,7 @@ def search_segments(
     k: int,
     *,
     nprobe: int,
-    refine_factor: int,
+    refine_factor: Rerank,
     seen: list[np.ndarray] | None = None,
 ) -> Hits:
     """Best k rows of each query (nq, dim) of kernel dtype; k is at most the number of rows not deleted.
@@ -62,11 +63,18 @@ def _search_block(
     queries: np.ndarray,
     k: int,
     nprobe: int,
-    refine_factor: int,
+    refine_factor: Rerank,
     seen: list[np.ndarray] | None,
 ) -> Hits:
     base = pipeline.base_rows(queries)
     projected = pipeline.project_queries(base)
+    if isinstance(refine_factor, ByBound):
+        rough = refine_factor.bars is not None
+
+        def scan(some: np.ndarray, width: int, bars: float) -> Hits:
+            return _scan(pipeline, together, projected[some], width, nprobe, rough, seen, bars)
+
+        return rescore_by_bound(pipeline, together, base, k, refine_factor, scan, together.n_live).hits
     if pipeline.refine is None:
         return _scan(pipeline, together, projected, k, nprobe, seen=seen)
     candidates = _candidates(pipeline, together, projected, k, nprobe, refine_factor, seen)
@@ -81,15 +89,16 @@ def _scan(
     nprobe: int,
     rough: bool = False,
     seen: list[np.ndarray] | None = None,
+    bars: float = 0.0,
 ) -> Hits:
-    """Best k by the codes; scores are those of the codes, rounded where they may be rough."""
+    """Best k by the codes; scores are those of the codes, rounded where they may be rough, plus bars."""
     partition = pipeline.partition
     probes = EVERYTHING if partition is None else partition.probe(queries, nprobe)
     if seen is not None and partition is not None:
         seen.append(probes.lists)
     lists = stored_lists(pipeline, together, queries.shape[0], nprobe)
     prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
-    return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough))
+    return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough, bars))
 
 
 def rerank_candidates(

@@ -147,11 +147,13 @@ class Codec(Stage):
         k: int,
         metric: str,
         rough: bool = False,
+        bars: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k of the probed lists of all views: scores (nq, k) float32, positions (nq, k) int64;
         missing -inf, -1. Without kernels, what `scan_view` finds in each is merged.
 
-        rough: scores only choose the candidates of a rerank, so a codec may round them.
+        rough: scores only choose the candidates of a rerank, so a codec may round them. bars: so many error
+        bars are added to every score, where the codec `has_bars`.
         """
         skip_bits = lists.skip_bits or [None] * len(lists.views)
         found = [
@@ -217,6 +219,14 @@ class Refiner(Codec):
     def parts(self, codes: Sequence[Codes]) -> native.Parts | None:
         """Codes of all segments as kernels score them; None for a codec without kernels."""
         return None
+
+    def largest_error(self, codes: Codes) -> float | None:
+        """A length that no row is away from what its code stands for; None where that is not known."""
+        return 0.0 if self.exact else None
+
+    def score_error(self, queries: np.ndarray, largest: float, metric: str) -> np.ndarray:
+        """(nq,) float32 by how much scores of rows at most `largest` away from their codes may be off."""
+        return np.zeros(len(queries), dtype=np.float32)
 
 
 class CentredCodec(Codec):

@@ -32,6 +32,7 @@ class KernelCodec(Codec):
         k: int,
         metric: str,
         rough: bool = False,
+        bars: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:
         parts = lists.kernels.get("parts")
         if parts is None:
@@ -40,7 +41,7 @@ class KernelCodec(Codec):
         visited = None if probes is EVERYTHING else probes.lists
         try:
             found: tuple[np.ndarray, np.ndarray] = parts.scan(
-                queries, visited, k, metric, lists.skip_bits, rough, probes.products
+                queries, visited, k, metric, lists.skip_bits, rough, probes.products, bars
             )
         except IndexError as exc:  # positions in a file are not trusted
             raise CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it") from exc

@@ -11,6 +11,7 @@ encoder is that of SAQ, arXiv 2509.12086.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,19 @@ class RaBitQCodec(KernelRefiner, CentredCodec):
 
     def listed(self, lists: ListView) -> native.Codes:
         return native.Codes.rabitq(lists.codes[CODES], self.form, interleaved=True)
+
+    def largest_error(self, codes: Codes) -> float:
+        bars = (
+            np.ascontiguousarray(codes[CODES][:, -2:]).view("<u2").max(initial=0)
+        )  # bfloat16, none negative
+        largest = float((np.array([bars], dtype="<u4") << 16).view("<f4")[0])
+        return (
+            1.01 * largest * math.sqrt(max(self.dim - 1, 1))
+        )  # across the row; a bar may have been rounded down
+
+    def score_error(self, queries: np.ndarray, largest: float, metric: str) -> np.ndarray:
+        away = np.linalg.norm(queries - self.parameters()["mean"], axis=1)
+        return (largest * (2 if metric == "l2" else 1) * away).astype(np.float32)
 
     @property
     def form(self) -> native.Rabitq:

@@ -35,6 +35,17 @@ struct HitArrays {
 // the order of hits is total.
 void scan_lists(const Parts& parts, const ScanCall& call, const HitArrays& out);
 
+// Which rows a rerank reads: bounds (nq, c), descending, above which no score of a candidate lies by more than slack
+// (nq). counts (nq): rows that were read.
+struct UpperBounds {
+  const float *bounds, *slack;
+  int64_t* counts;
+};
+
+// The best k of given rows, from the first on, until no bound that is left reaches the k-th score.
+void rescore_by_bound(const Parts& parts, const ScanCall& call, const int64_t* candidates, int64_t c,
+                      const UpperBounds& upper, const HitArrays& out);
+
 // The best k of given rows: candidates (nq, c) positions, of which negative ones are none; the rows of all parts stand
 // by position. Probes, bases and skip of the call are not read.
 void rescore(const Parts& parts, const ScanCall& call, const int64_t* candidates, int64_t c, const HitArrays& out);
