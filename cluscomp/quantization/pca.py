@@ -25,6 +25,15 @@ def train_pca(x: Any, d_out: int, *, progress: Progress | None = None) -> Linear
     Raises UsageError (d_out not in 1..d), TooFewRowsError (fewer than d_out rows) and the errors of the array
     gate.
     """
+    return LinearTransform(train_directions(x, d_out, progress=progress)[0])
+
+
+def train_directions(
+    x: Any, d_out: int, *, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Directions (d_out, d) of largest variance of rows x (n, d), as `train_pca` finds them, and variances
+    (d_out,), float64.
+    """
     x = as_rows(x)
     n, dim = x.shape
     if not 1 <= d_out <= dim:
@@ -34,8 +43,8 @@ def train_pca(x: Any, d_out: int, *, progress: Progress | None = None) -> Linear
     if n < d_out:
         raise TooFewRowsError(f"PCA to d_out={d_out} needs at least {d_out} rows, but there are {n}")
     _, covariance = mean_and_covariance(x, Ticker(progress, "pca", 2 * n))
-    directions, _ = principal_directions(covariance)
-    return LinearTransform(directions[:d_out])
+    directions, variances = principal_directions(covariance)
+    return directions[:d_out], variances[:d_out]
 
 
 def mean_and_covariance(x: np.ndarray, ticker: Ticker | None = None) -> tuple[np.ndarray, np.ndarray]:

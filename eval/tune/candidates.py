@@ -16,13 +16,14 @@ ROWS_PER_LIST = 39
 
 def candidate_keys(n: int, dim: int) -> list[str]:
     """Keys for n rows of dim: floats, scalar and product quantizers, 4-bit codes with a rerank; each plain
-    and behind about sqrt(n) lists.
+    and behind about sqrt(n) lists; and principal components that are normalised again.
     """
     lists = _lists(n)
     keys = ["Flat", "SQfp16", "SQ8"]
     keys += [f"IVF{lists},{codec}" for codec in ("Flat", "SQfp16", "SQ8")] if lists else []
     if n < MIN_PQ_ROWS:
         return keys
+    keys += [f"PCA{d},L2norm,SQ8" for d in (64, 128) if 2 * d <= dim]
     for size in (2, 4, 8, 16, 32):  # dimensions a code
         if dim % size:
             continue

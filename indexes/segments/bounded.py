@@ -92,7 +92,9 @@ def _require_bars(pipeline: Pipeline, rerank: ByBound) -> None:
             f"refine_factor='bound' reads finer codes, and {key!r} has none; add RFlat, Refine(SQ8) or "
             "Refine(RaBitQ8)"
         )
-    if rerank.bars is None and any(not step.is_rotation for step in pipeline.steps):
+    if rerank.bars is None and any(
+        step.matrix is None or step.dim_out < step.dim_in for step in pipeline.steps
+    ):
         raise UsageError(
             f"refine_factor='certain' needs codes of whole rows, and {key!r} drops or scales dimensions; "
             "take RR alone in front"

@@ -54,11 +54,13 @@ from cluscomp.indexes.stages.row_codecs import (
 from cluscomp.indexes.stages.seismic_codec import SEISMIC_FORM, Seismic, SeismicCodec
 from cluscomp.indexes.stages.term_codec import TermCodec
 from cluscomp.indexes.stages.term_spec import SPARSE_FORM, Sparse
+from cluscomp.indexes.stages.whitening import PCAW, PCAW_FORM, PcawStep
 
 register(Sparse, TermCodec, SPARSE_FORM)
 register(Seismic, SeismicCodec, SEISMIC_FORM)
 register(OPQ, OpqStep, *OPQ_FORMS)
 register(PCA, PcaStep, PCA_FORM)
+register(PCAW, PcawStep, PCAW_FORM)
 register(RandomRotation, RandomRotationStep, RANDOM_FORM)
 register(L2Norm, NormalizeStep, NORM_FORM)
 register(MRL, NormalizeStep, MRL_FORM)

@@ -34,11 +34,6 @@ class Transform(Stage):
         self.spec = spec
         self.dim_in, self.dim_out = dim, spec.output_dim(dim)
 
-    @property
-    def is_rotation(self) -> bool:
-        """Whether it keeps inner products and distances."""
-        return False
-
     @abstractmethod
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Map float32 rows (n, dim_in) to float32 rows (n, dim_out), each row by itself."""
@@ -73,10 +68,6 @@ class LinearStep(Transform):
     """x -> x @ matrix.T with a matrix (dim_out, dim_in) of orthonormal rows."""
 
     needs_training = True
-
-    @property
-    def is_rotation(self) -> bool:
-        return self.dim_in == self.dim_out
 
     def __init__(self, spec: TransformSpec, dim: int, codec: CodecSpec) -> None:
         super().__init__(spec, dim, codec)
