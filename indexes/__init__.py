@@ -1,7 +1,7 @@
 """Indexes: key grammar, stages, segments, search, storage, builds and the faiss bridge.
 
     factory.py, index.py   index_factory, Index, open_index     faiss_bridge.py   the same index in faiss
-    bridged.py             what Lance and cuVS get (lance_bridge.py, cuvs_bridge.py), and whom they refuse (uncopied.py)
+    bridged.py             what Lance and cuVS get: lance_bridge.py, cuvs_bridge.py; uncopied.py: refusals
     build/                 indexes larger than memory, in stages that survive a kill
     multivector/           documents of several vectors         sparse/           weighted terms
     hybrid/                vectors and terms of the same documents, searched as one
