@@ -18,6 +18,7 @@ from cluscomp.indexes.following import FollowingIndex
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.storage.commit import FolderCommit
 from cluscomp.indexes.storage.folder import FolderWriter
+from cluscomp.indexes.storage.hub import pushed, require_own
 from cluscomp.indexes.storage.lock import WAIT
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
@@ -159,6 +160,36 @@ class SavedIndex(FollowingIndex[Segment]):
                     if self.has_changes:
                         self._write(origin.folder, "fail", wait, grace)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        revision: str | None = None,
+        private: bool | None = None,
+        message: str | None = None,
+    ) -> str:
+        """Write the index into a data set repository of the Hugging Face hub, as one commit.
+
+        All files of the repository are replaced; README.md says what the index is. The token is that of
+        huggingface_hub. `open_index` opens the address.
+
+        Args:
+            repo: "owner/name"; made if it is not there.
+            revision: branch to write to; None: the main one.
+            private: whether a new repository is private; None: as the account has it.
+            message: of the commit.
+
+        Returns:
+            The address with the commit, "hf://owner/name@commit".
+
+        Raises:
+            UsageError: repo is no name of a repository.
+            IndexFolderError: the hub refuses, or does not answer.
+            NotTrainedError: the key has to learn first.
+            OptionalDependencyError: huggingface_hub is not installed.
+        """
+        return str(pushed(self, repo, revision=revision, private=private, message=message))
+
     def _own(self, target: Path) -> Origin | None:
         """The state of the folder `target` that the index was opened from or saved as, if it is there."""
         own = self._folders.get(real_path(target))
@@ -166,6 +197,7 @@ class SavedIndex(FollowingIndex[Segment]):
 
     def _write(self, target: Path, if_exists: str, wait: float, grace: float) -> None:
         own = self._own(target) if if_exists == "fail" else None
+        require_own(target)
         segments = live_segments(self._segments)
         needed = new_bytes(stored_arrays(self.pipeline, segments))
         staging: FolderCommit | FolderWriter

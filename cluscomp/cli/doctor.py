@@ -33,6 +33,7 @@ OPTIONAL = {
     "llama-index-core": "llamaindex",
     "haystack-ai": "haystack",
     "mcp": "mcp",
+    "huggingface-hub": "hub",
     "scikit-learn": "sklearn",
 }
 
