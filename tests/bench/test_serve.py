@@ -110,6 +110,7 @@ def test_a_server_is_measured_beside_a_route_over_faiss(tmp_path):
     found = bench_serve(tmp_path / "x", seconds=0.2, rounds=1, peers=("faiss",))
     assert {(row.server, row.load) for row in found} == {
         ("cluscomp", "idle"), ("cluscomp", "peak"), ("cluscomp", "half"), ("cluscomp", "twice"), ("faiss route", "idle"), ("faiss route", "peak"),
+        ("cluscomp", "near"), ("faiss route", "near"),
     }  # fmt: skip
     assert all(row.failed == 0 and row.served > 0 for row in found)
     assert all(len(cells(row)) == len(COLUMNS) for row in found)
