@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -61,7 +61,13 @@ def serve(
         ),
     ] = "1s",
     warmup: Annotated[
-        Literal["none", "touch"], flag("--warmup", help="Read all files of an index before it is served.")
+        str,
+        flag(
+            "--warmup",
+            help="Before an index is served: touch reads all its files; a file of queries (texts or vectors) "
+            "is searched, too.",
+            metavar="none|touch|FILE",
+        ),
     ] = "none",
     admin_token_file: Annotated[
         Path | None,
@@ -125,6 +131,7 @@ def serve(
     from cluscomp.server.registry import parse_indexes
     from cluscomp.server.run import require_packages
     from cluscomp.server.settings import ServerSettings, read_token
+    from cluscomp.server.warming import read_warmup
 
     if not indexes and root is None:
         raise errors.UsageError("there is nothing to serve; name the folder of an index, or --root DIR")
@@ -144,7 +151,7 @@ def serve(
         batch_wait=common.seconds("--batch-wait", batch_wait),
         batch_max=batch_max,
         refresh=common.seconds("--refresh", refresh),
-        warm=warmup == "touch",
+        warmup=read_warmup(warmup),
         max_open=max_open,
         encoder=encoder,
         read_token=read_token(read_token_file),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cluscomp.errors import IncompleteResultsWarning
 from cluscomp.server.encoding import EncoderThread
 from cluscomp.server.metrics import Metrics
 from cluscomp.server.registry import Registry, Slot
@@ -38,12 +40,13 @@ class Core:
         root: Path | None = None,
         log: Path | None = None,
     ) -> None:
+        warnings.simplefilter("ignore", IncompleteResultsWarning)  # answers say how many were found
         self.settings, self.metrics = settings, Metrics()
         self.draining, self._searches = False, 0
         observe = self.metrics.observe
         self.encoders = EncoderThread(queue=settings.queue, enabled=settings.encoder, observe=observe)
         self.registry = Registry(
-            folders, root=root, max_open=settings.max_open, warm=settings.warm, changed=self._changed
+            folders, root=root, max_open=settings.max_open, warm=self._warm, changed=self._changed
         )
         for served in self.registry.open_states():
             self.encoders.load(served)
@@ -121,6 +124,10 @@ class Core:
         self._count(served, failed=slot.failed is not None)
         if slot.failed is not None:
             _log.error("index %s: the newer state cannot be served, the old one stays: %s", name, slot.failed)
+
+    def _warm(self, served: Served) -> None:
+        if self.settings.warmup is not None:
+            self.settings.warmup.warm(served, self.encoders.encoded)
 
     def _count(self, served: Served, *, failed: bool) -> None:
         self.metrics.state(served.name, served.generation, failed)

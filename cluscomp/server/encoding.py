@@ -39,6 +39,12 @@ class EncoderThread:
         if self._enabled and served.index.encoder is not None:
             self._thread.submit(self._model, served).result()
 
+    def encoded(self, served: Served, texts: Sequence[str]) -> Queries:
+        """As `queries`, however long it takes; blocks."""
+        self._require(served)
+        work = self._thread.submit(lambda: self._model(served).encode_queries(list(texts)))
+        return as_queries(work.result())
+
     async def queries(self, served: Served, texts: Sequence[str], deadline: float) -> Queries:
         """Encode texts as queries. Raises RequestRefusedError, UsageError (no encoder), InputError."""
         encoded = await self.call(served, lambda model: model.encode_queries(list(texts)), deadline)
@@ -46,9 +52,7 @@ class EncoderThread:
 
     async def call(self, served: Served, work: Callable[[Any], Any], deadline: float) -> Any:
         """What `work` makes of the encoder of an index, on the encoder's thread."""
-        if not self._enabled or served.index.encoder is None:
-            why = "the server runs without encoders" if not self._enabled else "the index knows no encoder"
-            raise UsageError(f"{why}, so texts cannot be encoded; send vectors instead")
+        self._require(served)
         if self._waiting >= self._limit:
             raise RequestRefusedError(
                 f"{self._limit} texts wait already; ask again later", 429, "busy", retry_after=1
@@ -64,6 +68,11 @@ class EncoderThread:
     def close(self) -> None:
         """End the thread after the texts that are being encoded."""
         self._thread.shutdown(cancel_futures=True)
+
+    def _require(self, served: Served) -> None:
+        if not self._enabled or served.index.encoder is None:
+            why = "the server runs without encoders" if not self._enabled else "the index knows no encoder"
+            raise UsageError(f"{why}, so texts cannot be encoded; send vectors instead")
 
     # ---- the thread ----
 

@@ -50,8 +50,8 @@ class Registry:
     """Served indexes by name. Each state is replaced by one assignment, so readers need no lock.
 
     folders: opened at once. root: a folder of more index folders, each opened when first asked for, at most
-    max_open of them at a time. warm: read all files of an index before it is served. changed(name,
-    slot): called after every look that found something.
+    max_open of them at a time. warm: called with each state before it is served. changed(name, slot): called
+    after every look that found something.
     """
 
     def __init__(
@@ -60,15 +60,13 @@ class Registry:
         *,
         root: Path | None = None,
         max_open: int = 256,
-        warm: bool = False,
+        warm: Callable[[Served], None] = lambda served: None,
         changed: Callable[[str, Slot], None] = lambda name, slot: None,
     ) -> None:
         self._warm, self._changed, self._root, self._max_open = warm, changed, root, max_open
         self._lock = threading.RLock()
         self._clock = 0
-        self._slots = {
-            name: Slot(folder, open_served(name, folder, warm=warm)) for name, folder in folders.items()
-        }
+        self._slots = {name: Slot(folder, self._opened(name, folder)) for name, folder in folders.items()}
         self._fixed = frozenset(folders)
         self.rescan()
 
@@ -99,7 +97,7 @@ class Registry:
             with self._lock:
                 served = slot.served
                 if served is None:
-                    served = slot.served = open_served(name, slot.folder, warm=self._warm)
+                    served = slot.served = self._opened(name, slot.folder)
                     self._make_room(name)
                     self._changed(name, slot)
                 return served
@@ -126,7 +124,7 @@ class Registry:
             try:
                 if folder_state(slot.folder) == old.state:
                     return False
-                self.replace(name, open_served(name, slot.folder, warm=self._warm))
+                self.replace(name, self._opened(name, slot.folder))
             except (CluscompError, OSError, MemoryError) as exc:
                 if slot.failed != str(exc):
                     slot.failed = str(exc)
@@ -148,6 +146,11 @@ class Registry:
             for name, path in found.items():
                 slots.setdefault(name, Slot(path))
             self._slots = slots
+
+    def _opened(self, name: str, folder: Path) -> Served:
+        served = open_served(name, folder)
+        self._warm(served)
+        return served
 
     def _slot(self, name: str) -> Slot:
         slot = self._slots.get(name)

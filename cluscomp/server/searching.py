@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import IncompleteResultsWarning, RequestRefusedError
+from cluscomp.errors import RequestRefusedError
 from cluscomp.server.conditions import filter_value
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
@@ -39,6 +38,13 @@ class Queries:
     def n(self) -> int:
         """Number of queries."""
         return len(self.vectors if self.lengths is None else self.lengths)
+
+    def part(self, start: int, stop: int) -> Queries:
+        """Queries start to stop."""
+        if self.lengths is None:
+            return Queries(self.vectors[start:stop])
+        first, last = int(self.lengths[:start].sum()), int(self.lengths[:stop].sum())
+        return Queries(self.vectors[first:last], self.lengths[start:stop])
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,6 @@ class SearchThread:
     # ---- the thread ----
 
     def _run(self) -> None:
-        warnings.simplefilter("ignore", IncompleteResultsWarning)  # the answer says how many were found
         while True:
             with self._ready:
                 while not self._jobs and not self._ends:

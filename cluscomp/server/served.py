@@ -9,15 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import CluscompError
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.records import Record
 from cluscomp.inputs.ids import ids_of_kind
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
-
-WARM_BLOCK = 1 << 20
 
 
 class Served:
@@ -96,28 +93,12 @@ def folder_state(folder: Path) -> object:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def open_served(name: str, folder: Path, *, warm: bool = False) -> Served:
-    """Open an index for service; blocks. warm: read its files. Raises IndexFolderError."""
+def open_served(name: str, folder: Path) -> Served:
+    """Open an index for service; blocks. Raises IndexFolderError."""
     from cluscomp.indexes.index import open_index
 
     try:
         state: object = folder_state(folder)
     except OSError:
         state = None  # opening says what is wrong
-    index = open_index(folder)
-    served = Served(name, folder, index, state)
-    if warm:
-        touch(folder)
-    return served
-
-
-def touch(folder: Path) -> None:
-    """Read all arrays of a folder once, so that searches find them in memory."""
-    buffer = bytearray(WARM_BLOCK)
-    for path in sorted(folder.glob("*.npy")):
-        try:
-            with path.open("rb", buffering=0) as file:
-                while file.readinto(buffer):
-                    pass
-        except OSError as exc:
-            raise CluscompError(f"cannot read {path}: {exc.strerror}") from exc
+    return Served(name, folder, open_index(folder), state)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluscomp.checks import integer, number
 from cluscomp.errors import MissingInputError, UsageError
+from cluscomp.server.warming import Warmup
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MIN_TOKEN = 16
@@ -22,10 +23,11 @@ class ServerSettings:
     host, port: where it listens; port 0 takes a free one. max_k, max_queries, max_body (bytes): most that a
     request may ask for. queue: searches that wait; the next one is refused. timeout: seconds that a request
     may take. batch_wait: seconds that a search waits for others to join it; batch_max: most queries of one
-    search. refresh: seconds between looks at the folders for a newer generation; 0 never looks. warm: read
-    all files before answering. max_open: indexes of a root folder that are open at a time. encoder: whether
-    texts are encoded. read_token, admin_token: None lets everybody read, and nobody change. allowed_hosts:
-    names besides the loopback's that a Host header may have, "*" for all. cors: origins whose pages may ask.
+    search. refresh: seconds between looks at the folders for a newer generation; 0 never looks. warmup: what
+    is done with each state before it is served. max_open: indexes of a root folder that are open at a time.
+    encoder: whether texts are encoded. read_token, admin_token: None lets everybody read, and nobody change.
+    allowed_hosts: names besides the loopback's that a Host header may have, "*" for all. cors: origins whose
+    pages may ask.
     log_queries: whether the log of requests has the texts. shutdown_grace: seconds for requests that are
     under way at the end. page: whether there is a page.
     """
@@ -41,7 +43,7 @@ class ServerSettings:
     batch_wait: float = 0.0
     batch_max: int = 256
     refresh: float = 1.0
-    warm: bool = False
+    warmup: Warmup | None = None
     max_open: int = 256
     encoder: bool = True
     read_token: str | None = None
