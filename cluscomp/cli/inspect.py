@@ -36,6 +36,12 @@ def inspect(
     verify: Annotated[
         bool, flag("--verify", help="Read every file and compare its checksum.", env=False)
     ] = False,
+    map_file: Annotated[
+        Path | None,
+        flag(
+            "--map", help="Draw the lists as a treemap into this HTML file.", env=False, metavar="FILE.html"
+        ),
+    ] = None,
     nprobe: common.Nprobe = None,
     threads: common.Threads = None,
     config: common.Config = None,
@@ -49,7 +55,14 @@ def inspect(
     from cluscomp.indexes.kind import kind_of
 
     common.set_threads(threads)
-    facts = open_index(index, verify=verify).describe(nprobe=nprobe)
+    opened = open_index(index, verify=verify)
+    facts = opened.describe(nprobe=nprobe)
+    if map_file is not None:
+        from cluscomp.eval.report.treemap import write_treemap
+
+        write_treemap(opened, map_file, title=f"Lists of {index.name}")
+        if not quiet:
+            output.note(f"wrote {map_file}")
     facts["bytes"], facts["folder_bytes"] = _bytes_by_part(facts, index)
     facts["verified"] = verify
     facts["build"] = _build_report(index)

@@ -11,6 +11,7 @@ from cluscomp.server.core import Core
 from cluscomp.server.limits import Limits
 from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.served import Served
+from cluscomp.server.tree import tree_of_lists
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,7 +20,7 @@ MOST_MEMBERS = 100
 
 
 def add_insight(api: "FastAPI", posts: Posts, core: Core) -> None:
-    """Add map, map/{number} and explain."""
+    """Add map, map/{number}, tree and explain."""
     from fastapi.responses import Response
 
     def answer(value: Any) -> Any:
@@ -41,6 +42,15 @@ def add_insight(api: "FastAPI", posts: Posts, core: Core) -> None:
         served = await core.served(name)
         whose = parsing.whose_of(tenant)
         return answer(await core.apart(cluster_map.members, served, number, MOST_MEMBERS, whose))
+
+    @api.get("/v1/indexes/{name}/tree", response_model=models.TreeAnswer)
+    async def tree(name: str, tenant: models.Tenant | None = None) -> Any:
+        """The lists of an index that hold rows as a tree, and the documents nearest to their centroids."""
+        served = await core.served(name)
+        whose = parsing.whose_of(tenant)
+        if whose:  # not kept: there may be any number of tenants
+            return answer(await core.apart(tree_of_lists, served, whose))
+        return answer(await core.apart(lambda: served.once("tree", lambda one: tree_of_lists(one, whose))))
 
     async def explain(name: str, body: models.ExplainRequest, _: Facts) -> bytes:
         """Products of a query's token vectors with the stored vectors of a document."""

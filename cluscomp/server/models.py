@@ -195,6 +195,30 @@ class MapAnswer:
 
 
 @dataclass
+class TreeList:
+    """A list: its rows (vectors, where a document has several), the mean cosine of its vectors with the
+    centroid, and titles of the documents nearest to it.
+    """
+
+    number: int
+    rows: int
+    cohesion: float
+    titles: list[str]
+
+
+@dataclass
+class TreeAnswer:
+    """Lists that hold rows, and how they are joined, the most alike first: in a pair, a number below that of
+    lists is a place in `lists`, a larger one the pair that stands so much further back in `merges`.
+    """
+
+    index: str
+    generation: int
+    lists: list[TreeList]
+    merges: list[list[int]]
+
+
+@dataclass
 class Member:
     """A document of a list."""
 

@@ -57,7 +57,7 @@ class WordEncoder:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A server of three indexes with texts: flat, small, and late of several vectors."""
+    """A server of indexes with texts: flat, small, many of a list for each text, and late of several vectors."""
     if find_chromium() is None:
         pytest.skip("no Chromium is here; install one, or set CLUSCOMP_CHROMIUM to its path")
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,12 @@ def pages(tmp_path_factory):
             json.dumps({"_id": one, "title": title, "text": text}) for one, (title, text) in TEXTS.items()
         ]
         corpus.write_text("\n".join(lines) + "\n")
-        keys = {"flat": ("Flat", "dense"), "small": ("IVF4,PQ2x4", "dense"), "late": ("Pool4,Flat", "tokens")}
+        keys = {
+            "flat": ("Flat", "dense"),
+            "small": ("IVF4,PQ2x4", "dense"),
+            "late": ("Pool4,Flat", "tokens"),
+            "many": ("IVF37,Flat", "dense"),
+        }
         folders = {}
         for name, (key, kind) in keys.items():
             folders[name] = home / name
@@ -154,7 +159,7 @@ def test_products_are_shown_by_token(pages, browser):
 def test_the_map_works_by_keyboard(pages, browser):
     browser.open(pages.url + "/#query=&first=small")
     browser.wait("document.querySelectorAll('#map circle').length === 4")
-    browser.run("document.querySelector('#map-index').focus()")
+    browser.run("document.querySelector('#view').focus()")
     browser.press("Tab")
     assert browser.run("document.activeElement.tagName") == "circle"
     before = browser.run("document.activeElement.getAttribute('aria-label')")
@@ -165,10 +170,57 @@ def test_the_map_works_by_keyboard(pages, browser):
     assert before.startswith("List ") and browser.problems == []
 
 
+def test_cells_of_the_treemap_are_those_of_the_report(pages, browser):
+    from cluscomp.eval.report.treemap import squarify
+
+    browser.open(pages.url)
+    browser.wait("typeof squarify === 'function'")
+    for areas, *sides in (([6, 6, 4, 3, 2, 2, 1], 6, 4), ([9, 5, 5, 1], 3, 8), ([7], 2, 2)):
+        found = browser.run(f"squarify({areas}, 1, 2, {sides[0]}, {sides[1]})")
+        np.testing.assert_allclose(found, squarify(areas, 1, 2, *sides), atol=1e-9)
+    merges = {"lists": [{"rows": rows, "cohesion": 0.5, "number": 0, "titles": []} for rows in (10, 30, 5, 50)],
+              "merges": [[0, 1], [2, 3], [4, 5]]}  # fmt: skip
+    browser.run(f"window.nodes = nodesOf({json.dumps(merges)}), 0")
+    assert browser.run("nodes.map((node) => node.rows)") == [10, 30, 5, 50, 40, 55, 95]
+    assert browser.run("cellsOf(nodes, 6)") == [3, 1, 0, 2] and browser.run("cellsOf(nodes, 4)") == [1, 0]
+
+
+def test_the_treemap_opens_and_closes_by_keyboard(pages, browser):
+    """37 lists are more than there are cells, so that some cells hold several."""
+    browser.open(pages.url + "/#query=&first=many&map-index=many&view=tree")
+    browser.wait("document.querySelectorAll('.cell').length === 24")
+    everything = browser.run("document.querySelector('#tree-place').textContent")
+    browser.run("document.querySelector('#view').focus()")
+    browser.press("Tab")
+    assert browser.run("document.activeElement.className") == "cell"
+    before = browser.run("document.activeElement.title")
+    browser.press("ArrowDown")
+    browser.press("ArrowRight")
+    assert browser.run("document.activeElement.title") != before
+    assert browser.run("document.querySelectorAll('.cell[tabindex=\"0\"]').length") == 1
+    browser.run("[...document.querySelectorAll('.cell')].find((one) => / lists,/.test(one.title)).focus()")
+    browser.press("Enter")
+    browser.wait("document.querySelectorAll('.cell').length < 24")
+    assert browser.run("document.querySelector('#tree-place').textContent").startswith("Inside: ")
+    assert browser.run("document.activeElement.className") == "cell"
+    browser.press("Enter")  # a list now, or again several
+    browser.press("Escape")
+    browser.wait(f"document.querySelector('#tree-place').textContent === {json.dumps(everything)}")
+    browser.run("[...document.querySelectorAll('.cell')].find((one) => /^List /.test(one.title)).click()")
+    browser.wait("document.querySelectorAll('#members li').length > 0")
+    assert "<script>" in browser.run("[...document.querySelectorAll('.cell')].map((one) => one.title).join()")
+    assert browser.run("document.querySelectorAll('.cell script, .cell b b, .cell img').length") == 0
+    assert browser.run("document.title") == "cluscomp" and browser.problems == []
+
+
 @pytest.mark.parametrize("width", [360, 700, 1600])
 def test_nothing_leaves_the_window(pages, browser, width):
     browser.resize(width, 800)
-    for place in ("/#query=sun&first=flat&second=late&k=40", "/docs"):
+    for place in (
+        "/#query=sun&first=flat&second=late&k=40",
+        "/#query=sun&first=many&map-index=many&view=tree",
+        "/docs",
+    ):
         browser.open(pages.url + place)
         browser.wait("document.querySelectorAll('li, article').length > 3")
         assert browser.run("document.documentElement.scrollWidth") <= width
@@ -177,7 +229,7 @@ def test_nothing_leaves_the_window(pages, browser, width):
 
 def test_controls_have_names(pages, browser):
     browser.open(pages.url)
-    browser.wait("document.querySelector('#first').options.length === 3")
+    browser.wait("document.querySelector('#first').options.length === 4")
     nameless = "[...document.querySelectorAll('input, select')].filter((one) => !one.labels.length).map((one) => one.id)"
     assert browser.run(nameless) == []
     assert (
@@ -207,7 +259,7 @@ def test_colours_have_the_contrast_of_wcag_aa(scheme):
     css = files("cluscomp.server").joinpath("page").joinpath("page.css").read_text(encoding="utf-8")
     block = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
     colour = dict(re.findall(r"--([\w-]+): (#\w+);", block))
-    pairs = [("ink", "paper"), ("ink", "box"), ("ink", "heat"), ("soft", "paper"), ("soft", "box"), ("link", "paper"),
+    pairs = [("ink", "paper"), ("ink", "box"), ("ink", "heat"), ("ink", "tree"), ("soft", "paper"), ("soft", "box"), ("link", "paper"),
              ("bad", "paper"), ("won", "won-box"), ("lost", "lost-box"), ("on-accent", "accent")]  # fmt: skip
     for text, behind in pairs:
         assert contrast(colour[text], colour[behind]) >= 4.5, (text, behind)

@@ -1,52 +1,6 @@
 "use strict";
-const $ = (id) => document.getElementById(id);
 const OPTIONS = ["nprobe", "refine_factor", "candidates"];
-const FIELDS = ["query", "filter", "first", "second", "k", ...OPTIONS];
-const state = {indexes: [], asked: 0, timer: 0};
-
-// Everything that is shown is made here: what documents hold becomes text, never markup.
-function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name === "class") element.className = value;
-    else if (name.startsWith("aria-")) element.setAttribute(name, value);
-    else element[name] = value;
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-async function ask(path, body) {
-  const headers = {};
-  const token = sessionStorage.getItem("token");
-  if (token) headers.Authorization = `Bearer ${token}`;
-  if (body) headers["Content-Type"] = "application/json";
-  let answer;
-  try {
-    answer = await fetch(path, {headers, method: body ? "POST" : "GET", body: body && JSON.stringify(body)});
-  } catch {
-    throw new Error("The server does not answer.");
-  }
-  const found = await answer.json().catch(() => null);
-  if (answer.ok && found) return found;
-  if (answer.status === 401) openDialog($("token-dialog"), $("token"));
-  throw new Error((found && found.detail) || `The server answers with status ${answer.status}.`);
-}
-
-const route = (name, rest) => `v1/indexes/${encodeURIComponent(name)}/${rest}`;
-const factsOf = (name) => state.indexes.find((index) => index.name === name);
-const milliseconds = (value) => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
-
-function bytes(value) {
-  if (value === null) return "-";
-  if (value < 1000) return `${Math.round(value)} B`;
-  return value < 1e6 ? `${(value / 1e3).toFixed(1)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
-}
-
-function fail(error) {
-  $("error").textContent = error ? error.message : "";
-  $("error").hidden = !error;
-}
+const FIELDS = ["query", "filter", "tenant", "first", "second", "k", ...OPTIONS, "map-index", "view"];
 
 // ---- searching ----
 
@@ -60,11 +14,11 @@ function options(index) {
 }
 
 async function search(index, query, k) {
-  const body = {k: Math.min(k, 1000), include: ["text", "attributes"], ...options(index)};
+  const body = {k: Math.min(k, 1000), include: ["text", "attributes"], ...options(index), ...whose(index)};
   const filter = $("filter").value.trim();
   if (filter && Object.keys(index.columns).length) body.filter = filter;
   if (index.encoder) return ask(route(index.name, "search"), {...body, text: query});
-  const like = await ask(route(index.name, "documents:get"), {ids: [query], include: ["vector"]});
+  const like = await ask(route(index.name, "documents:get"), {ids: [query], include: ["vector"], ...whose(index)});
   const vectors = like.documents[0].vectors;
   if (!vectors) throw new Error(`The codes of ${index.name} have no way back to vectors, so it cannot be searched by a document.`);
   if (!index.several_vectors) return ask(route(index.name, "search"), {...body, vectors});
@@ -167,7 +121,7 @@ function more(text) {
 
 async function why(index, hit, query) {
   try {
-    const found = await ask(route(index.name, "explain"), {id: hit.id, text: query});
+    const found = await ask(route(index.name, "explain"), {id: hit.id, text: query, ...whose(index)});
     $("why-title").textContent = `${hit.title || hit.id}: ${found.score.toFixed(4)}`;
     heat(found);
     openDialog($("why"), $("why").querySelector("[data-close]"));
@@ -206,76 +160,6 @@ function openDialog(dialog, focus) {
   focus.focus();
 }
 
-// ---- the map of lists ----
-
-async function drawMap() {
-  const index = factsOf($("map-index").value);
-  if (!index) return;
-  try {
-    const found = await ask(route(index.name, "map"));
-    $("map-facts").textContent = `${found.lists.length} lists; the two directions hold ${Math.round(found.explained * 100)} % of the variance between them`;
-    const most = Math.max(1, ...found.lists.map((list) => list.rows));
-    const largest = Math.max(2.2, 46 / Math.sqrt(found.lists.length));
-    const circles = [...found.lists].sort((a, b) => b.rows - a.rows).map((list) => circle(index, list, largest * Math.sqrt(list.rows / most)));
-    $("map").replaceChildren(...circles);
-    if (circles.length) circles[0].setAttribute("tabindex", "0");
-    $("members").replaceChildren();
-  } catch (error) {
-    fail(error);
-  }
-}
-
-function circle(index, list, radius) {
-  const found = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-  const name = `List ${list.number}, ${list.rows.toLocaleString("en")} rows`;
-  const set = {cx: list.x * 100, cy: -list.y * 100, r: Math.max(.6, radius), role: "button", tabindex: "-1", "aria-label": name};
-  for (const [key, value] of Object.entries(set)) found.setAttribute(key, value);
-  const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-  title.textContent = name;
-  found.append(title);
-  found.addEventListener("click", () => members(index, list, found));
-  return found;
-}
-
-async function members(index, list, shape) {
-  for (const other of $("map").querySelectorAll(".chosen")) other.classList.remove("chosen");
-  shape.classList.add("chosen");
-  try {
-    const found = await ask(route(index.name, `map/${list.number}`));
-    const lines = found.documents.map((one) => make("li", {}, one.title || one.id));
-    const first = list.rows > lines.length ? `, the first ${lines.length}` : "";
-    $("members").replaceChildren(make("h3", {}, `List ${list.number}: ${list.rows.toLocaleString("en")} rows${first}`), make("ol", {}, ...lines));
-  } catch (error) {
-    fail(error);
-  }
-}
-
-// Arrows go to the nearest circle in their direction; Enter and space are clicks.
-$("map").addEventListener("keydown", (event) => {
-  const from = document.activeElement;
-  if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    from.dispatchEvent(new MouseEvent("click", {bubbles: true}));
-    return;
-  }
-  const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-  if (!step) return;
-  event.preventDefault();
-  const at = (shape) => [Number(shape.getAttribute("cx")), Number(shape.getAttribute("cy"))];
-  const [x, y] = at(from);
-  let best = null, least = Infinity;
-  for (const shape of $("map").children) {
-    const [a, b] = at(shape);
-    const along = (a - x) * step[0] + (b - y) * step[1], across = Math.abs((a - x) * step[1]) + Math.abs((b - y) * step[0]);
-    if (shape !== from && along > 0 && along + 2 * across < least) [best, least] = [shape, along + 2 * across];
-  }
-  if (best) {
-    from.setAttribute("tabindex", "-1");
-    best.setAttribute("tabindex", "0");
-    best.focus();
-  }
-});
-
 // ---- set-up ----
 
 function remember() {
@@ -298,7 +182,17 @@ function choices() {
   const columns = Object.assign({}, ...indexes.map((index) => index.columns));
   $("filter").parentElement.hidden = $("columns").hidden = !Object.keys(columns).length;
   $("columns").textContent = `Columns: ${Object.entries(columns).map(([name, kind]) => `${name} (${kind})`).join(", ")}. Such as: year >= 2020 and lang in ('en', 'de')`;
+  $("tenant").parentElement.hidden = !indexes.some((index) => index.tenant_column);
   for (const name of OPTIONS) $(name).parentElement.hidden = !indexes.some((index) => name in index.search_defaults);
+}
+
+// The lists, as circles in the plane or as a treemap.
+function draw() {
+  const asTree = $("view").value === "tree";
+  $("map").hidden = $("map-hint").hidden = asTree;
+  $("tree").hidden = $("tree-bar").hidden = $("tree-hint").hidden = !asTree;
+  $("members").replaceChildren();
+  return asTree ? drawTree() : drawMap();
 }
 
 async function start() {
@@ -314,10 +208,11 @@ async function start() {
     for (const id of FIELDS) if (kept.has(id)) $(id).value = kept.get(id);
     const mapped = found.indexes.filter((index) => index.nlist).map((index) => index.name);
     fill($("map-index"), mapped);
+    $("map-index").value = [kept.get("map-index"), $("first").value, mapped[0]].find((name) => mapped.includes(name)) || "";
     $("map-section").hidden = !mapped.length;
     fail(null);
     choices();
-    await Promise.all([run(), drawMap()]);
+    await Promise.all([run(), draw()]);
   } catch (error) {
     fail(error);
   }
@@ -327,7 +222,7 @@ $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   run();
 });
-for (const id of ["query", "filter", "k", ...OPTIONS]) {
+for (const id of ["query", "filter", "tenant", "k", ...OPTIONS]) {
   $(id).addEventListener("input", () => {
     clearTimeout(state.timer);
     state.timer = setTimeout(run, 180);
@@ -339,7 +234,12 @@ for (const id of ["first", "second"]) {
     run();
   });
 }
-$("map-index").addEventListener("change", drawMap);
+for (const id of ["map-index", "view", "tenant"]) {
+  $(id).addEventListener("change", () => {
+    remember();
+    draw();
+  });
+}
 $("token-button").addEventListener("click", () => openDialog($("token-dialog"), $("token")));
 $("token-form").addEventListener("submit", () => {
   sessionStorage.setItem("token", $("token").value.trim());
