@@ -147,7 +147,7 @@ class GetAnswer:
 
 @dataclass
 class IndexFacts:
-    """What is known of a served index."""
+    """What is known of an index. bytes_per_document: of all files. code_bytes_per_document: of codes."""
 
     name: str
     generation: int
@@ -164,6 +164,7 @@ class IndexFacts:
     search_defaults: dict[str, float]
     bytes: int
     bytes_per_document: float | None
+    code_bytes_per_document: float | None
 
 
 @dataclass

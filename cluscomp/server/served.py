@@ -66,6 +66,7 @@ class Served:
             "search_defaults": index.search_defaults(),
             "bytes": described["bytes"]["total"],
             "bytes_per_document": described["bytes_per_document"],
+            "code_bytes_per_document": index.code_bytes_per_document,
         }
 
     def once(self, what: str, make: Callable[[Served], Any]) -> Any:

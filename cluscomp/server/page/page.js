@@ -75,7 +75,7 @@ function show(indexes, answers, query) {
 function column(index, answer, others, place, query) {
   const list = make("ol", {class: "hits"});
   answer.results[0].hits.forEach((hit, rank) => list.append(item(index, hit, rank + 1, others, place, query)));
-  const facts = {"key": index.key, "rows": index.rows.toLocaleString("en"), "a document": bytes(index.bytes_per_document),
+  const facts = {"key": index.key, "rows": index.rows.toLocaleString("en"), "a document": `${bytes(index.code_bytes_per_document)} of codes, ${bytes(index.bytes_per_document)} in all`,
                  "search": milliseconds(answer.took_ms)};
   if (answer.encode_ms) facts.encoding = milliseconds(answer.encode_ms);
   if (answer.results[0].probed) facts.lists = `${answer.results[0].probed} of ${index.nlist}`;
@@ -189,7 +189,8 @@ function choices() {
 // The lists, as circles in the plane or as a treemap.
 function draw() {
   const asTree = $("view").value === "tree";
-  $("map").hidden = $("map-hint").hidden = asTree;
+  $("map").toggleAttribute("hidden", asTree);  // of SVG: it has no property of that name
+  $("map-hint").hidden = asTree;
   $("tree").hidden = $("tree-bar").hidden = $("tree-hint").hidden = !asTree;
   $("members").replaceChildren();
   return asTree ? drawTree() : drawMap();

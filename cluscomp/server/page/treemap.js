@@ -95,7 +95,7 @@ function cell(number, [, , width, height], shade) {
   const titles = many ? largest.slice(0, 3).map((list) => list.titles[0]).filter(Boolean) : largest[0].titles;
   const rows = node.rows.toLocaleString("en");
   const name = `${many ? `${node.lists.length} lists` : `List ${largest[0].number}`}, ${rows} rows, mean cosine ${node.cohesion.toFixed(2)}`;
-  const shown = width > 56 && height > 26 ? [make("b", {}, many ? `${rows} in ${node.lists.length} lists` : rows), ...titles.map((title) => make("span", {}, title))] : [];
+  const shown = width > 56 && height > 26 ? [make("b", {}, many ? `${rows} in ${node.lists.length} lists` : rows), ...texts(titles, height)] : [];
   const found = make("button", {type: "button", class: "cell", tabIndex: -1, title: [name, ...titles].join("\n"), "aria-label": [name, ...titles].join(". ")}, ...shown);
   found.style.setProperty("--part", shade.toFixed(3));
   found.addEventListener("click", () => {
@@ -105,6 +105,16 @@ function cell(number, [, , width, height], shade) {
     return $("tree").firstElementChild.focus();
   });
   return found;
+}
+
+// As many lines of each title as a cell has room for.
+function texts(titles, height) {
+  const space = Math.floor((height - 28) / 19), lines = Math.max(1, Math.min(4, Math.floor(space / Math.max(1, titles.length))));
+  return titles.slice(0, Math.floor(space / lines)).map((title) => {
+    const line = make("span", {}, title);
+    line.style.setProperty("--lines", lines);
+    return line;
+  });
 }
 
 function zoomOut() {
