@@ -11,7 +11,7 @@ import numpy as np
 
 from cluscomp.attributes import Attributes, Expression, Field, require_fit
 from cluscomp.attributes.columns import Scalars
-from cluscomp.attributes.expressions import Comparison
+from cluscomp.attributes.expressions import Comparison, canonical
 from cluscomp.bits import pack_mask
 from cluscomp.errors import DimensionError
 from cluscomp.indexes.filters.cache import BitsCache
@@ -78,8 +78,9 @@ def allowed_rows(
         n_unknown = given.ids.n_given - sum(one.count for one in named)
         rows = [*named]
     for expression in sorted(given.expressions, key=lambda one: not names_one_text(one)):
+        text = canonical(expression)
         rows = [
-            narrowed(segment, have, meeting(expression, segment, cache))
+            narrowed(segment, have, meeting(expression, segment, cache, text))
             for segment, have in zip(segments, rows, strict=True)
         ]
     if given.mask is not None:
@@ -100,8 +101,8 @@ def names_one_text(expression: Expression) -> bool:
     return isinstance(expression, Comparison) and expression.op == "==" and isinstance(expression.value, str)
 
 
-def meeting(expression: Expression, segment: StoredSegment, cache: BitsCache) -> RowSet:
-    """Rows of a segment for which a condition holds, deleted ones included."""
+def meeting(expression: Expression, segment: StoredSegment, cache: BitsCache, text: str) -> RowSet:
+    """Rows of a segment for which a condition holds, deleted ones included. text: `canonical(expression)`."""
     table = table_of(segment)
     if names_one_text(expression):
         assert isinstance(expression, Comparison)
@@ -111,7 +112,7 @@ def meeting(expression: Expression, segment: StoredSegment, cache: BitsCache) ->
             found = column.rows_with(str(expression.value), most=segment.n_rows // FEW)
         if found is not None:
             return RowSet(segment.n_rows, positions=found)
-    return RowSet(segment.n_rows, bits=cache.matching(expression, table))
+    return RowSet(segment.n_rows, bits=cache.matching(expression, table, text))
 
 
 def table_of(segment: StoredSegment) -> Attributes:

@@ -24,9 +24,9 @@ class BitsCache:
         self._limit, self._bytes, self._lock = limit, 0, threading.Lock()
         self._bits: OrderedDict[tuple[int, str], np.ndarray] = OrderedDict()
 
-    def matching(self, expression: Expression, table: Attributes) -> np.ndarray:
-        """`matching_bits`, which nobody may change."""
-        key = table.token, canonical(expression)
+    def matching(self, expression: Expression, table: Attributes, text: str | None = None) -> np.ndarray:
+        """`matching_bits`, which nobody may change. text: `canonical(expression)`, if known."""
+        key = table.token, canonical(expression) if text is None else text
         with self._lock:
             known = self._bits.get(key)
             if known is not None:

@@ -93,7 +93,7 @@ class Passing:
     @cached_property
     def in_lists(self) -> np.ndarray:
         """Passing rows (nlist,) int64 of each list."""
-        return _in_lists(self.together.segments, self.stored, self.pipeline.spec.nlist)
+        return _in_lists(self.together, self.stored, self.pipeline.spec.nlist)
 
     @cached_property
     def live_in_lists(self) -> np.ndarray:
@@ -147,11 +147,21 @@ class Passing:
         return pays and self.n * (codec.row_bytes + 4) <= TAKEN_BYTES
 
 
-def _in_lists(segments: Sequence[Segment], stored: Sequence[np.ndarray], nlist: int) -> np.ndarray:
-    counts = np.zeros(nlist, dtype=np.int64)
-    for segment, rows in zip(segments, stored, strict=True):
-        counts += np.diff(np.searchsorted(rows, segment.offsets))
-    return counts
+def _in_lists(together: Together[Segment], stored: Sequence[np.ndarray], nlist: int) -> np.ndarray:
+    """Rows (nlist,) int64 of each list. stored: per segment, ascending."""
+    if not together.segments:
+        return np.zeros(nlist, dtype=np.int64)
+    firsts = together.firsts[:-1]
+    ends = together.made("list ends", lambda: _list_ends(together))
+    rows = np.concatenate(stored) + np.repeat(firsts, [len(part) for part in stored])
+    lists = np.searchsorted(ends, rows, side="right")
+    return np.bincount(lists % nlist, minlength=nlist)
+
+
+def _list_ends(together: Together[Segment]) -> np.ndarray:
+    """(segments * nlist,) int64 stored row behind each list, counted through all segments."""
+    ends = np.array([segment.offsets[1:] for segment in together.segments])
+    return (ends + together.firsts[:-1, None]).ravel()
 
 
 def live_in_lists(together: Together[Segment], nlist: int) -> np.ndarray:
