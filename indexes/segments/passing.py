@@ -114,7 +114,10 @@ class Passing:
     @cached_property
     def stored_in_lists(self) -> np.ndarray:
         """Rows (nlist,) int64 of each list, as a scan that skips rows reads them."""
-        return np.sum([np.diff(segment.offsets) for segment in self.together.segments], axis=0)
+        segments = self.together.segments
+        return self.together.made(
+            "stored in lists", lambda: np.sum([np.diff(segment.offsets) for segment in segments], axis=0)
+        )
 
     @cached_property
     def positions(self) -> np.ndarray:
