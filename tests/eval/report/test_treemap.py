@@ -127,7 +127,7 @@ def test_documents_of_several_vectors_are_named_once(rows):
     assert all(len(set(names)) == len(names) for names in found.medoids)
 
 
-def test_keys_without_lists_empty_indexes_and_many_lists(rows, tmp_path):
+def test_keys_without_lists_and_empty_indexes(rows, tmp_path):
     flat = cc.index_factory("Flat", dim=8)
     flat.add(rows)
     with pytest.raises(UsageError, match="no lists"):
@@ -141,7 +141,14 @@ def test_keys_without_lists_empty_indexes_and_many_lists(rows, tmp_path):
     one.train(rows)
     one.add(rows[:1])
     assert write_treemap(one, tmp_path / "x.html").read_text(encoding="utf-8").count("<rect") == 1
-    assert TooLargeError  # IVF5000 needs more rows than a test should make
+
+
+def test_more_lists_than_can_be_shown_are_refused(monkeypatch, rows, tmp_path):
+    monkeypatch.setattr("cluscomp.eval.report.list_tree.MOST_LISTS", 3)
+    index = cc.index_factory("IVF4,SQ8", dim=8).train(rows).add(rows)
+    with pytest.raises(TooLargeError, match="4 lists"):
+        write_treemap(index, tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
 
 
 def test_documents_of_tenants_are_not_shown(rows, tmp_path):
