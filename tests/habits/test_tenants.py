@@ -22,7 +22,7 @@ WHOLE = {
     "add", "attribute_schema", "candidates", "check_encoder", "code_bytes_per_document", "code_size", "compact",
     "declare_attributes", "dense", "depth", "describe", "encoder", "extra_file", "extra_files", "from_folder", "generation",
     "has_changes", "has_texts", "health", "heap_factor", "id_kind", "ids", "is_trained", "lexical", "manifest", "n_deleted", "n_postings",
-    "n_total", "n_vectors", "nbytes", "next_id", "nprobe", "origin", "pool_documents", "query_cut", "refine_factor", "refresh",
+    "n_total", "n_vectors", "nbytes", "next_id", "nprobe", "origin", "pool_documents", "push_to_hub", "query_cut", "refine_factor", "refresh",
     "row_facts", "rows_are", "save", "search_defaults", "segments", "set_attributes", "succeed", "to_cuvs", "to_lance", "train", "train_vectors", "training",
     "training_limit", "upsert", "weight", "writer",
 }  # fmt: skip

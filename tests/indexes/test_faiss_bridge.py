@@ -128,7 +128,12 @@ def test_every_form_is_tested_above(all_keys: tuple[str, ...]) -> None:
     parts = {part for key in all_keys for part in re.split(r",(?![^()]*\))", key)}
     missing = [form for form in shown if not any(re.fullmatch(form.pattern, part) for part in parts)]
     of_vectors = [f.example for f in missing if f.stage != "codec" or not kind_of(parse_key(f.example)).terms]
-    assert len(shown) > 12 and sorted(of_vectors) == ["Flat(noshadow)", "SQfp16(shadow)"]
+    assert len(shown) > 12 and sorted(of_vectors) == ["Flat(noshadow)", "PCAW64", "SQfp16(shadow)"]
+
+
+def test_half_whitened_components_have_no_copy(make_index) -> None:
+    with pytest.raises(UsageError, match="faiss"):
+        make_index("PCAW4,SQ8", "ip").to_faiss()
 
 
 @pytest.mark.parametrize("key", ["Flat(noshadow)", "SQfp16(shadow)"])
