@@ -52,7 +52,7 @@ class DenseEncoder:
         bf16: bool = False,
     ) -> None:
         if max_seq_length is not None:
-            _set_max_seq_length(model, max_seq_length)
+            set_max_seq_length(model, max_seq_length)
         model.eval()
         self.model = model
         self.batch_size = checks.integer("batch_size", batch_size, 1)
@@ -158,7 +158,8 @@ def _prompt(model: Any, side: Side, given: str | None) -> str:
     return stored.get(model.default_prompt_name) or ""
 
 
-def _set_max_seq_length(model: Any, length: int) -> None:
+def set_max_seq_length(model: Any, length: int) -> None:
+    """Let the model read so many tokens of a text. Raises UsageError for a number that it cannot have."""
     limit = _position_limit(model)
     if limit is not None and length > limit:
         raise UsageError(f"max_seq_length is {length}, but the model has positions for {limit} tokens")
@@ -186,7 +187,7 @@ def _special_tokens(model: Any) -> int:
     return 0 if count is None else int(count())
 
 
-def _max_seq_length(model: Any) -> int | None:
+def max_seq_length_of(model: Any) -> int | None:
     """Tokens that the model reads of a text; None when it reads all (libraries say 1e30 or so)."""
     length = model.max_seq_length
     return None if length is None or length > 10**9 else int(length)
@@ -204,7 +205,7 @@ def _describe(model: Any, name: str, prompts: dict[Side, str], bf16: bool) -> En
         "normalize": _normalizes(model),
         "query_prompt": prompts["query"],
         "document_prompt": prompts["document"],
-        "max_seq_length": _max_seq_length(model),
+        "max_seq_length": max_seq_length_of(model),
     }
     return EncoderInfo(
         name=name, fingerprint=settings_fingerprint(model, settings, bf16), bf16=bf16, **settings

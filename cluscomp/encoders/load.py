@@ -126,8 +126,12 @@ def load_encoder(
         return WordEncoder(name)
     library = _library()
     if kind == "sparse":
+        if bf16:
+            raise UsageError("bf16 is for models of vectors; leave it out for kind 'sparse'")
         model = _load_model(library.SparseEncoder, name, _check_device(device))
-        return SparseTermEncoder(model, name, batch_size=batch_size, max_seq_length=max_seq_length)
+        sparse = SparseTermEncoder(model, name, batch_size=batch_size, max_seq_length=max_seq_length)
+        _check_saved(sparse, {"query_prompt": query_prompt, "document_prompt": document_prompt})
+        return sparse
     if kind == "multivector":
         given = {
             "max_seq_length": max_seq_length,
@@ -148,6 +152,18 @@ def load_encoder(
     return dense if kind == "dense" else TokenEncoder(dense)
 
 
+def _check_saved(encoder: SparseTermEncoder | MultiVectorTextEncoder, given: dict[str, Any]) -> None:
+    """Raise UsageError for settings that differ from those that the model was saved with."""
+    info = encoder.info
+    for setting, value in given.items():
+        own = getattr(info, setting)
+        if value is not None and value != own:
+            raise UsageError(
+                f"{setting} of the {info.kind} model {info.name!r} is {own!r} and cannot be {value!r} here; "
+                "save the model with the setting that you want"
+            )
+
+
 def _multivector(
     library: Any, name: str, device: str | None, batch_size: int, bf16: bool, given: dict[str, Any]
 ) -> MultiVectorTextEncoder:
@@ -159,13 +175,7 @@ def _multivector(
     encoder = MultiVectorTextEncoder(
         _load_model(library.MultiVectorEncoder, name, device), name, batch_size=batch_size, bf16=bf16
     )
-    for setting, value in given.items():
-        own = getattr(encoder.info, setting)
-        if value is not None and value != own:
-            raise UsageError(
-                f"{setting} of the multi-vector model {name!r} is {own!r} and cannot be {value!r} here; save "
-                "the model with the setting that you want"
-            )
+    _check_saved(encoder, given)
     return encoder
 
 

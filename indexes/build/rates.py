@@ -30,6 +30,10 @@ class Rates:
         return work.assign / self.assign + work.codebook / self.codebook + work.matmul / self.matmul
 
 
+NO_WORK = Rates(1.0, 1.0, 1.0)
+"""Of stages that do none of this."""
+
+
 def pipeline_rates(pipeline: Pipeline) -> Rates:
     """Speed of this machine at the kernels that the stages use."""
     codewords = pipeline_cost(pipeline, 0, 4).codewords

@@ -65,8 +65,9 @@ class Request:
         """
         if self.into is not None:
             return self.into
-        index: StoredIndex[Any] = kind_of(self.spec).index(
-            self.spec, self.source.dim, self.metric, seed=self.seed
+        kind = kind_of(self.spec)
+        index: StoredIndex[Any] = kind.index(
+            self.spec, 1 if kind.terms else self.source.dim, self.metric, seed=self.seed
         )
         return index
 

@@ -16,7 +16,7 @@ import numpy as np
 from cluscomp import errors
 from cluscomp.indexes.build.clustered_term_writer import ClusteredTermWriter
 from cluscomp.indexes.build.costs import BuildShape, StageCost, TextShape, read_texts
-from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, pipeline_rates
+from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, NO_WORK
 from cluscomp.indexes.build.recipe import Recipe, recipe_of
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import Given, TextInput, checked_ids, file_identity, text_input
@@ -259,7 +259,7 @@ def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> TermSha
         id_bytes, dtype, texts = 16 * n, "terms", None
     return TermShape(
         pipeline, recipe_of(request.spec).writer, n=n, itemsize=12, source_dtype=dtype, id_bytes=id_bytes,
-        rates=pipeline_rates(pipeline), texts=texts, postings=postings,
+        rates=NO_WORK, texts=texts, postings=postings,
     )  # fmt: skip
 
 
@@ -275,7 +275,10 @@ def _text_shape(request: Request, source: TextInput, corpus: CorpusFacts, timed:
     if source.encoder.info.kind == "words":
         seconds = corpus.characters / 4e6  # a second splits about so many characters
         return TextShape(corpus.characters, corpus.longest, request.store_texts, 0, seconds)
-    return text_costs(corpus, source.encoder, request.store_texts, timed=timed)
+    from cluscomp.encoders.sparse import FORWARD_BYTES
+
+    costs = text_costs(corpus, source.encoder, request.store_texts, timed=timed)
+    return replace(costs, encode_bytes=FORWARD_BYTES)
 
 
 def _counted(source: Any) -> tuple[int, int]:
