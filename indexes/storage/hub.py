@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cluscomp.encoders.cache import cache_dir
-from cluscomp.errors import CluscompError, IndexFolderError, IndexMissingError, UsageError, require
+from cluscomp.errors import IndexFolderError, IndexMissingError, UsageError, require
 from cluscomp.folders import new_folder
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, parse_manifest
 from cluscomp.indexes.storage.opening import open_folder
@@ -59,15 +58,16 @@ def fetched(address: HubAddress) -> Path:
     IndexMissingError (no such index, or the hub does not answer), CorruptIndexError, ForeignFileError,
     NewerFormatError, OptionalDependencyError.
     """
+    from cluscomp.encoders.cache import cache_dir  # here, since its room is not needed to search
+
     base = cache_dir() / "hub" / address.repo.replace("/", "--")
     commit = address.revision or ""
     if not _COMMIT.fullmatch(commit) or not (base / commit).is_dir():
-        api = _api(f"{address}")
-        commit = str(
-            _asked(
-                address, lambda: api.repo_info(address.repo, repo_type=_REPO, revision=address.revision).sha
-            )
+        api = _api(str(address))
+        info = _asked(
+            address, lambda: api.repo_info(address.repo, repo_type=_REPO, revision=address.revision)
         )
+        commit = str(info.sha)
         if not _COMMIT.fullmatch(commit):
             raise IndexMissingError(f"the hub gives no commit for {address}, but {commit!r:.60}")
     target = base / commit
@@ -79,7 +79,7 @@ def fetched(address: HubAddress) -> Path:
 
 
 def _download(address: HubAddress, commit: str, draft: Path) -> None:
-    api = _api(f"{address}")
+    api = _api(str(address))
 
     def files(patterns: list[str]) -> None:
         _asked(
@@ -115,9 +115,9 @@ def pushed(
         copy.copy(index).save(target)
         (target / "README.md").write_text(card(index, address), encoding="utf-8")
 
-        def send() -> Any:
+        try:
             api.create_repo(address.repo, repo_type=_REPO, private=private, exist_ok=True)
-            return api.upload_folder(
+            sent = api.upload_folder(
                 repo_id=address.repo,
                 repo_type=_REPO,
                 folder_path=target,
@@ -126,11 +126,6 @@ def pushed(
                 ignore_patterns=[".lock"],
                 delete_patterns=["*"],
             )
-
-        try:
-            sent = send()
-        except CluscompError:
-            raise
         except Exception as exc:
             raise IndexFolderError(f"the hub did not take the index as {address.repo!r}: {exc}") from exc
     return HubAddress(address.repo, str(sent.oid))
