@@ -37,11 +37,11 @@ def metric_of(similarity: Any) -> str:
 
 
 def single_vectors(index: AnyIndex) -> Index:
-    """The index itself; UsageError where its documents are several vectors each."""
+    """The index itself; UsageError where its documents are several vectors each, or words."""
     if not isinstance(index, Index):
         raise UsageError(
-            f"the index {index.key!r} holds documents of several vectors, but here each is one; "
-            "take a key without a pool"
+            f"the index {index.key!r} is for words or for several vectors a document, but here each document "
+            "is one vector; take a key such as 'IVF256,SQ8'"
         )
     return index
 
