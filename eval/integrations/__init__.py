@@ -6,7 +6,8 @@ pylate.py                           as an index of PyLate
 sklearn.py                          as a transformer of scikit-learn
 embeddings.py                       what those packages hand over
 langchain.py, llamaindex.py,
-haystack.py                         as a store of documents; *_filter.py and conditions.py read their filters
+haystack.py                         as a store of documents; *_filter.py and conditions.py read their filters,
+                                    haystack_documents.py its documents
 growing.py                          the store behind these: exact at first, converted beside its users
-                                    (kept.py, conversion.py, metadata.py, rows.py)
+                                    (kept.py, growth.py, conversion.py, metadata.py, rows.py)
 """

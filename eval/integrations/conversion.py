@@ -30,7 +30,7 @@ class Conversion:
 
     kept: where the index is. key: of the new one. seed: of its training.
 
-    n_rows: of the index at the beginning. failure: what went wrong, or None. was_told: for the owner.
+    n_rows: of the index at the beginning. failure: what went wrong, or None.
     """
 
     def __init__(self, kept: KeptIndex, key: str, seed: int) -> None:
@@ -38,7 +38,6 @@ class Conversion:
         self._source = single_vectors(kept.read(lambda index: index))
         self.n_rows = len(self._source)
         self.failure: BaseException | None = None
-        self.was_told = False
         self._thread = threading.Thread(target=self._run, name="cluscomp-convert", daemon=True)
         self._thread.start()
 
@@ -48,12 +47,9 @@ class Conversion:
         return self._thread.is_alive()
 
     def finish(self, timeout: float | None = None) -> bool:
-        """Wait for the end; whether it came. timeout: most seconds. Raises what made it fail."""
+        """Wait for the end; whether it came, and well. timeout: most seconds."""
         self._thread.join(timeout)
-        if self.failure is not None:
-            self.was_told = True
-            raise self.failure
-        return not self.is_running
+        return not self.is_running and self.failure is None
 
     def _run(self) -> None:
         try:

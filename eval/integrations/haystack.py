@@ -23,14 +23,15 @@ from cluscomp import checks
 from cluscomp.errors import UsageError, require
 from cluscomp.eval.integrations.conditions import Condition, all_of, comparison
 from cluscomp.eval.integrations.growing import FINAL_KEY, TRAIN_AT, GrowingStore
-from cluscomp.eval.integrations.haystack_filter import PREFIX, condition_of
+from cluscomp.eval.integrations.haystack_documents import (
+    BARE,
+    WHY,
+    columns_of,
+    document_of,
+    metadata_of_document,
+)
+from cluscomp.eval.integrations.haystack_filter import condition_of
 from cluscomp.eval.integrations.rows import StoredRow
-
-BARE = "_bare"
-"""Column that marks documents without an embedding; their row of the index is zero."""
-PARTS = "_parts"
-"""Name under which blobs and sparse embeddings are kept among the metadata."""
-WHY = "CluscompDocumentStore"
 
 
 def __getattr__(name: str) -> Any:
@@ -87,7 +88,7 @@ class CluscompDocumentStore:
             final_key=final_key,
             train_at=train_at,
             dim=embedding_dim,
-            columns=columns if columns is None else _with_marks(columns),
+            columns=columns_of(columns),
             search_kwargs=search_kwargs,
             seed=seed,
         )
@@ -116,7 +117,7 @@ class CluscompDocumentStore:
         """All documents that pass, in the order in which they came, with their embeddings as the index keeps
         them.
         """
-        return [_document(row) for row in self._passing(filters, vectors=True)]
+        return [document_of(row) for row in self._passing(filters, vectors=True)]
 
     def write_documents(self, documents: list[Any], policy: Any = None) -> int:
         """Write documents; returns how many were written.
@@ -135,7 +136,7 @@ class CluscompDocumentStore:
             [one.id for one in chosen],
             [self._vector(one) for one in chosen],
             [one.content for one in chosen],
-            [_metadata(one) for one in chosen],
+            [metadata_of_document(one) for one in chosen],
         )
         return len(chosen)
 
@@ -169,20 +170,12 @@ class CluscompDocumentStore:
     ) -> list[Any]:
         """The best top_k documents for a vector, with scores: more is better."""
         checks.integer("top_k", top_k, 1)
-        condition = self._condition(filters)
-        if BARE in self.store.kinds():
-            condition = all_of([condition, comparison("is null", BARE, None, [BARE])])
-        if condition is False:
-            return []
+        has_embedding = comparison("is null", BARE, None, self.store.kinds())
+        condition = all_of([self._condition(filters), has_embedding])
         rows = _as_filter_errors(
-            lambda: self.store.search(
-                query_embedding,
-                top_k,
-                filter=None if condition is True else condition,
-                vectors=return_embedding,
-            )
+            lambda: self.store.search(query_embedding, top_k, filter=condition, vectors=return_embedding)
         )
-        return [_document(row) for row in rows]
+        return [document_of(row) for row in rows]
 
     # ---- the same, awaited ----
 
@@ -212,8 +205,6 @@ class CluscompDocumentStore:
 
     def _passing(self, filters: dict[str, Any] | None, *, vectors: bool = False) -> list[StoredRow]:
         condition = self._condition(filters)
-        if isinstance(condition, bool):
-            return self.store.select(vectors=vectors) if condition else []
         return _as_filter_errors(lambda: self.store.select(condition, vectors=vectors))
 
     def _condition(self, filters: dict[str, Any] | None) -> Condition:
@@ -301,33 +292,6 @@ def _retriever_class() -> type:
 
     CluscompEmbeddingRetriever.__qualname__ = "CluscompEmbeddingRetriever"
     return CluscompEmbeddingRetriever
-
-
-def _with_marks(columns: Sequence[str] | Mapping[str, str]) -> Sequence[str] | Mapping[str, str]:
-    names = [name.removeprefix(PREFIX) for name in columns]
-    if isinstance(columns, Mapping):
-        return {**dict(zip(names, columns.values(), strict=True)), BARE: "bool"}
-    return [*names, BARE]
-
-
-def _metadata(document: Any) -> dict[str, Any]:
-    whole = document.to_dict(flatten=False)
-    parts = {name: whole[name] for name in ("blob", "sparse_embedding") if whole.get(name) is not None}
-    marks: dict[str, Any] = {PARTS: parts} if parts else {}
-    if document.embedding is None:
-        marks[BARE] = True
-    return {**document.meta, **marks}
-
-
-def _document(row: StoredRow) -> Any:
-    meta = dict(row.metadata)
-    is_bare = meta.pop(BARE, False)
-    fields = {"id": row.id, "content": row.text, **meta.pop(PARTS, {}), "meta": meta}
-    if row.vector is not None and not is_bare:
-        fields["embedding"] = row.vector.tolist()
-    if row.score == row.score:  # not NaN: it was searched for
-        fields["score"] = row.score
-    return require("haystack.dataclasses", extra="haystack", why=WHY).Document.from_dict(fields)
 
 
 def _as_filter_errors(work: Callable[[], Any]) -> Any:

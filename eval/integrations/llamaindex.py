@@ -71,7 +71,7 @@ class _VectorStore:
 
     def delete(self, ref_doc_id: str, **kwargs: Any) -> None:
         """Take out all nodes of a document."""
-        self._delete_where(comparison("==", REF, ref_doc_id, self.client.kinds()))
+        self.client.delete_where(comparison("==", REF, ref_doc_id, self.client.kinds()))
 
     def delete_nodes(self, node_ids: list[str] | None = None, filters: Any = None, **kwargs: Any) -> None:
         """Take out nodes by id, by filters, or by both; ids that are not there are passed over."""
@@ -147,30 +147,18 @@ class _VectorStore:
         if filters is None and node_ids is not None:
             rows: list[StoredRow] = self.client.get(list(dict.fromkeys(node_ids)))
             return rows
-        found: list[StoredRow] = self._where(self._condition(filters))
+        found: list[StoredRow] = self.client.select(self._condition(filters))
         wanted = None if node_ids is None else set(node_ids)
         return [row for row in found if wanted is None or row.id in wanted]
-
-    def _where(self, condition: Condition) -> list[StoredRow]:
-        if condition is False:
-            return []
-        found: list[StoredRow] = self.client.select(None if condition is True else condition)
-        return found
-
-    def _delete_where(self, condition: Condition) -> None:
-        if condition is not False:
-            self.client.delete_where(condition)
 
     def _found(self, query: Any, k: int, *, vectors: bool) -> list[StoredRow]:
         condition = self._condition(query.filters)
         if query.doc_ids:  # LlamaIndex sends an empty list where all may be found
             of_documents = comparison("in", REF, list(query.doc_ids), self.client.kinds())
             condition = all_of([condition, of_documents])
-        if condition is False:
-            return []
-        allowed: Any = None if condition is True else condition
+        allowed: Any = condition
         if query.node_ids:
-            passing = set(query.node_ids if allowed is None else self.client.passing(allowed))
+            passing = set(query.node_ids if condition is True else self.client.passing(condition))
             allowed = [name for name in dict.fromkeys(query.node_ids) if name in passing]
         rows: list[StoredRow] = self.client.search(query.query_embedding, k, filter=allowed, vectors=vectors)
         return rows

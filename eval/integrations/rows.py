@@ -33,9 +33,11 @@ def row_of(record: Record) -> StoredRow:
 
 
 def passing_ids(index: Any, filter: Any) -> list[str]:
-    """Ids of the rows that pass a condition."""
+    """Ids of the rows that pass a condition; None and True: all of them, False: none."""
+    if filter is False:
+        return []
     ids = [str(name) for name in index.ids.tolist()]
-    if filter is None:
+    if filter is None or filter is True:
         return ids
     expression = parse_filter(filter)
     require_fit(expression, index.attribute_schema)

@@ -111,10 +111,14 @@ def test_filters(folder, rng):
     assert [row.score for row in found] == sorted((row.score for row in found), reverse=True)
     assert {row.id for row in store.search(np.ones(DIM), 9, filter=["d4", "nosuch"])} == {"d4"}
     assert store.values("tag") == {"first"} and store.values("nosuch") == set()
+    assert len(store.select(True)) == len(store.search(np.ones(DIM), 30, filter=True)) == 20
+    assert store.select(False) == store.search(np.ones(DIM), 9, filter=False) == []
+    assert store.delete_where(False) == 0
     with pytest.raises(UnknownKeyError, match="'number'"):
         store.select("nomber > 1")
     with pytest.raises(UsageError, match="deep"):  # what no column holds cannot be asked for
         store.select("deep == 1")
+    assert store.delete_where(True) == 20 and len(store) == 0
 
 
 def test_wrong_input_changes_nothing(folder, rng):
@@ -145,6 +149,8 @@ def test_wrong_settings(tmp_path):
     for error, settings_ in [
         (UnknownKeyError, {"final_key": "IVF4,SQ9"}),
         (UsageError, {"index_key": "Pool16,SQ8"}),
+        (UsageError, {"index_key": "Flat+Sparse(bm25)"}),
+        (UsageError, {"final_key": "Sparse(bm25)"}),
         (UsageError, {"train_at": 0}),
         (UnknownKeyError, {"metric": "angle"}),
     ]:
@@ -316,7 +322,7 @@ def test_a_conversion_that_cannot_be_is_told_and_tried_again(rng):
     put(store, rng, range(40, 50), truth=truth)
     store = GrowingStore(final_key="IVF64,SQfp16", train_at=40)
     put(store, rng, range(40), truth=truth)
-    store._conversion._thread.join()
+    store._growth._conversion._thread.join()
     with pytest.warns(ConversionWarning, match="stays 'Flat'.*64"):
         put(store, rng, range(40, 50), truth=truth)
     put(store, rng, range(50, 80), truth=truth)

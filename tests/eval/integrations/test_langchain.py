@@ -65,6 +65,9 @@ def contents(found):
         ("year between 2019 and 2020", ["aab", "abb"]),
         ({"op": "==", "field": "year", "value": 2022}, ["cc"]),
         ({}, TEXTS),
+        ({"$not": {}}, []),
+        ({"$or": [{"year": 2018}, {}]}, TEXTS),
+        ({"$and": [{"$not": {"year": 2018}}, {"year": {"$lt": 2020}}]}, ["aab"]),
     ],
 )
 def test_filters(store, filter, want):
@@ -84,6 +87,14 @@ def test_wrong_filters(store):
         condition_of({"year": {}})
     with pytest.raises(UsageError, match=r"\$or needs a list"):
         condition_of({"$or": 3})
+    for parts in ([], [None], ["year > 2000"]):
+        with pytest.raises(UsageError, match=r"\$and needs a list"):
+            condition_of({"$and": parts})
+
+
+def test_metadata_may_be_named_as_a_part_of_conditions():
+    store = CluscompVectorStore.from_texts(["a", "b"], Letters(), [{"op": "sum"}, {"op": "mean"}])
+    assert contents(store.similarity_search("b", filter={"op": "sum"})) == ["a"]
 
 
 def test_scores_and_relevance(store):

@@ -246,13 +246,14 @@ def test_exit_codes(mcp, folder, tmp_path):
 
 
 def test_without_the_package_it_says_what_to_install(folder):
-    try:
-        import mcp  # noqa: F401
-    except ImportError:
-        code, told = exit_code(folder)
-        assert code == 2 and "pip install 'cluscomp[mcp]'" in told
-    else:
-        pytest.skip("the package is installed")
+    hidden = "import sys; sys.modules['mcp'] = None; from cluscomp.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, "serve", "--mcp", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "pip install 'cluscomp[mcp]'" in done.stderr
 
 
 def test_the_settings_of_a_client_in_the_guide_are_json():
