@@ -37,6 +37,12 @@ OPTIONAL = [
     "uvicorn",
     "prometheus_client",
     "httpx2",
+    "langchain_core",
+    "llama_index",
+    "haystack",
+    "mcp",
+    "mcp_types",
+    "huggingface_hub",
 ]
 
 IMPORT_EVERYTHING = """
