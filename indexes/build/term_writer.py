@@ -63,12 +63,8 @@ class TermWriter(SegmentWriter):
     def _list_numbers(self, block: TermRows) -> np.ndarray:
         """Number of each name of the source: those of training, then the others in order."""
         if self._numbers is None or self._numbers[0] is not block.names:
-            names = TextIds.from_texts(block.names)
-            known = self.pipeline.names.find(names)
-            unseen = np.flatnonzero(known < 0)
-            known[unseen] = self.pipeline.terms.n_terms + np.arange(len(unseen))
-            self._extra = TextIds.from_texts([block.names[i] for i in unseen.tolist()])
-            self._numbers = block.names, known
+            numbers, self._extra = self.pipeline.numbered_names(block.names)
+            self._numbers = block.names, numbers
         return self._numbers[1]
 
     def arrange(self, specs: dict[str, ArraySpec], block_bytes: int) -> dict[str, ArraySpec]:

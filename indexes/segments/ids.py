@@ -219,9 +219,14 @@ class TextIds(Portable):
         if not isinstance(wanted, TextIds):
             raise DTypeError("integer ids cannot be looked up among text ids")
         hashes = wanted.hashes()
-        found = self.keys.slots(hashes)
-        for i in np.flatnonzero(found >= 0).tolist():
-            found[i] = self._row_of(wanted.raw(i), hashes[i], int(found[i]))
+        slots = self.keys.slots(hashes)
+        there = np.flatnonzero(slots >= 0)
+        rows = self.keys.rows_at(slots[there])
+        found = np.full(len(wanted), -1, dtype=np.int64)
+        found[there] = rows
+        pairs = zip(there.tolist(), self._texts(rows), wanted._texts(there), strict=True)
+        for i in [i for i, here, asked in pairs if here != asked]:
+            found[i] = self._row_of(wanted.raw(i), hashes[i], int(slots[i]))
         return found
 
     def _row_of(self, raw: bytes, key: np.uint64, slot: int) -> int:

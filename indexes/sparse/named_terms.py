@@ -12,6 +12,7 @@ from cluscomp import native
 from cluscomp.indexes.segments.compacting import live_mask
 from cluscomp.indexes.segments.ids import IdColumn, TextIds
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.sparse.known_names import KnownNames
 from cluscomp.indexes.sparse.pipeline import NumberedRows, TermPipeline, term_names
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -56,9 +57,14 @@ class NamedTerms(StoredSegment):
         return sum(array.nbytes for name, array in self.arrays().items() if self.part_of(name) == "codes")
 
     @cached_property
-    def names(self) -> TextIds:
+    def known(self) -> KnownNames:
         """Names of the terms that training has not seen."""
-        return term_names(self.terms, self.term_offsets)
+        return KnownNames(term_names(self.terms, self.term_offsets))
+
+    @property
+    def names(self) -> TextIds:
+        """`known`, by number."""
+        return self.known.names
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         yield from super().faults(pipeline)

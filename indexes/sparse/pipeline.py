@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from cluscomp.errors import EmptyInputError
 from cluscomp.indexes.segments.ids import TextIds
+from cluscomp.indexes.sparse.known_names import KnownNames
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.terms import TermRows
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.stages.term_codec import TermCodec
 
 NO_NAMES = TextIds.from_texts([])
+_NONE_KNOWN = KnownNames(NO_NAMES)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class NumberedRows:
 class TermPipeline(Pipeline):
     """The stages of an index of terms: its codec alone."""
 
-    _names: tuple[object, TextIds] | None = None
+    _names: tuple[object, KnownNames] | None = None
 
     @property
     def terms(self) -> TermCodec:
@@ -45,15 +48,19 @@ class TermPipeline(Pipeline):
         return self.terms.spec.bm25
 
     @property
-    def names(self) -> TextIds:
+    def known(self) -> KnownNames:
         """Names of the terms of training; none where the key keeps none."""
         arrays = self.codec.parameters()
         if "terms" not in arrays:
-            return NO_NAMES
+            return _NONE_KNOWN
         if self._names is None or self._names[0] is not arrays["terms"]:
-            offsets = arrays["term_offsets"].astype(np.int64)
-            self._names = arrays["terms"], TextIds(arrays["terms"], offsets)
+            self._names = arrays["terms"], KnownNames(term_names(arrays["terms"], arrays["term_offsets"]))
         return self._names[1]
+
+    @property
+    def names(self) -> TextIds:
+        """`known`, by number."""
+        return self.known.names
 
     def learn(self, rows: TermRows) -> None:
         """Take over what the key keeps of rows: statistics of words, or the largest weight."""
@@ -75,10 +82,17 @@ class TermPipeline(Pipeline):
     def numbered(self, rows: TermRows) -> NumberedRows:
         """Numbers of terms that are to be stored."""
         numbers, names = sorted_names(rows)
-        known = self.names.find(TextIds.from_texts(names)) if names else np.empty(0, dtype=np.int64)
-        unseen = np.flatnonzero(known < 0)
-        known[unseen] = self.terms.n_terms + np.arange(len(unseen))
-        return NumberedRows(rows, known[numbers], TextIds.from_texts([names[i] for i in unseen.tolist()]))
+        lists, extra = self.numbered_names(names)
+        return NumberedRows(rows, lists[numbers], extra)
+
+    def numbered_names(self, names: Sequence[str]) -> tuple[np.ndarray, TextIds]:
+        """Numbers (n,) int64 of names that are to be stored, and the names that training has not seen, whose
+        numbers follow in the order given.
+        """
+        numbers = self.names.find(TextIds.from_texts(names))
+        unseen = np.flatnonzero(numbers < 0)
+        numbers[unseen] = self.terms.n_terms + np.arange(len(unseen))
+        return numbers, TextIds.from_texts([names[i] for i in unseen.tolist()])
 
 
 def sorted_names(rows: TermRows) -> tuple[np.ndarray, list[str]]:

@@ -8,10 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from cluscomp.errors import CorruptIndexError
-from cluscomp.indexes.segments.ids import TextIds
 from cluscomp.indexes.segments.together import first_positions
 from cluscomp.indexes.sparse.named_terms import NamedTerms
-from cluscomp.indexes.sparse.pipeline import TermPipeline, sorted_names
+from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.stages.hits import Hits, merged_hits
 from cluscomp.terms import TermRows
 
@@ -62,11 +61,11 @@ def _terms_by_segment(
     pipeline: TermPipeline, segments: Sequence[Segment], queries: TermRows
 ) -> Iterator[tuple[Segment, Terms]]:
     """Each segment with the queries in its numbers of terms."""
-    numbers, names = sorted_names(queries)
-    wanted, n_known = TextIds.from_texts(names), pipeline.terms.n_terms
-    known = pipeline.names.find(wanted)
+    used, numbers = np.unique(queries.numbers, return_inverse=True)
+    names, n_known = [queries.names[i] for i in used.tolist()], pipeline.terms.n_terms
+    known = pipeline.known.find(names)
     for segment in segments:
-        extra = segment.names.find(wanted)
+        extra = segment.known.find(names)
         lists = np.where(known >= 0, known, np.where(extra >= 0, extra + n_known, -1))[numbers]
         yield segment, _ordered(pipeline, queries, lists)
 
