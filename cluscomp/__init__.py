@@ -27,6 +27,8 @@ _PUBLIC = {
     "SphericalKMeans": "cluscomp.clustering.spherical",
     "HierarchicalKMeans": "cluscomp.clustering.hierarchical",
     "KMeansTree": "cluscomp.clustering.hierarchical_tree",
+    "hierarchical_identifiers": "cluscomp.clustering.identifiers",
+    "PrefixTree": "cluscomp.clustering.prefix_tree",
     "Ward": "cluscomp.clustering.ward_estimator",
     "balanced_sample": "cluscomp.clustering.hierarchical",
     "ProductQuantizer": "cluscomp.quantization.product",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
         balanced_sample as balanced_sample,
     )
     from cluscomp.clustering.hierarchical_tree import KMeansTree as KMeansTree
+    from cluscomp.clustering.identifiers import hierarchical_identifiers as hierarchical_identifiers
     from cluscomp.clustering.kmeans import KMeans as KMeans
     from cluscomp.clustering.kmeans import train_kmeans as train_kmeans
     from cluscomp.clustering.medoids import KMedoids as KMedoids

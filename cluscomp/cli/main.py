@@ -21,6 +21,7 @@ from cluscomp.cli.evaluate import evaluate
 from cluscomp.cli.fuse import fuse
 from cluscomp.cli.get import get
 from cluscomp.cli.health import health
+from cluscomp.cli.identifiers import identifiers
 from cluscomp.cli.inspect import inspect
 from cluscomp.cli.keys import keys
 from cluscomp.cli.merge import merge
@@ -97,6 +98,7 @@ app.command("merge")(merge)
 app.command("health")(health)
 app.command("verify")(verify)
 app.command("keys")(keys)
+app.command("identifiers")(identifiers)
 app.command("merge-lora")(merge_lora)
 app.add_typer(train_app)
 app.command("doctor")(doctor)

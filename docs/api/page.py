@@ -34,7 +34,7 @@ GROUPS = {
     "Clustering": [
         "assign", "KMeans", "train_kmeans", "BalancedKMeans", "balanced_assign", "balance_report",
         "SphericalKMeans", "KMedoids", "HierarchicalKMeans", "balanced_sample", "KMeansTree", "Ward",
-        "dissimilarities",
+        "dissimilarities", "hierarchical_identifiers", "PrefixTree",
     ],
     "Optimal transport": ["sinkhorn", "sinkhorn_points"],
     "Quantization": ["ProductQuantizer", "LearnedCodec"],

@@ -50,10 +50,10 @@ INNER = {
     "indexes": (
         ("keys",), ("stages",), ("segments",), ("filters",), ("kind",), ("storage",), ("compaction", "describe", "explain", "health", "verify"),
         ("contents", "attributed"), ("following",), ("saved",), ("records",), ("base", "uncopied"), ("bridged",),
-        ("multivector", "faiss_bridge", "lance_bridge", "cuvs_bridge", "sparse", "vector_search"), ("hybrid",), ("index",), ("any_index", "merging"), ("factory",), ("build",), ("conversion",), ("kinds",), ("__init__",),
+        ("multivector", "faiss_bridge", "lance_bridge", "cuvs_bridge", "sparse", "vector_search"), ("hybrid",), ("index",), ("any_index", "merging"), ("factory", "code_identifiers"), ("build",), ("conversion",), ("kinds",), ("__init__",),
     ),
     "clustering": (
-        (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical",), ("__init__",),
+        (OTHERS,), ("balanced", "transport"), ("hierarchical_tree",), ("hierarchical", "identifiers"), ("__init__",),
     ),
     "training": ((OTHERS,), ("crisp", "frozen", "repconc"), ("trainer_loss",), ("__init__",)),
 }  # fmt: skip
