@@ -16,7 +16,7 @@ import numpy as np
 from cluscomp import native
 from cluscomp.arrays import iter_blocks
 from cluscomp.errors import TooLargeError
-from cluscomp.indexes.sparse.postings import start_dtype, term_ranges
+from cluscomp.indexes.sparse.postings import start_dtype, starts_of, term_ranges
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.seismic_codec import Seismic
 
@@ -91,7 +91,7 @@ def row_starts(counts: np.ndarray) -> np.ndarray:
     """Where the terms of each row begin, from how many it has. Raises TooLargeError."""
     if len(counts) > MOST_ROWS:
         raise TooLargeError(f"{len(counts)} rows are too many for one segment; at most {MOST_ROWS}")
-    return _starts(counts, int(counts.sum()))
+    return starts_of(counts, int(counts.sum()))
 
 
 def row_arrays(
@@ -151,9 +151,9 @@ class Divider:
         sizes = np.concatenate([np.empty(0, dtype=np.int64), *self._sizes])
         places = int(sizes.sum())
         return {
-            "list_blocks": _starts(self._blocks, places),
-            "block_starts": _starts(sizes, places),
-            "list_entries": _starts(self._entries, int(self._entries.sum())),
+            "list_blocks": starts_of(self._blocks, places),
+            "block_starts": starts_of(sizes, places),
+            "list_entries": starts_of(self._entries, int(self._entries.sum())),
             "list_scales": self._scales,
         }
 
@@ -194,10 +194,6 @@ class Divider:
             own = slice(*np.searchsorted(lists, [term, term + 1]))
             kept[own] = _largest(weights[own], limit)
         return lists[kept], rows[kept]
-
-
-def _starts(counts: np.ndarray, total: int) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(start_dtype(total))
 
 
 def _largest(weights: np.ndarray, n: int) -> np.ndarray:

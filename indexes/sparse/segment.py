@@ -5,29 +5,23 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from cluscomp import native
-from cluscomp.indexes.segments.compacting import live_column
-from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.stored import Shapes, StoredRows
-from cluscomp.indexes.segments.tombstones import Tombstones
 from cluscomp.indexes.sparse.checking import list_faults
 from cluscomp.indexes.sparse.named_terms import (
     BLOCK_POSTINGS,
     NAMES,
     Entries,
     NamedTerms,
-    all_names,
-    listed_names,
-    name_arrays,
-    new_rows,
-    no_name_specs,
-    stored_weights,
+    Specs,
+    Stored,
+    listed_length,
 )
 from cluscomp.indexes.sparse.pipeline import NumberedRows, TermPipeline
 from cluscomp.indexes.sparse.postings import (
@@ -42,14 +36,12 @@ from cluscomp.indexes.sparse.postings import (
     starts_of,
     term_ranges,
 )
-from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.progress import Ticker
 
 
 @dataclass(frozen=True)
 class TermSegment(NamedTerms):
-    """postings: the arrays of postings.py by name."""
+    """stored: the arrays of postings.py."""
 
     parts: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(POSTING_ARRAYS, "codes"),
@@ -63,19 +55,11 @@ class TermSegment(NamedTerms):
         "codebooks": "words of the build, and how many documents hold each",
     }
 
-    postings: Mapping[str, np.ndarray]
-    terms: np.ndarray
-    term_offsets: np.ndarray
-    ids: IdColumn
-    deleted: Tombstones | None = None
-    files: Mapping[str, Any] = field(default_factory=dict)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {**self.postings, "terms": self.terms, "term_offsets": self.term_offsets}
+    own: ClassVar[tuple[str, ...]] = ARRAYS
 
     @property
     def n_postings(self) -> int:
-        return len(self.postings["rows"])
+        return len(self.stored["rows"])
 
     @property
     def scorer(self) -> native.Postings:
@@ -85,93 +69,74 @@ class TermSegment(NamedTerms):
         """Reads all postings once."""
         place = np.full(self.n_rows, -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
-        counts = np.diff(self.postings["list_starts"].astype(np.int64))
+        counts = np.diff(self.stored["list_starts"].astype(np.int64))
         for lists in term_ranges(counts, BLOCK_POSTINGS):
-            owners, found, stored = read_lists(self.postings, lists)
+            owners, found, stored = read_lists(self.stored, lists)
             here = np.flatnonzero(place[found] >= 0)
             yield place[found[here]], owners[here] + lists.start, stored[here]
 
     @cached_property
     def native(self) -> native.Postings:
         """The inverted file as kernels read it."""
-        arrays: dict[str, Any] = dict(self.postings)
+        arrays: dict[str, Any] = dict(self.stored)
         starts = {name: arrays[name].astype(np.int64) for name in ("list_chunks", "list_starts")}
         return native.Postings(**(arrays | starts), n_rows=self.n_rows)
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         yield from super().faults(pipeline)
-        yield from list_faults(self.postings, self.n_rows)
+        yield from list_faults(self.stored, self.n_rows)
 
     @classmethod
-    def new_arrays(cls, pipeline: Pipeline, n_rows: int, n_vectors: int) -> dict[str, ArraySpec]:
-        """n_vectors: postings. What is not known beforehand is estimated."""
-        assert isinstance(pipeline, TermPipeline)
-        specs = estimated_specs(n_rows, n_vectors, pipeline.terms.dtype)
-        return specs | no_name_specs()
+    def _estimated(cls, pipeline: TermPipeline, n_rows: int, n_postings: int) -> Specs:
+        return estimated_specs(n_rows, n_postings, pipeline.terms.dtype)
 
     @classmethod
-    def listed_arrays(cls, pipeline: Pipeline, n_rows: int, listed: Shapes) -> dict[str, ArraySpec]:
-        assert isinstance(pipeline, TermPipeline)
-        postings, chunks = ((listed.get(name) or (0,))[0] for name in ("rows", "chunk_numbers"))
-        new, names = listed_names(listed)
-        n_lists = pipeline.terms.n_terms + new
-        return posting_specs(n_rows, postings, chunks, n_lists, pipeline.terms.dtype) | names
+    def _specs(cls, pipeline: TermPipeline, n_rows: int, n_lists: int, listed: Shapes) -> Specs:
+        postings, chunks = (listed_length(listed, name) for name in ("rows", "chunk_numbers"))
+        return posting_specs(n_rows, postings, chunks, n_lists, pipeline.terms.dtype)
 
     @classmethod
     def from_stored(cls, pipeline: Pipeline, rows: StoredRows) -> TermSegment:
-        postings = {name: rows.arrays[name] for name in ARRAYS}
+        postings = rows.arrays
         rows.offsets("list_chunks", postings["list_chunks"], len(postings["chunk_sizes"]))
         rows.offsets("list_starts", postings["list_starts"], len(postings["rows"]))
-        offsets = rows.offsets("term_offsets", rows.arrays["term_offsets"], len(rows.arrays["terms"]))
-        kept = offsets.astype(np.int32)
-        return cls(postings, rows.arrays["terms"], kept, rows.ids, rows.deleted, rows.files)
+        return super().from_stored(pipeline, rows)
 
     @classmethod
-    def merged(cls, pipeline: Pipeline, segments: Sequence[TermSegment], ticker: Ticker) -> TermSegment:
-        assert isinstance(pipeline, TermPipeline)
-        table, owners = all_names(pipeline, segments)
-        maps, n_rows = new_rows(segments)
-        postings = _merged_postings(segments, owners, maps, n_rows, pipeline.terms.n_terms + len(table))
-        ticker.advance(sum(segment.n_rows for segment in segments))
-        return cls(postings, **name_arrays(table), ids=live_column(segments))
-
-    @classmethod
-    def encoded(cls, pipeline: TermPipeline, numbered: NumberedRows, ids: IdColumn) -> TermSegment:
+    def _of_rows(cls, pipeline: TermPipeline, numbered: NumberedRows, weights: np.ndarray) -> Stored:
         rows, n_lists = numbered.rows, pipeline.terms.n_terms + len(numbered.extra)
-        weights = stored_weights(pipeline, numbered)
-        postings = inverted(numbered.lists, rows.rows, weights, n_lists, len(rows))
-        return cls(postings, **name_arrays(numbered.extra), ids=ids)
+        return inverted(numbered.lists, rows.rows, weights, n_lists, len(rows))
 
-
-def _merged_postings(
-    segments: Sequence[TermSegment],
-    owners: list[np.ndarray],
-    maps: list[np.ndarray],
-    n_rows: int,
-    n_lists: int,
-) -> dict[str, np.ndarray]:
-    """Postings of all segments, some terms at a time. owners: new number of each term, ascending. maps: of
-    rows.
-    """
-    counts = np.zeros(n_lists, dtype=np.int64)
-    for segment, own in zip(segments, owners, strict=True):
-        counts[own] += np.diff(segment.postings["list_starts"].astype(np.int64))
-    parts = [chunked(counts[:0], counts[:0], segments[0].postings["weights"][:0], n_rows)[0]]
-    chunk_counts, list_counts = np.zeros(n_lists, dtype=np.int64), np.zeros(n_lists, dtype=np.int64)
-    for terms in term_ranges(counts, BLOCK_POSTINGS):
-        found = [_moved(*item, terms) for item in zip(segments, owners, maps, strict=True)]
-        lists, rows, weights = (np.concatenate(column) for column in zip(*found, strict=True))
-        order = np.lexsort((rows, lists))
-        arrays, chunk_lists = chunked(lists[order], rows[order], weights[order], n_rows)
-        parts.append(arrays)
-        list_counts += np.bincount(lists, minlength=n_lists)
-        chunk_counts += np.bincount(chunk_lists, minlength=n_lists)
-    postings = {
-        name: np.concatenate([part[name] for part in parts]) for name in (*POSTING_ARRAYS, *CHUNK_ARRAYS)
-    }
-    total = len(postings["rows"])
-    starts = {"list_chunks": starts_of(chunk_counts, total), "list_starts": starts_of(list_counts, total)}
-    return {name: (postings | starts)[name] for name in ARRAYS}
+    @classmethod
+    def _of_segments(
+        cls,
+        pipeline: TermPipeline,
+        segments: Sequence[TermSegment],
+        lists: Sequence[np.ndarray],
+        rows: Sequence[np.ndarray],
+        n_rows: int,
+        n_lists: int,
+    ) -> Stored:
+        """Some terms at a time."""
+        counts = np.zeros(n_lists, dtype=np.int64)
+        for segment, own in zip(segments, lists, strict=True):
+            counts[own] += np.diff(segment.stored["list_starts"].astype(np.int64))
+        parts = [chunked(counts[:0], counts[:0], segments[0].stored["weights"][:0], n_rows)[0]]
+        chunk_counts, list_counts = np.zeros(n_lists, dtype=np.int64), np.zeros(n_lists, dtype=np.int64)
+        for terms in term_ranges(counts, BLOCK_POSTINGS):
+            found = [_moved(*item, terms) for item in zip(segments, lists, rows, strict=True)]
+            numbers, places, weights = (np.concatenate(column) for column in zip(*found, strict=True))
+            order = np.lexsort((places, numbers))
+            arrays, chunk_lists = chunked(numbers[order], places[order], weights[order], n_rows)
+            parts.append(arrays)
+            list_counts += np.bincount(numbers, minlength=n_lists)
+            chunk_counts += np.bincount(chunk_lists, minlength=n_lists)
+        postings = {
+            name: np.concatenate([part[name] for part in parts]) for name in (*POSTING_ARRAYS, *CHUNK_ARRAYS)
+        }
+        total = len(postings["rows"])
+        starts = {"list_chunks": starts_of(chunk_counts, total), "list_starts": starts_of(list_counts, total)}
+        return {name: (postings | starts)[name] for name in ARRAYS}
 
 
 def _moved(
@@ -181,7 +146,7 @@ def _moved(
     out.
     """
     own = slice(*np.searchsorted(owners, [terms.start, terms.stop]).tolist())
-    numbers, positions, weights = read_lists(segment.postings, own)
+    numbers, positions, weights = read_lists(segment.stored, own)
     moved = rows[positions]
     kept = moved >= 0
     return owners[own][numbers[kept]], moved[kept], weights[kept]

@@ -157,7 +157,7 @@ class TestApproximate:
     def test_seed(self):
         rows = rows_of("Seismic", 300)
         one, same, other = (
-            index_factory("Seismic", 1, seed=seed).add(rows).segments[0].clustered["block_rows"]
+            index_factory("Seismic", 1, seed=seed).add(rows).segments[0].stored["block_rows"]
             for seed in (1, 1, 2)
         )
         np.testing.assert_array_equal(one, same)
@@ -227,9 +227,9 @@ class TestWrongInput:
     def test_deep_verification(self, name, change, fault):
         index = index_factory("Seismic", 1).add(rows_of("Seismic", 300))
         (segment,) = index.segments
-        array = segment.clustered[name].copy()
+        array = segment.stored[name].copy()
         change(array)
-        segment = replace(segment, clustered={**segment.clustered, name: array})
+        segment = replace(segment, stored={**segment.stored, name: array})
         assert fault in dict(segment.faults(index.pipeline))[name]
         index._segments = (segment,)
         if name in ("row_starts", "block_rows"):

@@ -234,8 +234,8 @@ class TestChanges:
         opened.compact(segments=1, dead=0.0)
         assert (len(opened.segments), opened.n_deleted) == (1, 0)
         assert answers(opened, queries, 15) == found
-        for name, array in opened.segments[0].postings.items():
-            np.testing.assert_array_equal(array, fresh.segments[0].postings[name])
+        for name, array in opened.segments[0].stored.items():
+            np.testing.assert_array_equal(array, fresh.segments[0].stored[name])
         opened.save(tmp_path / "i")
         assert answers(open_index(tmp_path / "i"), queries, 15) == found
         copy = pickle.loads(pickle.dumps(index))  # noqa: S301
@@ -293,9 +293,9 @@ class TestDamage:
     def damaged(self, name, change):
         index = bm25(texts(600))
         (segment,) = index.segments
-        array = segment.postings[name].copy()
+        array = segment.stored[name].copy()
         change(array)
-        index._segments = (replace(segment, postings={**segment.postings, name: array}),)
+        index._segments = (replace(segment, stored={**segment.stored, name: array}),)
         return index
 
     @pytest.mark.parametrize("name", ["list_starts", "list_chunks"])
