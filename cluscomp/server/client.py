@@ -56,7 +56,8 @@ class Client:
         self, name: str, queries: Any, k: int, *, lengths: Any = None, **options: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (nq, k) float32 and ids (nq, k), text, as `Index.search` gives them; -inf and None where
-        fewer were found. options: nprobe, refine_factor, candidates, query_cut, heap_factor, timeout_ms.
+        fewer were found. options: nprobe, refine_factor (a number, or "bound"), candidates, query_cut,
+        heap_factor, timeout_ms.
         """
         answer = self.ask(name, vectors=queries, lengths=lengths, k=k, **options)
         results = answer["results"]

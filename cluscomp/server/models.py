@@ -21,6 +21,7 @@ Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
 Condition = Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any]
 NotNegative = Annotated[int, Limits(ge=0, le=2**31 - 1)]
 Factor = Annotated[float, Limits(ge=0, le=1e6)]
+Rerank = Positive | Annotated[str, Limits(min_length=1, max_length=32)]
 Include = Literal["text", "attributes", "vector"]
 
 
@@ -49,6 +50,7 @@ class PackedTokens:
 class SearchRequest:
     """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search. filter: a condition
     on attributes, as text or as JSON values; all queries share it. tenant: whose documents may be found.
+    refine_factor: candidates a hit, or a rule by error bars: "bound", "bound(3)", "certain".
     weight, depth: of a hybrid index, weight of the vectors, and documents of each side that take part.
     """
 
@@ -60,7 +62,7 @@ class SearchRequest:
     tokens_b64: PackedTokens | None = None
     k: Positive = 10
     nprobe: Positive | None = None
-    refine_factor: Positive | None = None
+    refine_factor: Rerank | None = None
     candidates: Positive | None = None
     query_cut: NotNegative | None = None
     heap_factor: Factor | None = None

@@ -174,3 +174,18 @@ def test_a_body_must_say_that_it_is_json(both):
         answer = both.post("/v1/indexes/small/search", content=body, headers={"content-type": kind})
         assert answer.status_code == status, kind
     assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+def test_reranks_that_error_bars_end(serve, rows, queries, tmp_path):
+    index = cc.index_factory("RR,IVF16,RaBitQ2,RFlat", rows.shape[1]).train(rows).add(rows)
+    index.save(tmp_path / "bars")
+    cc.index_factory("SQ8,RFlat", rows.shape[1]).train(rows).add(rows).save(tmp_path / "none")
+    with serve({"bars": tmp_path / "bars", "none": tmp_path / "none"}) as server, server.client() as client:
+        for rule in ("bound", "bound(3)", "certain", 7):
+            found = client.search("bars", queries[:3], 5, refine_factor=rule)
+            same(found, *index.search(queries[:3], 5, refine_factor=rule))
+        wrong = [("bars", "some", 400), ("bars", "bound(0)", 400), ("none", "bound", 400), ("bars", 2.5, 422)]
+        for name, rule, status in wrong:
+            with pytest.raises(RequestRefusedError, match="refine_factor") as refused:
+                client.search(name, queries[:1], 5, refine_factor=rule)
+            assert refused.value.status == status
