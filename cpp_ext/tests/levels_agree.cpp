@@ -12,7 +12,7 @@
 #include "cluscomp/interleaved_codes.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
-#include "cluscomp/pq.h"
+#include "cluscomp/pq_codes.h"
 #include "cluscomp/prescreen.h"
 #include "cluscomp/rabitq_codes.h"
 #include "cluscomp/support.h"
@@ -154,7 +154,26 @@ void compare_documents(const RowsView& x, const RowsView& lists, Results& out) {
                    out.hits.data() + found);
 }
 
+const int64_t kTwoLists[] = {0, 70, 150};  // offsets of the rows of `run`
+
+// The best rows of some queries by codes in two lists.
+void compare_scan(const Codes& stored, const float* queries, const float* coarse, bool rough, float bars,
+                  Results& out) {
+  constexpr int64_t nq = 6, k = 9;
+  const int32_t probes[] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0};
+  Parts parts;
+  parts.append(stored, {.offsets = kTwoLists, .count = 2, .coarse = coarse});
+  ScanCall call{.queries = queries, .nq = nq, .probes = probes, .n_probes = 2, .k = k};
+  call.rough = rough;
+  call.bars = bars;
+  const size_t at = out.hits.size(), scored = out.scores.size();
+  out.hits.resize(at + nq * k);
+  out.scores.resize(scored + nq * k);
+  stored.scan(parts, call, {out.scores.data() + scored, out.hits.data() + at});
+}
+
 // Score-aware codes of rows as they are and as residuals of others: d groups of one dimension, 16 codewords each.
+// The best of scans of them in groups list by list, and across lists.
 void compare_codes(const std::vector<float>& x, const std::vector<float>& whole, int64_t n, int64_t d, Results& out) {
   const auto words = random_floats(static_cast<size_t>(d * 16), 4);
   const PqCodebook codebook(words.data(), d, 1, 4);
@@ -163,12 +182,19 @@ void compare_codes(const std::vector<float>& x, const std::vector<float>& whole,
     codebook.encode_score_aware(x.data(), of, n, 2.0f, 2, codes.data());
     out.labels.insert(out.labels.end(), codes.begin(), codes.end());
   }
+  const int64_t one_list[] = {0, n};
+  std::vector<uint8_t> across = codes;
+  interleave_codes(codes.data(), codebook.code_size(), kTwoLists, 2, false);
+  interleave_codes(across.data(), codebook.code_size(), one_list, 1, false);
+  for (bool rough : {false, true}) {
+    compare_scan(PqCodes(codebook, codes.data(), n, PqLayout::groups), x.data(), whole.data(), rough, 0, out);
+    compare_scan(PqCodes(codebook, across.data(), n, PqLayout::groups_across_lists), x.data(), whole.data(), rough, 0,
+                 out);
+  }
 }
 
 // Codes of some bits of rows that are residuals of others: bytes, decoded rows, and the best of a scan.
 void compare_rabitq(const std::vector<float>& x, const std::vector<float>& whole, int64_t n, int64_t d, Results& out) {
-  const int64_t offsets[] = {0, 70, n}, k = 9, queries = 6;
-  const int32_t probes[] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0};
   for (int bits : {1, 2, 5}) {
     const Rabitq form(whole.data(), d, bits);
     std::vector<uint8_t> codes(static_cast<size_t>(n * form.row_bytes()));
@@ -177,19 +203,10 @@ void compare_rabitq(const std::vector<float>& x, const std::vector<float>& whole
     std::vector<float> decoded(static_cast<size_t>(n * d));
     form.decode(codes.data(), n, decoded.data());
     out.sums.insert(out.sums.end(), decoded.begin(), decoded.end());
-    interleave_codes(codes.data(), form.row_bytes(), offsets, 2, false);
+    interleave_codes(codes.data(), form.row_bytes(), kTwoLists, 2, false);
     const RabitqCodes stored(form, codes.data(), n, true);
-    Parts parts;
-    parts.append(stored, {.offsets = offsets, .count = 2, .coarse = whole.data()});
-    for (const auto& [rough, bars] : {std::pair{false, 0.0f}, {true, 0.0f}, {false, 1.9f}}) {
-      ScanCall call{.queries = x.data(), .nq = queries, .probes = probes, .n_probes = 2, .k = k};
-      call.rough = rough;
-      call.bars = bars;
-      const size_t at = out.hits.size(), scored = out.scores.size();
-      out.hits.resize(at + queries * k);
-      out.scores.resize(scored + queries * k);
-      stored.scan(parts, call, {out.scores.data() + scored, out.hits.data() + at});
-    }
+    for (const auto& [rough, bars] : {std::pair{false, 0.0f}, {true, 0.0f}, {false, 1.9f}})
+      compare_scan(stored, x.data(), whole.data(), rough, bars, out);
   }
 }
 
