@@ -29,6 +29,7 @@ __all__ = [
     "IndexMissingError",
     "InfeasibleError",
     "InputError",
+    "KeyAdviceWarning",
     "MalformedFileError",
     "MissingInputError",
     "NewerFormatError",
@@ -210,6 +211,10 @@ class IncompleteInputWarning(UserWarning):
 
 class IncompleteResultsWarning(UserWarning):
     """A search returned fewer hits than asked for; missing ones are id -1/None with score -inf."""
+
+
+class KeyAdviceWarning(UserWarning):
+    """Another key would serve these rows better; the message names it."""
 
 
 class SaturatedValuesWarning(UserWarning):

@@ -20,7 +20,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.arrays import TOKEN_TERMS, iter_blocks, largest_safe, normalize_rows, to_float32
 from cluscomp.clustering.blocks import take_rows
-from cluscomp.errors import NotTrainedError
+from cluscomp.errors import KeyAdviceWarning, NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages import registrations  # noqa: F401 - the stages make themselves known
 from cluscomp.indexes.stages.codec import (
@@ -196,6 +196,7 @@ class Pipeline:
             warnings.warn(
                 f"{self.spec.codec} expects rotated rows: dimensions that vary more than others cost recall; "
                 f"add the part RR, as in RR,IVF64,{self.spec.codec}, unless all vary alike",
+                KeyAdviceWarning,
                 stacklevel=3,
             )
 

@@ -36,7 +36,7 @@ _MOVES = 40  # multiply-adds of the encoder for each dimension: six rounds of mo
 class RaBitQ(CodecSpec):
     """A few bits a value and an error bar a row; only a mean is learned, so rows of any kind may be added.
 
-    bits: 1 to 8 a dimension.
+    bits: 1 to 8 a dimension; 1 unless the key says more.
     """
 
     bits: int = 1
@@ -50,9 +50,7 @@ class RaBitQ(CodecSpec):
             raise UsageError(f"{self}: rows have {dim} dimensions, but at most {MOST_DIMS} are possible")
 
 
-RABITQ_FORM = Form(
-    "codec", r"RaBitQ([1-8])?", "RaBitQ4", lambda bits: RaBitQ(bits or 1), "RaBitQ, RaBitQ2 to RaBitQ8"
-)
+RABITQ_FORM = Form("codec", r"RaBitQ([1-8])?", "RaBitQ4", lambda bits: RaBitQ(bits or 1), "RaBitQ[n]")
 
 
 class RaBitQCodec(KernelRefiner, CentredCodec):
@@ -97,13 +95,10 @@ class RaBitQCodec(KernelRefiner, CentredCodec):
         return native.Codes.rabitq(lists.codes[CODES], self.form, interleaved=True)
 
     def largest_error(self, codes: Codes) -> float:
-        bars = (
-            np.ascontiguousarray(codes[CODES][:, -2:]).view("<u2").max(initial=0)
-        )  # bfloat16, none negative
-        largest = float((np.array([bars], dtype="<u4") << 16).view("<f4")[0])
-        return (
-            1.01 * largest * math.sqrt(max(self.dim - 1, 1))
-        )  # across the row; a bar may have been rounded down
+        """Across the row, on which the factor is exact; a bar may have been rounded down to bfloat16."""
+        bars = np.ascontiguousarray(codes[CODES][:, -2:]).view("<u2")  # none is negative: in their own order
+        largest = float((bars.max(initial=0).astype("<u4") << 16).view("<f4"))
+        return 1.01 * largest * math.sqrt(max(self.dim - 1, 1))
 
     def score_error(self, queries: np.ndarray, largest: float, metric: str) -> np.ndarray:
         away = np.linalg.norm(queries - self.parameters()["mean"], axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,12 @@ def test_refusals(rows, queries, key, value, fault):
     index = cc.index_factory(key, DIM).train(rows).add(rows)
     with pytest.raises(errors.UsageError, match=fault):
         index.search(queries, K, refine_factor=value)
+
+
+def test_codes_that_expect_a_rotation_say_so(rows):
+    with pytest.warns(errors.KeyAdviceWarning, match="RaBitQ2 expects rotated rows"):
+        cc.index_factory("IVF8,RaBitQ2", DIM).train(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.KeyAdviceWarning)
+        for key in ("RR,RaBitQ2", "OPQ4,RaBitQ2", "SQ8,Refine(RaBitQ8)"):
+            cc.index_factory(key, DIM).train(rows)
