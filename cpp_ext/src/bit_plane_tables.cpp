@@ -39,6 +39,9 @@ void BitPlaneTables::fill(const float* query, bool bytes, bool rough) {
   step_ = usable_ ? static_cast<float>(gain * step) : 0;
   low_ = usable_ ? static_cast<float>(gain * (scale_.low * most - middle + (rough_ ? -up : slack))) : 0;
   if (!usable_) std::fill(bytes_.begin(), bytes_.end(), uint8_t{0});
+  largest_sum_ = 0;
+  for (auto table = bytes_.begin(); table != bytes_.end(); table += 16)
+    largest_sum_ += *std::max_element(table, table + 16);
 }
 
 void BitPlaneTables::enter(const float* centroid, const float* product) {

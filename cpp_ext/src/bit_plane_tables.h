@@ -25,6 +25,7 @@ class BitPlaneTables {
 
   bool rough() const { return rough_; }
   const uint8_t* bytes() const { return bytes_.data(); }  // the layout of Kernels::reach_u4
+  int32_t largest_sum() const { return largest_sum_; }    // of bytes, one of each table: no plane adds more
   // What Kernels::plane_bounds needs to find the rows of the list that reach `needed`.
   PlaneTerms terms(float needed) const { return {step_, low_, usable_ ? width_ : 0.0f, needed}; }
   // The least bound with which a row of the list may score `threshold`.
@@ -42,6 +43,7 @@ class BitPlaneTables {
   const float* query_ = nullptr;
   std::vector<float> floats_;  // [plane bytes][2][16]
   std::vector<uint8_t> bytes_;
+  int32_t largest_sum_ = 0;
   TableScale scale_{};
   float middle_ = 0;          // the product of the query with the middle of the grid
   float step_ = 0, low_ = 0;  // of PlaneTerms

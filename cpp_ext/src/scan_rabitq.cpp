@@ -1,7 +1,9 @@
 // The scan of interleaved RaBitQ codes: the byte shuffles of 4-bit codes sum each plane of bits, and the factors of the
-// rows make scores of the sums, 16 rows at a time.
+// rows make scores of the sums, 16 rows at a time. Once no row of 64 can reach its limit whatever the planes that
+// follow hold, these are not read.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "bit_plane_tables.h"
 #include "cluscomp/rabitq_codes.h"
@@ -47,24 +49,25 @@ class RabitqForm {
   }
   void reach(const CodePair& codes, const Tables* const* tables, const float* limits, int count, uint64_t* masks,
              float* bounds) const {
-    const int64_t width = rabitq_.plane_bytes();
-    const uint8_t* bytes[kSharedQueries];
-    const uint16_t every[kSharedQueries] = {};  // no limit: all sums are wanted
-    alignas(64) int32_t sums[kSharedQueries][64] = {};
-    alignas(64) uint16_t entries[kSharedQueries * 64] = {};
-    alignas(64) float factors[3 * 64];
-    for (int plane = 0; plane < rabitq_.bits(); ++plane)
-      for (int64_t first = 0; first < width; first += kMaxFourBitBytes) {
-        const int64_t at = (plane * width + first) * kGroupRows, some = std::min(kMaxFourBitBytes, width - first);
-        for (int q = 0; q < count; ++q) bytes[q] = tables[q]->entries.bytes() + first * 32;
-        kern_.reach_u4({codes.first + at, codes.second + at, codes.ahead + 2 * at}, some, bytes, every, count, masks,
-                       entries);
-        for (int q = 0; q < count; ++q) kern_.planes.add_plane(entries + q * 64, first == 0, sums[q]);
-      }
     const int64_t behind = rabitq_.code_bytes() * kGroupRows;
+    alignas(64) float factors[3 * 64];
     kern_.planes.read_factors(codes.first + behind, factors);
     kern_.planes.read_factors(codes.second + behind, factors + 32);
-    for (int q = 0; q < count; ++q) {
+    alignas(64) int32_t sums[kSharedQueries][64] = {};
+    int queries[kSharedQueries], left = count;  // those that a row may still reach
+    std::iota(queries, queries + count, 0);
+    std::fill_n(masks, count, uint64_t{0});
+    for (int plane = 0; plane < rabitq_.bits() && left; ++plane) {
+      add_plane(codes, plane, tables, queries, left, sums);
+      const int rest = rabitq_.bits() - 1 - plane;
+      if (rest && plane + 1 >= kLeastPlanes)
+        left = static_cast<int>(
+            std::remove_if(queries, queries + left,
+                           [&](int q) { return !may_reach(*tables[q], limits[q], factors, sums[q], rest); }) -
+            queries);
+    }
+    for (int i = 0; i < left; ++i) {
+      const int q = queries[i];
       const uint64_t slots =
           kern_.planes.plane_bounds(sums[q], factors, tables[q]->entries.terms(limits[q]), bounds + q * 64);
       masks[q] = slots ? by_row(slots) | by_row(slots >> 32) << 32 : 0;
@@ -88,6 +91,33 @@ class RabitqForm {
   const Rabitq& rabitq_;
   const ScanCall& call_;
   bool residual_;
+
+  static constexpr int kLeastPlanes = 2;  // fewer rule nearly no row out
+
+  // Adds a plane of 64 rows to the sums of `count` queries.
+  void add_plane(const CodePair& codes, int plane, const Tables* const* tables, const int* queries, int count,
+                 int32_t (*sums)[64]) const {
+    const int64_t width = rabitq_.plane_bytes();
+    const uint8_t* bytes[kSharedQueries];
+    const uint16_t every[kSharedQueries] = {};  // no limit: all sums are wanted
+    uint64_t masks[kSharedQueries];
+    alignas(64) uint16_t entries[kSharedQueries * 64] = {};
+    for (int64_t first = 0; first < width; first += kMaxFourBitBytes) {
+      const int64_t at = (plane * width + first) * kGroupRows, some = std::min(kMaxFourBitBytes, width - first);
+      for (int i = 0; i < count; ++i) bytes[i] = tables[queries[i]]->entries.bytes() + first * 32;
+      kern_.reach_u4({codes.first + at, codes.second + at, codes.ahead + 2 * at}, some, bytes, every, count, masks,
+                     entries);
+      for (int i = 0; i < count; ++i) kern_.planes.add_plane(entries + i * 64, first == 0, sums[queries[i]]);
+    }
+  }
+  // Whether any of 64 rows reaches the limit if all bits of the `rest` planes that follow add the most they can.
+  bool may_reach(const Tables& tables, float limit, const float* factors, const int32_t* sums, int rest) const {
+    const int32_t most = ((1 << rest) - 1) * tables.entries.largest_sum();
+    alignas(64) int32_t largest[64];
+    alignas(64) float bounds[64];
+    for (int i = 0; i < 64; ++i) largest[i] = (sums[i] << rest) + most;
+    return kern_.planes.plane_bounds(largest, factors, tables.entries.terms(limit), bounds) != 0;
+  }
 };
 
 }  // namespace
