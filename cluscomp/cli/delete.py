@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cluscomp import errors, vocabulary
+from cluscomp import errors
 from cluscomp.cli import common, filters, output, rows
-from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 
 if TYPE_CHECKING:
@@ -22,10 +21,7 @@ def delete(
     filter_: filters.Filter = None,
     tenant: filters.Tenant = None,
     all_tenants: filters.AllTenants = False,
-    missing: Annotated[
-        vocabulary.Missing,
-        flag("--missing", help="Ids that are not in the index: fail, or ignore them.", env=False),
-    ] = "fail",
+    missing: rows.Missing = "fail",
     wait: common.Wait = "5s",
     dry_run: common.DryRun = False,
     config: common.Config = None,

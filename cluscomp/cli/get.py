@@ -17,6 +17,7 @@ def get(
     index: common.IndexFolder,
     ids: rows.Ids = None,
     id_: rows.Id = None,
+    missing: rows.Missing = "fail",
     tenant: filters.Tenant = None,
     all_tenants: filters.AllTenants = False,
     config: common.Config = None,
@@ -26,7 +27,7 @@ def get(
 
     Each has id, title and text where the index stores them, and what its finest codes stand for: "vector",
     or "vectors" of a document, or "terms"; null for keys whose codes have no way back. An id that is not
-    there is exit code 4.
+    there is exit code 4, or left out with --missing ignore.
 
     Example: cluscomp get my.index --id doc7
     """
@@ -35,7 +36,7 @@ def get(
     opened = open_index(index)
     wanted = rows.named_ids(opened, ids, id_)
     whose = filters.tenant_options(tenant, all_tenants)
-    output.result_json([_shown(opened, record) for record in opened.get(wanted, **whose)])
+    output.result_json([_shown(opened, record) for record in opened.get(wanted, missing=missing, **whose)])
 
 
 def _shown(index: AnyIndex, record: Record) -> dict[str, Any]:

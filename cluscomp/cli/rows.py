@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cluscomp import errors
+from cluscomp import errors, vocabulary
 from cluscomp.cli.common import flag, seconds, texts_only
 from cluscomp.cli.queries import index_encoder
 
@@ -34,6 +34,11 @@ Lengths = Annotated[
 ]
 Id = Annotated[
     list[str] | None, flag("--id", help="An id; may be given several times.", env=False, metavar="ID")
+]
+
+Missing = Annotated[
+    vocabulary.Missing,
+    flag("--missing", help="Ids that are not in the index: fail, or ignore them.", env=False),
 ]
 
 

@@ -229,6 +229,8 @@ def test_get(invoke, text_index, hash_encoder):
     assert (
         result.exit_code == 4 and result.stdout == "" and "id 'nobody' is not in the index" in result.stderr
     )
+    result = invoke("get", text_index, "--id", "nobody", "--id", "cat", "--missing", "ignore")
+    assert result.exit_code == 0 and [record["id"] for record in json.loads(result.stdout)] == ["cat"]
 
 
 def test_get_of_codes_without_a_way_back(invoke, tmp_path):
