@@ -33,9 +33,8 @@ class Candidates:
         unknown = np.full(words.scores.shape, -np.inf, dtype=np.float32)
         by_vectors = np.concatenate([vectors.scores, unknown], axis=1)
         order = np.argsort(positions, axis=1, kind="stable")
-        positions, by_vectors, by_words = (
-            np.take_along_axis(array, order, axis=1) for array in (positions, by_vectors, by_words)
-        )
+        in_order = _each_row(order)
+        positions, by_vectors, by_words = positions[in_order], by_vectors[in_order], by_words[in_order]
         rows, columns = np.nonzero((positions[:, 1:] == positions[:, :-1]) & (positions[:, 1:] >= 0))
         by_words[rows, columns] = by_words[rows, columns + 1]
         positions[rows, columns + 1] = -1
@@ -52,16 +51,15 @@ class Candidates:
         """The k best; equal scores are ordered by position. Scores float32."""
         total = np.full(self.positions.shape, -np.inf)
         for number, scores in enumerate((self.vectors, self.words)):
-            order = np.argsort(-scores, axis=1, kind="stable")[:, : rule.depth]
-            best = np.take_along_axis(scores, order, axis=1)
+            first = _each_row(np.argsort(-scores, axis=1, kind="stable")[:, : rule.depth])
+            best = scores[first]
             points = np.where(best > -np.inf, rule.weights[number] * rule.points(number, best), -np.inf)
-            before = np.take_along_axis(total, order, axis=1)
+            before = total[first]
             added = np.where(before > -np.inf, before + np.where(points > -np.inf, points, 0.0), points)
-            np.put_along_axis(total, order, added, axis=1)
-        order = np.argsort(-total, axis=1, kind="stable")[:, :k]
-        scores = np.take_along_axis(total, order, axis=1)
-        positions = np.take_along_axis(self.positions, order, axis=1)
-        return Hits(scores.astype(np.float32), np.where(scores > -np.inf, positions, -1))
+            total[first] = added
+        first = _each_row(np.argsort(-total, axis=1, kind="stable")[:, :k])
+        scores = total[first]
+        return Hits(scores.astype(np.float32), np.where(scores > -np.inf, self.positions[first], -1))
 
 
 def _filled(scores: np.ndarray, positions: np.ndarray, score: Score) -> np.ndarray:
@@ -70,10 +68,14 @@ def _filled(scores: np.ndarray, positions: np.ndarray, score: Score) -> np.ndarr
     width = int(missing.sum(axis=1).max(initial=0))
     if not width:
         return scores
-    order = np.argsort(~missing, axis=1, kind="stable")[:, :width]
-    is_wanted = np.take_along_axis(missing, order, axis=1)
-    wanted = np.where(is_wanted, np.take_along_axis(positions, order, axis=1), -1)
+    first = _each_row(np.argsort(~missing, axis=1, kind="stable")[:, :width])
+    is_wanted = missing[first]
+    wanted = np.where(is_wanted, positions[first], -1)
     found = scores.copy()
-    given = np.where(is_wanted, score(wanted), np.take_along_axis(scores, order, axis=1))
-    np.put_along_axis(found, order, given, axis=1)
+    found[first] = np.where(is_wanted, score(wanted), scores[first])
     return found
+
+
+def _each_row(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of columns (n, c) of each row of a matrix."""
+    return np.arange(len(columns))[:, None], columns

@@ -206,43 +206,36 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         _check_effort(effort, EFFORT[self.spec.sums_tokens], self.key)
         common = {"k": rule.depth, "k_beyond": "clip", "filter": filter, "tenant": tenant}
-        answers = self._both(self._sides(together), queries, common, effort, return_info)
-        hits = self._candidates(together, queries, answers).fused(rule, k)
+        effort["wants_info"] = return_info
+        candidates, info = self._candidates(self._sides(together), queries, common, effort)
+        hits = candidates.fused(rule, k)
         found = (hits.positions >= 0).sum(axis=1)
         if common["filter"] is None and tenant is UNSAID:
             hits = padded(hits, k)
             _warn_if_incomplete(found, k, rule.depth)
         else:
             hits = cut(hits, int(found.max(initial=0)))
-        answer = Answer(together, hits, answers[0].info)
+        answer = Answer(together, hits, info)
         shown = hits.scores, answer.ids(self._id_kind)
         return shown if not return_info or answer.info is None else (*shown, answer.info)
 
     # ---- inside ----
 
-    def _both(
-        self,
-        sides: Sides,
-        queries: HybridRows,
-        common: dict[str, Any],
-        effort: dict[str, Any],
-        wants_info: bool,
-    ) -> tuple[Answer, Answer]:
-        dense: Any = sides.dense
-        by_vectors = dense._found(
-            queries.vectors, **common, **effort, **queries.options, wants_info=wants_info
-        )
-        return by_vectors, sides.lexical._found(queries.terms, **common)
-
     def _candidates(
-        self, together: Together[HybridSegment], queries: HybridRows, answers: tuple[Answer, Answer]
-    ) -> Candidates:
-        sides = self._sides(together)
+        self, sides: Sides, queries: HybridRows, common: dict[str, Any], effort: dict[str, Any]
+    ) -> tuple[Candidates, SearchInfo | None]:
+        """What either side finds, scored by both. common: arguments of both searches. effort: of the search
+        by vectors, whose info comes back.
+        """
         dense: Any = sides.dense
-        return Candidates.of(answers[0].hits, answers[1].hits).scored(
+        words = sides.lexical._asked(queries.terms)
+        by_vectors = dense._found(queries.vectors, **common, **effort, **queries.options)
+        by_words = sides.lexical._found(words, **common)
+        found = Candidates.of(by_vectors.hits, by_words.hits).scored(
             lambda positions: dense._scores_at(queries.vectors, positions, **queries.options),
-            lambda positions: sides.lexical._scores_at(queries.terms, positions),
+            lambda positions: sides.lexical._scores_at(words, positions),
         )
+        return found, by_vectors.info
 
     def _sides(self, together: Together[HybridSegment]) -> Sides:
         """Both sides of the segments of one moment."""
@@ -262,6 +255,7 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         """Let sides be trained as this index is, and have its settings."""
         for side in sides:
             side._id_kind, side._next_id, side._schema = self._id_kind, self._next_id, self._schema
+            side._bits = self._bits  # a condition is evaluated once for both
         sides.dense.pipeline, sides.lexical.pipeline = self.pipeline, self.pipeline.words
         sides.dense.settings = self.settings
         if self._encoder is not None:

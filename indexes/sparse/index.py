@@ -296,13 +296,13 @@ class SparseIndex(SearchedTerms):
         checks.one_of("missing", missing, MISSING)
         self.pipeline.require_trained()
         segments = self.segments_of(tenant)
-        asked = self._rows(queries, vocabulary)
+        asked = self._asked(queries, vocabulary)
         positions = asked_positions(segments, self._id_kind, ids, len(asked), missing)
-        return score_terms(self.pipeline, segments, asked, positions)
+        return score_terms(segments, asked, positions)
 
     def _scores_at(self, queries: Any, positions: np.ndarray) -> np.ndarray:
         """`score` of rows by position (nq, m); -inf for -1."""
-        return score_terms(self.pipeline, self._together.segments, self._rows(queries, None), positions)
+        return score_terms(self._together.segments, self._asked(queries), positions)
 
     def terms(self, ids: Any, *, tenant: Any = UNSAID) -> list[dict[str, float]]:
         """Return what rows are stored as: their terms, with weights that make a search's scores.

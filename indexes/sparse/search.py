@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -23,15 +24,49 @@ Find = Callable[[Segment, Terms, int], tuple[np.ndarray, np.ndarray]]
 """Best k rows of a segment for queries: scores and positions (nq, k)."""
 
 
-def search_terms(
-    pipeline: TermPipeline, segments: Sequence[Segment], queries: TermRows, k: int, find: Find[Segment]
-) -> Hits:
+class AskedTerms:
+    """Queries whose terms are looked up once, however often segments are searched and score by them."""
+
+    def __init__(self, pipeline: TermPipeline, queries: TermRows) -> None:
+        self._pipeline, self._queries = pipeline, queries
+        self._found: dict[int, tuple[np.ndarray, Terms]] = {}
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def some(self, kept: np.ndarray) -> AskedTerms:
+        """The queries of these numbers, ascending; itself for all."""
+        return self if len(kept) == len(self) else AskedTerms(self._pipeline, self._queries[kept])
+
+    def of(self, segment: NamedTerms) -> Terms:
+        """The queries in the numbers of terms of a segment."""
+        names = segment.terms  # changed segments, such as those of rows that pass a filter, share the array
+        if id(names) not in self._found:
+            self._found[id(names)] = names, self._numbered(segment)
+        return self._found[id(names)][1]
+
+    def _numbered(self, segment: NamedTerms) -> Terms:
+        names, numbers, known = self._known
+        extra, n_known = segment.known.find(names), self._pipeline.terms.n_terms
+        lists = np.where(known >= 0, known, np.where(extra >= 0, extra + n_known, -1))[numbers]
+        return _ordered(self._pipeline, self._queries, lists)
+
+    @cached_property
+    def _known(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Names that occur, which of them (N,) each term has, and their numbers in training, or -1."""
+        used, numbers = np.unique(self._queries.numbers, return_inverse=True)
+        names = [self._queries.names[i] for i in used.tolist()]
+        return names, numbers, self._pipeline.known.find(names)
+
+
+def search_terms(segments: Sequence[Segment], asked: AskedTerms, k: int, find: Find[Segment]) -> Hits:
     """The k best rows of all segments with a score above 0; missing -inf, -1. find: searches one segment.
 
     Raises CorruptIndexError.
     """
     found = []
-    for segment, terms in _terms_by_segment(pipeline, segments, queries):
+    for segment in segments:
+        terms = asked.of(segment)
         try:
             found.append(Hits(*find(segment, terms, k)))
         except IndexError as exc:
@@ -39,35 +74,20 @@ def search_terms(
     return merged_hits(found, first_positions(segments), k)
 
 
-def score_terms(
-    pipeline: TermPipeline, segments: Sequence[NamedTerms], queries: TermRows, positions: np.ndarray
-) -> np.ndarray:
+def score_terms(segments: Sequence[NamedTerms], asked: AskedTerms, positions: np.ndarray) -> np.ndarray:
     """Scores (nq, m) float32 of rows at positions (nq, m), or (1, m) for all queries, over all segments;
     -inf for -1. Raises CorruptIndexError.
     """
-    positions = np.broadcast_to(positions, (len(queries), positions.shape[1]))
+    positions = np.broadcast_to(positions, (len(asked), positions.shape[1]))
     scores = np.full(positions.shape, -np.inf, dtype=np.float32)
-    bases = first_positions(segments)
-    for (segment, terms), base in zip(_terms_by_segment(pipeline, segments, queries), bases, strict=True):
+    for segment, base in zip(segments, first_positions(segments), strict=True):
+        terms = asked.of(segment)
         rows = np.where((positions >= base) & (positions < base + segment.n_rows), positions - base, -1)
         try:
             np.maximum(scores, segment.scorer.score(*terms, rows), out=scores)
         except IndexError as exc:
             raise _damaged(exc) from exc
     return scores
-
-
-def _terms_by_segment(
-    pipeline: TermPipeline, segments: Sequence[Segment], queries: TermRows
-) -> Iterator[tuple[Segment, Terms]]:
-    """Each segment with the queries in its numbers of terms."""
-    used, numbers = np.unique(queries.numbers, return_inverse=True)
-    names, n_known = [queries.names[i] for i in used.tolist()], pipeline.terms.n_terms
-    known = pipeline.known.find(names)
-    for segment in segments:
-        extra = segment.known.find(names)
-        lists = np.where(known >= 0, known, np.where(extra >= 0, extra + n_known, -1))[numbers]
-        yield segment, _ordered(pipeline, queries, lists)
 
 
 def _ordered(pipeline: TermPipeline, queries: TermRows, lists: np.ndarray) -> Terms:

@@ -13,7 +13,7 @@ from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scop
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
-from cluscomp.indexes.sparse.search import Find, Terms, search_terms
+from cluscomp.indexes.sparse.search import AskedTerms, Find, Terms, search_terms
 from cluscomp.indexes.sparse.segment import TermSegment
 from cluscomp.indexes.stages.hits import no_hits
 from cluscomp.indexes.uncopied import Uncopied
@@ -90,7 +90,7 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
     ) -> Answer:
         """`_search`, by position."""
         together = self._together
-        asked = self._rows(queries, vocabulary)
+        asked = self._asked(queries, vocabulary)
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         self.pipeline.require_trained()
         is_plain = filter is None and not wants_info and self._schema.tenant is None and tenant is UNSAID
@@ -98,13 +98,13 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
             return self._search_part(together, asked, k, filter, tenant, finder)
         if k == 0:
             return Answer(together, no_hits(len(asked)))
-        hits = search_terms(self.pipeline, together.segments, asked, k, finder(None).find)
+        hits = search_terms(together.segments, asked, k, finder(None).find)
         return Answer(together, hits)
 
     def _search_part(
         self,
         together: Together[NamedTerms],
-        queries: TermRows,
+        asked: AskedTerms,
         k: int,
         filter: Any,
         tenant: Any,
@@ -113,12 +113,18 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
         def search(scope: Scope, most: int) -> Found:
             segments, n = scope.allowed.together.segments, scope.allowed.n
             way = finder(None if n == together.n_live else n)
-            hits = search_terms(self.pipeline, segments, queries[scope.queries], most, way.find)
+            hits = search_terms(segments, asked.some(scope.queries), most, way.find)
             found = Found.of(hits, way.path, 0, n)
             return found if way.scored is None else found._replace(rows_scored=way.scored())
 
-        scopes = self._scopes(together, filter, tenant, len(queries))
-        return Answer(together, *search_scopes(scopes, len(queries), k, together.n_live, search))
+        scopes = self._scopes(together, filter, tenant, len(asked))
+        return Answer(together, *search_scopes(scopes, len(asked), k, together.n_live, search))
+
+    def _asked(self, queries: Any, vocabulary: Sequence[str] | None = None) -> AskedTerms:
+        """Queries as `_found` and `_scores_at` take them, too: both then look terms up once."""
+        if isinstance(queries, AskedTerms):
+            return queries
+        return AskedTerms(self.pipeline, self._rows(queries, vocabulary))
 
     def _rows(self, rows: Any, vocabulary: Sequence[str] | None) -> TermRows:
         return as_term_rows(

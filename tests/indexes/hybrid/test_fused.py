@@ -11,7 +11,9 @@ from cluscomp.errors import DimensionError, DTypeError, IncompleteResultsWarning
 from cluscomp.eval import evaluate_index, fuse_runs, load_beir
 from cluscomp.eval.retrieval import run_from_results
 from cluscomp.indexes import index_factory
+from cluscomp.indexes.filters import cache
 from cluscomp.indexes.hybrid.search import Candidates
+from cluscomp.indexes.sparse.known_names import KnownNames
 from cluscomp.indexes.stages.hits import Hits
 from cluscomp.terms import HybridRows
 from tests.indexes.hybrid.conftest import DIM, N, ragged_rows, rows_of
@@ -69,10 +71,8 @@ def test_candidates_by_hand():
 
 def test_what_words_find_is_scored_by_vectors(index, queries):
     """One list of eight is visited, and the fused scores are those of exact scores by both sides."""
-    together = index._together
     common = {"k": 20, "k_beyond": "clip"}
-    answers = index._both(index._sides(together), queries, common, {"nprobe": 1}, False)
-    found = index._candidates(together, queries, answers)
+    found, _ = index._candidates(index._sides(index._together), queries, common, {"nprobe": 1})
     for row in range(20):
         there = np.flatnonzero(found.positions[row] >= 0)
         ids = [f"d{i}" for i in found.positions[row][there]]
@@ -81,6 +81,18 @@ def test_what_words_find_is_scored_by_vectors(index, queries):
         words = index.lexical.score(asked.terms, ids)[0]
         assert np.where(words > 0, words, -INF).tolist() == found.words[row][there].tolist()
         assert set(index.lexical.search(asked.terms, 20)[1][0]) <= {*ids, None}
+
+
+def test_a_condition_and_the_terms_are_looked_up_once_for_both_sides(rows, queries, monkeypatch):
+    index = index_factory("IVF8,Flat+Sparse(bm25)", DIM).train(rows)
+    index.add(rows, attributes={"year": [1990 + i % 40 for i in range(N)]})
+    evaluated, looked_up = [], []
+    matching, find = cache.matching_bits, KnownNames.find
+    monkeypatch.setattr(cache, "matching_bits", lambda *a: evaluated.append(a) or matching(*a))
+    monkeypatch.setattr(KnownNames, "find", lambda *a: looked_up.append(a) or find(*a))
+    index.search(queries, 5, filter="year >= 2000")
+    assert len(evaluated) == 1
+    assert len(looked_up) == 2  # among the terms of training, and among those of the segment
 
 
 def test_filters_and_tenants_reach_both_sides(rows, queries):
