@@ -13,6 +13,8 @@ import time
 import pytest
 
 SETUP = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it
 import numpy as np
 import cluscomp as cc
 from cluscomp import native
