@@ -108,8 +108,10 @@ NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 Target = Literal["faiss", "npy", "parquet", "lance", "cuvs"]
 """Files of other tools that the rows of an index, or what it has learned, can be written to."""
 TARGETS: tuple[Target, ...] = get_args(Target)
-LEARNED: tuple[Target, ...] = ("lance", "cuvs")
-"""Those that get centroids and codebooks, and no rows."""
+
+Learned = Literal["lance", "cuvs"]
+"""Those of them that get centroids and codebooks, and no rows."""
+LEARNED: tuple[Learned, ...] = get_args(Learned)
 
 HealthState = Literal["not recorded", "ok", "watch", "retrain"]
 """What `health` says of an item, from harmless to pressing."""
