@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ from cluscomp.server.encoding import EncoderThread
 from cluscomp.server.metrics import Metrics
 from cluscomp.server.registry import Registry, Slot
 from cluscomp.server.request_log import RequestLog
-from cluscomp.server.searching import SearchThread, busy
+from cluscomp.server.room import Room
+from cluscomp.server.searching import SearchThread
 from cluscomp.server.served import Served
 from cluscomp.server.settings import ServerSettings
 
@@ -42,7 +43,7 @@ class Core:
     ) -> None:
         warnings.simplefilter("ignore", IncompleteResultsWarning)  # answers say how many were found
         self.settings, self.metrics = settings, Metrics()
-        self.draining, self._searches = False, 0
+        self.draining = False
         observe = self.metrics.observe
         self.encoders = EncoderThread(queue=settings.queue, enabled=settings.encoder, observe=observe)
         self.registry = Registry(
@@ -52,11 +53,10 @@ class Core:
             self.encoders.load(served)
             self._count(served, failed=False)
         self.searcher = SearchThread(
-            queue=settings.queue,
-            batch_max=settings.batch_max,
-            batch_wait=settings.batch_wait,
-            observe=observe,
+            batch_max=settings.batch_max, batch_wait=settings.batch_wait, observe=observe
         )
+        # Searches wait for the thread that searches, or for the event loop to read and write them.
+        self.room = Room("searches", settings.queue, begun=lambda: self.searcher.running)
         self.metrics.watch(lambda: self.searcher.depth, lambda: len(self.registry.open_states()))
         self.log = RequestLog(log)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="read")
@@ -71,20 +71,12 @@ class Core:
             return self.registry.current(name)
         return await self.apart(self.registry.current, name)
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Let a search in, unless as many as may wait are in already, wherever they wait: for the search, or
-        for the event loop to read and write them.
-
-        Raises RequestRefusedError.
-        """
-        if self._searches - self.searcher.running >= self.settings.queue:
-            raise busy(self.settings.queue)
-        self._searches += 1
-        try:
-            yield
-        finally:
-            self._searches -= 1
+    def count(self, facts: dict[str, Any], route: str, status: int, seconds: float) -> None:
+        """Count and log a request that was answered. facts: what the log says of it besides."""
+        self.metrics.request(route, status, seconds)
+        if self.log.enabled:
+            line = {"time": round(time.time(), 3), **facts, "route": route, "status": status}
+            self.log.write(line | {"ms": round(seconds * 1000, 3)})
 
     async def apart(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """What a function that blocks returns; it runs on the thread that reads."""

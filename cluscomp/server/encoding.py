@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cluscomp.encoders.remembered import remembered_encoder
-from cluscomp.errors import RequestRefusedError, UsageError
+from cluscomp.errors import UsageError
+from cluscomp.server.room import Room
 from cluscomp.server.searching import Observe, Queries
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
@@ -21,9 +22,8 @@ class EncoderThread:
     """
 
     def __init__(self, *, queue: int, enabled: bool, observe: Observe) -> None:
-        self._limit, self._enabled, self._observe = queue, enabled, observe
+        self._room, self._enabled, self._observe = Room("texts", queue), enabled, observe
         self._models: dict[str, Any] = {}
-        self._waiting = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
     @property
@@ -53,17 +53,10 @@ class EncoderThread:
     async def call(self, served: Served, work: Callable[[Any], Any], deadline: float) -> Any:
         """What `work` makes of the encoder of an index, on the encoder's thread."""
         self._require(served)
-        if self._waiting >= self._limit:
-            raise RequestRefusedError(
-                f"{self._limit} texts wait already; ask again later", 429, "busy", retry_after=1
-            )
-        awaited = Awaited(deadline)
-        self._waiting += 1
-        try:
+        with self._room.entered():
+            awaited = Awaited(deadline)
             self._thread.submit(self._run, served, work, awaited)
             return await awaited.result()
-        finally:
-            self._waiting -= 1
 
     def close(self) -> None:
         """End the thread after the texts that are being encoded."""

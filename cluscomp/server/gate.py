@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import itertools
 import logging
-import secrets
 import time
 from typing import Any
 
 from cluscomp.errors import RequestRefusedError
 from cluscomp.server.core import Core
+from cluscomp.server.headers import HEADERS, ID_HEADER, request_id
 from cluscomp.server.posts import Post, Posts
 from cluscomp.server.problems import MEDIA_TYPE, problem_of
 from cluscomp.server.request_log import fingerprint
@@ -20,17 +19,8 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 """Answered to everybody: they say nothing of what is served."""
 PROTECTED = ("/v1/", "/metrics")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_POLICY = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-HEADERS = [
-    (b"content-security-policy", _POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
 _JSON = (b"content-type", b"application/json")
 _log = logging.getLogger("cluscomp.server")
-# An id is of the process and a number: random ones need the system each time, and let go of the interpreter.
-_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 
 
 class Gate:
@@ -55,7 +45,7 @@ class _Passage:
     ) -> None:
         self._app, self._core, self._scope, self._receive, self._out = app, core, scope, receive, send
         self._headers = dict(scope["headers"])  # names are in lower case (ASGI)
-        self._id = f"{_PROCESS}{next(_NUMBERS):08x}"
+        self._id = request_id()
         self._status = 0
         self._token: str | None = None
         self._facts: dict[str, Any] = {"id": self._id}
@@ -172,7 +162,7 @@ class _Passage:
         await self._out({"type": "http.response.body", "body": body})
 
     def _named(self) -> tuple[bytes, bytes]:
-        return b"x-request-id", self._id.encode()
+        return ID_HEADER, self._id.encode()
 
     async def _refuse(self, exc: Exception) -> None:
         status, body, headers = problem_of(exc)
@@ -190,18 +180,8 @@ class _Passage:
             route = self._post[1].route
         else:
             route = getattr(self._scope.get("route"), "path", "none")
-        self._core.metrics.request(route, self._status, seconds)
-        if self._core.log.enabled:
-            facts = {name: value for name, value in self._facts.items() if name != "admin"}
-            self._core.log.write(
-                {
-                    "time": round(time.time(), 3),
-                    **facts,
-                    "route": route,
-                    "status": self._status,
-                    "ms": round(seconds * 1000, 3),
-                }
-            )
+        facts = {name: value for name, value in self._facts.items() if name != "admin"}
+        self._core.count(facts, route, self._status, seconds)
 
 
 class _Limit:

@@ -1,8 +1,10 @@
-"""HTTP/1.1 by httptools with two changes to uvicorn's protocol: heads are bounded, an answer is one write."""
+"""HTTP/1.1 by httptools with changes to uvicorn's protocol: a door, bounded heads, answers in one write."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from cluscomp.server.door import Door, with_door
 
 if TYPE_CHECKING:
     import asyncio
@@ -12,14 +14,14 @@ MOST_HEAD = 64 << 10
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-def http_protocol() -> Any:
+def http_protocol(door: Door) -> Any:
     """The protocol class for `uvicorn.Config(http=...)`, or "auto" where httptools is not installed."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         return "auto"
 
-    class Protocol(HttpToolsProtocol):
+    class Protocol(with_door(HttpToolsProtocol, door)):
         """Counts the bytes of heads, which httptools keeps however many they are."""
 
         _head, _in_head = 0, False

@@ -14,6 +14,7 @@ from typing import Any
 from cluscomp.errors import UsageError, require
 from cluscomp.server.app import make_app
 from cluscomp.server.core import Core
+from cluscomp.server.door import Door
 from cluscomp.server.protocol import http_protocol
 
 WHY = "`cluscomp serve`"
@@ -80,7 +81,7 @@ def make_server(core: Core) -> Any:
             server_header=False,
             proxy_headers=False,
             lifespan="on",
-            http=http_protocol(),
+            http=http_protocol(Door(core)),
             ws="none",
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=max(1, round(core.settings.shutdown_grace)),

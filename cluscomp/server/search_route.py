@@ -20,7 +20,9 @@ def add_search(posts: Posts, core: Core) -> None:
         """Find the best documents of each query."""
         return await searched(core, name, body, facts)
 
-    posts.add("search", search, body=models.SearchRequest, answer=models.SearchAnswer, admitted=core.admitted)
+    posts.add(
+        "search", search, body=models.SearchRequest, answer=models.SearchAnswer, admitted=core.room.entered
+    )
 
 
 async def searched(core: Core, name: str, body: models.SearchRequest, facts: Facts) -> bytes:

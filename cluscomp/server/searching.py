@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import RequestRefusedError
 from cluscomp.server.conditions import filter_value
 from cluscomp.server.served import Served
 from cluscomp.server.waiting import Awaited, deliver
@@ -89,19 +88,14 @@ class Job:
         return id(self.served), self.options, k
 
 
-def busy(limit: int) -> RequestRefusedError:
-    """What a search is told that finds too many others waiting."""
-    return RequestRefusedError(f"{limit} searches wait already; ask again later", 429, "busy", retry_after=1)
-
-
 class SearchThread:
-    """Searches for many requests. queue: most jobs that wait. batch_max: most queries of one search.
+    """Searches for many requests. batch_max: most queries of one search.
 
     running: jobs of the search that is under way.
     """
 
-    def __init__(self, *, queue: int, batch_max: int, batch_wait: float, observe: Observe) -> None:
-        self._limit, self._batch_max, self._batch_wait, self._observe = queue, batch_max, batch_wait, observe
+    def __init__(self, *, batch_max: int, batch_wait: float, observe: Observe) -> None:
+        self._batch_max, self._batch_wait, self._observe = batch_max, batch_wait, observe
         self._jobs: deque[Job] = deque()
         self._arrived: list[Job] = []
         self._ready = threading.Condition()
@@ -118,13 +112,8 @@ class SearchThread:
     async def search(
         self, served: Served, queries: Queries, k: int, options: dict[str, Any], deadline: float
     ) -> Found:
-        """Hits of a request's queries. Raises RequestRefusedError (queue full, too late), and what search
-        raises.
-        """
+        """Hits of a request's queries. Raises RequestRefusedError (too late), and what search raises."""
         job = Job(served, queries, k, tuple(sorted(options.items())), Awaited(deadline))
-        if self.depth >= self._limit:
-            job.awaited.refuse_unless_awaited()
-            raise busy(self._limit)
         if not self._arrived:
             job.awaited.loop.call_soon(self._wake)
         self._arrived.append(job)

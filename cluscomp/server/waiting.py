@@ -10,6 +10,9 @@ from typing import Any
 
 from cluscomp.errors import RequestRefusedError
 
+IN_A_TURN = 32
+"""Most results that the event loop takes in a turn."""
+
 
 class Awaited:
     """What a request waits for. deadline: on the clock of time.monotonic."""
@@ -44,11 +47,6 @@ class Awaited:
         else:
             self.future.set_result(value)
 
-    def refuse_unless_awaited(self) -> None:
-        """Let go of a future that nobody will read."""
-        self._timer.cancel()
-        self.future.cancel()
-
 
 def late() -> RequestRefusedError:
     """What a request is told that was not answered in time."""
@@ -58,12 +56,17 @@ def late() -> RequestRefusedError:
 
 
 def deliver(settled: Sequence[tuple[Awaited, Any]]) -> None:
-    """Bring results from a thread to the event loop, all in one step."""
+    """Bring results from a thread to the event loop, which writes some of them in each turn and reads what
+    came between two turns: answers to many would keep others waiting, also for a refusal.
+    """
     if settled:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            settled[0][0].loop.call_soon_threadsafe(_settle_all, settled)
+            settled[0][0].loop.call_soon_threadsafe(_settle, settled, 0)
 
 
-def _settle_all(settled: Sequence[tuple[Awaited, Any]]) -> None:
-    for awaited, value in settled:
+def _settle(settled: Sequence[tuple[Awaited, Any]], start: int) -> None:
+    stop = start + IN_A_TURN
+    for awaited, value in settled[start:stop]:
         awaited.settle(value)
+    if stop < len(settled):
+        settled[0][0].loop.call_soon(_settle, settled, stop)

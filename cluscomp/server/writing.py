@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from cluscomp.errors import RequestRefusedError
 from cluscomp.server.registry import Registry
+from cluscomp.server.room import Room
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
@@ -23,7 +23,7 @@ class WriterThread:
     """Changes folders one after the other, each from its newest state."""
 
     def __init__(self, registry: Registry) -> None:
-        self._registry, self._waiting = registry, 0
+        self._registry, self._room = registry, Room("changes", MOST_WAITING)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
 
     async def change(self, name: str, change: Change) -> dict[str, Any]:
@@ -31,16 +31,9 @@ class WriterThread:
 
         Raises RequestRefusedError (too many wait), IndexLockedError, and what the change raises.
         """
-        if self._waiting >= MOST_WAITING:
-            raise RequestRefusedError(
-                f"{MOST_WAITING} changes wait already; ask again later", 429, "busy", retry_after=1
-            )
-        self._waiting += 1
-        try:
+        with self._room.entered():
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._thread, self._apply, name, change)
-        finally:
-            self._waiting -= 1
 
     def close(self) -> None:
         """End after the change that is under way."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from server_held import Held
 from server_waits import wait_until
 
 import cluscomp as cc
@@ -88,20 +88,6 @@ def test_bodies_beyond_the_limit_are_refused_with_and_without_a_length(serve, fo
         assert http.post(search, json=VECTOR).status_code == 200
         assert raw(server.port, HEAD, b"Content-Length: 100\r\n\r\n", b"{") == 408  # the rest never comes
         assert http.get("/health").text == "ok"
-
-
-class Held:
-    """Lets searches of a server begin, and not end before `release`."""
-
-    def __init__(self, server):
-        self.searcher, self.original = server.core.searcher, server.core.searcher._answer
-        self.begun, self.release = threading.Event(), threading.Event()
-        self.searcher._answer = self._answer
-
-    def _answer(self, batch):
-        self.begun.set()
-        self.release.wait(20)
-        self.original(batch)
 
 
 def test_a_full_queue_refuses_at_once_and_serves_what_waits(serve, folder, queries):

@@ -1,0 +1,165 @@
+"""Refusals at the door: by the head alone, as the gate would have it, and the connection goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+
+import pytest
+from server_held import Held
+from server_waits import wait_until
+
+from cluscomp.errors import RequestRefusedError
+from cluscomp.server.room import Room
+from cluscomp.server.waiting import IN_A_TURN, Awaited, deliver
+
+pytest.importorskip("httptools")
+BODY = b'{"vectors":[[' + b"0.5," * 23 + b"0.5]]}"
+HEAD = b"POST /v1/indexes/small/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SEARCH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
+
+
+class Wire:
+    """A connection; `ask` sends bytes and returns the next answer."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.rest = b""
+
+    def ask(self, *parts):
+        for part in parts:
+            self.socket.sendall(part)
+        while b"\r\n\r\n" not in self.rest:
+            self.rest += self.socket.recv(65536)
+        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        length = int(headers.get("content-length", 0))
+        while len(self.rest) < length:
+            self.rest += self.socket.recv(65536)
+        body, self.rest = self.rest[:length], self.rest[length:]
+        return int(lines[0].split()[1]), headers, body
+
+
+@pytest.fixture
+def full(serve, folder, tmp_path):
+    """full(**settings): a server with a search that does not end and one that waits, which is all that may."""
+    with contextlib.ExitStack() as stack:
+
+        def made(**settings):
+            server = stack.enter_context(serve({"small": folder}, queue=1, batch_max=1, **settings))
+            held = Held(server)
+            stack.callback(held.release.set)
+            wires = [Wire(server.port), Wire(server.port)]
+            for wire in wires:
+                stack.callback(wire.socket.close)
+            wires[0].socket.sendall(SEARCH + BODY)
+            assert held.begun.wait(20)
+            wires[1].socket.sendall(SEARCH + BODY)
+            wait_until(lambda: server.core.searcher.depth == 1)
+            return server, held, wires
+
+        yield made
+
+
+def test_a_refusal_is_that_of_the_gate(full, tmp_path):
+    log = tmp_path / "log.jsonl"
+    server, held, _ = full(log=log)
+    wire = Wire(server.port)
+    status, headers, body = wire.ask(SEARCH, BODY)
+    assert (status, headers["retry-after"], json.loads(body)["code"]) == (429, "1", "busy")
+    own = f"http://127.0.0.1:{server.port}"
+    long = SEARCH.replace(b"localhost", f"127.0.0.1:{server.port}".encode()).replace(
+        b"\r\n\r\n", f"\r\nOrigin: {own}\r\n\r\n".encode()
+    )
+    other, others, another = wire.ask(long, BODY)
+    assert other == 429 and another == body and headers["x-request-id"] != others["x-request-id"]
+    assert headers.keys() == others.keys()
+    assert {name for name in headers if headers[name] != others[name]} <= {"x-request-id", "date"}
+    for line in (b"Expect: 100-continue", b"Connection: close", b"Upgrade: h2c\r\nConnection: upgrade"):
+        other = Wire(server.port)
+        found = other.ask(HEAD + line + b"\r\nContent-Length: 0\r\n\r\n")
+        assert (other.ask() if found[0] == 100 else found)[0] == 429
+    with server.http() as http:
+        assert http.post("/v1/indexes/small/explain", json={"id": "1"}).status_code == 422
+        assert http.get("/v1/indexes").status_code == 200  # only searches find no place
+        text = http.get("/metrics").text
+        assert 'cluscomp_requests_total{route="/v1/indexes/{name}/search",status="429"} ' in text
+    held.release.set()
+    wait_until(lambda: headers["x-request-id"] in log.read_text())
+    line = next(json.loads(one) for one in log.read_text().splitlines() if headers["x-request-id"] in one)
+    assert (line["route"], line["status"]) == ("/v1/indexes/{name}/search", 429)
+
+
+def test_the_head_is_enough_and_the_connection_goes_on(full):
+    """The body comes after the answer, in pieces, and is no part of the next request."""
+    server, held, wires = full()
+    wire = Wire(server.port)
+    assert wire.ask(SEARCH)[0] == 429
+    for piece in (BODY[:1], BODY[1:50], BODY[50:] + b"GET /health HTTP/1.1\r\n"):
+        wire.socket.sendall(piece)
+    assert wire.ask(b"Host: localhost\r\n\r\n")[2] == b"ok"
+    chunked = HEAD + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"vec\r\n'
+    assert wire.ask(chunked)[0] == 429
+    held.release.set()
+    assert [one.ask()[0] for one in wires] == [200, 200]
+    assert wire.ask(b"0\r\n\r\n", SEARCH, BODY)[0] == 200
+
+
+def test_a_body_that_never_comes_ends_the_connection(full):
+    server, _, _ = full(body_timeout=0.2)
+    wire = Wire(server.port)
+    assert wire.ask(SEARCH, BODY[:1])[0] == 429
+    assert wire.socket.recv(100) == b""
+
+
+def test_answers_come_in_the_order_of_requests(full):
+    """A request behind one that waits is not refused before that one is answered."""
+    _, held, wires = full()
+    wires[1].socket.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" + SEARCH + BODY)
+    with pytest.raises(TimeoutError):
+        wires[1].socket.settimeout(0.1)
+        wires[1].socket.recv(1)
+    wires[1].socket.settimeout(20)
+    held.release.set()
+    answers = [wires[1].ask() for _ in range(3)]
+    assert [status for status, *_ in answers] == [200, 200, 200] and answers[1][2] == b"ok"
+
+
+def test_room_for_those_of_one_turn():
+    """Places are told once: to as many of a turn as will find one in the next."""
+
+    async def run():
+        room, told = Room("cats", 3, begun=lambda: 1), []
+        with room.entered(), room.entered():
+            told.append([room.expects_another() for _ in range(4)])
+            await asyncio.sleep(0)
+            told.append([room.expects_another() for _ in range(3)])
+            with room.entered(), room.entered():
+                assert not room.expects_another()
+                with pytest.raises(RequestRefusedError, match="3 cats wait already"), room.entered():
+                    pass
+        await asyncio.sleep(0)
+        return [*told, [room.expects_another() for _ in range(5)]]
+
+    first, second, last = asyncio.run(run())
+    assert first == [True, True, False, False] and second == [True, True, False]
+    assert last == [True] * 4 + [False]
+
+
+def test_results_come_some_in_a_turn():
+    """What else the event loop has to do is done between the parts of a large batch."""
+
+    async def run():
+        waiting, seen = [Awaited(1e9) for _ in range(3 * IN_A_TURN + 1)], []
+        deliver([(one, number) for number, one in enumerate(waiting)])
+        while not waiting[-1].future.done():
+            await asyncio.sleep(0)
+            seen.append(sum(one.future.done() for one in waiting))
+        assert [await one.result() for one in waiting] == list(range(len(waiting)))
+        return seen
+
+    seen = asyncio.run(run())
+    assert {IN_A_TURN, 2 * IN_A_TURN, 3 * IN_A_TURN} <= set(seen)
