@@ -122,7 +122,7 @@ def evaluate(
     flags = FusionFlags(fuse_weight, fuse_depth, fuse_method, fuse_normalise)
     depth = DEFAULT_DEPTH if k is None else k
     options = {
-        **search_options(nprobe, refine_factor),
+        **search_options(opened, nprobe, refine_factor),
         **blocks.block_options(opened, query_cut, heap_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),

@@ -126,11 +126,21 @@ def search_in_batches(
     return run
 
 
-def search_options(nprobe: int | None, refine_factor: str | None) -> dict[str, Any]:
-    """Keyword arguments of index.search for the flags that were given."""
+def search_options(index: AnyIndex, nprobe: int | None, refine_factor: str | None) -> dict[str, Any]:
+    """Keyword arguments of index.search for the flags that were given. Raises UsageError where rows are terms
+    alone, which have neither lists nor finer codes.
+    """
+    from cluscomp.indexes.kind import kind_of
+
     is_number = refine_factor is not None and refine_factor.removeprefix("-").isdecimal()
     given = {"nprobe": nprobe, "refine_factor": int(str(refine_factor)) if is_number else refine_factor}
-    return {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and kind_of(index.spec).terms:
+        flags = ", ".join("--" + name.replace("_", "-") for name in options)
+        raise errors.UsageError(
+            f"{flags}: for keys of vectors; the rows of {str(index.key)!r} are weighted terms: leave it out"
+        )
+    return options
 
 
 def check_k(k: int | None, default: int, size: int, k_beyond: KBeyond = "fail") -> int:

@@ -96,7 +96,7 @@ def search(
     opened = open_index(index)
     files.check(opened)
     options = {
-        **search_options(nprobe, refine_factor),
+        **search_options(opened, nprobe, refine_factor),
         **blocks.block_options(opened, query_cut, heap_factor),
         **late.late_options(opened, candidates, candidates_by, softmax),
         **filters.filter_options(opened, filter_, tenant, all_tenants, max_nprobe),

@@ -100,6 +100,12 @@ class TestTerms:
         assert invoke("upsert", terms_index, "--embeddings", more).exit_code == 0
         assert invoke(*search).stdout.split()[2] == "c"
 
+    @pytest.mark.parametrize("flag", [("--nprobe", "3"), ("--refine-factor", "2")])
+    def test_flags_of_vectors(self, invoke, terms_index, tmp_path, flag):
+        queries = jsonl(tmp_path / "q.jsonl", ROWS[:1])
+        result = invoke("search", terms_index, "--query-embeddings", queries, *flag)
+        assert result.exit_code == 2 and f"{flag[0]}: for keys of vectors" in result.output
+
     def test_texts_cannot_be_encoded(self, invoke, terms_index):
         result = invoke("search", terms_index, "--query", "cat")
         assert result.exit_code == 2 and "knows no encoder" in result.output
