@@ -178,6 +178,14 @@ class IndexContents(Filterable, Generic[Segment]):
         if self.pipeline.learns_from_rows:
             self._training = training_facts(self.pipeline, sample, len(rows) if n_rows is None else n_rows)
 
+    def _require_empty(self) -> None:
+        """Raise UsageError where there are rows, since training would come too late."""
+        if self._segments:
+            raise UsageError(
+                f"the index holds {len(self)} rows, which another training would make meaningless; "
+                "train a new index and add the rows to it"
+            )
+
     def row_facts(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Say what `describe` adds for the rows of this kind.
 

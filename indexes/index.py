@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.errors import SubsampleWarning, UsageError
+from cluscomp.errors import SubsampleWarning
 from cluscomp.indexes.contents import DEFAULT_REFINE_FACTOR
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.kind import kind_of
@@ -77,11 +77,7 @@ class Index(SearchedVectors):
             UsageError: the index holds rows already.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the rows are wrong.
         """
-        if self._segments:
-            raise UsageError(
-                f"the index holds {len(self)} rows, whose codes another training would make meaningless; "
-                "train a new index and add the rows to it"
-            )
+        self._require_empty()
         rows = rows_of_dim(x, self.dim, "rows", largest=None)
         if self.pipeline.needs_training and self.training_limit < rows.shape[0]:
             warnings.warn(

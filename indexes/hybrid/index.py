@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.errors import UsageError
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.hybrid.searched import SearchedHybrid, Sides, require_both
 from cluscomp.indexes.hybrid.segment import HybridSegment
@@ -97,11 +96,7 @@ class HybridIndex(SearchedHybrid):
             DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows are wrong.
         """
         require_both(rows, "rows")
-        if self._segments:
-            raise UsageError(
-                f"the index holds {len(self)} rows, whose codes another training would make meaningless; "
-                "train a new index and add the rows to it"
-            )
+        self._require_empty()
         dense: Any = self._set_up(self._blank).dense
         dense.train(rows.vectors, **rows.options, progress=progress)
         self._training = dense.training

@@ -346,13 +346,6 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
         documents = ragged_of_dim(new, lengths, self.dim, "vectors", largest=self.pipeline.largest)
         return self.pool_documents(documents).rows
 
-    def _require_empty(self) -> None:
-        if self._segments:
-            raise UsageError(
-                f"the index holds {len(self)} documents, whose codes another training would make "
-                "meaningless; train a new index and add the documents to it"
-            )
-
     def _sample(self, documents: Ragged) -> Ragged:
         """Documents, drawn at random, that leave about as many vectors as training looks at."""
         limit = self.training_limit

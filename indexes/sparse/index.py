@@ -8,7 +8,6 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.errors import UsageError
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.keys.specs import IndexSpec
@@ -108,11 +107,7 @@ class SparseIndex(SearchedTerms):
             EmptyInputError: no row has a term.
             DimensionError, DTypeError, NonFiniteError, InputError: the rows are wrong.
         """
-        if self._segments:
-            raise UsageError(
-                f"the index holds {len(self)} rows, whose weights other statistics would make meaningless; "
-                "train a new index and add the rows to it"
-            )
+        self._require_empty()
         given = self._rows(rows, vocabulary)
         self.pipeline.learn(given)
         if progress is not None:

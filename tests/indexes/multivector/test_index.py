@@ -245,7 +245,7 @@ def test_wrong_calls(documents, make_documents):
     with pytest.raises(NotTrainedError):
         index.add(x, lengths=lengths)
     index = make_documents("Pool4,IVF8,PQ12", [f"d{i}" for i in range(150)])
-    with pytest.raises(UsageError, match="holds 150 documents"):
+    with pytest.raises(UsageError, match="holds 150 rows"):
         index.train(x, lengths=lengths)
     with pytest.raises(DimensionError, match="add up to"):
         index.search(x[:5], 3, lengths=[4])
