@@ -21,12 +21,12 @@ def http_protocol(door: Door) -> Any:
     except ImportError:
         return "auto"
 
-    class Protocol(with_door(HttpToolsProtocol, door)):
+    class Protocol(with_door(HttpToolsProtocol, door)):  # type: ignore[misc]
         """Counts the bytes of heads, which httptools keeps however many they are."""
 
         _head, _in_head = 0, False
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self.transport: Any = JoinedWrites(transport)
 
