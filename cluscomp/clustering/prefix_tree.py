@@ -20,9 +20,11 @@ _LARGEST = np.iinfo(np.int32).max
 class PrefixTree:
     """All beginnings of some paths, level by level, the empty one first.
 
-    tokens: (nodes,) int32, the last number of each; -1 of the empty one. first_child: (nodes + 1,) int64, the
-    children of node i are first_child[i] to first_child[i + 1], by ascending token. rows: (nodes,) int64, the
-    number of the path that ends there, or -1.
+    Args:
+        tokens: (nodes,) int32, the last number of each beginning; -1 of the empty one.
+        first_child: (nodes + 1,) int64; the children of node i are first_child[i] to first_child[i + 1], by
+            ascending token.
+        rows: (nodes,) int64, the number of the path that ends at the node, or -1.
     """
 
     tokens: np.ndarray
@@ -31,9 +33,16 @@ class PrefixTree:
 
     @classmethod
     def of(cls, paths: Sequence[Sequence[int]]) -> PrefixTree:
-        """The tree of paths, none of which is another or its beginning; their numbers lie in 0 to 2^31 - 1.
+        """The tree of paths, none of which is another or its beginning.
 
-        Raises InputError, which names two paths.
+        Args:
+            paths: Sequences of numbers in 0 to 2^31 - 1; row i of the tree is path i.
+
+        Returns:
+            The tree.
+
+        Raises:
+            InputError: A number lies outside, a path is empty, or a path begins another (both are named).
         """
         lengths = np.fromiter(map(len, paths), np.int64, len(paths))
         table = np.full((len(paths), int(lengths.max(initial=0))), -1, dtype=np.int32)
@@ -62,28 +71,60 @@ class PrefixTree:
         )
 
     def following(self, prefix: Sequence[int]) -> np.ndarray:
-        """Numbers (m,) int32, ascending, that may come after a beginning; none after a whole path.
+        """Numbers that may come after a beginning; none after a whole path.
 
-        Raises InputError where no path begins so.
+        Args:
+            prefix: First numbers of a path; may be empty.
+
+        Returns:
+            (m,) int32, ascending.
+
+        Raises:
+            InputError: No path begins so.
         """
         node = self._node(prefix)
         return self.tokens[self.first_child[node] : self.first_child[node + 1]]
 
     def row(self, path: Sequence[int]) -> int:
-        """Number of a path. Raises InputError for one that is not there, or that goes on."""
+        """Number of a path.
+
+        Args:
+            path: All numbers of the path.
+
+        Returns:
+            Its number among those given to `of`.
+
+        Raises:
+            InputError: The path is not there, or goes on.
+        """
         row = int(self.rows[self._node(path)])
         if row < 0:
             raise InputError(f"{tuple(path)} is only the beginning of paths; following() says how they go on")
         return row
 
     def save(self, path: str | Path) -> None:
-        """Write the arrays as a .npz file, whole or not at all."""
+        """Write the arrays, whole or not at all.
+
+        Args:
+            path: The .npz file to write or replace.
+        """
         with atomic_file(path) as file:
             np.savez_compressed(file, tokens=self.tokens, first_child=self.first_child, rows=self.rows)
 
     @classmethod
     def load(cls, path: str | Path) -> PrefixTree:
-        """Read what `save` wrote. Raises MissingInputError, MalformedFileError."""
+        """Read what `save` wrote.
+
+        Args:
+            path: The .npz file.
+
+        Returns:
+            The tree.
+
+        Raises:
+            MissingInputError: There is no such file.
+            MalformedFileError: The file is no prefix tree.
+        """
         path = checks.path("path", path)
         try:
             with np.load(path, allow_pickle=False) as file:
