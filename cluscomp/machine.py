@@ -70,6 +70,12 @@ def best_of(a: Peak, b: Peak) -> Peak:
     return replace(product, gbytes_per_s=max(a.gbytes_per_s, b.gbytes_per_s))
 
 
+def moved_by(before: Peak, after: Peak) -> float:
+    """Share by which the matrix product's rate changed, of the higher one: 0 = not at all."""
+    low, high = sorted((before.gflops, after.gflops))
+    return 1 - low / high
+
+
 def measure_peak(threads: int, *, quick: bool = False) -> Peak:
     """Measure both limits; thread budgets must have been set (`baselines.thread_budget`).
 

@@ -10,6 +10,10 @@ from typing import Any
 from cluscomp.bench.harness import OURS, Measured, Verdict
 from cluscomp.machine import Peak
 
+STEADY = 0.15
+"""Largest share by which the peak may move around a case before its rows are marked."""
+UNSTEADY = "~"
+
 COLUMNS = (
     "benchmark", "case", "data", "contender", "median", "min..max", "baseline / ours", "GFLOP/s", "of peak",
     "GB/s", "of memory", "queries/s",
@@ -45,6 +49,12 @@ class Row:
     passed: bool
     check: str
     note: str
+    peak_moved: float = 0.0
+
+    @property
+    def steady(self) -> bool:
+        """Whether the machine was as fast after the case as before it, but for STEADY."""
+        return self.peak_moved <= STEADY
 
 
 @dataclass
@@ -67,7 +77,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
-        return {**asdict(self), "passed": self.passed}
+        rows = [{**asdict(row), "steady": row.steady} for row in self.rows]
+        return {**asdict(self), "rows": rows, "passed": self.passed}
 
     def head(self) -> list[str]:
         """What the figures were taken with, a fact a line."""
@@ -80,7 +91,15 @@ class Report:
             *(f"peak with {peak.text()}" for peak in self.peaks.values()),
             *(f"data {name}: {text}" for name, text in self.data.items()),
             *self.skipped,
+            *self._unsteady(),
         ]
+
+    def _unsteady(self) -> list[str]:
+        moved = [row.peak_moved for row in self.rows if not row.steady]
+        if not moved:
+            return []
+        limits = f"the peak moved by more than {STEADY:.0%} around such a case, by {max(moved):.0%} at most"
+        return [f"{UNSTEADY} before a time: {limits}; measure it again with nothing else running"]
 
     def checks(self) -> list[str]:
         """Outcome of each case's check and its notes, a case a line."""
@@ -92,13 +111,12 @@ class Report:
         return list(lines.values())
 
 
-def rows_of(benchmark: str, measured: Measured, peak: Peak) -> list[Row]:
-    """One row for each contender of a case, also for those without a time."""
-    timed = [_row(benchmark, measured, name, peak) for name in measured.seconds]
-    return timed + [_row(benchmark, measured, name, peak) for name in measured.missing]
+def rows_of(benchmark: str, measured: Measured, peak: Peak, moved: float = 0.0) -> list[Row]:
+    """One row for each contender of a case, also for those without a time. moved: `Row.peak_moved`."""
+    return [_row(benchmark, measured, name, peak, moved) for name in (*measured.seconds, *measured.missing)]
 
 
-def _row(benchmark: str, measured: Measured, name: str, peak: Peak) -> Row:
+def _row(benchmark: str, measured: Measured, name: str, peak: Peak, moved: float) -> Row:
     seconds = measured.seconds.get(name, ())
     middle = median(seconds) if seconds else None
     gflops = _rate(measured.work.flops, middle, 1e9)
@@ -123,6 +141,7 @@ def _row(benchmark: str, measured: Measured, name: str, peak: Peak) -> Row:
         passed=verdict.passed,
         check=verdict.detail,
         note="; ".join([*measured.notes, *([measured.missing[name]] if name in measured.missing else [])]),
+        peak_moved=moved,
     )
 
 
@@ -145,7 +164,7 @@ def cells(row: Row) -> tuple[str, ...]:
     """The row as texts under COLUMNS; what does not apply is "-"."""
     return (
         row.benchmark, row.case, row.data, row.contender,
-        _text(row.seconds, _seconds) if row.passed else "FAILED",
+        ("" if row.steady else UNSTEADY) + _text(row.seconds, _seconds) if row.passed else "FAILED",
         _spread(row),
         _text(row.ratio, lambda value: f"{value:.2f}"),
         _text(row.gflops, lambda value: f"{value:.0f}"),

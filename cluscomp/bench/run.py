@@ -31,7 +31,7 @@ from cluscomp.bench.settings import Settings
 from cluscomp.bench.workbench import Plan, Workbench
 from cluscomp.checks import one_of
 from cluscomp.errors import UsageError
-from cluscomp.machine import Peak, best_of, describe_machine, measure_peak
+from cluscomp.machine import Peak, best_of, describe_machine, measure_peak, moved_by
 from cluscomp.progress import Progress, as_stage, silent
 
 BENCHMARKS: dict[str, ModuleType] = {
@@ -84,11 +84,14 @@ def run_benchmarks(
         measured = []
         for job in jobs:
             with baselines.thread_budget(job.threads, settings.baselines):
-                _note_peak(job.threads, settings, report.peaks)
-                measured += [(job, outcome) for outcome in _run(job, settings, data, progress)]
-                _note_peak(job.threads, settings, report.peaks)
+                before = _note_peak(job.threads, settings, report.peaks)
+                outcomes = _run(job, settings, data, progress)
+                moved = moved_by(before, _note_peak(job.threads, settings, report.peaks))
+            measured += [(job, outcome, moved) for outcome in outcomes]
     report.rows = [
-        row for job, outcome in measured for row in rows_of(job.name, outcome, report.peaks[job.threads])
+        row
+        for job, outcome, moved in measured
+        for row in rows_of(job.name, outcome, report.peaks[job.threads], moved)
     ]
     return report
 
@@ -136,9 +139,10 @@ def _run(job: _Job, settings: Settings, data: DataSource, progress: Progress) ->
     return job.plan.run(Workbench(settings, data, stopwatch))
 
 
-def _note_peak(threads: int, settings: Settings, peaks: dict[int, Peak]) -> None:
-    """Measure the limits around every case and keep the best: other programs can only lower them."""
+def _note_peak(threads: int, settings: Settings, peaks: dict[int, Peak]) -> Peak:
+    """The limits now. `peaks` keeps the best ones of the run: other programs can only lower them."""
     if settings.quick and threads in peaks:
-        return
+        return peaks[threads]
     found = measure_peak(threads, quick=settings.quick)
     peaks[threads] = found if threads not in peaks else best_of(peaks[threads], found)
+    return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cluscomp.bench.harness import Case, Contender, Stopwatch, Verdict, Work, measure
-from cluscomp.bench.report import Report, markdown, rows_of
-from cluscomp.machine import Peak
+from cluscomp.bench.report import Report, cells, markdown, rows_of
+from cluscomp.machine import Peak, moved_by
 
 NO_WORK = Work()
 PEAK = Peak(threads=2, gflops=100.0, library="NumPy", side=8, gbytes_per_s=10.0)
@@ -76,6 +78,20 @@ def test_unequal_results_are_not_timed_and_fail_the_report():
         ("faiss", None, "not timed"),
     ]
     assert "| FAILED |" in markdown(report) and "FAILED: assign n=1: saw" in markdown(report)
+
+
+def test_rows_taken_while_the_peak_moved_are_marked():
+    before, after = replace(PEAK, gflops=100.0), replace(PEAK, gflops=84.0)
+    moved = moved_by(before, after)
+    assert moved == moved_by(after, before) == pytest.approx(0.16) and moved_by(PEAK, PEAK) == 0
+    scene = Scene()
+    measured = measure(case(scene.contender("cluscomp", [1, 1])), scene.stopwatch(1))
+    rows = rows_of("assign", measured, PEAK, 0.15) + rows_of("kmeans", measured, PEAK, moved)
+    report = Report({}, {}, {}, quick=False, seed=0, rows=rows)
+    assert [cells(row)[4] for row in rows] == ["1.000 s", "~1.000 s"]
+    assert [row["steady"] for row in report.to_json()["rows"]] == [True, False]
+    assert [line for line in report.head() if "moved by more than 15%" in line and "by 16% at most" in line]
+    assert not any("moved" in line for line in Report({}, {}, {}, quick=False, seed=0, rows=rows[:1]).head())
 
 
 def test_short_work_goes_on_until_it_was_timed_for_long_enough():
