@@ -54,7 +54,7 @@ class Ours:
             known |= {"candidates": None} if self.spec.sums_tokens else {"nprobe": self.spec.nlist}
         if self.spec.refine is not None:
             known["refine_factor"] = None
-        if self.spec.codec.approximate:
+        if self.spec.term_codec.approximate:
             known["query_cut"] = None
         return combinations(known, grid)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cluscomp.indexes.build.segment_writer import SegmentWriter
-from cluscomp.indexes.build.term_writer import TermWriter
 from cluscomp.indexes.hybrid.pipeline import HybridPipeline
 from cluscomp.indexes.hybrid.segment import PREFIX
 from cluscomp.indexes.segments.ids import IdColumn
@@ -32,7 +31,8 @@ class HybridWriter(SegmentWriter):
 
         dense = recipe_of(self.pipeline.spec.dense).writer
         self._dense = dense(self.folder, self.pipeline, n_vectors=n_vectors, sizes=self.sizes)
-        self._words = TermWriter(self.folder, self.pipeline.words, n_vectors=None)
+        terms = recipe_of(self.pipeline.spec.terms).writer
+        self._words = terms(self.folder, self.pipeline.words, n_vectors=None)
         self.tally = self._dense.tally
 
     def table(self) -> dict[str, ArraySpec]:

@@ -6,6 +6,7 @@ from cluscomp.indexes.keys.hybrid import WORDS, HybridSpec
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.stored import StoredSegment
+from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.pipeline import TermPipeline
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.stage import Stage
@@ -20,6 +21,7 @@ class HybridPipeline(Pipeline):
         super().__init__(spec, dim, metric, seed)
         self.words = TermPipeline(spec.terms, 1, "ip", seed)
         self.dense_segment: type[StoredSegment] = kind_of(spec.dense).segment
+        self.words_segment: type[NamedTerms] = kind_of(spec.terms).segment  # type: ignore[assignment]
 
     def stages(self) -> dict[str, Stage]:
         return {**super().stages(), WORDS: self.words.codec}

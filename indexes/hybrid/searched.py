@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.errors import DTypeError, IncompleteResultsWarning, UsageError
+from cluscomp.errors import CorruptIndexError, DTypeError, IncompleteResultsWarning, UsageError
 from cluscomp.fusion import DEPTH, RANK_CONSTANT, WEIGHT, Fusion
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
@@ -32,7 +32,9 @@ EFFORT = {
     False: ("nprobe", "refine_factor", "max_nprobe"),
     True: ("nprobe", "refine_factor", "max_nprobe", "candidates", "candidates_by"),
 }
-"""Further arguments of a search, by whether documents are several vectors."""
+"""Further arguments of a search by vectors, by whether documents are several of them."""
+WORD_EFFORT = {False: (), True: ("query_cut", "heap_factor")}
+"""Further arguments of a search by terms, by whether it is approximate."""
 
 
 class Sides(NamedTuple):
@@ -96,7 +98,9 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         Returns:
             Parameter -> default.
         """
-        effort = self._set_up(self._blank).dense.search_defaults()
+        sides = self._set_up(self._blank)
+        words = sides.lexical.search_defaults() if self.spec.term_codec.approximate else {}
+        effort = {**sides.dense.search_defaults(), **words}
         return {**effort, "weight": self.weight, "depth": self.depth}
 
     # ---- search ----
@@ -177,7 +181,8 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
             tenant: whose documents may be found, where the index has a tenant column; None: those of all.
             return_info: also return the `SearchInfo` of the search by vectors.
             **effort: further arguments of the search by vectors: nprobe, max_nprobe, refine_factor, and for
-                documents of several vectors candidates and candidates_by.
+                documents of several vectors candidates and candidates_by; and of that by terms in clustered
+                postings (Seismic): query_cut and heap_factor.
 
         Returns:
             Scores (nq, k) float32, best first, from 0 to 1 with "cc" and "minmax", and ids (nq, k), int64 or
@@ -204,10 +209,12 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         )
         together = self._together
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
-        _check_effort(effort, EFFORT[self.spec.sums_tokens], self.key)
+        known = EFFORT[self.spec.sums_tokens], WORD_EFFORT[self.spec.term_codec.approximate]
+        _check_effort(effort, (*known[0], *known[1]), self.key)
+        word_effort = {name: effort.pop(name) for name in known[1] if name in effort}
         common = {"k": rule.depth, "k_beyond": "clip", "filter": filter, "tenant": tenant}
         effort["wants_info"] = return_info
-        candidates, info = self._candidates(self._sides(together), queries, common, effort)
+        candidates, info = self._candidates(self._sides(together), queries, common, effort, word_effort)
         hits = candidates.fused(rule, k)
         found = (hits.positions >= 0).sum(axis=1)
         if common["filter"] is None and tenant is UNSAID:
@@ -219,23 +226,54 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         shown = hits.scores, answer.ids(self._id_kind)
         return shown if not return_info or answer.info is None else (*shown, answer.info)
 
+    def score(self, queries: Any, ids: Any, **options: Any) -> NoReturn:
+        """Refuse: a fused score depends on what else a search finds, so that a row alone has none.
+
+        Args:
+            queries: as `search` takes them.
+            ids: of rows.
+            options: those of `Index.score`.
+
+        Raises:
+            UsageError: always; the message says what can be asked instead.
+        """
+        raise UsageError(
+            f"rows of the hybrid key {self.key!r} have no fused score by themselves, since scores are scaled "
+            "by what else is found; call index.dense.score and index.lexical.score, or "
+            "search(queries, k, filter=ids) for their ranking"
+        )
+
     # ---- inside ----
 
     def _candidates(
-        self, sides: Sides, queries: HybridRows, common: dict[str, Any], effort: dict[str, Any]
+        self,
+        sides: Sides,
+        queries: HybridRows,
+        common: dict[str, Any],
+        effort: dict[str, Any],
+        word_effort: dict[str, Any],
     ) -> tuple[Candidates, SearchInfo | None]:
         """What either side finds, scored by both. common: arguments of both searches. effort: of the search
-        by vectors, whose info comes back.
+        by vectors, whose info comes back. word_effort: of that by terms.
         """
         dense: Any = sides.dense
         words = sides.lexical._asked(queries.terms)
         by_vectors = dense._found(queries.vectors, **common, **effort, **queries.options)
-        by_words = sides.lexical._found(words, **common)
+        by_words = sides.lexical._found_by_search(words, **common, **word_effort)
         found = Candidates.of(by_vectors.hits, by_words.hits).scored(
             lambda positions: dense._scores_at(queries.vectors, positions, **queries.options),
             lambda positions: sides.lexical._scores_at(words, positions),
         )
         return found, by_vectors.info
+
+    def _load_settings(self, settings: dict[str, Any], where: str) -> None:
+        super()._load_settings(settings, where)
+        try:
+            self.weight, self.depth = self.weight, self.depth
+        except (UsageError, ValueError, TypeError, OverflowError) as exc:
+            raise CorruptIndexError(f"{where}: the settings of the index are inconsistent ({exc})") from exc
+        self.settings = dict(settings)
+        copy.copy(self._blank.lexical)._load_settings(settings, where)  # finds what is wrong with its own
 
     def _sides(self, together: Together[HybridSegment]) -> Sides:
         """Both sides of the segments of one moment."""
@@ -257,7 +295,7 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
             side._id_kind, side._next_id, side._schema = self._id_kind, self._next_id, self._schema
             side._bits = self._bits  # a condition is evaluated once for both
         sides.dense.pipeline, sides.lexical.pipeline = self.pipeline, self.pipeline.words
-        sides.dense.settings = self.settings
+        sides.dense.settings = sides.lexical.settings = self.settings
         if self._encoder is not None:
             sides.dense._encoder = self._encoder.get("vectors")
             sides.lexical._encoder = self._encoder.get("words")

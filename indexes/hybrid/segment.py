@@ -19,6 +19,8 @@ from cluscomp.indexes.segments.numbered import NumberedVectors
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.stored import Shapes, StoredRows, StoredSegment
 from cluscomp.indexes.segments.tombstones import Tombstones
+from cluscomp.indexes.sparse.clustered_segment import ClusteredSegment
+from cluscomp.indexes.sparse.named_terms import NamedTerms
 from cluscomp.indexes.sparse.segment import TermSegment
 from cluscomp.indexes.stages.codec import Codes
 from cluscomp.indexes.stages.parameters import ArraySpec
@@ -28,6 +30,8 @@ from cluscomp.progress import Ticker
 PREFIX = f"{WORDS}_"
 """In front of the names of the arrays of the terms."""
 _PARTS = {"codes": "postings"}  # the vectors have codes, too
+TERM_SEGMENTS: tuple[type[NamedTerms], ...] = (TermSegment, ClusteredSegment)
+"""Those of all kinds of terms."""
 Value = TypeVar("Value")
 Stored = TypeVar("Stored", bound=StoredSegment)
 
@@ -41,22 +45,32 @@ class HybridSegment(StoredSegment):
     parts: ClassVar[Mapping[str, str]] = {
         **Segment.parts,
         **DocumentSegment.parts,
-        **{f"{PREFIX}{name}": _PARTS.get(part, part) for name, part in TermSegment.parts.items()},
+        **{
+            f"{PREFIX}{name}": _PARTS.get(part, part)
+            for kind in TERM_SEGMENTS
+            for name, part in kind.parts.items()
+        },
     }
     notes: ClassVar[Mapping[str, str]] = {
         **DocumentSegment.notes,
-        **{_PARTS.get(part, part): note for part, note in TermSegment.notes.items() if part != "codebooks"},
+        **{
+            part: note
+            for kind in TERM_SEGMENTS
+            for part, note in kind.notes.items()
+            if part not in ("codes", "codebooks")  # the vectors have them, too
+        },
+        "postings": "weight of each posting, and its row or term",
         WORDS: TermSegment.notes["codebooks"],
     }
 
     vectors_stored: StoredSegment
-    words_stored: TermSegment
+    words_stored: NamedTerms
     ids: IdColumn
     deleted: Tombstones | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, vectors: StoredSegment, words: TermSegment) -> HybridSegment:
+    def of(cls, vectors: StoredSegment, words: NamedTerms) -> HybridSegment:
         """The segment of new rows in both forms, which have the same ids."""
         return cls(vectors, words, vectors.ids, statistics=vectors.statistics)
 
@@ -66,7 +80,7 @@ class HybridSegment(StoredSegment):
         return self._with_own(self.vectors_stored)
 
     @cached_property
-    def lexical(self) -> TermSegment:
+    def lexical(self) -> NamedTerms:
         """The terms, with the deletions and attributes of this segment."""
         return self._with_own(self.words_stored)
 
@@ -90,7 +104,7 @@ class HybridSegment(StoredSegment):
         vectors, words = split_names(listed)
         return {
             **pipeline.dense_segment.listed_arrays(pipeline, n_rows, vectors),
-            **_prefixed(TermSegment.listed_arrays(pipeline.words, n_rows, words)),
+            **_prefixed(pipeline.words_segment.listed_arrays(pipeline.words, n_rows, words)),
         }
 
     @classmethod
@@ -99,14 +113,15 @@ class HybridSegment(StoredSegment):
         vectors, words = split_names(rows.arrays)
         dense = pipeline.dense_segment.from_stored(pipeline, replace(rows, arrays=vectors))
         own = replace(rows, arrays=words, file_of=lambda name: rows.file_of(f"{PREFIX}{name}"))
-        lexical = TermSegment.from_stored(pipeline.words, own)
+        lexical = pipeline.words_segment.from_stored(pipeline.words, own)
         return cls(dense, lexical, rows.ids, rows.deleted, rows.files)
 
     @classmethod
     def merged(cls, pipeline: Pipeline, segments: Sequence[HybridSegment], ticker: Ticker) -> HybridSegment:
         assert isinstance(pipeline, HybridPipeline)
         vectors = pipeline.dense_segment.merged(pipeline, [part.dense for part in segments], ticker)
-        words = TermSegment.merged(pipeline.words, [part.lexical for part in segments], Ticker(None, "", 0))
+        terms = [part.lexical for part in segments]
+        words = pipeline.words_segment.merged(pipeline.words, terms, Ticker(None, "", 0))
         return cls.of(vectors, words)
 
     def faults(self, pipeline: Pipeline) -> Iterator[tuple[str, str]]:

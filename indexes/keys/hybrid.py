@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from cluscomp.errors import UsageError
-from cluscomp.indexes.keys.specs import IndexSpec
+from cluscomp.indexes.keys.specs import CodecSpec, IndexSpec
 
 KIND = "hybrid"
+TERMS = ("terms", "clustered_terms")
+"""Kinds of rows that are weighted terms."""
 WORDS = "words"
 """Name of the trained stage of the terms, and of what segments store of them, in front of the name."""
 
@@ -27,7 +29,7 @@ class HybridSpec(IndexSpec):
         """The key of both. Raises UsageError where the first stores no vectors, or the second no terms."""
         for spec, is_right, what in (
             (vectors, vectors.kind in ("vectors", "documents"), "key of vectors"),
-            (words, words.kind == "terms", "Sparse key"),
+            (words, words.kind in TERMS, "Sparse or Seismic key"),
         ):
             if not is_right:
                 raise UsageError(
@@ -50,6 +52,10 @@ class HybridSpec(IndexSpec):
         """The key of the terms."""
         assert self.words is not None
         return self.words
+
+    @property
+    def term_codec(self) -> CodecSpec:
+        return self.terms.codec
 
     def __str__(self) -> str:
         return f"{self.dense}+{self.terms}"

@@ -153,6 +153,11 @@ class IndexSpec:
         return self.codec.kind if self.pool is None else self.pool.kind
 
     @property
+    def term_codec(self) -> CodecSpec:
+        """The form of the weighted terms, where a key has two parts; else of the rows."""
+        return self.codec
+
+    @property
     def encoder_kinds(self) -> tuple[EncoderKind, ...]:
         """Kinds of encoders that make such rows of texts."""
         return self.codec.encoder_kinds if self.pool is None else ("tokens", "multivector")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
     """Base of the indexes of weighted terms."""
 
     pipeline: TermPipeline
+    _by_position = False  # whether `search` returns an Answer
 
     def _search(
         self,
@@ -73,8 +75,17 @@ class SearchedTerms(Uncopied, StoredIndex[NamedTerms]):
             wants_info=return_info,
             finder=finder,
         )
+        if self._by_position:
+            return answer
         found = answer.hits.scores, answer.ids(self._id_kind)
         return found if not return_info or answer.info is None else (*found, answer.info)
+
+    def _found_by_search(self, queries: Any, k: int, **options: Any) -> Answer:
+        """What `search` finds with these options, by position."""
+        asked: Any = copy.copy(self)
+        asked._by_position = True
+        answer: Answer = asked.search(queries, k, **options)
+        return answer
 
     def _found(
         self,

@@ -111,3 +111,15 @@ def test_wrong_flags(invoke, beir, both, text_index, vectors, tmp_path):
     ):  # fmt: skip
         result = invoke(*command)
         assert result.exit_code == 2 and message in " ".join(result.output.split()), (command, result.output)
+
+
+def test_clustered_postings_as_the_second_side(invoke, beir, encoders, tmp_path):
+    target = tmp_path / "s.index"
+    key = "Flat+Seismic(bm25,bits=8)"
+    built = invoke("build-index", "--corpus", beir, "--encoder", "hash", "--index-key", key, "-o", target)
+    assert built.exit_code == 0, built.output
+    shown = invoke("search", target, "--query", "warm stove cat", "-k", "2", "--query-cut", "0").stdout
+    assert shown.split()[2] == "cat"
+    assert invoke("eval", target, "--dataset", beir, "-k", "3", "--heap-factor", ".5").exit_code == 0
+    assert "largest weights in each block" in invoke("inspect", target).stdout
+    assert invoke("keys", key, "--dim", "64").exit_code == 0

@@ -72,7 +72,7 @@ def test_candidates_by_hand():
 def test_what_words_find_is_scored_by_vectors(index, queries):
     """One list of eight is visited, and the fused scores are those of exact scores by both sides."""
     common = {"k": 20, "k_beyond": "clip"}
-    found, _ = index._candidates(index._sides(index._together), queries, common, {"nprobe": 1})
+    found, _ = index._candidates(index._sides(index._together), queries, common, {"nprobe": 1}, {})
     for row in range(20):
         there = np.flatnonzero(found.positions[row] >= 0)
         ids = [f"d{i}" for i in found.positions[row][there]]
@@ -179,8 +179,7 @@ def test_wrong_input(index, queries):
     ("key", "message"),
     [
         ("Sparse+Flat", "is no key of vectors"),
-        ("Flat+SQ8", "is no Sparse key"),
-        ("Flat+Seismic(bm25)", "is no Sparse key"),
+        ("Flat+SQ8", "is no Sparse or Seismic key"),
         ("Flat+Sparse+Sparse", "3 parts"),
         ("Flat+Sparze", "did you mean"),
     ],
