@@ -1,7 +1,7 @@
 """Rows in GPU memory for the loop of lloyd.py: labels, scores, sums and centroids stay on the device.
 
 Each step gives the bits of the CPU's step: labels and scores are decided in the same float64 sums, centroid
-sums are taken in float64 in row order, means divided and rounded alike. What torch computes of norms (cosine,
+sums are exact, means divided and rounded alike. What torch computes of norms (cosine,
 and under ip the order in which rows are taken for empty clusters) may differ in the last bit of float64.
 """
 
@@ -63,16 +63,22 @@ class DeviceRows(WeightedRows):
         """Whether two results of `assign` name the same clusters; waits for the device."""
         return bool((a == b).all())
 
-    def objective(self, scores: Any) -> float:
+    def _largest(self, block: slice) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.x[block].double().abs()
+        pulled = rows if self._device_pull is None else rows * self._device_pull[block, None]
+        return on_host(rows.amax(dim=0)).numpy(), on_host(pulled.amax(dim=0)).numpy()
+
+    def objective(self, scores: Any, centroids: Any) -> float:
         """As on the CPU, of scores copied there: its bits decide when the loop ends."""
-        return super().objective(on_host(scores).numpy())
+        points: np.ndarray = on_host(device_points(centroids, self.x)).numpy()
+        return super().objective(on_host(scores).numpy(), points)
 
     def update(self, labels: Any, scores: Any, centroids: Any) -> Any:
         """Centroids (k, d) float32; only where clusters are empty do labels and scores go to the host."""
         import torch
 
         points = device_points(centroids, self.x)
-        sums, counts = sum_by_label(self.x, labels, points.shape[0], self._device_pull)
+        sums, counts = sum_by_label(self.x, labels, points.shape[0], self.rounders, self._device_pull)
         if bool((counts == 0).any()):
             host = [on_host(values).numpy() for values in (labels, scores, sums, counts)]
             relocate_empty(self, *host)
@@ -96,23 +102,26 @@ def rows_anywhere(
     return kind(take(x, picked), metric, None if mass is None else mass[picked])
 
 
-def sum_by_label(x: Any, labels: Any, k: int, weights: Any = None) -> tuple[Any, Any]:
+def sum_by_label(x: Any, labels: Any, k: int, rounders: np.ndarray, weights: Any = None) -> tuple[Any, Any]:
     """Weighted sums (k, d) float64 of the rows x (n, d) by label (n,), and the sums (k,) of their weights.
 
-    weights: (n,) float64, or None for all one. Rows are added in ascending order by one writer a sum: the
-    bits are those of the CPU's `accumulate`.
+    rounders: (d + 1,) of `WeightedRows`. weights: (n,) float64, or None for all one. The bits are those of
+    the CPU's `accumulate`.
     """
     import torch
 
     ranked, order = torch.sort(labels, stable=True)
     start = torch.searchsorted(ranked, torch.arange(k + 1, dtype=ranked.dtype, device=x.device))
 
-    def total(rows: Any) -> Any:
+    units = torch.as_tensor(rounders, device=x.device)
+
+    def total(rows: Any, units: Any) -> Any:
         sums = torch.zeros((k, rows.shape[1]), dtype=torch.float64, device=x.device)
         with stream_of(x) as stream:
-            native.cuda_kernels().sum_rows(rows, order, start, weights, sums, stream)
+            native.cuda_kernels().sum_rows(rows, order, start, weights, units, sums, stream)
         return sums
 
     if weights is None:
-        return total(x), start.diff().to(torch.float64)
-    return total(x), total(torch.ones((x.shape[0], 1), device=x.device))[:, 0]
+        return total(x, units[:-1]), start.diff().to(torch.float64)
+    ones = torch.ones((x.shape[0], 1), device=x.device)
+    return total(x, units[:-1]), total(ones, units[-1:])[:, 0]

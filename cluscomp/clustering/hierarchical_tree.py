@@ -212,11 +212,7 @@ class KMeansTree(Estimator):
 
 def _means(rows: np.ndarray, labels: np.ndarray, n_clusters: int, metric: Metric) -> np.ndarray:
     """Mean (k, d) float32 of each cluster; cosine: the direction of the mean of the unit rows, or zero."""
-    pull = WeightedRows(rows, metric).pull
-    sums = np.zeros((n_clusters, rows.shape[1]))
-    counts = np.zeros(n_clusters)
-    for block in iter_blocks(rows.shape[0], block_rows(rows.shape[1], 1)):
-        native.accumulate(rows[block], labels[block], None if pull is None else pull[block], sums, counts)
+    sums, counts = WeightedRows(rows, metric).sums(labels, n_clusters)
     means = unit_rows(sums) if metric == "cosine" else sums / counts[:, None]
     return means.astype(np.float32)
 

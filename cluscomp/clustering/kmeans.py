@@ -180,7 +180,7 @@ def _with_all_labels(
     """Labels and inertia of all rows, after training on a part of them."""
     rows = rows_anywhere(x, metric, mass)
     labels, scores = rows.assign(run.centroids, None, ticker)
-    return KMeansResult(run.centroids, labels, rows.objective(scores), run.n_iter, run.history)
+    return KMeansResult(run.centroids, labels, rows.objective(scores, run.centroids), run.n_iter, run.history)
 
 
 def start_centroids(

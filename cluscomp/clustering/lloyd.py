@@ -5,7 +5,8 @@ own (the row farthest from its centroid; ties: lowest row), as scikit-learn does
 member of a cluster, or a row that already lies on its centroid is never taken; if no row is left, the empty
 centroid stays where it was. Under l2 and cosine the move cannot raise the objective.
 
-Sums are taken in float64 in row order, so the result is the same bits for any block size and thread count.
+Sums are exact (exact_sums.py), so the result is the same bits for any thread count and block size, and for
+any cut of the rows into parts that are summed elsewhere.
 Source: Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28 (1982); for cosine, Dhillon and
 Modha, "Concept decompositions for large sparse text data using clustering", Machine Learning 42 (2001).
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,10 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import block_rows, row_norms, take_rows
+from cluscomp.clustering.exact_sums import Extent, exact_sum, rounder
 from cluscomp.clustering.metrics import unit_rows
 from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
-
-_SUM_ROWS = 1 << 20  # rows of one partial sum of the objective; fixed, so that its rounding is too
 
 
 class WeightedRows:
@@ -79,15 +80,52 @@ class WeightedRows:
         """Centroids (k, d) float32 of the clusters that `labels` describes."""
         return update_centroids(self, labels, scores, centroids)
 
-    def objective(self, scores: np.ndarray) -> float:
-        """Weighted sum of the losses of all rows, in float64 (table in metrics.py)."""
-        parts = []
-        for block in iter_blocks(scores.shape[0], _SUM_ROWS):
-            loss = scores[block].astype(np.float64)
-            if self.metric != "l2":
-                loss = (1.0 if self.metric == "cosine" else 0.0) - loss
-            parts.append(float(np.sum(loss if self.mass is None else loss * self.mass[block])))
-        return float(sum(parts))
+    @cached_property
+    def extent(self) -> Extent:
+        """Largest values, on which the rounding of sums depends; of all rows where these are a part."""
+        columns, pulled = np.zeros(self.x.shape[1]), np.zeros(self.x.shape[1])
+        for block in iter_blocks(self.n, block_rows(self.x.shape[1], 1)):
+            for largest, found in zip((columns, pulled), self._largest(block), strict=True):
+                np.maximum(largest, found, out=largest)
+        return self._extent(columns, pulled)
+
+    def _largest(self, block: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Largest magnitudes (d,) of the columns of some rows, and of these times their pull."""
+        rows = np.abs(to_float32(self.x[block]))
+        columns: np.ndarray = rows.max(axis=0)
+        return columns, columns if self.pull is None else (rows * self.pull[block, None]).max(axis=0)
+
+    def _extent(self, columns: np.ndarray, pulled: np.ndarray) -> Extent:
+        pull, mass = (1.0 if given is None else float(given.max()) for given in (self.pull, self.mass))
+        return Extent(self.n, columns, pulled, pull, mass)
+
+    @cached_property
+    def rounders(self) -> np.ndarray:
+        """`Extent.rounders`."""
+        return self.extent.rounders()
+
+    def sums(self, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sums (k, d) float64 of the rows by label, times their pull, and the sums (k,) of the pulls."""
+        sums, counts = np.zeros((k, self.x.shape[1])), np.zeros(k)
+        for block in iter_blocks(self.n, block_rows(self.x.shape[1], 1)):
+            pull = None if self.pull is None else self.pull[block]
+            native.accumulate(self.x[block], labels[block], pull, sums, counts, self.rounders)
+        return sums, counts
+
+    def objective(self, scores: np.ndarray, centroids: np.ndarray) -> float:
+        """Weighted sum of the losses of all rows (table in metrics.py) for their scores with `centroids`."""
+        loss = scores.astype(np.float64)
+        if self.metric != "l2":
+            loss = (1.0 if self.metric == "cosine" else 0.0) - loss
+        if self.mass is not None:
+            loss *= self.mass
+        return exact_sum(loss, rounder(self.extent.mass * self._largest_loss(centroids), self.extent.n))
+
+    def _largest_loss(self, centroids: np.ndarray) -> float:
+        if self.metric == "cosine":
+            return 4.0
+        rows, points = self.extent.length(), float(row_norms(centroids).max())
+        return 2 * ((rows + points) ** 2 if self.metric == "l2" else rows * points)
 
     def gains(self, scores: np.ndarray) -> np.ndarray:
         """How much the loss of each row falls (n,) if the row becomes a centroid; 0 for rows not usable."""
@@ -138,7 +176,7 @@ def lloyd(
     for step in range(n_iter + final_assignment):
         previous = labels
         labels, scores = rows.assign(centroids, previous, ticker)
-        history.append(rows.objective(scores))
+        history.append(rows.objective(scores, centroids))
         settled = previous is not None and rows.same_labels(labels, previous)
         if step == n_iter or settled or _flat(history, tol):
             return LloydResult(centroids, labels, history[-1], step, True, tuple(history))
@@ -150,13 +188,14 @@ def update_centroids(
     rows: WeightedRows, labels: np.ndarray, scores: np.ndarray, centroids: np.ndarray
 ) -> np.ndarray:
     """Centroids (k, d) float32 of the clusters that `labels` describes; `scores` find rows for empty ones."""
-    sums = np.zeros(centroids.shape, dtype=np.float64)
-    counts = np.zeros(centroids.shape[0], dtype=np.float64)
-    for block in iter_blocks(rows.x.shape[0], block_rows(rows.x.shape[1], 1)):
-        pull = None if rows.pull is None else rows.pull[block]
-        native.accumulate(rows.x[block], labels[block], pull, sums, counts)
+    sums, counts = rows.sums(labels, centroids.shape[0])
     relocate_empty(rows, labels, scores, sums, counts)
-    if rows.metric == "cosine":
+    return means_of_sums(sums, counts, rows.metric, centroids)
+
+
+def means_of_sums(sums: np.ndarray, counts: np.ndarray, metric: Metric, centroids: np.ndarray) -> np.ndarray:
+    """Means (k, d) float32 of clusters, or for cosine their directions; `centroids` where there is none."""
+    if metric == "cosine":
         means = unit_rows(sums)
         # Members that cancel each other have no mean direction; any centroid is as good, so keep the old one.
         kept = ~means.any(axis=1)
@@ -176,12 +215,14 @@ def relocate_empty(
         return
     rows_to_move = donors(rows, labels, rows.gains(scores), empty.size, counts.size)
     for cluster, row in zip(empty, rows_to_move, strict=False):
-        pull = 1.0 if rows.pull is None else rows.pull[row]
-        vector = pull * rows.take(np.array([row]))[0].astype(np.float64)
-        sums[cluster] += vector
-        counts[cluster] += pull
-        sums[labels[row]] -= vector
-        counts[labels[row]] -= pull
+        moved, weight = np.zeros((1, sums.shape[1])), np.zeros(1)
+        pull = None if rows.pull is None else rows.pull[row : row + 1]
+        alone = np.zeros(1, dtype=np.int32)
+        native.accumulate(rows.take(np.array([row])), alone, pull, moved, weight, rows.rounders)
+        sums[cluster] += moved[0]
+        counts[cluster] += weight[0]
+        sums[labels[row]] -= moved[0]
+        counts[labels[row]] -= weight[0]
 
 
 def donors(

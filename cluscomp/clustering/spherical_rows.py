@@ -10,11 +10,13 @@ that such bounds can serve cosine: Schubert, Lang and Feher, "Accelerating spher
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from cluscomp import native
+from cluscomp.clustering.exact_sums import Extent
 from cluscomp.clustering.lloyd import WeightedRows, donors
 from cluscomp.clustering.seeding import mix, sample_usable
 from cluscomp.errors import DimensionError, DTypeError, EmptyInputError, NonFiniteError
@@ -53,6 +55,12 @@ class SparseRows(WeightedRows):
         pull = self._pull()
         assert pull is not None  # cosine
         self.pull = pull
+        self.__dict__.pop("extent", None)
+
+    @cached_property
+    def extent(self) -> Extent:
+        """Without columns: `sparse_directions` has an order of its own."""
+        return self._extent(np.empty(0), np.empty(0))
 
     def _row_norms(self) -> np.ndarray:
         norms = np.zeros(self.n)

@@ -74,19 +74,21 @@ void bind_assign(nb::module_& m) {
   m.def(
       "accumulate",
       [](const Rows& x, In<int32_t, Vector1> labels, std::optional<In<double, Vector1>> weights,
-         Out<double, Matrix2> sums, Out<double, Vector1> counts) {
+         Out<double, Matrix2> sums, Out<double, Vector1> counts, std::optional<In<double, Vector1>> rounders) {
         const RowsView view = rows_view(x);
         const auto k = static_cast<int64_t>(sums.shape(0));
         require_equal(static_cast<int64_t>(labels.shape(0)), view.n, "length of labels");
         require_equal(static_cast<int64_t>(sums.shape(1)), view.d, "columns of sums");
         require_equal(static_cast<int64_t>(counts.shape(0)), k, "length of counts");
         if (weights) require_equal(static_cast<int64_t>(weights->shape(0)), view.n, "length of weights");
+        if (rounders) require_equal(static_cast<int64_t>(rounders->shape(0)), view.d + 1, "length of rounders");
         check_labels(labels.data(), view.n, k);
         nb::gil_scoped_release release;
-        accumulate(view, labels.data(), weights ? weights->data() : nullptr, sums.data(), counts.data(), k);
+        accumulate(view, labels.data(), weights ? weights->data() : nullptr, rounders ? rounders->data() : nullptr,
+                   sums.data(), counts.data(), k);
       },
-      "x"_a, "labels"_a, "weights"_a.none(), "sums"_a, "counts"_a,
-      "Add rows into sums[label] and counts[label] in row order.");
+      "x"_a, "labels"_a, "weights"_a.none(), "sums"_a, "counts"_a, "rounders"_a = nb::none(),
+      "Add rows into sums[label] and counts[label] in row order; rounders (d + 1,) make the order irrelevant.");
 
   m.def(
       "first_row_beyond",

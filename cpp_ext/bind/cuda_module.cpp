@@ -62,16 +62,18 @@ void pack_codes(Tensor<const int32_t, 2> labels, int nbits, Tensor<uint8_t, 2> c
 }
 
 void sum_rows(DeviceRows x, Tensor<const int64_t, 1> order, Tensor<const int64_t, 1> start,
-              std::optional<Tensor<const double, 1>> weights, Tensor<double, 2> sums, std::uintptr_t stream) {
+              std::optional<Tensor<const double, 1>> weights, Tensor<const double, 1> rounders, Tensor<double, 2> sums,
+              std::uintptr_t stream) {
   const int64_t d = length(x, 1), k = length(sums, 0);
   const RowType type = bind::row_type(x.dtype());
   require_equal(length(order, 0), length(x, 0), "row numbers");
   require_equal(length(start, 0), k + 1, "starts");
   require_equal(length(sums, 1), d, "dim of the sums");
   if (weights) require_equal(length(*weights, 0), length(x, 0), "weights");
+  require_equal(length(rounders, 0), d, "rounders");
   nb::gil_scoped_release release;
-  cuda::sum_rows(x.data(), type, d, order.data(), start.data(), k, weights ? weights->data() : nullptr, sums.data(),
-                 queue(stream));
+  cuda::sum_rows(x.data(), type, d, order.data(), start.data(), k, weights ? weights->data() : nullptr, rounders.data(),
+                 sums.data(), queue(stream));
 }
 
 void row_logs(Tensor<const float, 2> cost, Tensor<const double, 1> shift, double scale, Tensor<double, 1> logs,
@@ -106,7 +108,7 @@ NB_MODULE(_cuda, m) {
   m.def("assign", &assign, "x"_a, "centroids"_a, "mean"_a, "l2"_a, "prepared"_a, "scratch"_a, "labels"_a, "scores"_a,
         "stream"_a);
   m.def("pack_codes", &pack_codes, "labels"_a, "nbits"_a, "codes"_a, "stream"_a);
-  m.def("sum_rows", &sum_rows, "x"_a, "order"_a, "start"_a, "weights"_a.none(), "sums"_a, "stream"_a);
+  m.def("sum_rows", &sum_rows, "x"_a, "order"_a, "start"_a, "weights"_a.none(), "rounders"_a, "sums"_a, "stream"_a);
   m.def("row_logs", &row_logs, "cost"_a, "shift"_a, "scale"_a, "logs"_a, "stream"_a);
   m.def("column_logs", &column_logs, "cost"_a, "shift"_a, "scale"_a, "scratch"_a, "logs"_a, "stream"_a);
 }

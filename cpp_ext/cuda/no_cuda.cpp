@@ -16,7 +16,8 @@ void assign(const void*, RowType, const float*, const float*, const Shape&, bool
   refuse();
 }
 void pack_codes(const int32_t*, int64_t, int64_t, int, uint8_t*, void*) { refuse(); }
-void sum_rows(const void*, RowType, int64_t, const int64_t*, const int64_t*, int64_t, const double*, double*, void*) {
+void sum_rows(const void*, RowType, int64_t, const int64_t*, const int64_t*, int64_t, const double*, const double*,
+              double*, void*) {
   refuse();
 }
 void row_logs(const float*, int64_t, int64_t, const double*, double, double*, void*) { refuse(); }

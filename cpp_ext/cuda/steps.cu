@@ -36,7 +36,7 @@ struct SumRows {
   const T* x;
   int64_t d;
   const int64_t *order, *start;
-  const double* weights;
+  const double *weights, *rounders;
   double* sums;
 
   CLUSCOMP_DEVICE void operator()(Block& block) const {  // one block for kThreads columns of one centroid
@@ -45,9 +45,10 @@ struct SumRows {
       const int64_t j = block.index % parts * kThreads + t;
       if (j >= d) return;
       double sum = sums[c * d + j];
+      const double rounder = rounders[j];
       for (int64_t at = start[c]; at < start[c + 1]; ++at) {
         const int64_t i = order[at];
-        sum = fma(weights ? weights[i] : 1.0, static_cast<double>(value_of(x[i * d + j])), sum);
+        sum += fma(weights ? weights[i] : 1.0, static_cast<double>(value_of(x[i * d + j])), rounder) - rounder;
       }
       sums[c * d + j] = sum;
     });
@@ -142,10 +143,11 @@ void pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uin
 }
 
 void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
-              const double* weights, double* sums, void* stream) {
+              const double* weights, const double* rounders, double* sums, void* stream) {
   const auto with = [&](auto* rows) {
     using T = std::remove_const_t<std::remove_pointer_t<decltype(rows)>>;
-    launch(SumRows<T>{rows, d, order, start, weights, sums}, k * div_up(d, kThreads), 0, stream, "summing rows");
+    launch(SumRows<T>{rows, d, order, start, weights, rounders, sums}, k * div_up(d, kThreads), 0, stream,
+           "summing rows");
   };
   switch (type) {
     case RowType::f32: return with(static_cast<const float*>(x));

@@ -25,13 +25,18 @@ void for_rows(const RowsView& x, const Body& body) {
 
 }  // namespace
 
-void accumulate(const RowsView& x, const int32_t* labels, const double* weights, double* sums, double* counts,
-                int64_t k) {
+void accumulate(const RowsView& x, const int32_t* labels, const double* weights, const double* rounders, double* sums,
+                double* counts, int64_t k) {
   const Kernels& kern = kernels();
   const auto add = [&](int64_t i, int64_t c, const float* values) {
     const double weight = weights ? weights[i] : 1.0;
-    kern.add_f64(sums + c * x.d, values, weight, x.d);
-    counts[c] += weight;
+    if (rounders) {
+      kern.add_rounded_f64(sums + c * x.d, values, weight, rounders, x.d);
+      counts[c] += (weight + rounders[x.d]) - rounders[x.d];
+    } else {
+      kern.add_f64(sums + c * x.d, values, weight, x.d);
+      counts[c] += weight;
+    }
   };
   if (alone() && k * x.d <= kNearSums) {
     for_rows(x, [&](auto values) {

@@ -173,6 +173,24 @@ struct Impl {
     }
     for (; i < d; ++i) acc[i] = std::fma(weight, static_cast<double>(x[i]), acc[i]);
   }
+  static void add_rounded_f64(double* acc, const float* x, double weight, const double* rounders, int64_t d) {
+    const D w = V::set_d(weight);
+    const auto add = [&](int64_t i, D values) {
+      const D rounder = V::load_d(rounders + i);
+      V::store_d(acc + i, V::add_d(V::load_d(acc + i), V::sub_d(V::fma_d(w, values, rounder), rounder)));
+    };
+    int64_t i = 0;
+    for (; i + kLanes <= d; i += kLanes) {
+      const F v = V::load(x + i);
+      add(i, V::low(v));
+      add(i + 8, V::high(v));
+    }
+    if (i + 8 <= d) {
+      add(i, V::low(V::load_part(x + i, 8)));
+      i += 8;
+    }
+    for (; i < d; ++i) acc[i] += std::fma(weight, static_cast<double>(x[i]), rounders[i]) - rounders[i];
+  }
   static void load_f16(const uint16_t* x, float* out, int64_t d) {
     int64_t i = 0;
     for (; i + kLanes <= d; i += kLanes) V::store(out + i, V::load_f16(x + i));
@@ -237,6 +255,7 @@ struct Impl {
         .l2_u8 = l2_u8,
         .dots_u8 = dots_u8,
         .add_f64 = add_f64,
+        .add_rounded_f64 = add_rounded_f64,
         .load_f16 = load_f16,
         .centre = centre,
         .quantize = quantize,

@@ -29,8 +29,8 @@ void emulated_pack_codes(const int32_t* labels, int64_t n, int64_t groups, int n
   pack_codes(labels, n, groups, nbits, codes, nullptr);
 }
 void emulated_sum_rows(const void* x, int type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
-                       const double* weights, double* sums) {
-  sum_rows(x, type_of(type), d, order, start, k, weights, sums, nullptr);
+                       const double* weights, const double* rounders, double* sums) {
+  sum_rows(x, type_of(type), d, order, start, k, weights, rounders, sums, nullptr);
 }
 void emulated_row_logs(const float* cost, int64_t n, int64_t k, const double* shift, double scale, double* logs) {
   row_logs(cost, n, k, shift, scale, logs, nullptr);

@@ -76,8 +76,10 @@ class EmulatedKernels:
     def pack_codes(self, labels: Any, nbits: int, codes: Any, stream: int) -> None:
         self._call("pack_codes", labels, *labels.shape, nbits, codes)
 
-    def sum_rows(self, x: Any, order: Any, start: Any, weights: Any, sums: Any, stream: int) -> None:
-        self._call("sum_rows", x, _type(x), x.shape[1], order, start, sums.shape[0], weights, sums)
+    def sum_rows(
+        self, x: Any, order: Any, start: Any, weights: Any, rounders: Any, sums: Any, stream: int
+    ) -> None:
+        self._call("sum_rows", x, _type(x), x.shape[1], order, start, sums.shape[0], weights, rounders, sums)
 
     def row_logs(self, cost: Any, shift: Any, scale: float, logs: Any, stream: int) -> None:
         self._call("row_logs", cost, *cost.shape, shift, scale, logs)

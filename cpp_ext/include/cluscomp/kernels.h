@@ -72,6 +72,9 @@ struct Kernels {
 
   // Adds to a float64 accumulator: acc[i] += weight * x[i] (one rounding).
   void (*add_f64)(double* acc, const float* x, double weight, int64_t d);
+  // The same with weight * x[i] rounded to a multiple of a unit first, in which rounders[i] is 1.5 * 2^52: exact while
+  // acc[i] stays within 2^53 units.
+  void (*add_rounded_f64)(double* acc, const float* x, double weight, const double* rounders, int64_t d);
 
   // Row-wise conversion of one row to float32.
   void (*load_f16)(const uint16_t* x, float* out, int64_t d);
