@@ -13,10 +13,10 @@ Modha, "Concept decompositions for large sparse text data using clustering", Mac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -112,6 +112,14 @@ class WeightedRows:
             native.accumulate(self.x[block], labels[block], pull, sums, counts, self.rounders)
         return sums, counts
 
+    def alone(self, row: int) -> tuple[np.ndarray, float]:
+        """What a row adds to the sum of its cluster (d,) float64, and to the sum of pulls."""
+        sums, counts = np.zeros((1, self.x.shape[1])), np.zeros(1)
+        pull = None if self.pull is None else self.pull[row : row + 1]
+        label = np.zeros(1, dtype=np.int32)
+        native.accumulate(self.take(np.array([row])), label, pull, sums, counts, self.rounders)
+        return sums[0], float(counts[0])
+
     def objective(self, scores: np.ndarray, centroids: np.ndarray) -> float:
         """Weighted sum of the losses of all rows (table in metrics.py) for their scores with `centroids`."""
         loss = scores.astype(np.float64)
@@ -157,8 +165,17 @@ class LloydResult:
     history: tuple[float, ...]
 
 
+class Clusterable(Protocol):
+    """What the loop asks of rows, as `WeightedRows` says; labels and scores are whatever `assign` returns."""
+
+    def assign(self, centroids: Any, hints: Any, ticker: Ticker | None) -> tuple[Any, Any]: ...
+    def same_labels(self, a: Any, b: Any) -> bool: ...
+    def objective(self, scores: Any, centroids: Any) -> float: ...
+    def update(self, labels: Any, scores: Any, centroids: Any) -> Any: ...
+
+
 def lloyd(
-    rows: WeightedRows,
+    rows: Clusterable,
     centroids: np.ndarray,
     *,
     n_iter: int,
@@ -214,30 +231,59 @@ def relocate_empty(
     if empty.size == 0:
         return
     rows_to_move = donors(rows, labels, rows.gains(scores), empty.size, counts.size)
-    for cluster, row in zip(empty, rows_to_move, strict=False):
-        moved, weight = np.zeros((1, sums.shape[1])), np.zeros(1)
-        pull = None if rows.pull is None else rows.pull[row : row + 1]
-        alone = np.zeros(1, dtype=np.int32)
-        native.accumulate(rows.take(np.array([row])), alone, pull, moved, weight, rows.rounders)
-        sums[cluster] += moved[0]
-        counts[cluster] += weight[0]
-        sums[labels[row]] -= moved[0]
-        counts[labels[row]] -= weight[0]
+    for cluster, (row, label) in zip(empty, rows_to_move, strict=False):
+        moved, weight = rows.alone(row)
+        sums[cluster] += moved
+        counts[cluster] += weight
+        sums[label] -= moved
+        counts[label] -= weight
 
 
 def donors(
     rows: WeightedRows, labels: np.ndarray, gains: np.ndarray, wanted: int, n_clusters: int
-) -> Iterator[int]:
-    """Rows by falling gain, ties by row; never the last member of a cluster."""
+) -> Iterator[tuple[int, int]]:
+    """Rows, with their labels, by falling gain, ties by row; never the last member of a cluster."""
     # At most one last member per cluster is skipped, so this many candidates are enough.
-    n_candidates = min(gains.size, wanted + n_clusters)
-    least = np.partition(gains, gains.size - n_candidates)[gains.size - n_candidates]
-    candidates = np.flatnonzero((gains >= least) & (gains > 0))
-    members = np.bincount(labels[rows.usable()], minlength=n_clusters)
-    for row in candidates[np.argsort(-gains[candidates], kind="stable")]:
-        if members[labels[row]] > 1:
-            members[labels[row]] -= 1
-            yield int(row)
+    candidates = best_candidates(gains, labels, wanted + n_clusters)
+    return chosen_donors(candidates, members_of(rows, labels, n_clusters))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Rows (m,) by falling gain, ties by row, with their gains (m,) and labels (m,)."""
+
+    rows: np.ndarray
+    gains: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Candidates], first: np.ndarray) -> Candidates:
+        """Those of several parts; first: number of the first row of each part."""
+        rows = np.concatenate([start + part.rows for start, part in zip(first, parts, strict=False)])
+        gains = np.concatenate([part.gains for part in parts])
+        order = np.lexsort((rows, -gains))
+        return cls(rows[order], gains[order], np.concatenate([part.labels for part in parts])[order])
+
+
+def best_candidates(gains: np.ndarray, labels: np.ndarray, limit: int) -> Candidates:
+    """At least the `limit` rows with the largest gains (n,) above 0, or all of them."""
+    least = np.partition(gains, max(0, gains.size - limit))[max(0, gains.size - limit)]
+    rows = np.flatnonzero((gains >= least) & (gains > 0))
+    rows = rows[np.argsort(-gains[rows], kind="stable")]
+    return Candidates(rows, gains[rows], labels[rows])
+
+
+def members_of(rows: WeightedRows, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Rows (k,) of each cluster that count."""
+    return np.bincount(labels[rows.usable()], minlength=n_clusters)
+
+
+def chosen_donors(candidates: Candidates, members: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(row, label) of the candidates in turn, but for last members; `members` is changed."""
+    for row, label in zip(candidates.rows.tolist(), candidates.labels.tolist(), strict=True):
+        if members[label] > 1:
+            members[label] -= 1
+            yield row, label
 
 
 def _flat(history: list[float], tol: float) -> bool:

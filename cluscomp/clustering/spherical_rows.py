@@ -102,8 +102,9 @@ class SparseRows(WeightedRows):
         empty = np.flatnonzero(np.bincount(labels[self.usable()], minlength=k) == 0)
         if empty.size:
             labels = labels.copy()
-            rows_to_move = list(donors(self, labels, self.gains(scores), empty.size, k))
-            labels[rows_to_move] = empty[: len(rows_to_move)]
+            moves = zip(empty, donors(self, labels, self.gains(scores), empty.size, k), strict=False)
+            for cluster, (row, _) in list(moves):
+                labels[row] = cluster
         means = centroids.copy()
         native.sparse_directions(self.start, self.columns, self.values, labels, self.pull, means)
         return means
