@@ -7,11 +7,12 @@ from the same centroids as long as the sample is the whole (up to max(16384, 8 k
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.clustering.blocks import block_rows, subtracted, take_rows
-from cluscomp.clustering.lloyd import WeightedRows
 from cluscomp.clustering.metrics import unit_rows
 from cluscomp.vocabulary import Metric
 
@@ -19,13 +20,24 @@ _SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER = 16_384, 8
 _ROUNDING = np.float32(2.0**-20)  # of a float32 distance by matrix products, relative to |x|^2 + |c|^2
 
 
-def random_start(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
+class StartRows(Protocol):
+    """What a start asks of rows, as `lloyd.WeightedRows` says."""
+
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def mass(self) -> np.ndarray | None: ...
+    def usable(self) -> np.ndarray: ...
+    def take(self, rows: np.ndarray) -> np.ndarray: ...
+
+
+def random_start(rows: StartRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
     """n_clusters rows (k, d) float32 drawn at random; different ones while there are any."""
     sample, _ = _distinct_sample(rows, n_clusters, rng)
     return take_rows(sample, np.arange(n_clusters) % sample.shape[0])
 
 
-def kmeans_plus_plus_start(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
+def kmeans_plus_plus_start(rows: StartRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
     """Greedy k-means++ (k, d) float32: each next centroid is the best of 2 + log k rows drawn by distance.
 
     Rows are drawn in proportion to weight times squared Euclidean distance from the centroids so far (metric
@@ -42,7 +54,7 @@ def kmeans_plus_plus_start(rows: WeightedRows, n_clusters: int, rng: np.random.G
 
 
 def _distinct_sample(
-    rows: WeightedRows, n_clusters: int, rng: np.random.Generator
+    rows: StartRows, n_clusters: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Different rows (n', d) float32 (cosine: unit rows) in random order, and their total weights (n',)."""
     usable = sample_usable(rows, n_clusters, rng)
@@ -54,7 +66,7 @@ def _distinct_sample(
     return take_rows(sample, first), np.bincount(group, weights=mass)
 
 
-def sample_usable(rows: WeightedRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
+def sample_usable(rows: StartRows, n_clusters: int, rng: np.random.Generator) -> np.ndarray:
     """Ascending numbers of the rows to start from: all that count, or a sample of them."""
     usable = rows.usable()
     limit = _sample_limit(n_clusters)
