@@ -28,8 +28,8 @@ void assign(const void* x, RowType type, const float* centroids, const float* me
 void pack_codes(const int32_t* labels, int64_t n, int64_t groups, int nbits, uint8_t* codes, void* stream);
 
 // Adds rows to sums (k, d): those of centroid c are rows order[start[c]] ... order[start[c + 1] - 1], added in this
-// order in float64, times weights (n) unless null, each product rounded by rounders (d): the bits are those of the CPU's
-// accumulate() with the same rounders.
+// order in float64, times weights (n) unless null, each product rounded by rounders (d): the bits are those of the
+// CPU's accumulate() with the same rounders.
 void sum_rows(const void* x, RowType type, int64_t d, const int64_t* order, const int64_t* start, int64_t k,
               const double* weights, const double* rounders, double* sums, void* stream);
 
