@@ -23,7 +23,7 @@ from cluscomp.clustering.device_rows import rows_anywhere
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
 from cluscomp.clustering.metrics import unit_rows
-from cluscomp.clustering.seeding import kmeans_plus_plus_start, random_start, start_bytes
+from cluscomp.clustering.seeding import StartRows, kmeans_plus_plus_start, random_start, start_bytes
 from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError
 from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
@@ -210,7 +210,7 @@ def _subsample(
     return np.sort(rng.choice(candidates, size=limit, replace=False, shuffle=False))
 
 
-def check_enough_rows(rows: WeightedRows, n_clusters: int) -> None:
+def check_enough_rows(rows: StartRows, n_clusters: int) -> None:
     """Raise TooFewRowsError unless at least n_clusters rows count."""
     n, n_usable = rows.n, rows.usable().size
     if n_usable >= n_clusters:

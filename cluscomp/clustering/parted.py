@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cluscomp import checks
+from cluscomp import checks, native
+from cluscomp.clustering.assign import run_assigner
 from cluscomp.clustering.exact_sums import Extent
+from cluscomp.clustering.kmeans import check_enough_rows
 from cluscomp.clustering.lloyd import (
     Candidates,
     WeightedRows,
@@ -94,9 +96,10 @@ class RowsPart:
         """Let go of the labels: the next step is the first of a run."""
         self._labels = None
 
-    def scores(self) -> np.ndarray:
-        """Scores (n,) float32 of the last step."""
-        return self._scores
+    def best_products(self, centroids: np.ndarray) -> np.ndarray:
+        """Largest inner product (n,) float32 of each row with centroids (k, d)."""
+        products: np.ndarray = run_assigner(native.Assigner(centroids, "ip"), self._rows.x)[1]
+        return products
 
     def sums(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Sums (k, d) of the rows by label and (k,) of their weights, float64."""
@@ -204,9 +207,10 @@ def cluster_parts(
 ) -> np.ndarray:
     """Centroids (k, d) float32 with the bits of `kmeans.cluster_rows` on all rows in one place.
 
-    first: as `PartedRows` takes it. tol, progress: as `train_kmeans` has them.
+    first: as `PartedRows` takes it. tol, progress: as `train_kmeans` has them. Raises TooFewRowsError.
     """
     rows = PartedRows(crew, first, metric)
+    check_enough_rows(rows, n_clusters)
     ticker = Ticker(progress, "k-means", rows.n * n_iter)
     start = random_start(rows, n_clusters, checks.rng(seed))
     run = lloyd(rows, start, n_iter=n_iter, tol=tol, final_assignment=False, ticker=ticker)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from cluscomp.indexes.stages.faiss_parts import chain
 from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.progress import Progress, Ticker
+
+if TYPE_CHECKING:
+    from cluscomp.clustering.parted import Crew
 
 DEFAULT_CAP = 1.5
 BALANCE_ITERATIONS = 5
@@ -110,6 +113,13 @@ class BalancedIvf(Ivf):
             centroids, prices = centroids * scale, prices * scale
         self.load({"centroids": centroids, "prices": prices})
         ticker.finish()
+
+    def train_parts(self, crew: Crew, first: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """Refused: bounds hold for all rows together."""
+        raise UsageError(
+            f"{self.spec} trains in one place, since the bounds of its lists hold for all rows together; "
+            f"train without --train distributed, or use IVF{self.nlist}"
+        )
 
     def cost(self, shape: Shape) -> Cost:
         """That of plain lists, with the steps within the bounds; and the choices of rows that are placed."""

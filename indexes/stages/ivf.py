@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from cluscomp.indexes.stages.prescreen import build_prescreen
 from cluscomp.indexes.stages.stage import Stage
 from cluscomp.progress import Progress
 from cluscomp.vocabulary import Metric
+
+if TYPE_CHECKING:
+    from cluscomp.clustering.parted import Crew
 
 KMEANS_ITERATIONS = 20
 MAX_POINTS_PER_LIST = 256
@@ -101,6 +104,20 @@ class Ivf(Stage):
         if self.metric == "ip":
             _, scores = run_assigner(native.Assigner(centroids, "ip"), x)
             centroids *= common_scale(scores)
+        self.load({"centroids": centroids})
+
+    def train_parts(self, crew: Crew, first: np.ndarray, seed: int, progress: Progress | None = None) -> None:
+        """`train` with the same bits from rows in several places; crew, first: of `clustering.parted`."""
+        from cluscomp.clustering.kmeans import DEFAULT_TOL
+        from cluscomp.clustering.parted import cluster_parts
+
+        metric = self._kmeans_metric
+        centroids = cluster_parts(
+            crew, first, self.nlist, metric=metric, n_iter=KMEANS_ITERATIONS, seed=seed, tol=DEFAULT_TOL,
+            progress=progress,
+        )  # fmt: skip
+        if self.metric == "ip":
+            centroids *= common_scale(np.concatenate(crew.each("best_products", centroids)))
         self.load({"centroids": centroids})
 
     def cost(self, shape: Shape) -> Cost:

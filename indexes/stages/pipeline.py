@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import TOKEN_TERMS, iter_blocks, largest_safe, normalize_rows, to_float32
+from cluscomp.arrays import TOKEN_TERMS, largest_safe, normalize_rows, to_float32
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import KeyAdviceWarning, NotTrainedError
 from cluscomp.indexes.keys.specs import IndexSpec
@@ -34,6 +34,7 @@ from cluscomp.indexes.stages.codec import (
 )
 from cluscomp.indexes.stages.ivf import MAX_POINTS_PER_LIST, ListAssigner
 from cluscomp.indexes.stages.joint_training import is_joint, train_jointly
+from cluscomp.indexes.stages.list_training import ListTrainer, apply_steps, train_lists
 from cluscomp.indexes.stages.registry import make_codec, make_partition, make_refiner, make_transform
 from cluscomp.indexes.stages.stage import Stage
 from cluscomp.indexes.stages.support_pool import MOST_LENGTHENED, longest_token, make_support
@@ -157,26 +158,30 @@ class Pipeline:
                 f"the index {str(self.spec)!r} has not been trained; call index.train(x) before"
             )
 
-    def train(self, sample: np.ndarray, progress: Progress | None = None) -> None:
+    def train(
+        self, sample: np.ndarray, progress: Progress | None = None, lists: ListTrainer = train_lists
+    ) -> None:
         """Learn all stages behind the pool from rows (n, dim) of kernel dtype, one after the other.
 
-        A float32 copy is made of all rows where they are normalised or transformed, else of
-        MIN_TRAINING_SAMPLE at most.
+        Lists and the finer codes learn from all rows, the others from MIN_TRAINING_SAMPLE of them at most.
+        A float32 copy of all is made where they are normalised, or transformed before lists learn here.
 
-        progress(stage, done, total): stage is the key part being trained, such as "OPQ48".
+        progress(stage, done, total): stage is the key part being trained, such as "OPQ48". lists: trains the
+        partition, here or from rows that lie elsewhere.
         """
         seeds = self._seeds()
         self._warn_of_missing_rotation()
         base = self.stored_rows(sample) if self.normalizes else sample
-        rows = base
         joint = is_joint(self.steps, self.partition, self.codec)
-        for step in self.steps[:-1] if joint else self.steps:
-            few = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
-            step.train(few, next(seeds), as_stage(progress, str(step.spec)))
-            rows = _apply(step, rows)
+        before = self.steps[:-1] if joint else self.steps
+        rows = to_float32(_at_most(base, MIN_TRAINING_SAMPLE))
+        for step in before:
+            step.train(rows, next(seeds), as_stage(progress, str(step.spec)))
+            rows = apply_steps([step], rows)
         if self.partition is not None:
-            self.partition.train(rows, next(seeds), as_stage(progress, str(self.partition.spec)))
-        rows = whole = to_float32(_at_most(rows, MIN_TRAINING_SAMPLE))
+            ticks = as_stage(progress, str(self.partition.spec))
+            lists(self.partition, base, before, next(seeds), ticks)
+        whole = rows
         if self.partition is not None and self.codec.by_residual:
             rows = self.partition.residuals(rows, self.partition.assign(rows))
         if joint:
@@ -185,7 +190,7 @@ class Pipeline:
         else:
             self.codec.train(rows, next(seeds), as_stage(progress, str(self.codec.spec)))
         if self.score_codec is not None:
-            rows, whole = (_apply(self.steps[-1], r) if joint else r for r in (rows, whole))
+            rows, whole = (apply_steps(self.steps[-1:], r) if joint else r for r in (rows, whole))
             ticks = as_stage(progress, f"{self.codec.spec} for scores")
             self.score_codec.refine_for_scores(rows, whole, ticks)
         if self.refine is not None:
@@ -305,10 +310,3 @@ def _at_most(rows: np.ndarray, limit: int) -> np.ndarray:
     """At most `limit` evenly spaced rows; a prefix would be biased where files have an order."""
     n = rows.shape[0]
     return rows if n <= limit else take_rows(rows, np.linspace(0, n - 1, limit).astype(np.int64))
-
-
-def _apply(step: Transform, rows: np.ndarray) -> np.ndarray:
-    out = np.empty((rows.shape[0], step.dim_out), dtype=np.float32)
-    for block in iter_blocks(rows.shape[0], BLOCK_ROWS):
-        out[block] = step.apply(to_float32(rows[block]))
-    return out

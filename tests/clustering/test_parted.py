@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluscomp import train_kmeans
+from cluscomp import TooFewRowsError, train_kmeans
 from cluscomp.clustering.lloyd import WeightedRows, lloyd
 from cluscomp.clustering.parted import LocalCrew, PartedRows, RowsPart, cluster_parts
 
@@ -64,3 +64,13 @@ def test_exact_sums_change_the_objective_by_less_than_a_millionth(rng):
     assert found.inertia == pytest.approx(plain, rel=1e-6)
     next_step = train_kmeans(x, 30, n_iter=1, init=found.centroids).centroids
     np.testing.assert_allclose(next_step, means, rtol=0, atol=1e-6)
+
+
+def test_too_few_rows_are_refused_as_in_one_place():
+    x = np.ones((6, 2), dtype="f4")
+    x[2:] = 0
+    crew, first = crew_of(x, "cosine", [3])
+    with pytest.raises(
+        TooFewRowsError, match="needs at least 3 rows, but there are 2 .*n_samples=6; 4 of them"
+    ):
+        cluster_parts(crew, first, 3, metric="cosine", n_iter=2, seed=0, tol=0.0)
