@@ -43,6 +43,7 @@ __all__ = [
     "TooFewRowsError",
     "TooLargeError",
     "UnknownKeyError",
+    "UnsafeStoreError",
     "UsageError",
 ]
 
@@ -163,6 +164,10 @@ class IndexMissingError(IndexFolderError, FileNotFoundError):
 
 class IndexLockedError(IndexFolderError):
     """Another writer is at work in the index folder."""
+
+
+class UnsafeStoreError(IndexFolderError):
+    """An object store does not keep the conditions of a put, so that two writers would undo each other."""
 
 
 class CorruptIndexError(IndexFolderError):

@@ -189,7 +189,7 @@ def cannot_write(exc: OSError, target: Path) -> InputError:
     )
 
 
-def require_free(folder: Path, needed: int, target: Path, remedy: str = REMEDY) -> None:
+def require_free(folder: Path, needed: int, target: object, remedy: str = REMEDY) -> None:
     """Raise DiskFullError if the device of `folder` has less than `needed` bytes free for `target`."""
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -37,7 +37,7 @@ def is_free(target: Path) -> bool:
     return not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
 
 
-def exists_already(target: Path) -> OutputExistsError:
+def exists_already(target: object) -> OutputExistsError:
     """The error for an output that is taken, where replacing it was not asked for."""
     return OutputExistsError(
         f"{target} exists already; choose another path, or replace it with if_exists='replace'"

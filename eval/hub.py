@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp import checks
-from cluscomp.encoders.cache import cache_dir
+from cluscomp.cache import cache_dir
 from cluscomp.errors import InputError, MissingInputError, require
 from cluscomp.eval.qrels import LEVELS, level_of
 from cluscomp.folders import new_folder

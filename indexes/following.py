@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import UsageError
 from cluscomp.indexes.contents import IndexContents, Segment
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.segments.rebasing import rebased
-from cluscomp.indexes.storage.lock import writer_lock
 from cluscomp.indexes.storage.names import trained_mark
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin
+from cluscomp.indexes.storage.place import Place
 
 _STATE = ("_together", "_id_kind", "_next_id", "_encoder", "_schema", "_origin")
 
@@ -26,9 +25,9 @@ class FollowingIndex(IndexContents[Segment]):
     def __init__(self, spec: IndexSpec, dim: int, metric: str = "ip", *, seed: int = 0) -> None:
         super().__init__(spec, dim, metric, seed=seed)
         self._origin: Origin | None = None
-        self._folders: dict[Path, Origin] = {}  # opened or saved to, by path
+        self._folders: dict[Place, Origin] = {}  # opened or saved to
         self._lock = threading.RLock()  # of changes, one at a time; a search needs none
-        self._alone_in: Path | None = None  # the folder whose lock this index holds
+        self._alone_in: Place | None = None  # whose lock this index holds
 
     @property
     def origin(self) -> Origin | None:
@@ -76,7 +75,7 @@ class FollowingIndex(IndexContents[Segment]):
                 return False
             if not self._is_at_rest:
                 raise UsageError(
-                    f"the index has rows or deletions that were not saved to {origin.folder}; save it first, "
+                    f"the index has rows or deletions that were not saved to {origin.place}; save it first, "
                     "or open the folder again to give them up"
                 )
             opened = self._newest(origin)
@@ -91,13 +90,13 @@ class FollowingIndex(IndexContents[Segment]):
         return self._origin is not None and self._segments is self._origin.segments
 
     @contextmanager
-    def _alone(self, folder: Path, wait: float) -> Iterator[None]:
-        """Hold the lock of a folder, unless this index holds it already."""
-        if self._alone_in == folder:
+    def _alone(self, place: Place, wait: float) -> Iterator[None]:
+        """Hold the lock of a place, unless this index holds it already."""
+        if self._alone_in == place:
             yield
             return
-        with writer_lock(folder, wait):
-            before, self._alone_in = self._alone_in, folder
+        with place.lock(wait):
+            before, self._alone_in = self._alone_in, place
             try:
                 yield
             finally:
@@ -129,18 +128,18 @@ class FollowingIndex(IndexContents[Segment]):
         mean.
         """
         known = {segment.name: segment for segment in self._segments if segment.name is not None}
-        opened = open_folder(own.folder, verify=False, known=known)
+        opened = open_folder(own.place, verify=False, known=known)
         for name in ("key", "dim", "metric"):
             mine, theirs = getattr(self, name), getattr(opened.manifest, name)
             if mine != theirs:
                 raise UsageError(
-                    f"{opened.path} holds an index of {name} {theirs!r} now, but this one has {mine!r}; open "
-                    "it with open_index"
+                    f"{opened.place} holds an index of {name} {theirs!r} now, but this one has {mine!r}; "
+                    "open it with open_index"
                 )
         if trained_mark(opened.pipeline) != trained_mark(self.pipeline):
             raise UsageError(
-                f"{opened.path} holds an index that was trained anew, so that its codes mean nothing to this "
-                "one; open it with open_index"
+                f"{opened.place} holds an index that was trained anew, so that its codes mean nothing to "
+                "this one; open it with open_index"
             )
         return opened
 
@@ -153,7 +152,7 @@ class FollowingIndex(IndexContents[Segment]):
             self._encoder = new.encoder
         self._id_kind, self._next_id, self._schema = new.id_kind, new.next_id, new.schema
         taken = Origin.of(opened)
-        self._folders[taken.folder] = taken
-        if self._origin is not None and self._origin.folder == taken.folder:
+        self._folders[taken.place] = taken
+        if self._origin is not None and self._origin.place == taken.place:
             self._origin = taken
         self._segments = segments

@@ -19,7 +19,9 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.segments.rows import rows_of_dim
 from cluscomp.indexes.segments.segment import Segment, encode_segment, list_sizes
 from cluscomp.indexes.storage.hub import fetched, is_address, parse_address
+from cluscomp.indexes.storage.local_place import LocalPlace
 from cluscomp.indexes.storage.opening import open_folder
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.vector_search import SearchedVectors
 from cluscomp.progress import Progress
 
@@ -289,7 +291,8 @@ def open_index(
 
     Args:
         path: the folder; or hf://owner/name or hf://owner/name@revision, an index of the Hugging Face hub
-            (`push_to_hub`), which is downloaded into the cache at its first use, with all checksums compared.
+            (`push_to_hub`); or s3://bucket/name, gs://, az:// or memory://, one in an object store. These are
+            downloaded into the cache at their first use, with all checksums compared.
         verify: also read every file and compare its checksum.
         generation: the state of the folder to open, while its files are there (`grace` of `save`); None: the
             newest.
@@ -301,15 +304,15 @@ def open_index(
     Raises:
         IndexMissingError: there is no index, or not this generation of it any more, or the hub does not
             give it.
-        OptionalDependencyError: an address of the hub without the package huggingface_hub.
+        OptionalDependencyError: an address without the package huggingface_hub or obstore.
         ForeignFileError: another tool's file, or a git-LFS pointer.
         NewerFormatError: a later version wrote it.
         CorruptIndexError: truncated, altered or inconsistent.
     """
     if generation is not None:
         generation = checks.integer("generation", generation, 0)
-    folder = fetched(parse_address(str(path))) if is_address(path) else checks.path("path", path)
-    opened = open_folder(folder, verify=verify, generation=generation)
+    place = LocalPlace(fetched(parse_address(str(path)))) if is_address(path) else place_of(path)
+    opened = open_folder(place, verify=verify, generation=generation)
     made = kind_of(opened.pipeline.spec).index
     index: Index | MultiVectorIndex | SparseIndex | HybridIndex = made.from_folder(opened)
     return index

@@ -18,8 +18,10 @@ from cluscomp.indexes.index import open_index
 from cluscomp.indexes.segments.compacting import live_column
 from cluscomp.indexes.segments.id_lookup import live_matches
 from cluscomp.indexes.segments.ids import make_ids
-from cluscomp.indexes.storage.folder import FolderWriter, check_index_target
+from cluscomp.indexes.storage.lock import WAIT
 from cluscomp.indexes.storage.manifest import FileEntry, Manifest
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.storage.saving import (
     Written,
     live_segments,
@@ -102,10 +104,10 @@ def merge_indexes(
         UnknownKeyError: if_exists is unknown.
 
     """
-    target = checks.path("output", output)
+    target = place_of(output)
     checks.one_of("if_exists", if_exists, IF_TAKEN)
     parts = _opened(paths)
-    check_index_target(target, if_exists)
+    target.check_target(if_exists)
     for one, two in pairwise(parts):
         _require_same(one, two)
     _require_unique_ids(parts)
@@ -189,10 +191,10 @@ def _owners(parts: Sequence[_Part], name: Any) -> str:
     return " and in ".join(owners)
 
 
-def _write(parts: Sequence[_Part], target: Path, if_exists: str) -> None:
+def _write(parts: Sequence[_Part], target: Place, if_exists: str) -> None:
     segments, pipeline = _segments(parts), parts[0].index.pipeline
     needed = new_bytes(stored_arrays(pipeline, segments))
-    with FolderWriter(target, if_exists=if_exists, needed_bytes=needed) as writer:
+    with target.new_index(if_exists, needed, WAIT) as writer, writer.disk_errors():
         written = write_index(writer, pipeline, segments)
         writer.publish(_manifest(parts, written, writer.extra))
 

@@ -12,18 +12,16 @@ from typing import Any, TypeVar
 
 from cluscomp import checks
 from cluscomp.errors import OutputExistsError, UsageError
-from cluscomp.files import real_path
 from cluscomp.indexes.contents import Segment
 from cluscomp.indexes.following import FollowingIndex
 from cluscomp.indexes.segments.together import Together
-from cluscomp.indexes.storage.commit import FolderCommit
-from cluscomp.indexes.storage.folder import FolderWriter
-from cluscomp.indexes.storage.hub import pushed, require_own
+from cluscomp.indexes.storage.hub import pushed
 from cluscomp.indexes.storage.lock import WAIT
 from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder, open_folder
 from cluscomp.indexes.storage.origin import Origin
-from cluscomp.indexes.storage.retiring import GRACE
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.storage.saving import (
     Written,
     live_segments,
@@ -32,7 +30,6 @@ from cluscomp.indexes.storage.saving import (
     stored_arrays,
     write_index,
 )
-from cluscomp.indexes.storage.staging import disk_errors
 
 Self = TypeVar("Self", bound="SavedIndex[Any]")
 
@@ -49,7 +46,7 @@ class SavedIndex(FollowingIndex[Segment]):
         if_exists: str = "fail",
         merge: bool = False,
         wait: float = WAIT,
-        grace: float = GRACE,
+        grace: float | None = None,
     ) -> None:
         """Write the index into a folder, all or nothing.
 
@@ -59,14 +56,14 @@ class SavedIndex(FollowingIndex[Segment]):
         dropped.
 
         Args:
-            path: the folder.
+            path: the folder, or an address of an object store such as s3://bucket/my.index.
             if_exists: "fail", or "replace", which replaces an index and nothing else.
             merge: where somebody else changed the folder since, take up that state, delete what was deleted
                 here, and add behind it what was added here. Rows that were deleted on either side are
                 deleted.
             wait: seconds to wait while another writer is at work in the folder.
-            grace: seconds for which files of older generations stay in the folder, for readers that are
-                opening them; the first save after that removes them.
+            grace: seconds for which files of older generations stay, for readers that are opening them; the
+                first save after that removes them. None: 600, in an object store 86 400.
 
         Raises:
             OutputExistsError: something is there that is not replaced.
@@ -78,11 +75,13 @@ class SavedIndex(FollowingIndex[Segment]):
             UsageError: the index has too many segments; `compact` merges them. With merge: if_exists is
                 "replace", or the folder holds an index of another key, dim, metric or training now.
             DiskFullError, IndexFolderError: the folder cannot be written; the old state is then untouched.
+            UnsafeStoreError: an object store does not keep the conditions of a put.
+            OptionalDependencyError: an address of an object store without the package obstore.
             UnknownKeyError: if_exists is unknown.
         """
         self.pipeline.require_trained()
-        target = checks.path("path", path)
-        wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        target = place_of(path)
+        wait, grace = checks.number("wait", wait, low=0), _checked_grace(grace)
         if merge and if_exists == "replace":
             raise UsageError(
                 "merge=True joins the index with what is at the path, if_exists='replace' does away with "
@@ -93,12 +92,12 @@ class SavedIndex(FollowingIndex[Segment]):
             if not merge or own is None:
                 self._write(target, if_exists, wait, grace)
                 return
-            with disk_errors(own.folder), self._alone(own.folder, wait), self._all_or_nothing():
+            with own.place.errors(), self._alone(own.place, wait), self._all_or_nothing():
                 if not own.is_unchanged():
                     self._rebase(own)
                 self._write(target, if_exists, wait, grace)
 
-    def succeed(self, other: SavedIndex[Any], *, wait: float = WAIT, grace: float = GRACE) -> None:
+    def succeed(self, other: SavedIndex[Any], *, wait: float = WAIT, grace: float | None = None) -> None:
         """Be the next generation of the folder of another index, under another key or training.
 
         It is a commit: readers that have the folder open keep the state that they have, whose files stay for
@@ -116,7 +115,7 @@ class SavedIndex(FollowingIndex[Segment]):
             NotTrainedError, IndexLockedError, DiskFullError, IndexFolderError: as of `save`.
         """
         self.pipeline.require_trained()
-        wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        wait, grace = checks.number("wait", wait, low=0), _checked_grace(grace)
         with other._lock, self._lock, self._all_or_nothing():
             origin = other._origin
             if origin is None or other.has_changes:
@@ -124,11 +123,11 @@ class SavedIndex(FollowingIndex[Segment]):
                     "the index that is to be succeeded has no folder, or changes that were not saved to it; "
                     "save it first"
                 )
-            self._folders[origin.folder] = origin
-            self._write(origin.folder, "fail", wait, grace)
+            self._folders[origin.place] = origin
+            self._write(origin.place, "fail", wait, grace)
 
     @contextmanager
-    def writer(self: Self, *, wait: float = WAIT, grace: float = GRACE) -> Iterator[Self]:
+    def writer(self: Self, *, wait: float = WAIT, grace: float | None = None) -> Iterator[Self]:
         """Be the only writer of the folder that the index was opened from, for a block.
 
         On entering, the index takes up the newest generation, as `refresh` does. On leaving, it is saved if
@@ -146,19 +145,19 @@ class SavedIndex(FollowingIndex[Segment]):
             IndexLockedError: another writer is still at work in the folder.
             UsageError, IndexFolderError: as of `refresh` and `save`.
         """
-        wait, grace = checks.number("wait", wait, low=0), checks.number("grace", grace, low=0)
+        wait, grace = checks.number("wait", wait, low=0), _checked_grace(grace)
         with self._lock:
             origin = self._origin
             if origin is None:
                 raise UsageError("the index has no folder yet; save it to one first")
             with ExitStack() as stack:
-                with disk_errors(origin.folder):
-                    stack.enter_context(self._alone(origin.folder, wait))
+                with origin.place.errors():
+                    stack.enter_context(self._alone(origin.place, wait))
                 self.refresh()
                 with self._all_or_nothing():
                     yield self
                     if self.has_changes:
-                        self._write(origin.folder, "fail", wait, grace)
+                        self._write(origin.place, "fail", wait, grace)
 
     def push_to_hub(
         self,
@@ -190,36 +189,33 @@ class SavedIndex(FollowingIndex[Segment]):
         """
         return str(pushed(self, repo, revision=revision, private=private, message=message))
 
-    def _own(self, target: Path) -> Origin | None:
-        """The state of the folder `target` that the index was opened from or saved as, if it is there."""
-        own = self._folders.get(real_path(target))
-        return own if own is not None and own.is_at(target) else None
+    def _own(self, target: Place) -> Origin | None:
+        """The state of `target` that the index was opened from or saved as, if an index is there."""
+        own = self._folders.get(target)
+        return own if own is not None and target.raw_manifest() is not None else None
 
-    def _write(self, target: Path, if_exists: str, wait: float, grace: float) -> None:
+    def _write(self, target: Place, if_exists: str, wait: float, grace: float | None) -> None:
         own = self._own(target) if if_exists == "fail" else None
-        require_own(target)
         segments = live_segments(self._segments)
         needed = new_bytes(stored_arrays(self.pipeline, segments))
-        staging: FolderCommit | FolderWriter
         if own is not None:
-            own.require_unchanged()
-            lock = partial(self._alone, own.folder, wait)
-            staging = FolderCommit(own, lock=lock, grace=grace, needed_bytes=needed)
+            lock = partial(self._alone, target, wait)
+            staging = target.commit(own, lock, target.grace(grace), needed)
         else:
-            staging = FolderWriter(target, if_exists=if_exists, needed_bytes=needed, wait=wait)
+            staging = target.new_index(if_exists, needed, wait)
         with staging, staging.disk_errors():
             written = write_index(staging, self.pipeline, segments)
             staging.take_extras(self._origin)
             manifest = self.manifest(written, staging.extra)
             manifest, version = staging.publish(manifest)
-        saved = Origin(target, manifest, staging.sources(staging.target), version)
+        saved = Origin(target, staging.target, manifest, staging.sources(), version)
         self._remember(saved, segments)
 
     def _remember(self, saved: Origin, segments: tuple[Segment, ...]) -> None:
         """Segments that were just written learn their files, so that the next save leaves or links them."""
         was_at_rest = self._is_at_rest
-        self._folders[saved.folder] = saved
-        if self._origin is None or self._origin.folder == saved.folder:
+        self._folders[saved.place] = saved
+        if self._origin is None or self._origin.place == saved.place:
             self._origin = saved
         self._segments = saved.segments = tuple(
             segment_at_home(segment, entry, saved.files)
@@ -292,7 +288,7 @@ class SavedIndex(FollowingIndex[Segment]):
         origin = self._origin
         if origin is None or not self._is_at_rest or not origin.is_unchanged():
             return super().__reduce_ex__(protocol)
-        state = origin.folder, origin.manifest.generation, origin.version.digest
+        state = origin.place, origin.manifest.generation, origin.version.digest
         return reopened, (type(self), *state, self.settings, self._encoder)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -321,7 +317,7 @@ class SavedIndex(FollowingIndex[Segment]):
         index = cls(opened.pipeline.spec, manifest.dim, manifest.metric, seed=manifest.seed)
         index.pipeline = opened.pipeline
         index._origin = Origin.of(opened)
-        index._folders[index._origin.folder] = index._origin
+        index._folders[index._origin.place] = index._origin
         index._segments = opened.segments
         index._id_kind, index._next_id, index._encoder = manifest.id_kind, manifest.next_id, manifest.encoder
         index._schema = manifest.schema
@@ -330,23 +326,27 @@ class SavedIndex(FollowingIndex[Segment]):
         return index
 
 
+def _checked_grace(grace: float | None) -> float | None:
+    return None if grace is None else checks.number("grace", grace, low=0)
+
+
 def reopened(
     kind: type[Self],
-    folder: Path,
+    place: Place,
     generation: int,
     digest: str,
     settings: dict[str, Any],
     encoder: dict[str, Any] | None,
 ) -> Self:
-    """The index that was pickled as its folder and generation, with the settings that it had.
+    """The index that was pickled as its place and generation, with the settings that it had.
 
     Raises IndexMissingError where these are not there any more, OutputExistsError where another index is.
     """
-    index = kind.from_folder(open_folder(folder, verify=False, generation=generation))
+    index = kind.from_folder(open_folder(place, verify=False, generation=generation))
     origin = index.origin
     if origin is None or origin.version.digest != digest:
         raise OutputExistsError(
-            f"{folder} was changed since the index opened from it was pickled; open it again with open_index"
+            f"{place} was changed since the index opened from it was pickled; open it again with open_index"
         )
     index.settings, index.encoder = dict(settings), encoder
     return index

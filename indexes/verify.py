@@ -28,6 +28,7 @@ from cluscomp.indexes.storage.opening import (
     stored_segment,
     texts_of,
 )
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
 from cluscomp.indexes.storage.stored_texts import text_faults
 from cluscomp.indexes.storage.texts import DocumentStore
@@ -52,7 +53,8 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
     Nothing is changed, and the folder may be in use. A folder that somebody replaces meanwhile is read again.
 
     Args:
-        path: the folder.
+        path: the folder, or the address of an index in an object store, of which all files are then fetched
+            anew.
         level: "quick" checks the manifest, sizes, headers, trained arrays, list offsets and deleted rows;
             "sums" also reads every file and compares its checksum; "deep" also checks that the lists hold
             every row once, most of 256 vectors of each segment lie in lists near to what their codes stand
@@ -69,11 +71,11 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
         IndexFolderError: the folder cannot be read, or is replaced again and again.
         UnknownKeyError: level is unknown.
     """
-    folder = checks.path("path", path)
+    place = place_of(path)
     checks.one_of("level", level, VERIFY_LEVELS)
     for _ in range(MOST_READS):
         try:
-            with FolderReader(folder) as reader:
+            with place.examined() as reader:
                 found = _Examination(reader).run(level)
                 # a fault may come of files that others replaced or removed in the meantime
                 if reader.is_current() or (not found and reader.is_same_folder()):
@@ -82,10 +84,10 @@ def verify_index(path: str | os.PathLike[str], level: VerifyLevel = "deep") -> l
             raise
         except OSError as exc:
             raise IndexFolderError(
-                exc.errno, f"cannot read the index {folder}: {exc.strerror or exc}"
+                exc.errno, f"cannot read the index {place}: {exc.strerror or exc}"
             ) from exc
     raise IndexFolderError(
-        f"{folder} was replaced {MOST_READS} times while it was being verified; verify it when fewer writers "
+        f"{place} was replaced {MOST_READS} times while it was being verified; verify it when fewer writers "
         "are at work"
     )
 

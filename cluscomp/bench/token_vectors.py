@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp.encoders.cache import cache_dir
+from cluscomp.cache import cache_dir
 from cluscomp.errors import InputError, require
 from cluscomp.files import atomic_file
 from cluscomp.inputs.corpus import corpus_fingerprint, iter_corpus

@@ -34,6 +34,7 @@ OPTIONAL = {
     "haystack-ai": "haystack",
     "mcp": "mcp",
     "huggingface-hub": "hub",
+    "obstore": "objects",
     "scikit-learn": "sklearn",
 }
 
@@ -92,14 +93,15 @@ def _native_core() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
-    from cluscomp.encoders.cache import cache_dir
+    from cluscomp.cache import cache_dir
 
     try:
         folder = cache_dir()
     except errors.InputError as exc:
         return {"folder": f"none ({exc})", "bytes": 0}
-    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-    return {"folder": str(folder), "bytes": sum(path.stat().st_size for path in files)}
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    sizes = {(file.st_dev, file.st_ino): file.st_size for file in files}  # some are links to others
+    return {"folder": str(folder), "bytes": sum(sizes.values())}
 
 
 def _packages() -> dict[str, str | None]:

@@ -63,9 +63,10 @@ def inspect(
         write_treemap(opened, map_file, title=f"Lists of {index.name}")
         if not quiet:
             output.note(f"wrote {map_file}")
-    facts["bytes"], facts["folder_bytes"] = _bytes_by_part(facts, index)
+    folder = index if opened.origin is None else opened.origin.folder
+    facts["bytes"], facts["folder_bytes"] = _bytes_by_part(facts, folder)
     facts["verified"] = verify
-    facts["build"] = _build_report(index)
+    facts["build"] = _build_report(folder)
     if as_json:
         output.result_json(facts)
         return

@@ -1,4 +1,4 @@
-"""Paths of commands: "~" as a shell means it, and outputs that must not replace an input."""
+"""Paths of commands: "~" as in a shell, addresses of stores, and outputs that must not replace an input."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import UsageError
+from cluscomp.objects.address import is_address
 
 STDOUT = Path("-")
 """As an output file: standard output."""
 _DATA = {".jsonl", ".tsv", ".npy", ".npz", ".parquet", ".sqlite", ".safetensors", ".gz"}
 
 
+class AddressPath(type(Path())):  # type: ignore[misc]
+    """An address of an object store as a path, which keeps both slashes of its scheme."""
+
+    def __str__(self) -> str:
+        return str(super().__str__()).replace(":/", "://", 1)
+
+
 def expanded(value: Any) -> Any:
-    """A path with "~" in front as the home folder, which a shell leaves alone in --output=~/x; lists, too."""
+    """A path with "~" in front as the home folder, which a shell leaves alone in --output=~/x; lists, too.
+
+    An address of an object store stays as it was written.
+    """
     if isinstance(value, (list, tuple)):
         return [expanded(part) for part in value]
+    if is_address(value):
+        return AddressPath(value) if isinstance(value, Path) else value
     if not isinstance(value, Path) or not str(value).startswith("~") or value.exists():
         return value
     try:

@@ -147,7 +147,7 @@ def _check(
     corpus: Path | None, encoder: str | None, bf16: bool, embeddings: Path | None, dataset: Path | None,
     query_embeddings: Path | None, min_ndcg: float | None, target: Path | None,
 ) -> None:  # fmt: skip
-    from cluscomp.indexes.storage.folder import check_index_target
+    from cluscomp.indexes.storage.places import place_of
 
     common.check_documents(corpus, embeddings, encoder, bf16)
     if dataset is not None and query_embeddings is None and encoder is None:
@@ -155,7 +155,7 @@ def _check(
     if min_ndcg is not None and dataset is None:
         raise errors.UsageError("--min-ndcg needs judgements: give --dataset, or --min-recall instead")
     if target is not None:
-        check_index_target(target.absolute(), "fail")
+        place_of(target).check_target("fail")
 
 
 def _inputs(

@@ -1,7 +1,8 @@
 """Text encoders. torch and sentence-transformers are imported when an encoder is loaded, not before."""
 
+from cluscomp.cache import cache_dir
 from cluscomp.encoders.base import Encoder, EncoderInfo, MultiVectorEncoder, check_same_encoder
-from cluscomp.encoders.cache import cache_dir, encode_cached, encode_to_file
+from cluscomp.encoders.cache import encode_cached, encode_to_file
 from cluscomp.encoders.load import load_encoder
 from cluscomp.encoders.token_cache import encode_tokens_cached
 

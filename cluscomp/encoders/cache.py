@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.cache import cache_dir
 from cluscomp.encoders.base import SIDES, Encoder, check_texts, encode_side, refuse_single_text
 from cluscomp.encoders.resume import BlockFile, matches_seal, open_block_file
 from cluscomp.encoders.spool import TextSpool
@@ -29,21 +30,6 @@ log = logging.getLogger(__name__)
 
 BLOCK_TEXTS = 1024
 """Texts of one block: seconds of work on two cores, so that little is lost, and enough to sort by length."""
-
-
-def cache_dir() -> Path:
-    """$CLUSCOMP_CACHE, else $XDG_CACHE_HOME/cluscomp, else ~/.cache/cluscomp. The folder is not made here.
-
-    Raises InputError where none is set and the home folder is not known.
-    """
-    own = os.environ.get("CLUSCOMP_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME")
-    try:
-        if own:
-            return Path(own).expanduser()
-        return (Path(shared).expanduser() if shared else Path.home() / ".cache") / "cluscomp"
-    except RuntimeError as exc:
-        raise InputError(f"there is no cache folder ({exc}); set CLUSCOMP_CACHE or HOME to a folder") from exc
 
 
 def usable_cache(*parts: str) -> Path | None:

@@ -10,6 +10,7 @@ from cluscomp import checks
 from cluscomp.errors import DuplicateIdError, EmptyInputError, MissingInputError
 from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.files import fingerprint, open_bytes, require_file
+from cluscomp.inputs.objects import local_input
 from cluscomp.inputs.parquet import open_parquet
 from cluscomp.inputs.records import DOCUMENT_FIELDS, Fields, Record, iter_records, named_fields, record_format
 from cluscomp.inputs.unique import SeenIds
@@ -42,7 +43,8 @@ def iter_corpus(
     """Stream the documents of `path` in file order.
 
     path: a folder of BEIR (its corpus.jsonl) or MS MARCO (its collection.tsv), or a .jsonl, .tsv, .txt (each
-    also .gz) or .parquet file; see `records.iter_records` for the layouts.
+    also .gz) or .parquet file, or an address of either in an object store; see `records.iter_records` for the
+    layouts.
     empty_documents: what to do with a document without title and text: "fail", "skip" it, or "keep" it as "".
 
     columns: names of the fields "id", "title" and "text", where they are not the usual ones.
@@ -65,7 +67,7 @@ def file_of_folder(path: str | Path, *names: str) -> Path:
 
     Raises MissingInputError listing the folder.
     """
-    path = checks.path("path", path)
+    path = local_input("path", path, lambda name: name.removesuffix(".gz") in names)
     if not path.is_dir():
         return require_file(path)
     for name in names:

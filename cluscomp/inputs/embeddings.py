@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cluscomp import checks
 from cluscomp.errors import MalformedFileError, MissingInputError, UsageError
 from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.files import iter_lines, require_file
 from cluscomp.inputs.npy import load_id_array, open_npy, open_npz
+from cluscomp.inputs.objects import local_input
 from cluscomp.inputs.parts import PartsSource
 from cluscomp.inputs.sources import ArraySource, Ids, VectorSource, check_ids
 from cluscomp.inputs.vecs import BIN_DTYPES, VECS_DTYPES, open_bin, open_vecs
@@ -35,7 +35,8 @@ def open_embeddings(
     path: .npy, .npz (one array, or "embeddings" with "ids"), .fvecs, .bvecs, .fbin, .f16bin, .u8bin,
     .i8bin, .parquet (a list column, with an id column), or a folder whose files of one such kind are joined
     in the order of their names, numbers in them by value (part_2 comes before part_10). Files whose names
-    begin with a dot, such as macOS's ._part_2.npy, are passed over.
+    begin with a dot, such as macOS's ._part_2.npy, are passed over. Or an address of an object store
+    (s3://bucket/x.npy), whose objects are first copied into the cache folder.
     ids_path: ids of the rows, see `read_ids`; they take the place of ids inside the file.
     columns: of .parquet files, the names of the columns "vectors" and "id".
 
@@ -44,7 +45,7 @@ def open_embeddings(
     Raises MissingInputError, MalformedFileError (LFS pointer, truncated, another format), DimensionError,
     DTypeError, EmptyInputError, DuplicateIdError; UsageError for an unknown kind of file.
     """
-    path = checks.path("path", path)
+    path = local_input("path", path, lambda name: Path(name).suffix.lower() in _OPENERS)
     source = _open_folder(path, columns) if path.is_dir() else _open_file(path, columns)
     if ids_path is not None:
         source.ids = read_ids(ids_path, source.n)

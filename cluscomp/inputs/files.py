@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from cluscomp import checks
 from cluscomp.errors import InputError, MalformedFileError, MissingInputError
+from cluscomp.inputs.objects import local_input
 
 MAX_LINE_BYTES = 1 << 28
 """A longer line is refused: one document of 256 MiB is a file without line ends, not a text."""
@@ -55,11 +55,12 @@ _FOREIGN = (
 
 
 def require_file(path: str | Path) -> Path:
-    """Return `path` as a Path to an existing regular file that is no git-LFS pointer.
+    """Return `path` as a Path to an existing regular file that is no git-LFS pointer. Of an object of a
+    store, it is the copy in the cache.
 
     Raises MissingInputError (with the nearest name in the same folder) or MalformedFileError.
     """
-    path = checks.path("path", path)
+    path = local_input("path", path, lambda name: False)
     if path.is_dir():
         raise MalformedFileError(f"{path} is a folder, a file is needed here")
     if not path.exists():

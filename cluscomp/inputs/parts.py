@@ -39,7 +39,7 @@ class PartsSource:
                     f"{path} has dtype {part.dtype}, {paths[0]} has dtype {parts[0].dtype}; all parts "
                     "need the same"
                 )
-        self._parts = list(parts)
+        self.path, self._parts = folder, list(parts)
         self._starts = np.concatenate([[0], np.cumsum([part.n for part in parts])]).astype(np.int64)
         self.n, self.dim, self.dtype = int(self._starts[-1]), parts[0].dim, parts[0].dtype
         self.id_column: str | None = getattr(parts[0], "id_column", None)

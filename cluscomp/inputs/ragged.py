@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import checks
 from cluscomp.errors import DimensionError, DTypeError, MalformedFileError, UsageError
 from cluscomp.inputs.columns import Columns
 from cluscomp.inputs.embeddings import open_embeddings, read_ids
 from cluscomp.inputs.files import require_file
 from cluscomp.inputs.npy import open_npz_arrays
+from cluscomp.inputs.objects import local_input
 from cluscomp.inputs.sources import Ids, VectorSource, check_ids
 
 
@@ -33,7 +33,7 @@ def open_ragged(
     columns: as `open_embeddings` takes them.
     Raises UsageError (no lengths), MalformedFileError, DimensionError, DTypeError, DuplicateIdError.
     """
-    path = checks.path("path", path)
+    path = local_input("path", path)
     vectors: VectorSource
     inner: dict[str, np.ndarray] = {}
     if path.suffix.lower() == ".npz" and not path.is_dir():

@@ -17,7 +17,6 @@ from typing import Any
 
 from cluscomp import checks, errors
 from cluscomp.attributes.schema import Schema
-from cluscomp.files import real_path
 from cluscomp.indexes.attributed import have_attributes
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
@@ -31,10 +30,8 @@ from cluscomp.indexes.build.work import WorkFolder
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.segments.id_lookup import without
 from cluscomp.indexes.segments.segment import list_sizes
-from cluscomp.indexes.storage.commit import FolderCommit
 from cluscomp.indexes.storage.lock import WAIT
 from cluscomp.indexes.storage.origin import Origin
-from cluscomp.indexes.storage.retiring import GRACE
 from cluscomp.indexes.storage.saving import live_segments, write_index
 from cluscomp.indexes.storage.texts import FILE_NAME
 from cluscomp.inputs.attributes import AttributesFile
@@ -73,7 +70,7 @@ def append_rows(
     facts: Facts = Facts(),
     max_memory: int | str | None = None,
     wait: float = WAIT,
-    grace: float = GRACE,
+    grace: float | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> AppendReport:
@@ -97,7 +94,7 @@ def append_rows(
         request = _request(index, given, facts, limit)
         incoming = IncomingIds(index, replace=replace_ids)
         with _work_folder(origin, request, dry_run=dry_run) as folder:
-            work = BuildWork(folder, origin.folder, progress or silent, replace=True, config={})
+            work = BuildWork(folder, origin.place, progress or silent, replace=True, config={})
             run_stages(_stages(request, incoming, dry_run=dry_run), work, request)
             if not dry_run:
                 _write(work, request, incoming, facts, origin, grace)
@@ -152,8 +149,7 @@ def _work_folder(origin: Origin, request: Request, *, dry_run: bool) -> Iterator
         if dry_run:
             path = Path(stack.enter_context(TemporaryDirectory()))
         else:
-            target = real_path(origin.folder)
-            path = target.parent / f".{target.name}.adding"
+            path = origin.place.work_path("adding")
         folder = WorkFolder(path, request.identity())
         try:
             folder.adopt("fail")
@@ -170,13 +166,18 @@ def _work_folder(origin: Origin, request: Request, *, dry_run: bool) -> Iterator
 
 
 def _write(
-    work: BuildWork, request: Request, incoming: IncomingIds, facts: Facts, origin: Origin, grace: float
+    work: BuildWork,
+    request: Request,
+    incoming: IncomingIds,
+    facts: Facts,
+    origin: Origin,
+    grace: float | None,
 ) -> None:
     """Write the segment, and publish it with the others."""
     index, recipe = request.new_index(), recipe_of(request.spec)
     with (
         recipe.rows(work, request) as rows,
-        FolderCommit(origin, lock=nullcontext, grace=grace) as staging,
+        origin.place.commit(origin, nullcontext, origin.place.grace(grace)) as staging,
         staging.disk_errors(),
     ):
         part = WHOLE.part(rows.n)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from cluscomp import errors
 from cluscomp.files import require_free
 from cluscomp.indexes.build.costs import BuildShape, StageCost
 from cluscomp.indexes.build.memory import available_bytes, resident_bytes
+from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.staging import REMEDY
 
 # Share of free memory that a build may use when no limit is given.
@@ -95,9 +95,9 @@ class BuildPlan:
         if not left.feasible:
             raise errors.InfeasibleError(f"this build does not fit the memory limit: {left.remedy()}")
 
-    def check_disk(self, output: Path) -> None:
+    def check_disk(self, output: Place) -> None:
         """Raise DiskFullError, with both numbers, if the device of `output` has too little room."""
-        require_free(output.parent, self.peak_disk, output, REMEDY)
+        require_free(output.scratch, self.peak_disk, output, REMEDY)
 
     def to_json(self) -> dict[str, Any]:
         """All numbers as JSON values."""

@@ -6,17 +6,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cluscomp.errors import OutputExistsError
-from cluscomp.files import folder_bytes
 from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.stage import BuildWork
 from cluscomp.indexes.build.work import work_path
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.storage.manifest import MANIFEST_NAME
+from cluscomp.indexes.storage.place import Place
 from cluscomp.resume import first_difference
 
 REPORT_NAME, SETTINGS_NAME = "report.json", "build.json"
@@ -60,7 +58,7 @@ def report_of(work: BuildWork, start: float) -> BuildReport:
         key=plan.key,
         n=plan.n,
         dim=plan.dim,
-        index_bytes=folder_bytes(work.output),
+        index_bytes=work.output.nbytes(),
         code_bytes_per_document=plan.code_bytes_per_document,
         seconds=time.monotonic() - start,
         planned_peak=plan.peak_memory,
@@ -70,16 +68,16 @@ def report_of(work: BuildWork, start: float) -> BuildReport:
     )
 
 
-def finished_report(target: Path, stages: tuple[str, ...], start: float) -> BuildReport:
+def finished_report(target: Place, stages: tuple[str, ...], start: float) -> BuildReport:
     """Report of an index that an earlier build completed, with the memory figures of that build."""
-    index = open_index(target)
-    measured = json.loads((target / REPORT_NAME).read_text(encoding="utf-8"))
+    index = open_index(str(target))
+    measured = json.loads(index.extra_file(REPORT_NAME).read_text(encoding="utf-8"))
     return BuildReport(
         output=str(target),
         key=index.key,
         n=len(index),
         dim=index.dim,
-        index_bytes=folder_bytes(target),
+        index_bytes=target.nbytes(),
         code_bytes_per_document=round(index.code_bytes_per_document),
         seconds=time.monotonic() - start,
         planned_peak=measured["planned_peak"],
@@ -89,12 +87,12 @@ def finished_report(target: Path, stages: tuple[str, ...], start: float) -> Buil
     )
 
 
-def is_finished(target: Path, request: Request) -> bool:
+def is_finished(target: Place, request: Request) -> bool:
     """Whether `target` is the index this build would make; OutputExistsError if it has other settings."""
-    if not (target / MANIFEST_NAME).is_file():
+    if target.raw_manifest() is None:
         return False
     try:
-        built = json.loads((target / SETTINGS_NAME).read_text(encoding="utf-8"))["settings"]
+        built = json.loads(target.extra(SETTINGS_NAME) or b"")["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         built = {}
     wanted = json.loads(json.dumps(request.identity()))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cluscomp import checks, errors
-from cluscomp.files import real_path
 from cluscomp.indexes.build.described import BuildAttributes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.recipe import recipe_of
@@ -25,7 +24,8 @@ from cluscomp.indexes.build.stage import BuildWork, run_stages
 from cluscomp.indexes.build.stages import PLAN, plan_for, stages_of
 from cluscomp.indexes.build.work import WorkFolder, work_path
 from cluscomp.indexes.keys.grammar import parse_key
-from cluscomp.indexes.storage.folder import check_index_target
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress, silent
 from cluscomp.vocabulary import IF_EXISTS, IfExists
 
@@ -69,7 +69,7 @@ def build_index(
             .npz, .fvecs, .fbin, .parquet), an array, or a VectorSource. A VectorSource or array with an
             encoder: vectors that it made.
         index_key: key of the index, as `index_factory` takes it.
-        output: folder to write.
+        output: folder to write, or an address of an object store such as s3://bucket/my.index.
         metric: "ip", "l2" or "cosine".
         encoder: what `load_encoder` returns; of kind "tokens" or "multivector" for keys with a pool.
         ids: of vectors: n integers or texts, or a path; None numbers them from 0. With lengths they are those
@@ -107,9 +107,9 @@ def build_index(
     start = time.monotonic()
     settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
     checks.one_of("if_exists", if_exists, IF_EXISTS)
-    target = real_path(checks.path("output", output))
+    target = place_of(output)
     if if_exists == "fail":
-        check_index_target(target, "fail")
+        target.check_target("fail")
     given = Given(source, encoder, ids, lengths, empty_documents, columns)
     opened = recipe_of(settings["spec"]).open(settings["spec"], given)
     if store_texts and not isinstance(opened, TextInput):
@@ -174,7 +174,7 @@ def plan_build(
 
 def run_request(
     request: Request,
-    target: Path,
+    target: Place,
     if_exists: IfExists,
     progress: Progress | None,
     config: Mapping[str, Any] | None,
@@ -184,7 +184,7 @@ def run_request(
     if if_exists == "resume" and is_finished(target, request):
         stages = tuple(stage.name for stage in stages_of(request) if stage is not PLAN)
         return finished_report(target, stages, start)
-    check_index_target(target, "replace")
+    target.check_target("replace")
     work = _build(request, target, if_exists, progress or silent, config or {})
     return report_of(work, start)
 
@@ -206,7 +206,7 @@ def build_settings(
 
 
 def _build(
-    request: Request, target: Path, if_exists: IfExists, progress: Progress, config: Mapping[str, Any]
+    request: Request, target: Place, if_exists: IfExists, progress: Progress, config: Mapping[str, Any]
 ) -> BuildWork:
     request.new_index()  # a key that does not fit is an error before anything is written
     folder = WorkFolder(work_path(target), request.identity())

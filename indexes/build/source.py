@@ -252,7 +252,7 @@ def checked_ids(ids: Any, n: int) -> Ids:
 def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:
     """What must be equal for a build to go on: size and time of files, the contents of arrays."""
     shape = {"n": vectors.n, "dim": vectors.dim, "dtype": str(vectors.dtype), "ids": _ids_digest(vectors.ids)}
-    path = source if isinstance(source, str | Path) else getattr(vectors, "path", None)
+    path = getattr(vectors, "path", None)
     if path is not None:
         return {"kind": "vectors", **shape, **file_identity(Path(path))}
     digest = hashlib.blake2b(digest_size=16)

@@ -14,6 +14,8 @@ from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.request import WHOLE, Request, Shard
 from cluscomp.indexes.build.work import WorkFolder
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress
 
 Facts = dict[str, Any]
@@ -32,13 +34,14 @@ class BuildWork:
     def __init__(
         self,
         folder: WorkFolder,
-        output: Path,
+        output: str | Path | Place,
         progress: Progress,
         *,
         replace: bool,
         config: Mapping[str, Any],
     ) -> None:
-        self.folder, self.output, self.progress = folder, output, progress
+        self.folder, self.progress = folder, progress
+        self.output = place_of(output) if isinstance(output, (str, Path)) else output
         self.replace, self.config = replace, dict(config)
         self.ran: list[dict[str, Any]] = []
         self.resumed: list[str] = []

@@ -13,15 +13,20 @@ from typing import Any
 
 from cluscomp import errors
 from cluscomp.files import FolderLock, try_lock
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.resume import Record
 from cluscomp.vocabulary import IfExists
 
 _RECORD, _LOCK = "stages.jsonl", "lock"
 
 
-def work_path(output: Path) -> Path:
-    """Where an unfinished build of `output` lives: `.NAME.partial` beside it, on the same device."""
-    return output.parent / f".{output.name}.partial"
+def work_path(output: str | Path | Place) -> Path:
+    """Where an unfinished build of `output` lives: `.NAME.partial` beside it, on the same device, or in the
+    cache folder.
+    """
+    place = place_of(output) if isinstance(output, (str, Path)) else output
+    return place.work_path("partial")
 
 
 class WorkFolder:

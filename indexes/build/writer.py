@@ -20,8 +20,10 @@ from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.kind import kind_of
-from cluscomp.indexes.storage.folder import FolderWriter, check_file_name
+from cluscomp.indexes.storage.folder import check_file_name
 from cluscomp.indexes.storage.parts import part_bytes, trained_bytes
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.storage.saving import Written, write_stages
 from cluscomp.indexes.storage.staging import link_or_copy
 
@@ -45,7 +47,7 @@ class IndexWriter:
     def __init__(
         self,
         index: StoredIndex[Any],
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Place,
         *,
         if_exists: str = "fail",
         n_rows: int | None = None,
@@ -65,7 +67,8 @@ class IndexWriter:
         self._segment: SegmentWriter | None = None
         kind, n_vectors = recipe_of(index.spec).writer, n_rows if n_vectors is None else n_vectors
         needed = 0 if n_rows is None or n_vectors is None else _needed_bytes(index, n_rows, n_vectors)
-        self._writer = FolderWriter(Path(path), if_exists=if_exists, needed_bytes=needed, wait=LONGEST_WAIT)
+        place = place_of(path) if isinstance(path, (str, os.PathLike)) else path
+        self._writer = place.new_index(if_exists, needed, LONGEST_WAIT)
         try:
             with self._writer.disk_errors():
                 self._segment = kind(self._writer, index.pipeline, n_vectors=n_vectors)

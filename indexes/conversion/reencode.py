@@ -44,7 +44,7 @@ class Reencoding:
     vectors: Any
     coded_twice: bool
 
-    def added_error(self, output: Path) -> tuple[float | None, int]:
+    def added_error(self, output: str) -> tuple[float | None, int]:
         """Error of the new codes, and by how many vectors it is estimated; None where they cannot be decoded
         or a pool left other vectors.
         """

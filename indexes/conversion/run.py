@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from cluscomp import checks
 from cluscomp.errors import EmptyInputError, UsageError
-from cluscomp.files import folder_bytes, real_path
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.run import build_settings, run_request
 from cluscomp.indexes.build.source import Given
@@ -19,8 +18,10 @@ from cluscomp.indexes.conversion.exports import export
 from cluscomp.indexes.conversion.reencode import reencoding
 from cluscomp.indexes.conversion.report import ConvertReport
 from cluscomp.indexes.index import open_index
-from cluscomp.indexes.storage.folder import check_index_target
+from cluscomp.indexes.storage.local_place import LocalPlace
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION
+from cluscomp.indexes.storage.place import Place
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress
 from cluscomp.vocabulary import IF_EXISTS, LEARNED, TARGETS, IfExists
 
@@ -111,7 +112,7 @@ def convert_index(
     if to is not None:
         checks.one_of("to", to, TARGETS)
         replaces = if_exists == "replace"
-        files = export(index, to, target, replace=replaces, dry_run=dry_run, progress=progress)
+        files = export(index, to, _local(target), replace=replaces, dry_run=dry_run, progress=progress)
         rows_from = None if to in LEARNED else "codes"
         return _with_files(replace(report, to=to, vectors_from=rows_from), files, dry_run)
     settings = build_settings(str(index_key), index.metric, seed, max_train_rows, max_memory)
@@ -119,28 +120,35 @@ def convert_index(
     return _in_key(index, report, settings, vectors, target, if_exists, dry_run, progress)
 
 
-def _target(output: Any, folder: Path, format: int | None) -> Path:
+def _target(output: Any, folder: Path, format: int | None) -> Place:
     if output is not None:
-        return real_path(checks.path("output", output))
+        return place_of(output)
     if format is None:
         raise UsageError("output is missing; only format=... may write the folder itself")
-    return real_path(folder)
+    return place_of(folder)
+
+
+def _local(target: Place) -> Path:
+    """Where files for other tools go."""
+    if not isinstance(target, LocalPlace):
+        raise UsageError(f"files for other tools are written to this machine, not to {target}; name a path")
+    return target.folder
 
 
 def _in_format(
-    index: StoredIndex[Any], report: ConvertReport, version: int, target: Path, if_exists: str, dry_run: bool
+    index: StoredIndex[Any], report: ConvertReport, version: int, target: Place, if_exists: str, dry_run: bool
 ) -> ConvertReport:
     """Opened and saved: `save` writes the newest format only."""
     if version != FORMAT_VERSION:
         raise UsageError(
             f"format={version}, but this version writes {FORMAT_VERSION} only; pass format={FORMAT_VERSION}"
         )
-    in_place = target == real_path(report.index)
+    in_place = target == place_of(report.index)
     if not in_place:
-        check_index_target(target, "replace" if if_exists == "replace" else "fail")
+        target.check_target("replace" if if_exists == "replace" else "fail")
     if not dry_run:
-        index.save(target, if_exists="replace" if if_exists == "replace" and not in_place else "fail")
-    written = 0 if dry_run else folder_bytes(target)
+        index.save(str(target), if_exists="replace" if if_exists == "replace" and not in_place else "fail")
+    written = 0 if dry_run else target.nbytes()
     has_texts = any(segment.texts is not None for segment in index.segments)
     return replace(
         report, format_version=version, dropped=0, bytes=written, files=(str(target),), texts=has_texts
@@ -152,7 +160,7 @@ def _in_key(
     report: ConvertReport,
     settings: dict[str, Any],
     given: Given | None,
-    target: Path,
+    target: Place,
     if_exists: IfExists,
     dry_run: bool,
     progress: Progress | None,
@@ -160,9 +168,9 @@ def _in_key(
     start = time.monotonic()
     if not len(index):
         raise EmptyInputError(f"{report.index} holds no rows, so there is nothing to train on")
-    if target == real_path(report.index):
+    if target == place_of(report.index):
         raise UsageError(f"output {target} is the index that is read; write a new folder, and swap them")
-    check_index_target(target, "fail" if if_exists == "fail" else "replace")
+    target.check_target("fail" if if_exists == "fail" else "replace")
     work = reencoding(index, settings, given, Path(report.index))
     plan = plan_for(work.request)
     report = replace(
@@ -177,10 +185,10 @@ def _in_key(
     if dry_run:
         plan.check()
         return report
-    converted = {"converted-from": Path(report.index).name, "key": index.key}
+    converted = {"converted-from": place_of(report.index).name, "key": index.key}
     run_request(work.request, target, if_exists, progress, converted, start)
-    error, rows = work.added_error(target)
-    return replace(report, added_error=error, error_rows=rows, bytes=folder_bytes(target))
+    error, rows = work.added_error(str(target))
+    return replace(report, added_error=error, error_rows=rows, bytes=target.nbytes())
 
 
 def _with_files(report: ConvertReport, files: tuple[Path, ...], dry_run: bool) -> ConvertReport:

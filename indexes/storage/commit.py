@@ -7,23 +7,19 @@ the manifest is replaced in one step. Killed at any moment, the folder holds the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from types import TracebackType
 
 from cluscomp.files import flush, require_free, sync_folder, sync_renamed
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest
 from cluscomp.indexes.storage.names import is_texts_file, manifest_file
-from cluscomp.indexes.storage.origin import Origin
+from cluscomp.indexes.storage.place import BaseState, Lock
 from cluscomp.indexes.storage.retiring import NEW_MANIFEST, left_over, remove, retired_after
-from cluscomp.indexes.storage.staging import REMEDY, Staging
+from cluscomp.indexes.storage.staging import REMEDY, Staging, StoredExtras
 
 
 class FolderCommit(Staging):
-    """The next generation of an index folder in the making. Use as a context manager: leaving it without
-    `publish` removes what was written.
+    """The next generation of an index folder in the making.
 
     base: the state that it follows. lock: makes the lock that is held while it is published. grace: seconds
     that retired files stay. needed_bytes: room to ask for beforehand; DiskFullError if the device has less.
@@ -31,9 +27,9 @@ class FolderCommit(Staging):
 
     def __init__(
         self,
-        base: Origin,
+        base: BaseState,
         *,
-        lock: Callable[[], AbstractContextManager[None]],
+        lock: Lock,
         grace: float,
         needed_bytes: int = 0,
     ) -> None:
@@ -43,15 +39,11 @@ class FolderCommit(Staging):
         with self.disk_errors():
             require_free(self.folder, needed_bytes, self.target, REMEDY)
 
-    def __enter__(self) -> FolderCommit:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def abort(self) -> None:
+        """Remove what still has a passing name."""
         remove(self.folder, self.passing)
 
-    def take_extras(self, origin: Origin | None) -> None:
+    def take_extras(self, origin: StoredExtras | None) -> None:
         """Leave the files that are stored with the index besides its arrays."""
         for name, entry in self.base.manifest.extra_files.items():
             if not is_texts_file(name):

@@ -12,22 +12,22 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from cluscomp.errors import UsageError
-from cluscomp.files import flush, locked_folder, real_path
+from cluscomp.files import locked_folder, real_path
 from cluscomp.folders import check_target, draft_folder, put_in_place
 from cluscomp.indexes.storage.identity import Version, file_identity
 from cluscomp.indexes.storage.lock import WAIT, writer_lock
 from cluscomp.indexes.storage.manifest import FILE_NAME, FORMAT, MANIFEST_NAME, Manifest
 from cluscomp.indexes.storage.names import is_of_contents, is_texts_file
-from cluscomp.indexes.storage.origin import Origin
-from cluscomp.indexes.storage.staging import REMEDY, Staging
+from cluscomp.indexes.storage.staging import REMEDY, Staging, StoredExtras
+
+COPY_MARK = "hub.json"
+"""File that marks a folder as the copy of a repository of the hub; nothing is committed to it."""
 
 
 class FolderWriter(Staging):
-    """A folder in the making. Use as a context manager: leaving it without `publish` removes what was
-    written.
+    """A folder in the making.
 
     target: where the folder shall stand. if_exists: "fail" (OutputExistsError) or "replace" (only an index of
     ours is ever replaced). needed_bytes: room to ask for beforehand; DiskFullError if the device has less.
@@ -44,21 +44,7 @@ class FolderWriter(Staging):
         with self.disk_errors():
             self.folder, self._lock = draft_folder(target, needed_bytes, remedy=REMEDY)
 
-    def __enter__(self) -> FolderWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-    def take_extra(self, name: str) -> None:
-        """List a file that somebody else wrote into the folder."""
-        with self.disk_errors(), (self.folder / name).open("rb") as file:
-            flush(file)
-        self.enter_extra(name, self.digest(name))
-
-    def take_extras(self, origin: Origin | None) -> None:
+    def take_extras(self, origin: StoredExtras | None) -> None:
         """Copy the files that are stored with an index besides its arrays."""
         if origin is not None:
             for name in origin.manifest.extra_files:
@@ -105,6 +91,14 @@ def _is_our_index(target: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def require_own(folder: Path) -> None:
+    """Raise UsageError for a folder of the cache that is the copy of a repository."""
+    if (folder / COPY_MARK).is_file():
+        raise UsageError(
+            f"{folder} is the copy of an index of the hub; save the index to a folder of your own"
+        )
 
 
 def check_file_name(name: str) -> None:

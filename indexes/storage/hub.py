@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cluscomp.cache import cache_dir
 from cluscomp.errors import IndexFolderError, IndexMissingError, UsageError, require
 from cluscomp.folders import new_folder
+from cluscomp.indexes.storage.folder import COPY_MARK
+from cluscomp.indexes.storage.local_place import LocalPlace
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, parse_manifest
 from cluscomp.indexes.storage.opening import open_folder
 
 SCHEME = "hf://"
-COPY_MARK = "hub.json"
-"""File that marks a folder as the copy of a repository; nothing is committed to it."""
 _ADDRESS = re.compile(r"(?:hf://?)?(?:datasets/)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = "dataset"
@@ -58,8 +59,6 @@ def fetched(address: HubAddress) -> Path:
     IndexMissingError (no such index, or the hub does not answer), CorruptIndexError, ForeignFileError,
     NewerFormatError, OptionalDependencyError.
     """
-    from cluscomp.encoders.cache import cache_dir  # here, since its room is not needed to search
-
     base = cache_dir() / "hub" / address.repo.replace("/", "--")
     commit = address.revision or ""
     if not _COMMIT.fullmatch(commit) or not (base / commit).is_dir():
@@ -95,7 +94,7 @@ def _download(address: HubAddress, commit: str, draft: Path) -> None:
         raise IndexMissingError(f"{address} has no {MANIFEST_NAME}, so it is no index")
     manifest = parse_manifest(where.read_bytes(), f"{address}/{MANIFEST_NAME}")
     files(sorted(manifest.names))
-    open_folder(draft, verify=True)
+    open_folder(LocalPlace(draft), verify=True)
     (draft / COPY_MARK).write_text(json.dumps({"repo": address.repo, "commit": commit}), encoding="utf-8")
 
 
@@ -148,14 +147,6 @@ def card(index: Any, address: HubAddress) -> str:
     use = f'import cluscomp as cc\n\nindex = cc.open_index("{SCHEME}{address.repo}")'
     body = f"# {address.repo}\n\nAn index of cluscomp.\n\n| | |\n| --- | --- |\n{rows}\n"
     return f"{head}\n{body}\n```python\n{use}\n```\n"
-
-
-def require_own(folder: Path) -> None:
-    """Raise UsageError for a folder of the cache that is the copy of a repository."""
-    if (folder / COPY_MARK).is_file():
-        raise UsageError(
-            f"{folder} is the copy of an index of the hub; save the index to a folder of your own"
-        )
 
 
 def _api(what: str) -> Any:

@@ -85,7 +85,8 @@ class RetiredEntry:
 class Manifest:
     """Contents of manifest.json. generation: commits so far, 0 in formats 1 and 2. trained: mark of the
     trained arrays (names.py), empty there. training: JSON values about the rows that they were learned from,
-    empty where nothing was learned, and there. attributes: the schema of the attributes as JSON.
+    empty where nothing was learned, and there. attributes: the schema of the attributes as JSON. commit:
+    digits by which a writer to an object store knows its own manifest again; empty in folders.
     """
 
     created_by: str
@@ -105,6 +106,7 @@ class Manifest:
     trained: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    commit: str = field(default="", compare=False)
     format_version: int = field(default=FORMAT_VERSION, compare=False)
 
     @property
@@ -124,8 +126,9 @@ class Manifest:
         body = asdict(self)
         for name in (*head, "retired"):  # a folder is written in the newest format
             body.pop(name, None)
-        if not self.attributes:
-            del body["attributes"]
+        for name in ("attributes", "commit"):
+            if not body[name]:
+                del body[name]
         body["seeds"] = {"train": body.pop("seed")}
         for entry in body["extra_files"].values():
             del entry["dtype"], entry["shape"]
@@ -150,6 +153,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
         trained=reader.matching("trained", MARK, "16 hexadecimal digits") if by_contents else "",
         training=_figures(reader, "training") if "training" in value else {},
         retired=_retired(reader, where) if by_contents else (),
+        commit=reader.matching("commit", MARK, "16 hexadecimal digits") if "commit" in value else "",
         created_by=reader.text("created_by"),
         key=reader.text("key"),
         dim=reader.integer("dim", 1, MAX_DIM),

@@ -30,6 +30,7 @@ _OF_CONTENTS = re.compile(
     r"|s[0-9a-f]{16}((\.attr\.[A-Za-z0-9_-]+)?\.[A-Za-z0-9_]+\.npy|\.docs\.sqlite)"
 )
 _OF_OLD_FORMATS = re.compile(r"(segment[0-9]+|transform[0-9]+|partition|codec|refine)\.[A-Za-z0-9_]+\.npy")
+_OBJECT = re.compile(r"[0-9a-f]{16}\.[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _OF_STAGE = re.compile(r"^p[0-9a-f]{16}\.")
 _TEXTS_FILE = re.compile(r"s[0-9a-f]{16}\.docs\.sqlite")
 _MARK_BYTES = 8
@@ -44,9 +45,15 @@ def is_of_contents(name: str) -> bool:
     return _OF_CONTENTS.fullmatch(name) is not None
 
 
+def is_object_name(name: str) -> bool:
+    """Whether it is a file of an index as object stores have it: digits of its checksum, and its name."""
+    return _OBJECT.fullmatch(name) is not None
+
+
 def may_be_retired(name: str) -> bool:
     """Whether a manifest may say that this file is to be removed one day."""
-    return is_of_contents(name) or name == OLD_TEXTS or _OF_OLD_FORMATS.fullmatch(name) is not None
+    old = name == OLD_TEXTS or _OF_OLD_FORMATS.fullmatch(name) is not None
+    return old or is_of_contents(name) or is_object_name(name)
 
 
 def draft_name() -> str:

@@ -40,6 +40,7 @@ from cluscomp.indexes.storage.names import (
     texts_file,
     without_mark,
 )
+from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.reading import FolderReader, MappedFile
 from cluscomp.indexes.storage.sources import SourceFile
 from cluscomp.indexes.storage.staging import HEADER_BYTES
@@ -51,8 +52,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OpenedFolder:
-    """What is in an index folder."""
+    """What is in an index folder. place: where the index lives. path: of the folder with its files."""
 
+    place: Place
     path: Path
     manifest: Manifest
     pipeline: Pipeline
@@ -62,13 +64,13 @@ class OpenedFolder:
 
 
 def open_folder(
-    path: Path,
+    place: Place,
     *,
     verify: bool,
     known: Mapping[str, StoredSegment] | None = None,
     generation: int | None = None,
 ) -> OpenedFolder:
-    """Open the index at `path`: one state of it, also while others replace it. verify: also compare the
+    """Open the index at `place`: one state of it, also while others replace it. verify: also compare the
     checksums of all files. known: segments by name that stay as they are, mapped, where the state has them.
     generation: of the state; None: the newest.
 
@@ -76,28 +78,32 @@ def open_folder(
     """
     for _ in range(MOST_READS):
         try:
-            with FolderReader(path, generation) as folder:
-                opened = _try_open(folder, verify, known or {})
+            with place.reader(generation) as folder:
+                opened = _try_open(place, folder, verify, known or {})
         except CluscompError:
             raise
         except OSError as exc:
-            raise IndexFolderError(exc.errno, f"cannot read the index {path}: {exc.strerror or exc}") from exc
+            raise IndexFolderError(
+                exc.errno, f"cannot read the index {place}: {exc.strerror or exc}"
+            ) from exc
         if opened is not None:
             return opened
     raise IndexFolderError(
-        f"{path} was replaced {MOST_READS} times while it was being opened; open it again when fewer writers "
-        "are at work"
+        f"{place} was replaced {MOST_READS} times while it was being opened; open it again when fewer "
+        "writers are at work"
     )
 
 
-def _try_open(folder: FolderReader, verify: bool, known: Mapping[str, StoredSegment]) -> OpenedFolder | None:
+def _try_open(
+    place: Place, folder: FolderReader, verify: bool, known: Mapping[str, StoredSegment]
+) -> OpenedFolder | None:
     """What is in the folder, or None where it was replaced meanwhile, whereupon its files are removed."""
     try:
         manifest = folder.manifest()
         if verify:
             for name, entry in (manifest.files | manifest.extra_files).items():
                 folder.verify(name, entry)
-        opened = _open(folder, manifest, known)
+        opened = _open(place, folder, manifest, known)
     except OSError:  # all errors of index folders are OSErrors too
         if folder.is_current():
             raise
@@ -105,7 +111,9 @@ def _try_open(folder: FolderReader, verify: bool, known: Mapping[str, StoredSegm
     return None if folder.mixes_states() else opened
 
 
-def _open(folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSegment]) -> OpenedFolder:
+def _open(
+    place: Place, folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSegment]
+) -> OpenedFolder:
     path = folder.path
     kind, pipeline = key_of(path, manifest)
     arrays = {name: folder.array(name, entry) for name, entry in manifest.files.items()}
@@ -123,7 +131,7 @@ def _open(folder: FolderReader, manifest: Manifest, known: Mapping[str, StoredSe
         )
         for entry in manifest.segments
     )
-    return OpenedFolder(path, manifest, pipeline, segments, files, folder.version)
+    return OpenedFolder(place, path, manifest, pipeline, segments, files, folder.version)
 
 
 def texts_of(manifest: Manifest) -> dict[str, str]:

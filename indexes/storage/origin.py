@@ -1,4 +1,4 @@
-"""Remembers which folder an index was loaded from and detects that another process changed it since."""
+"""Remembers where an index was loaded from and detects that another process changed it since."""
 
 from __future__ import annotations
 
@@ -8,58 +8,48 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cluscomp.errors import CluscompError, CorruptIndexError, IndexChangedError, UsageError
+from cluscomp.errors import CorruptIndexError, UsageError
 from cluscomp.files import real_path
-from cluscomp.indexes.storage.identity import Version, file_identity
-from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from cluscomp.indexes.storage.identity import Version
+from cluscomp.indexes.storage.manifest import Manifest
 from cluscomp.indexes.storage.opening import OpenedFolder
+from cluscomp.indexes.storage.place import Place, changed_since
 from cluscomp.indexes.storage.sources import SourceFile
 
 
 class Origin:
-    """An opened folder. manifest: as it was read. files: those that it lists. version: the state of the
-    folder that this is. segments: that the index had of it then.
+    """An opened index. place: where it lives. folder: of this machine, where its files can be read. manifest:
+    as it was read. files: those that it lists. version: the state that this is. segments: that the index had
+    of it then.
     """
 
     def __init__(
         self,
+        place: Place,
         folder: Path,
         manifest: Manifest,
         files: Mapping[str, SourceFile],
         version: Version,
         segments: tuple[Any, ...] = (),
     ) -> None:
-        self.folder, self.manifest, self.files = real_path(folder), manifest, files
+        self.place, self.folder = place, real_path(folder)
+        self.manifest, self.files = manifest, files
         self.version, self.segments = version, segments
 
     @classmethod
     def of(cls, opened: OpenedFolder) -> Origin:
         """What was just opened."""
-        return cls(opened.path, opened.manifest, opened.files, opened.version, opened.segments)
+        return cls(opened.place, opened.path, opened.manifest, opened.files, opened.version, opened.segments)
 
     def is_unchanged(self) -> bool:
-        """Whether nobody replaced or changed the folder since it was opened or saved."""
-        try:
-            return file_identity(self.folder / MANIFEST_NAME) == self.version.identity
-        except OSError:
-            return False
-
-    def is_at(self, target: Path) -> bool:
-        """Whether `target` is this folder, and an index is there."""
-        return self.folder == real_path(target) and (target / MANIFEST_NAME).is_file()
+        """Whether nobody replaced or changed the index since it was opened or saved."""
+        return self.place.is_at(self.version)
 
     def require_unchanged(self) -> None:
-        """Raise IndexChangedError where somebody changed the folder since: saving would undo that change."""
-        try:
-            raw = (self.folder / MANIFEST_NAME).read_bytes()
-        except OSError:
-            raw = b""
-        if hashlib.sha256(raw).hexdigest() != self.version.digest:
-            raise IndexChangedError(
-                f"{self.folder} was changed since this index was opened from it or saved to it: this index "
-                f"began from generation {self.manifest.generation}, and there is {_generation(raw)} now; "
-                "open it again, or save with if_exists='replace' to overwrite that change"
-            )
+        """Raise IndexChangedError where somebody changed the index since: saving would undo that change."""
+        raw = self.place.raw_manifest()
+        if hashlib.sha256(raw or b"").hexdigest() != self.version.digest:
+            raise changed_since(self.place, self.manifest.generation, raw)
 
     def says(self, manifest: Manifest) -> bool:
         """Whether an index with this manifest is what was opened."""
@@ -80,11 +70,3 @@ class Origin:
                 f"{source.path} was removed or changed since the index was opened; open it again"
             )
         return source.path
-
-
-def _generation(raw: bytes) -> str:
-    """The generation that a manifest tells of, for a message."""
-    try:
-        return f"generation {parse_manifest(raw, MANIFEST_NAME).generation}"
-    except CluscompError:
-        return "no index of this version"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,12 +206,7 @@ class FolderReader:
 
     def _no_generation(self, newest: int) -> IndexMissingError:
         self._manifest_name = MANIFEST_NAME  # which decides whether this is the state of now
-        files = [file.name for file in self.path.glob("manifest.*.json") if is_of_contents(file.name)]
-        older = ", ".join(map(str, sorted(int(name.split(".")[1]) for name in files))) or "none"
-        return IndexMissingError(
-            f"{self.path} has no generation {self._generation}: it is at {newest}, and of older ones there "
-            f"are: {older}"
-        )
+        return no_generation(self.path, self._generation, newest, os.listdir(self.path))
 
     def _no_manifest(self) -> CluscompError:
         known = describe_folder(self.path)
@@ -222,6 +217,15 @@ class FolderReader:
         return IndexMissingError(
             f"{self.path} has no {MANIFEST_NAME}: it is no index, or one that was not copied as a whole"
         )
+
+
+def no_generation(place: object, wanted: int | None, newest: int, names: Iterable[str]) -> IndexMissingError:
+    """The error for a state that is not there any more. names: of the files that are."""
+    found = [name.split(".")[1] for name in names if name.startswith("manifest.") and is_of_contents(name)]
+    older = ", ".join(map(str, sorted(map(int, found)))) or "none"
+    return IndexMissingError(
+        f"{place} has no generation {wanted}: it is at {newest}, and of older ones there are: {older}"
+    )
 
 
 def _wrong_size(path: Path, head: bytes, size: int, listed: int) -> CluscompError:

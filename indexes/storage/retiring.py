@@ -13,7 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from cluscomp.indexes.storage.manifest import MANIFEST_NAME, Manifest, RetiredEntry
-from cluscomp.indexes.storage.names import DRAFT, is_of_contents, manifest_file, may_be_retired, writer_of
+from cluscomp.indexes.storage.names import (
+    DRAFT,
+    is_object_name,
+    is_of_contents,
+    manifest_file,
+    may_be_retired,
+    writer_of,
+)
 
 GRACE = 600.0
 """Seconds that retired files stay unless told otherwise."""
@@ -31,7 +38,8 @@ def retired_after(
     """
     now = int(time.time())
     gone = [manifest_file(old.generation), *sorted(name for name in old.names if may_be_retired(name))]
-    entries = [*old.retired, *(RetiredEntry(name, old.generation, now) for name in gone)]
+    before = [entry for entry in old.retired if not is_object_name(entry.file)]  # which no folder has
+    entries = [*before, *(RetiredEntry(name, old.generation, now) for name in gone)]
     entries = [entry for entry in entries if entry.file not in names]
     over = [entry.file for entry in entries if now - entry.time >= grace]
     stay = tuple(entry for entry in entries if entry.file not in set(over))

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
 from cluscomp.errors import CluscompError, IndexFolderError, UsageError
 from cluscomp.files import disk_full, flush, new_file
 from cluscomp.indexes.stages.parameters import ArraySpec
-from cluscomp.indexes.storage.identity import Identity, file_identity
+from cluscomp.indexes.storage.identity import Identity, Version, file_identity
 from cluscomp.indexes.storage.manifest import MAX_MANIFEST_BYTES, MAX_SEGMENTS, FileEntry, Manifest
 from cluscomp.indexes.storage.names import draft_name
 from cluscomp.indexes.storage.sources import SourceFile
 
+Self = TypeVar("Self", bound="Staging")
 HEADER_BYTES = 128
 COPY_BYTES = 8 << 20
 FLUSH_BYTES = 64 << 20
@@ -55,6 +58,16 @@ def disk_errors(target: Path, needed_bytes: int = 0) -> Iterator[None]:
         ) from exc
 
 
+class StoredExtras(Protocol):
+    """An index whose further files can be copied."""
+
+    manifest: Manifest
+
+    def extra_file(self, name: str) -> Path:
+        """Path of such a file."""
+        ...
+
+
 @dataclass(frozen=True)
 class Draft:
     """A file of the folder under a passing name, and what the manifest will list of it."""
@@ -63,8 +76,9 @@ class Draft:
     entry: FileEntry
 
 
-class Staging:
-    """The files of one state of an index, on their way into `folder`, which shall stand at `target`.
+class Staging(ABC):
+    """The files of one state of an index, on their way into `folder`; they shall stand at `target`. Use as a
+    context manager: leaving it without `publish` removes what was written.
 
     generation: of the state. kept: files of the folder that the state may go on using, by name. entries,
     extra: what the manifest lists of arrays and of other files. passing: all passing names that were given.
@@ -80,6 +94,34 @@ class Staging:
         self.passing: list[str] = []
         self._drafts: dict[str, str] = {}  # name by contents -> passing name
         self._identities: dict[str, Identity] = {}
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    @abstractmethod
+    def publish(self, manifest: Manifest) -> tuple[Manifest, Version]:
+        """Let the state be the newest one of its place; returns what it is then."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove what was written and has not been published; may be called twice."""
+
+    @abstractmethod
+    def take_extras(self, origin: StoredExtras | None) -> None:
+        """Take over the files that are stored with an index besides its arrays, those of texts aside. origin:
+        the index, where it is not the one that this state follows.
+        """
+
+    def take_extra(self, name: str) -> None:
+        """List a file that somebody else wrote into the folder."""
+        with self.disk_errors(), (self.folder / name).open("rb") as file:
+            flush(file)
+        self.enter_extra(name, self.digest(name))
 
     def keeps(self, name: str) -> bool:
         """Whether the folder has the file of this name already; then it is one of this state."""
@@ -168,10 +210,10 @@ class Staging:
                 size += len(chunk)
         return FileEntry(size, digest.hexdigest())
 
-    def sources(self, folder: Path) -> dict[str, SourceFile]:
-        """The files of the state as they lie in `folder` now."""
+    def sources(self) -> dict[str, SourceFile]:
+        """The files of the state as they lie at `target` once it is published."""
         return {
-            name: SourceFile(folder / name, entry, self._identities[name])
+            name: SourceFile(self.target / name, entry, self._identities[name])
             for name, entry in (self.entries | self.extra).items()
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cluscomp.errors import DuplicateIdError, IndexChangedError, UsageError
 from cluscomp.indexes import index_factory, open_index
+from cluscomp.indexes.storage.places import place_of
 from cluscomp.indexes.verify import verify_index
 
 DIM = 4
@@ -26,7 +28,7 @@ Model = dict[str, float]
 class Owner:
     """An index that was opened from the folder, what it must hold, and what it began from."""
 
-    def __init__(self, path: Path, saved: Model) -> None:
+    def __init__(self, path: Any, saved: Model) -> None:
         self.index: Any = open_index(path)
         self.settle(saved)
 
@@ -60,7 +62,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.path = self.folder / "index"
+        self.path: Any = self.place()
         index_factory("Flat", DIM).save(self.path)
         self.saved: Model = {}
         self.value = 0.0
@@ -68,6 +70,10 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
+
+    def place(self) -> Any:
+        """Where the index lives."""
+        return self.folder / "index"
 
     def values(self, names: list[str]) -> Model:
         """A new row for each id: no two rows are ever equal."""
@@ -184,6 +190,24 @@ class Life(RuleBasedStateMachine):
         assert open_index(self.path).ids.tolist() == list(self.saved)
 
 
+class ObjectLife(Life):
+    """The same in an object store, whose cache is as old as the life."""
+
+    def place(self) -> str:
+        self.environment = pytest.MonkeyPatch()
+        self.environment.setenv("CLUSCOMP_CACHE", str(self.folder))
+        return f"memory://lives/{self.folder.name}"
+
+    def teardown(self) -> None:
+        self.environment.undo()
+        super().teardown()
+
+    def newest(self) -> int:
+        raw = place_of(self.path).raw_manifest()
+        assert raw is not None
+        return int(json.loads(raw)["generation"])
+
+
 OPTIONS: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -192,6 +216,11 @@ OPTIONS: dict[str, Any] = {
 
 class TestLife(Life.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(max_examples=12, stateful_step_count=25, **OPTIONS)
+
+
+@pytest.mark.skipif(find_spec("obstore") is None, reason="needs obstore")
+class TestObjectLife(ObjectLife.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(max_examples=8, stateful_step_count=25, **OPTIONS)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,18 @@ def saved(make_index, tmp_path) -> Path:
     return tmp_path / "index"
 
 
+@pytest.fixture(params=["folder", "store"])
+def place(request, make_index, tmp_path, monkeypatch) -> Any:
+    """The index in a folder, and in an object store."""
+    if request.param == "folder":
+        return request.getfixturevalue("saved")
+    pytest.importorskip("obstore")
+    monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))
+    address = f"memory://owners/{secrets.token_hex(4)}"
+    make_index("IVF8,SQ8", ids=[f"r{row}" for row in range(600)]).save(address)
+    return address
+
+
 def same_answers(one: Any, two: Any, queries: np.ndarray) -> None:
     for got, wanted in zip(one.search(queries, 9), two.search(queries, 9), strict=True):
         np.testing.assert_array_equal(got, wanted)
@@ -42,17 +55,17 @@ def same_answers(one: Any, two: Any, queries: np.ndarray) -> None:
 # ---- merge ----
 
 
-def test_what_both_sides_did_is_joined(saved, rows, queries, make_index) -> None:
-    mine, theirs = open_index(saved), open_index(saved)
+def test_what_both_sides_did_is_joined(place, rows, queries, make_index) -> None:
+    mine, theirs = open_index(place), open_index(place)
     theirs.add(rows[:5], [f"theirs{row}" for row in range(5)])
     theirs.delete(["r1", "r2"])
-    theirs.save(saved)
+    theirs.save(place)
     theirs.upsert(rows[:1], ["r9"])
-    theirs.save(saved)
+    theirs.save(place)
     mine.add(rows[5:9], [f"mine{row}" for row in range(4)])
     mine.delete(["r2", "r3", "mine0"])
     mine.upsert(rows[9:10], ["r4"])
-    mine.save(saved, merge=True)
+    mine.save(place, merge=True)
     assert mine.generation == 4 and not mine.has_changes
     once = make_index("IVF8,SQ8", ids=[f"r{row}" for row in range(600)])
     once.add(rows[:5], [f"theirs{row}" for row in range(5)])
@@ -61,22 +74,22 @@ def test_what_both_sides_did_is_joined(saved, rows, queries, make_index) -> None
     once.add(rows[5:9], [f"mine{row}" for row in range(4)])
     once.delete(["mine0"])
     once.upsert(rows[9:10], ["r4"])
-    for index in (mine, open_index(saved, verify=True)):
+    for index in (mine, open_index(place, verify=True)):
         assert index.ids.tolist() == once.ids.tolist()
         same_answers(index, once, queries)
-    assert verify_index(saved) == []
+    assert verify_index(place) == []
     assert theirs.refresh() and theirs.ids.tolist() == once.ids.tolist()
 
 
-def test_deletions_reach_rows_that_another_writer_moved(saved, rows) -> None:
-    mine, theirs = open_index(saved), open_index(saved)
+def test_deletions_reach_rows_that_another_writer_moved(place, rows) -> None:
+    mine, theirs = open_index(place), open_index(place)
     theirs.delete(["r1"])
     theirs.compact(segments=1, dead=0)
-    theirs.save(saved)
+    theirs.save(place)
     mine.delete(["r0", "r1", "r7"])
-    mine.save(saved, merge=True)
+    mine.save(place, merge=True)
     assert mine.ids.tolist() == [f"r{row}" for row in range(600) if row not in (0, 1, 7)]
-    assert open_index(saved).ids.tolist() == mine.ids.tolist()
+    assert open_index(place).ids.tolist() == mine.ids.tolist()
 
 
 def test_an_id_that_both_added_is_refused_and_nothing_changes(saved, rows) -> None:
@@ -123,40 +136,40 @@ def test_kinds_of_ids_of_an_empty_index(trained, rows, tmp_path) -> None:
     assert other.id_kind == "str"
 
 
-def test_settings_and_encoder_are_joined(saved) -> None:
-    mine, theirs = open_index(saved), open_index(saved)
+def test_settings_and_encoder_are_joined(place) -> None:
+    mine, theirs = open_index(place), open_index(place)
     theirs.nprobe, theirs.refine_factor = 3, 7
     theirs.encoder = {"name": "e"}
-    theirs.save(saved)
+    theirs.save(place)
     mine.nprobe = 5
-    mine.save(saved, merge=True)
-    found = open_index(saved)
+    mine.save(place, merge=True)
+    found = open_index(place)
     assert (found.nprobe, found.refine_factor, found.encoder) == (5, 7, {"name": "e"})
 
 
-def test_compaction_here_is_not_joined_with_changes_elsewhere(saved, rows) -> None:
-    mine, theirs = open_index(saved), open_index(saved)
+def test_compaction_here_is_not_joined_with_changes_elsewhere(place, rows) -> None:
+    mine, theirs = open_index(place), open_index(place)
     mine.delete(["r1"])
     mine.compact(segments=1, dead=0)
-    theirs.add(rows[:1], ["new"]).save(saved)
+    theirs.add(rows[:1], ["new"]).save(place)
     with pytest.raises(IndexChangedError, match="was compacted here"):
-        mine.save(saved, merge=True)
+        mine.save(place, merge=True)
     theirs.compact(segments=1)
-    theirs.save(saved, merge=True)  # nobody was there in between
-    assert len(open_index(saved)) == 601
+    theirs.save(place, merge=True)  # nobody was there in between
+    assert len(open_index(place)) == 601
 
 
-def test_merge_where_there_is_nothing_to_join(saved, rows, tmp_path) -> None:
-    index = open_index(saved).add(rows[:1], ["new"])
-    index.save(saved, merge=True)
+def test_merge_where_there_is_nothing_to_join(place, rows, tmp_path) -> None:
+    index = open_index(place).add(rows[:1], ["new"])
+    index.save(place, merge=True)
     index.save(tmp_path / "elsewhere", merge=True)
-    assert len(open_index(saved)) == len(open_index(tmp_path / "elsewhere")) == 601
+    assert len(open_index(place)) == len(open_index(tmp_path / "elsewhere")) == 601
     with pytest.raises(UsageError, match="pass one of them"):
-        index.save(saved, merge=True, if_exists="replace")
-    index_factory("SQ8", DIM).train(rows).add(rows).save(saved, if_exists="replace")
+        index.save(place, merge=True, if_exists="replace")
+    index_factory("SQ8", DIM).train(rows).add(rows).save(place, if_exists="replace")
     index.add(rows[:1], ["newer"])
     with pytest.raises(UsageError, match="holds an index of key 'SQ8' now"):
-        index.save(saved, merge=True)
+        index.save(place, merge=True)
 
 
 def test_a_failed_write_after_joining_changes_nothing_in_memory(saved, rows, monkeypatch) -> None:
@@ -177,24 +190,24 @@ def test_a_failed_write_after_joining_changes_nothing_in_memory(saved, rows, mon
     assert len(open_index(saved)) == 603
 
 
-def test_an_index_saved_elsewhere_joins_there_too(saved, rows, tmp_path) -> None:
-    index = open_index(saved)
+def test_an_index_saved_elsewhere_joins_there_too(place, rows, tmp_path) -> None:
+    index = open_index(place)
     index.save(tmp_path / "b")
     open_index(tmp_path / "b").add(rows[:1], ["b"]).save(tmp_path / "b")
-    open_index(saved).add(rows[:1], ["a"]).save(saved)
+    open_index(place).add(rows[:1], ["a"]).save(place)
     index.add(rows[:1], ["mine"])
     index.save(tmp_path / "b", merge=True)
     assert open_index(tmp_path / "b").ids[600:].tolist() == ["b", "mine"]
-    assert len(open_index(saved)) == 601
+    assert len(open_index(place)) == 601
 
 
-def test_a_copy_joins_as_the_original_would(saved, rows) -> None:
-    index = open_index(saved).add(rows[:1], ["mine"])
+def test_a_copy_joins_as_the_original_would(place, rows) -> None:
+    index = open_index(place).add(rows[:1], ["mine"])
     other = pickle.loads(pickle.dumps(index))  # noqa: S301 - made by this test
     other.delete(["r0", "mine"])
-    index.save(saved)
-    other.save(saved, merge=True)
-    assert open_index(saved).ids.tolist() == [*[f"r{row}" for row in range(1, 600)], "mine"]
+    index.save(place)
+    other.save(place, merge=True)
+    assert open_index(place).ids.tolist() == [*[f"r{row}" for row in range(1, 600)], "mine"]
 
 
 def test_old_folders_are_joined_as_well(tmp_path) -> None:
@@ -231,8 +244,8 @@ def test_a_writer_begins_from_the_newest_state_and_saves(saved, rows) -> None:
     assert index.generation == 4
 
 
-def test_an_error_inside_puts_everything_back(saved, rows, queries) -> None:
-    index = open_index(saved)
+def test_an_error_inside_puts_everything_back(place, rows, queries) -> None:
+    index = open_index(place)
     before = index.search(queries, 9)
     with pytest.raises(ZeroDivisionError), index.writer():
         index.add(rows[:1], ["mine"])
@@ -244,7 +257,7 @@ def test_an_error_inside_puts_everything_back(saved, rows, queries) -> None:
         np.testing.assert_array_equal(got, wanted)
     with index.writer():
         index.add(rows[:1], ["mine"])
-    assert len(open_index(saved)) == 601
+    assert len(open_index(place)) == 601
 
 
 def test_a_writer_waits_and_refuses(saved, rows, trained) -> None:
@@ -266,39 +279,39 @@ def test_a_writer_waits_and_refuses(saved, rows, trained) -> None:
 # ---- older generations ----
 
 
-def test_older_generations_open_while_their_files_are_there(saved, rows, queries) -> None:
-    index = open_index(saved)
+def test_older_generations_open_while_their_files_are_there(place, rows, queries) -> None:
+    index = open_index(place)
     answers = {1: index.search(queries, 9)}
     for generation in (2, 3, 4):
         index.add(rows[:3], [f"{generation}.{row}" for row in range(3)])
         index.delete([f"r{generation}"])
         if generation == 4:
             index.compact(segments=1, dead=0)
-        index.save(saved)
+        index.save(place)
         answers[generation] = index.search(queries, 9)
     for generation, wanted in answers.items():
-        opened = open_index(saved, generation=generation, verify=True)
+        opened = open_index(place, generation=generation, verify=True)
         assert opened.generation == generation
         for got, expected in zip(opened.search(queries, 9), wanted, strict=True):
             np.testing.assert_array_equal(got, expected)
-    old = open_index(saved, generation=2)
+    old = open_index(place, generation=2)
     old.delete(["r9"])
     with pytest.raises(IndexChangedError, match="from generation 2, and there is generation 4 now"):
-        old.save(saved)
-    old.save(saved, merge=True)
-    assert old.generation == 5 and len(open_index(saved)) == 605
-    follower = open_index(saved, generation=1)
+        old.save(place)
+    old.save(place, merge=True)
+    assert old.generation == 5 and len(open_index(place)) == 605
+    follower = open_index(place, generation=1)
     assert follower.refresh() and follower.generation == 5
     with pytest.raises(IndexMissingError, match="has no generation 9: it is at 5, .* there are: 1, 2, 3, 4"):
-        open_index(saved, generation=9)
-    index = open_index(saved)
+        open_index(place, generation=9)
+    index = open_index(place)
     index.delete(["r10"])
-    index.save(saved, grace=0)
+    index.save(place, grace=0)
     with pytest.raises(IndexMissingError, match="has no generation 2: it is at 6, .* there are: none"):
-        open_index(saved, generation=2)
+        open_index(place, generation=2)
     for wrong in (-1, "1", 1.5):
         with pytest.raises(UsageError, match="generation"):
-            open_index(saved, generation=wrong)  # type: ignore[arg-type]
+            open_index(place, generation=wrong)  # type: ignore[arg-type]
 
 
 def test_a_manifest_of_another_generation_is_damaged(saved, rows) -> None:

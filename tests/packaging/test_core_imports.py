@@ -37,6 +37,7 @@ OPTIONAL = [
     "uvicorn",
     "prometheus_client",
     "httpx2",
+    "obstore",
     "langchain_core",
     "llama_index",
     "haystack",
