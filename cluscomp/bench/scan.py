@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.baselines import library
+from cluscomp.bench import scan_bytes
 from cluscomp.bench.checks import SCORE_TIE
 from cluscomp.bench.curves import Point, kth_best_scores, recall_of, seconds_at
 from cluscomp.bench.harness import OURS, Measured, Verdict, Work
@@ -47,7 +48,9 @@ class Size:
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """500 000 rows in 1024 lists, 1000 queries."""
+    """500 000 rows in 1024 lists, 1000 queries; in codes alone where their bytes are given."""
+    if settings.code_bytes is not None:
+        return scan_bytes.plans(settings, settings.code_bytes)
     n = settings.rows(500_000, 6_000)
     size = Size(
         n=n,

@@ -42,7 +42,8 @@ class Settings:
     the speed. n: rows of each case instead of its own number. seed: of data, starts and training.
     data: folder of text collections for real token vectors; None looks where data.py says. embeddings:
     file of vectors of 384 dimensions that take the place of these. only: run the cases whose name contains
-    this text. absent: libraries that the report says are not installed.
+    this text. code_bytes: of a vector, for searches in codes alone (scan). absent: libraries that the report
+    says are not installed.
     """
 
     baselines: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class Settings:
     data: Path | None = None
     embeddings: Path | None = None
     only: str = ""
+    code_bytes: int | None = None
     absent: tuple[str, ...] = ()
 
     def rows(self, full: int, quick: int) -> int:

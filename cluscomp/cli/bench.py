@@ -80,6 +80,16 @@ def bench(
             metavar="FILE",
         ),
     ] = None,
+    code_bytes: Annotated[
+        int | None,
+        flag(
+            "--bytes",
+            help="scan: codes alone of so many bytes a vector, without rows for a rerank.",
+            env=False,
+            min=1,
+            metavar="BYTES",
+        ),
+    ] = None,
     index: Annotated[
         Path | None, flag("--index", help="serve: folder of the index that is served.", env=False)
     ] = None,
@@ -104,6 +114,8 @@ def bench(
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
+    if code_bytes is not None and name != "scan":
+        raise UsageError("--bytes belongs to `bench scan`; leave it out")
     if name == SERVE or index is not None:
         _serve(name, index, vs, seconds, repeat, seed, quiet, as_json)
         return
@@ -122,6 +134,7 @@ def bench(
         embeddings=embeddings,
         absent=absent(vs),
         only=only,
+        code_bytes=code_bytes,
     )
     every = [known for known in BENCHMARKS if known != "gpu" or native.cuda_available()]
     names = every if name == ALL else [name]
