@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
+import re
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,17 +21,19 @@ import numpy as np
 from cluscomp.errors import UsageError
 
 MOST_SECONDS, MOST_REQUESTS, MOST_CONNECTIONS = 60.0, 200_000, 800
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
 
 
 @dataclass
 class Load:
     """What became of requests. seconds: from the first arrival to the last answer. times: of each request by
-    its status, in seconds from its arrival.
+    its status, in seconds from its arrival. late: seconds from arrival to sending, which are the client's.
     """
 
     offered: float | None
     seconds: float = 0.0
     times: dict[int, list[float]] = field(default_factory=dict)
+    late: list[float] = field(default_factory=list)
 
     def count(self, status: int) -> int:
         """Requests that were answered with a status."""
@@ -45,6 +48,10 @@ class Load:
         """Quantile of the times of a status."""
         times = self.times.get(status)
         return float(np.quantile(times, share)) * 1000 if times else None
+
+    def late_milliseconds(self, share: float) -> float | None:
+        """Quantile of the time from arrival to sending, where requests arrive at random moments."""
+        return float(np.quantile(self.late, share)) * 1000 if self.late else None
 
     def statuses(self) -> dict[int, int]:
         """Requests by status; 0 for those without an answer."""
@@ -75,11 +82,17 @@ def open_loop(
     return asyncio.run(_open(host, port, requests, rate, min(seconds, MOST_SECONDS), seed))
 
 
+Done = Callable[["_Connection", int], None]
+"""Called with the status of an answer; 0 for none."""
+
+
 class _Connection(asyncio.Protocol):
-    """One request at a time."""
+    """One request at a time. No futures and no tasks: what the client takes of the processor is missing to a
+    server beside it.
+    """
 
     def __init__(self) -> None:
-        self._buffer, self._answer = b"", None  # type: bytes, asyncio.Future[int] | None
+        self._buffer, self._done = b"", None  # type: bytes, Done | None
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,24 +105,23 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
             return
-        lines = head.lower().split(b"\r\n")
-        length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
-        if len(rest) >= length:
-            self._buffer = b""
-            self._settle(int(lines[0].split()[1]))
+        length = _LENGTH.search(self._buffer, 0, end + 2)
+        if len(self._buffer) >= end + 4 + (int(length[1]) if length else 0):
+            status, self._buffer = int(self._buffer[9:12]), b""
+            self._settle(status)
 
-    async def ask(self, request: bytes) -> int:
-        """Status of the answer; 0 for none."""
-        self._answer = asyncio.get_running_loop().create_future()
+    def ask(self, request: bytes, done: Done) -> None:
+        """Send a request."""
+        self._done = done
         self.transport.write(request)
-        return await self._answer
 
     def _settle(self, status: int) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(status)
+        done, self._done = self._done, None
+        if done is not None:
+            done(self, status)
 
 
 async def _connected(host: str, port: int) -> _Connection:
@@ -118,41 +130,103 @@ async def _connected(host: str, port: int) -> _Connection:
 
 
 async def _closed(host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
-    load, begun = Load(None), time.perf_counter()
+    load, opened = Load(None), [await _connected(host, port) for _ in range(connections)]
+    begun, ends = time.perf_counter(), asyncio.get_running_loop().create_future()
+    asking = set(opened)
 
-    async def client(number: int) -> None:
-        connection = await _connected(host, port)
-        while (asked := time.perf_counter()) - begun < seconds and connection.is_open:
-            status = await connection.ask(requests[number % len(requests)])
-            load.times.setdefault(status, []).append(time.perf_counter() - asked)
-            number += connections
-        connection.transport.close()
+    def ask(connection: _Connection, number: int) -> None:
+        asked = time.perf_counter()
 
-    await asyncio.gather(*(client(number) for number in range(connections)))
+        def answered(_: _Connection, status: int) -> None:
+            now = time.perf_counter()
+            load.times.setdefault(status, []).append(now - asked)
+            if now - begun < seconds and connection.is_open:
+                ask(connection, number + connections)
+                return
+            asking.discard(connection)
+            if not asking and not ends.done():
+                ends.set_result(None)
+
+        connection.ask(requests[number % len(requests)], answered)
+
+    for number, connection in enumerate(opened):
+        ask(connection, number)
+    await ends
     load.seconds = time.perf_counter() - begun
+    for connection in opened:
+        connection.transport.close()
     return load
+
+
+class _Arrivals:
+    """Sends requests as they arrive, each on a free connection, a new one, or the next that becomes free."""
+
+    def __init__(self, host: str, port: int, load: Load) -> None:
+        self._host, self._port, self._load = host, port, load
+        self._free, self._waiting = deque[_Connection](), deque[tuple[bytes, float]]()
+        self._opening = set[asyncio.Task[None]]()
+        self._connections = self._under_way = 0
+        self._all_done = asyncio.Event()
+
+    def arrive(self, request: bytes, arrival: float) -> None:
+        """A request whose time counts from its arrival."""
+        self._under_way += 1
+        self._send(request, arrival)
+
+    def _send(self, request: bytes, arrival: float) -> None:
+        while self._free and not self._free[-1].is_open:
+            self._free.pop()
+            self._connections -= 1
+        if self._free:
+            self._ask(self._free.pop(), request, arrival)
+        elif self._connections < MOST_CONNECTIONS:
+            self._connections += 1
+            task = asyncio.ensure_future(self._open(request, arrival))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        else:
+            self._waiting.append((request, arrival))
+
+    async def end(self) -> None:
+        """Wait until all are answered, and close the connections."""
+        while self._under_way:
+            self._all_done.clear()
+            await self._all_done.wait()
+        for connection in self._free:
+            connection.transport.close()
+
+    async def _open(self, request: bytes, arrival: float) -> None:
+        try:
+            connection = await _connected(self._host, self._port)
+        except OSError:
+            self._connections -= 1
+            self._count(0, arrival)
+        else:
+            self._ask(connection, request, arrival)
+
+    def _ask(self, connection: _Connection, request: bytes, arrival: float) -> None:
+        self._load.late.append(time.perf_counter() - arrival)
+
+        def answered(connection: _Connection, status: int) -> None:
+            self._count(status, arrival)
+            self._free.append(connection)
+            if self._waiting:
+                self._send(*self._waiting.popleft())
+
+        connection.ask(request, answered)
+
+    def _count(self, status: int, arrival: float) -> None:
+        self._load.times.setdefault(status, []).append(time.perf_counter() - arrival)
+        self._under_way -= 1
+        if not self._under_way:
+            self._all_done.set()
 
 
 async def _open(
     host: str, port: int, requests: Sequence[bytes], rate: float, seconds: float, seed: int
 ) -> Load:
-    chance, free = random.Random(seed), deque[_Connection]()
-    load, tasks = Load(rate), set[asyncio.Task[None]]()
-    places = asyncio.Semaphore(MOST_CONNECTIONS)
-
-    async def one(number: int, arrival: float) -> None:
-        async with places:
-            while free and not free[-1].is_open:
-                free.pop()
-            status = 0
-            try:
-                connection = free.pop() if free else await _connected(host, port)
-                status = await connection.ask(requests[number % len(requests)])
-                free.append(connection)
-            except OSError:
-                pass
-        load.times.setdefault(status, []).append(time.perf_counter() - arrival)
-
+    chance, load = random.Random(seed), Load(rate)
+    arrivals = _Arrivals(host, port, load)
     begun = arrival = time.perf_counter()
     for number in range(MOST_REQUESTS):
         arrival += chance.expovariate(rate)
@@ -160,13 +234,9 @@ async def _open(
             break
         if (left := arrival - time.perf_counter()) > 0.0005:
             await asyncio.sleep(left)
-        task = asyncio.ensure_future(one(number, arrival))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if number % 16 == 0:
+        elif number % 16 == 0:
             await asyncio.sleep(0)
-    await asyncio.gather(*tasks)
+        arrivals.arrive(requests[number % len(requests)], arrival)
+    await arrivals.end()
     load.seconds = time.perf_counter() - begun
-    for connection in free:
-        connection.transport.close()
     return load

@@ -25,7 +25,7 @@ HOST, CONNECTIONS, REQUESTS = "127.0.0.1", 32, 512
 FORMS, TEXT = ("vectors_b64", "vectors"), "text"
 COLUMNS = (
     "server", "queries", "load", "offered/s", "served/s", "p50 ms", "p99 ms", "refused", "p99 ms of refusals",
-    "failed", "processor us",
+    "failed", "p99 ms late", "processor us",
 )  # fmt: skip
 NEAR, MORE = 0.9, 1.5
 """Share of its peak at which a peer is asked at random moments, and how many times that rate we are."""
@@ -35,8 +35,9 @@ NEAR, MORE = 0.9, 1.5
 class ServeRow:
     """Medians over the rounds. load: "idle", one connection; "peak", 32 of them; "half" and "twice" the peak
     of cluscomp at random moments; "near", a peer at .9 of its own peak at random moments, and cluscomp at 1.5
-    times that rate. refused: answers with 429; failed: all others but 200. processor_us: processor time of
-    the server for each answer, on all its threads.
+    times that rate. refused: answers with 429; failed: all others but 200. late_p99_ms: of the client, from
+    the moment at which a request arrives to its sending, which the times of answers contain. processor_us:
+    processor time of the server for each answer, on all its threads.
     """
 
     server: str
@@ -49,6 +50,7 @@ class ServeRow:
     refused: float
     refused_p99_ms: float | None
     failed: int
+    late_p99_ms: float | None
     processor_us: float | None
 
 
@@ -158,6 +160,7 @@ def _row(name: str, form: str, load: str, measured: list[tuple[Load, float]]) ->
         refused=median(one.count(429) for one in loads),
         refused_p99_ms=_middle([one.milliseconds(0.99, 429) for one in loads]),
         failed=sum(n for one in loads for status, n in one.statuses().items() if status not in (200, 429)),
+        late_p99_ms=_middle([one.late_milliseconds(0.99) for one in loads]),
         processor_us=median(times) if times else None,
     )
 
@@ -171,7 +174,7 @@ def cells(row: ServeRow) -> list[str]:
     return [
         row.server, row.form, row.load, number(row.offered), number(row.served), number(row.p50_ms),
         number(row.p99_ms), number(row.refused), number(row.refused_p99_ms), str(row.failed),
-        number(row.processor_us),
+        number(row.late_p99_ms), number(row.processor_us),
     ]  # fmt: skip
 
 

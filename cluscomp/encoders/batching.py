@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any
 
 TOKENS_PER_CPU_BATCH = 512
@@ -54,8 +55,14 @@ def run_batches(
 
     Tokenizers must not be used from two threads at once, forward passes may. At most two batches a worker
     are under way. After an exception or Ctrl-C, batches that have not started are dropped; those that run
-    are waited for.
+    are waited for. A batch that is alone runs here, since a thread takes a while to start.
     """
+    batches = iter(batches)
+    first = list(islice(batches, 2))
+    if len(first) == 1:
+        yield first[0], forward(prepare(first[0]))
+        return
+    batches = chain(first, batches)
     pending: deque[tuple[list[int], Future[Any]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="encode")
     try:

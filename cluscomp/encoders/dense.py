@@ -76,26 +76,38 @@ class DenseEncoder:
         """Vectors of queries, (n, dim) float32. Raises DTypeError, InputError, NonFiniteError."""
         return self._encode(texts, "query", progress)
 
-    def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> np.ndarray:
+    def encode_queries_apart(self, texts: Sequence[str]) -> np.ndarray:
+        """As `encode_queries` of each text alone, bit for bit, several at a time."""
+        return self._encode(texts, "query", None, batch_size=1)
+
+    def _encode(
+        self, texts: Sequence[str], side: Side, progress: Progress | None, batch_size: int | None = None
+    ) -> np.ndarray:
         checked = check_texts(texts)
         vectors = np.empty((len(checked), self._info.dim), np.float32)
-        with closing(self.run(checked, side, self._forward, progress)) as outputs:
+        with closing(self.run(checked, side, self._forward, progress, batch_size)) as outputs:
             for batch, rows in outputs:
                 _check_finite(rows, batch)
                 vectors[batch] = rows
         return vectors
 
     def run(
-        self, texts: list[str], side: Side, forward: Callable[[Any, Side], Any], progress: Progress | None
+        self,
+        texts: list[str],
+        side: Side,
+        forward: Callable[[Any, Side], Any],
+        progress: Progress | None,
+        batch_size: int | None = None,
     ) -> Generator[tuple[list[int], Any], None, None]:
         """Numbers of the texts of each batch, and what `forward` makes of it. Who leaves it early closes it.
 
-        forward(features, side): features are what the model takes; it runs on worker threads.
+        forward(features, side): features are what the model takes; it runs on worker threads. batch_size:
+        None is that of the encoder.
         """
         on_cpu = self.model.device.type == "cpu"
         batches = length_sorted_batches(
             texts,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size if batch_size is None else batch_size,
             max_tokens=TOKENS_PER_CPU_BATCH if on_cpu else None,
             max_seq_length=self._info.max_seq_length,
         )

@@ -45,6 +45,10 @@ class TokenEncoder:
         """Token vectors of queries. Raises DTypeError, InputError, NonFiniteError."""
         return self._encode(texts, "query", progress)
 
+    def encode_queries_apart(self, texts: Sequence[str]) -> VectorsAndLengths:
+        """As `encode_queries` of each text alone, bit for bit, several at a time."""
+        return self._encode(texts, "query", None, batch_size=1)
+
     def tokens(self, text: str, side: Side) -> list[str]:
         """Words of the vocabulary behind the vectors of a text, one a vector."""
         features = self._dense.tokenize([text], side)
@@ -52,10 +56,12 @@ class TokenEncoder:
         words: list[str] = self.model.tokenizer.convert_ids_to_tokens(features["input_ids"][0][kept].tolist())
         return words
 
-    def _encode(self, texts: Sequence[str], side: Side, progress: Progress | None) -> VectorsAndLengths:
+    def _encode(
+        self, texts: Sequence[str], side: Side, progress: Progress | None, batch_size: int | None = None
+    ) -> VectorsAndLengths:
         checked = check_texts(texts)
         found: list[np.ndarray] = [np.empty((0, self._info.dim), np.float32)] * len(checked)
-        with closing(self._dense.run(checked, side, self._forward, progress)) as outputs:
+        with closing(self._dense.run(checked, side, self._forward, progress, batch_size)) as outputs:
             for batch, parts in outputs:
                 for number, rows in zip(batch, parts, strict=True):
                     found[number] = normalize_rows(rows)

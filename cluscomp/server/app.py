@@ -22,8 +22,9 @@ TITLE = "cluscomp"
 DESCRIPTION = "Search of compressed indexes. Ids are always text; errors are application/problem+json."
 
 
-def make_app(core: Core) -> Any:
-    """The ASGI application of a running core; it closes the core when it ends.
+def make_app(core: Core) -> tuple[Any, Posts]:
+    """The ASGI application of a running core, and the actions on indexes that it knows; it closes the core
+    when it ends.
 
     Raises OptionalDependencyError (pip install 'cluscomp[serve]').
     """
@@ -61,7 +62,7 @@ def make_app(core: Core) -> Any:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key"],
         )
-    return app
+    return app, posts
 
 
 def _lifespan(core: Core) -> Any:

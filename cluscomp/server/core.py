@@ -76,6 +76,7 @@ class Core:
         self.metrics.request(route, status, seconds)
         if self.log.enabled:
             line = {"time": round(time.time(), 3), **facts, "route": route, "status": status}
+            line.pop("admin", None)
             self.log.write(line | {"ms": round(seconds * 1000, 3)})
 
     async def apart(self, function: Callable[..., Value], *arguments: Any) -> Value:

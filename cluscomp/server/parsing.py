@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from cluscomp.server.served import Served
 from cluscomp.server.settings import ServerSettings
 
 FORMS = ("text", "texts", "vectors", "vectors_b64", "tokens_b64")
+OPTIONS = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor", "weight", "depth")
 
 
 def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
     """Texts to encode, or None where the body has vectors. Raises RequestRefusedError, InputError."""
-    given = [name for name in FORMS if getattr(body, name) is not None]
+    fields = vars(body)
+    given = [name for name in FORMS if fields[name] is not None]
     if len(given) != 1:
         what = f"{' and '.join(given)} are given" if given else "none is given"
         raise unfit(f"one of {', '.join(FORMS)} is needed, and {what}")
@@ -62,10 +65,9 @@ def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Q
 
 def options_of(body: SearchRequest, served: Served) -> dict[str, Any]:
     """Options of `search` that the body gives. Raises UsageError where the index has none of that name."""
-    names = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor", "weight", "depth")
-    given = {name: getattr(body, name) for name in names if getattr(body, name) is not None}
-    unknown = given.keys() - served.index.search_defaults().keys()
-    if unknown:
+    fields = vars(body)
+    given = {name: fields[name] for name in OPTIONS if fields[name] is not None}
+    if given and (unknown := given.keys() - served.index.search_defaults().keys()):
         raise UsageError(
             f"{', '.join(sorted(unknown))}: no effect on {served.name!r}, whose key is {served.index.key!r}; "
             "leave it out"
@@ -115,7 +117,7 @@ def unpacked(packed: Packed | PackedTokens) -> np.ndarray:
         data = base64.b64decode(packed.data, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise InputError(f"data is no base64 ({exc})") from exc
-    expected = int(np.prod([int(size) for size in packed.shape], dtype=object)) * dtype.itemsize
+    expected = math.prod(packed.shape) * dtype.itemsize
     if len(data) != expected:
         raise DimensionError(
             f"data has {len(data)} bytes, but shape {packed.shape} of {packed.dtype} takes {expected}"

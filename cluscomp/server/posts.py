@@ -7,7 +7,6 @@ as Python values before they are checked, models of the answer) takes several ti
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 PREFIX = "/v1/indexes/"
 MOST_FAULTS = 1000
 """Faults of a body above which none is told: to name a million of them takes seconds."""
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
 Facts = dict[str, Any]
 """What the log says of a request."""
 Work = Callable[[str, Any, Facts], Awaitable[bytes]]
@@ -101,19 +99,25 @@ class Posts:
             described
         )
 
+    def get(self, action: str) -> Post | None:
+        """An action by name."""
+        return self._posts.get(action)
+
     def find(self, scope: dict[str, Any]) -> tuple[str, Post] | None:
         """The name of the index and the action that a request is for, or None."""
         path = scope["path"]
         if scope["method"] != "POST" or not path.startswith(PREFIX):
             return None
         name, slash, action = path[len(PREFIX) :].partition("/")
-        post = self._posts.get(action)
+        post = self.get(action)
         return (name, post) if post is not None and name and slash else None
 
 
 def as_bytes(value: Any) -> bytes:
-    """A value as JSON."""
-    return _ENCODER.encode(value).encode()
+    """A value as JSON, by the encoder that the framework brings: it takes a sixth of the time of `json`."""
+    from pydantic_core import to_json
+
+    return to_json(value)
 
 
 def _reader(body: type) -> Callable[[bytes], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,12 +15,12 @@ class Room:
 
     def __init__(self, what: str, limit: int, begun: Callable[[], int] = lambda: 0) -> None:
         self._what, self._limit, self._begun = what, limit, begun
-        self._inside = self._expected = 0
+        self._inside = 0
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Hold a place. Raises RequestRefusedError where there is none."""
-        if self._free() <= 0:
+        if self.is_full():
             raise self.refusal()
         self._inside += 1
         try:
@@ -29,16 +28,9 @@ class Room:
         finally:
             self._inside -= 1
 
-    def expects_another(self) -> bool:
-        """Whether there is a place for a request that enters in the next turn of the event loop, beside those
-        of this turn that were told so before.
-        """
-        if self._free() <= self._expected:
-            return False
-        if not self._expected:
-            asyncio.get_running_loop().call_soon(self._forget)
-        self._expected += 1
-        return True
+    def is_full(self) -> bool:
+        """Whether there is no place for another one now."""
+        return self._free() <= 0
 
     def refusal(self) -> RequestRefusedError:
         """What a request is told that finds no place."""
@@ -48,6 +40,3 @@ class Room:
 
     def _free(self) -> int:
         return self._limit - self._inside + self._begun()
-
-    def _forget(self) -> None:
-        self._expected = 0

@@ -15,6 +15,7 @@ from cluscomp.errors import UsageError, require
 from cluscomp.server.app import make_app
 from cluscomp.server.core import Core
 from cluscomp.server.door import Door
+from cluscomp.server.lane import Lane
 from cluscomp.server.protocol import http_protocol
 
 WHY = "`cluscomp serve`"
@@ -24,7 +25,7 @@ IDLE_SECONDS = 30
 
 def require_packages() -> None:
     """Raise OptionalDependencyError unless all that a server needs is installed."""
-    for name in ("fastapi", "uvicorn", "prometheus_client"):
+    for name in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
         require(name, extra="serve", why=WHY)
 
 
@@ -64,6 +65,7 @@ def run_server(
 def make_server(core: Core) -> Any:
     """The server of a core, which leaves signals alone; `run(sockets=[...])` serves until `should_exit`."""
     uvicorn = require("uvicorn", extra="serve", why=WHY)
+    require("httptools", extra="serve", why=WHY)
 
     class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
         """Leaves signals to `_signals`: its own way ends by the signal, and knows no second SIGTERM."""
@@ -72,21 +74,21 @@ def make_server(core: Core) -> Any:
         def capture_signals(self) -> Iterator[None]:
             yield
 
+    app, posts = make_app(core)
     return Server(
         uvicorn.Config(
-            make_app(core),
+            app,
             log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             lifespan="on",
-            http=http_protocol(Door(core)),
+            http=http_protocol(Door(core), Lane(posts, core)),
             ws="none",
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=max(1, round(core.settings.shutdown_grace)),
             limit_concurrency=4 * core.settings.queue + 1024,
-            h11_max_incomplete_event_size=64 << 10,
         )
     )
 

@@ -54,6 +54,12 @@ def test_results_come_in_order_and_tokenizing_stays_in_this_thread():
     assert preparing == {threading.get_ident()}
 
 
+def test_a_batch_that_is_alone_needs_no_thread():
+    found = list(run_batches([[7]], lambda batch: batch[0], lambda i: (i, threading.get_ident()), workers=3))
+    assert found == [([7], (7, threading.get_ident()))]
+    assert list(run_batches([], None, None, workers=3)) == []
+
+
 def test_a_failure_reaches_the_caller_and_drops_the_rest():
     started = []
 

@@ -78,6 +78,18 @@ def test_bit_equal_for_any_number_of_threads(encoder):
         native.set_num_threads(before)
 
 
+def test_queries_apart_have_the_bits_of_each_alone(encoder):
+    from cluscomp.encoders.tokens import TokenEncoder
+
+    apart = encoder.encode_queries_apart(TEXTS)
+    assert np.array_equal(apart, np.concatenate([encoder.encode_queries([text]) for text in TEXTS]))
+    tokens = TokenEncoder(encoder)
+    rows, lengths = tokens.encode_queries_apart(TEXTS)
+    alone = [tokens.encode_queries([text]) for text in TEXTS]
+    assert np.array_equal(rows, np.concatenate([one for one, _ in alone]))
+    assert lengths.tolist() == [int(length) for _, (length,) in alone]
+
+
 def test_torch_threads_are_restored(encoder):
     import torch
 

@@ -5,42 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 
 import pytest
 from server_held import Held
 from server_waits import wait_until
+from server_wire import Wire
 
-from cluscomp.errors import RequestRefusedError
-from cluscomp.server.room import Room
 from cluscomp.server.waiting import IN_A_TURN, Awaited, deliver
 
 pytest.importorskip("httptools")
 BODY = b'{"vectors":[[' + b"0.5," * 23 + b"0.5]]}"
 HEAD = b"POST /v1/indexes/small/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SEARCH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
-
-
-class Wire:
-    """A connection; `ask` sends bytes and returns the next answer."""
-
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
-        self.rest = b""
-
-    def ask(self, *parts):
-        for part in parts:
-            self.socket.sendall(part)
-        while b"\r\n\r\n" not in self.rest:
-            self.rest += self.socket.recv(65536)
-        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
-        lines = head.decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-        length = int(headers.get("content-length", 0))
-        while len(self.rest) < length:
-            self.rest += self.socket.recv(65536)
-        body, self.rest = self.rest[:length], self.rest[length:]
-        return int(lines[0].split()[1]), headers, body
 
 
 @pytest.fixture
@@ -108,6 +84,34 @@ def test_the_head_is_enough_and_the_connection_goes_on(full):
     assert wire.ask(b"0\r\n\r\n", SEARCH, BODY)[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length : 2\r\n\r\n{}", 400),
+        (HEAD + b"Content-Length: +2\r\n\r\n{}", 400),
+        (HEAD + b"A: b\nContent-Length: 2\r\n\r\n{}", 400),
+        (HEAD + b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{}", 429),
+        (HEAD + b"A: \xc3\xa4\r\nContent-Length: 2\r\n\r\n{}", 429),
+        (HEAD + b"\r\n", 429),
+        (HEAD.replace(b"small", b"sm%61ll") + b"Content-Length: 2\r\n\r\n{}", 429),
+        (HEAD.replace(b"search", b"explain") + b"Content-Length: 2\r\n\r\n{}", 422),
+    ],
+)
+def test_heads_are_read_as_the_parser_would(full, head, status):
+    """A refusal that skips the parser must not differ from it in where a request ends."""
+    server, _, _ = full()
+    assert Wire(server.port).ask(head)[0] == status
+
+
+def test_requests_in_one_piece_are_refused_one_by_one(full):
+    server, _, _ = full()
+    wire = Wire(server.port)
+    wire.socket.sendall((SEARCH + BODY) * 3 + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert [wire.ask()[0] for _ in range(4)] == [429, 429, 429, 200]
+
+
 def test_a_body_that_never_comes_ends_the_connection(full):
     server, _, _ = full(body_timeout=0.2)
     wire = Wire(server.port)
@@ -126,27 +130,6 @@ def test_answers_come_in_the_order_of_requests(full):
     held.release.set()
     answers = [wires[1].ask() for _ in range(3)]
     assert [status for status, *_ in answers] == [200, 200, 200] and answers[1][2] == b"ok"
-
-
-def test_room_for_those_of_one_turn():
-    """Places are told once: to as many of a turn as will find one in the next."""
-
-    async def run():
-        room, told = Room("cats", 3, begun=lambda: 1), []
-        with room.entered(), room.entered():
-            told.append([room.expects_another() for _ in range(4)])
-            await asyncio.sleep(0)
-            told.append([room.expects_another() for _ in range(3)])
-            with room.entered(), room.entered():
-                assert not room.expects_another()
-                with pytest.raises(RequestRefusedError, match="3 cats wait already"), room.entered():
-                    pass
-        await asyncio.sleep(0)
-        return [*told, [room.expects_another() for _ in range(5)]]
-
-    first, second, last = asyncio.run(run())
-    assert first == [True, True, False, False] and second == [True, True, False]
-    assert last == [True] * 4 + [False]
 
 
 def test_results_come_some_in_a_turn():

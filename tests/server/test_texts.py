@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from server_waits import wait_until
 
 import cluscomp as cc
+from cluscomp.errors import UsageError
 
 DIM = 16
 TEXTS = {
@@ -71,6 +75,63 @@ def test_texts_are_encoded_and_stored_ones_shown(serve, texts):
     assert plain["results"][0]["hits"] == [
         {"id": hit["id"], "score": hit["score"]} for hit in answer["results"][0]["hits"]
     ]
+
+
+class ApartEncoder(HashEncoder):
+    """Encodes some texts at a time; which is kept in `groups`. "bad" texts fail, "slow" ones wait."""
+
+    def __init__(self, groups, release):
+        super().__init__()
+        self.groups, self.release = groups, release
+
+    def encode_queries_apart(self, texts):
+        self.groups.append(list(texts))
+        if "bad" in texts:
+            raise ValueError("bad")
+        return self.encode_documents(texts)
+
+    def encode_queries(self, texts, progress=None):
+        self.groups.append(list(texts))
+        if texts == ["slow"]:
+            assert self.release.wait(20)
+        if "bad" in texts:
+            raise UsageError("bad text")
+        return self.encode_documents(texts)
+
+
+def test_texts_that_wait_are_encoded_some_at_a_time(serve, texts, monkeypatch):
+    """Those of one encoder with one text each; what fails fails alone."""
+    import cluscomp.encoders
+
+    groups, release = [], threading.Event()
+    monkeypatch.setattr(cluscomp.encoders, "load_encoder", lambda *_, **__: ApartEncoder(groups, release))
+    with (
+        serve({"texts": texts}, encoder=True) as server,
+        server.http() as http,
+        ThreadPoolExecutor(9) as pool,
+    ):
+
+        def ask(body):
+            return http.post("/v1/indexes/texts/search", json=body)
+
+        def waiting():
+            return len(server.core.encoders._texts)
+
+        asked = [pool.submit(ask, {"text": "slow"})]
+        wait_until(lambda: groups == [["slow"]])
+        for number, text in enumerate(("cat", "bad", "dog", "red ball", "fish"), start=1):
+            asked.append(pool.submit(ask, {"text": text}))
+            wait_until(lambda number=number: waiting() == number)
+        asked.append(pool.submit(ask, {"texts": ["cat", "dog"]}))
+        wait_until(lambda: server.core.encoders._thread._work_queue.qsize() == 6)
+        release.set()
+        answers = [one.result() for one in asked]
+        alone = ask({"text": "red ball"})
+    first = ["cat", "bad", "dog", "red ball"]
+    assert groups == [["slow"], first, *([one] for one in first), ["fish"], ["cat", "dog"], ["red ball"]]
+    assert [one.status_code for one in answers] == [200, 200, 400, 200, 200, 200, 200]
+    assert answers[4].json()["results"] == alone.json()["results"]
+    assert [len(one.json()["results"]) for one in answers[3:]] == [1, 1, 1, 2]
 
 
 def test_documents_by_id(serve, texts, both):
