@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 
 import numpy as np
 import pytest
+from object_bucket import fresh
 
 from cluscomp.objects.address import parse_address
 from cluscomp.objects.store import store_of
@@ -17,7 +17,7 @@ pytest.importorskip("obstore")
 @pytest.fixture
 def bucket(monkeypatch, tmp_path) -> str:
     monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))
-    return f"memory://commands/{secrets.token_hex(4)}"
+    return fresh("commands")
 
 
 def test_the_life_of_an_index(invoke, bucket, vectors, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from object_bucket import fresh
 
 from cluscomp.errors import DuplicateIdError, IndexChangedError, UsageError
 from cluscomp.indexes import index_factory, open_index
@@ -196,7 +197,7 @@ class ObjectLife(Life):
     def place(self) -> str:
         self.environment = pytest.MonkeyPatch()
         self.environment.setenv("CLUSCOMP_CACHE", str(self.folder))
-        return f"memory://lives/{self.folder.name}"
+        return fresh("life")
 
     def teardown(self) -> None:
         self.environment.undo()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from object_bucket import fresh
 
 from cluscomp.errors import (
     CorruptIndexError,
@@ -42,7 +42,7 @@ def place(request, make_index, tmp_path, monkeypatch) -> Any:
         return request.getfixturevalue("saved")
     pytest.importorskip("obstore")
     monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))
-    address = f"memory://owners/{secrets.token_hex(4)}"
+    address = fresh("owners")
     make_index("IVF8,SQ8", ids=[f"r{row}" for row in range(600)]).save(address)
     return address
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
 from typing import Any
 
 import numpy as np
 import pytest
+from object_bucket import fresh
 
 import cluscomp as cc
 from cluscomp.errors import MissingInputError, UsageError
@@ -31,7 +31,7 @@ def own_cache(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture
 def folder() -> Address:
-    return parse_address(f"memory://inputs/{secrets.token_hex(4)}")
+    return parse_address(fresh("inputs"))
 
 
 def put(address: Address, data: bytes) -> str:

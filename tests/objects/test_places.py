@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import numpy as np
 import pytest
+from object_bucket import bucket, fresh
 from object_doubles import IgnoringStore, LosingStore, PassingStore
 
 import cluscomp as cc
@@ -24,7 +24,6 @@ from cluscomp.indexes.storage import object_commit, object_place
 from cluscomp.indexes.storage.object_place import ObjectPlace
 from cluscomp.objects.address import parse_address
 from cluscomp.objects.proving import SINGLE_WRITER
-from cluscomp.objects.store import store_of
 
 pytest.importorskip("obstore")
 X = np.random.default_rng(3).standard_normal((300, 8)).astype(np.float32)
@@ -38,7 +37,7 @@ def own_cache(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture
 def address() -> str:
-    return f"memory://bucket/{secrets.token_hex(4)}/my.index"
+    return fresh("my.index")
 
 
 @pytest.fixture
@@ -55,10 +54,6 @@ def through(monkeypatch):
         return double
 
     return use
-
-
-def bucket() -> Any:
-    return store_of(parse_address("memory://bucket"))
 
 
 def names(address: str) -> set[str]:
