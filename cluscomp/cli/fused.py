@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Run = dict[str, dict[str, float]]
 FUSION = ("weight", "depth", "method", "normalise")
+CONDITIONS, WORDS_ONLY = ("filter", "tenant"), ("query_cut", "heap_factor")
 NAMES = {"index": "index", "other": "--fuse", "dense": "vectors", "lexical": "words", "both": "both"}
 
 Weight = Annotated[
@@ -112,15 +113,15 @@ class Fused:
         from cluscomp.eval.retrieval import evaluate_index
 
         common: dict[str, Any] = {"k": depth, "metrics": list(report.metrics)}
-        effort = {name: value for name, value in options.items() if name not in FUSION}
-        conditions = {name: value for name, value in options.items() if name in ("filter", "tenant")}
+        effort = {name: value for name, value in options.items() if name not in (*FUSION, *WORDS_ONLY)}
+        of_words = {name: value for name, value in options.items() if name in (*CONDITIONS, *WORDS_ONLY)}
         dense: Any = index.dense
         lexical: Any = index.lexical
         reports = {
             "dense": evaluate_index(
                 dense, queries.vectors, ids, qrels, lengths=queries.lengths, search_kwargs=effort, **common
             ),
-            "lexical": evaluate_index(lexical, queries.terms, ids, qrels, search_kwargs=conditions, **common),
+            "lexical": evaluate_index(lexical, queries.terms, ids, qrels, search_kwargs=of_words, **common),
             "both": report,
         }
         costs = {
