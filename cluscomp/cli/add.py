@@ -14,6 +14,7 @@ def add(
     embeddings: rows.Embeddings = None,
     ids: rows.Ids = None,
     lengths: rows.Lengths = None,
+    terms: rows.Terms = None,
     attributes: filters.Attributes = None,
     attributes_from: filters.AttributesFrom = None,
     attributes_new: filters.AttributesNew = False,
@@ -42,7 +43,7 @@ def add(
     """
     common.set_threads(threads)
     described = rows.Described(attributes, attributes_from, attributes_new)
-    files = rows.RowFiles(corpus, embeddings, ids, lengths, described)
+    files = rows.RowFiles(corpus, embeddings, ids, lengths, described, terms)
     with StageProgress(quiet=quiet) as progress:
         opened, report = files.append(
             index,

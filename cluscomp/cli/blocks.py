@@ -32,6 +32,6 @@ def block_options(index: AnyIndex, query_cut: int | None, heap_factor: float | N
     if options and not index.spec.term_codec.approximate:
         flags = ", ".join("--" + name.replace("_", "-") for name in options)
         raise errors.UsageError(
-            f"{flags}: for clustered postings, Seismic in the key; this one is {str(index.key)!r}"
+            f"{flags}: for clustered postings, whose keys begin with Seismic; this one is {str(index.key)!r}"
         )
     return options

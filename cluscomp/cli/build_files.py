@@ -35,6 +35,7 @@ class BuildFiles:
     embeddings: Path | None
     ids: Path | None
     lengths: Path | None
+    terms: Path | None = None
 
     def open(self, spec: IndexSpec, columns: dict[str, str]) -> tuple[Any, dict[str, Any]]:
         """Source and further arguments of the build; files are checked before the model is loaded."""
@@ -49,17 +50,33 @@ class BuildFiles:
             corpus_file(source)
             return source, {"columns": columns}
         kind = kind_of(spec)
-        if kind.both:
-            raise common.texts_only(spec)
         if kind.terms:
-            return self.embeddings, {"columns": columns}
-        if kind.ragged:
+            return self.embeddings, {"columns": columns, "ids": self.ids}
+        more: dict[str, Any] = {}
+        if kind.both:
+            more, columns = self._beside(columns)
+        if kind_of(spec.dense).ragged:
             rows, lengths, ids = open_ragged(self.embeddings, self.lengths, self.ids, columns=columns)
-            return rows, {"lengths": lengths, "ids": ids}
+            return rows, {"lengths": lengths, "ids": ids, **more}
         vectors = open_embeddings(self.embeddings, self.ids, columns=columns)
         if self.ids is None and getattr(vectors, "id_column", None):
             output.note(f"ids are those of column {vectors.id_column!r}")  # type: ignore[attr-defined]
-        return vectors, {}
+        return vectors, more
+
+    def _beside(self, columns: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Texts or terms that stand beside the vectors of a hybrid index, and the columns that are those of
+        the vectors.
+        """
+        from cluscomp.eval.hub import dataset_folder
+        from cluscomp.inputs.corpus import corpus_file
+
+        own = {role: name for role, name in columns.items() if role == "vectors"}
+        others = {role: name for role, name in columns.items() if role not in own}
+        if self.terms is not None:
+            return {"terms": self.terms, "columns": others}, own
+        texts = dataset_folder(self.corpus)  # type: ignore[arg-type]
+        corpus_file(texts)
+        return {"texts": texts, "columns": others}, own
 
 
 @dataclass(frozen=True)
@@ -76,10 +93,12 @@ class Maker:
         seconds: UsageError.
         """
         maker = self._of(spec, files)
-        common.check_documents(files.corpus, files.embeddings, maker.name, self.bf16)
-        if files.corpus is not None and files.lengths is not None:
+        if files.embeddings is None or not _stores_both(spec):
+            common.check_documents(files.corpus, files.embeddings, maker.name, self.bf16)
+        check_beside(spec, files.corpus, files.embeddings, files.terms)
+        if files.embeddings is None and files.lengths is not None:
             raise errors.UsageError("--lengths belongs to --embeddings; the texts of --corpus are encoded")
-        if files.corpus is not None and files.ids is not None:
+        if files.embeddings is None and files.ids is not None:
             raise errors.UsageError(
                 "--ids belongs to --embeddings; the documents of --corpus have their own ids"
             )
@@ -93,19 +112,20 @@ class Maker:
         return maker
 
     def load(self) -> Any:
-        """The encoder, or None without a name."""
-        if self.name is None:
-            return None
+        """The encoder, or None without a name; of both forms, or of one, as they are named."""
         from cluscomp.encoders import load_encoder
 
-        vectors: Any = load_encoder(self.name, self.kind or "dense", bf16=self.bf16)
+        vectors: Any = None
+        if self.name is not None:
+            vectors = load_encoder(self.name, self.kind or "dense", bf16=self.bf16)
         if self.words is None:
             return vectors
+        words = load_encoder(self.words, "words" if self.words.partition("(")[0] == "words" else "sparse")
+        if vectors is None:
+            return words
         from cluscomp.encoders.hybrid import HybridEncoder
 
-        if self.words.partition("(")[0] == "words":
-            return HybridEncoder(vectors, load_encoder(self.words, "words"))
-        return HybridEncoder(vectors, load_encoder(self.words, "sparse"))
+        return HybridEncoder(vectors, words)
 
     def _of(self, spec: IndexSpec, files: BuildFiles) -> Maker:
         """The encoder that the key brings, and the kind that is usual for it."""
@@ -134,13 +154,30 @@ def _stores_both(spec: IndexSpec) -> bool:
     return kind_of(spec).both
 
 
+def check_beside(spec: IndexSpec, corpus: Path | None, embeddings: Path | None, terms: Path | None) -> None:
+    """Raise UsageError unless the vectors of a hybrid index come with texts or terms, and no others do."""
+    both = _stores_both(spec)
+    if terms is not None and (not both or embeddings is None):
+        why = (
+            "of a hybrid index, which are not given" if both else f"of keys of two parts, and {spec} is none"
+        )
+        raise errors.UsageError(f"--terms stands beside --embeddings {why}")
+    if embeddings is not None and both and (corpus is None) == (terms is None):
+        what = "neither is" if corpus is None else "both are"
+        raise errors.UsageError(
+            f"the key {str(spec)!r} stores vectors and terms of each document; beside --embeddings one of "
+            f"--corpus (texts) and --terms is needed, and {what} given"
+        )
+
+
 def _check_rows(spec: IndexSpec, files: BuildFiles) -> None:
     from cluscomp.indexes.kind import kind_of
+    from cluscomp.inputs.term_matrix import is_term_matrix
 
     kind = kind_of(spec)
-    if files.lengths is not None and not kind.ragged:
+    if files.lengths is not None and not kind_of(spec.dense).ragged:
         raise errors.UsageError(
             "--lengths belongs to token vectors and keys that begin with a pool, such as Pool16,IVF1024,PQ96"
         )
-    if files.ids is not None and kind.terms:
+    if files.ids is not None and kind.terms and not is_term_matrix(files.embeddings or ""):
         raise errors.UsageError("--ids: the ids of weighted terms stand in their .jsonl file; leave it out")

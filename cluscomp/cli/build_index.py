@@ -61,7 +61,10 @@ def build_index(
     embeddings: Annotated[
         Path | None,
         flag(
-            "--embeddings", help="Vectors instead of texts: .npy, .npz, .fvecs, .fbin, .parquet.", panel=INPUT
+            "--embeddings",
+            help="Vectors instead of texts: .npy, .npz, .fvecs, .fbin, .parquet. With --hybrid, beside "
+            "--corpus or --terms.",
+            panel=INPUT,
         ),
     ] = None,
     ids: Annotated[
@@ -72,6 +75,14 @@ def build_index(
         flag(
             "--lengths",
             help="For keys with a pool: .npy with the number of token vectors of each document.",
+            panel=INPUT,
+        ),
+    ] = None,
+    terms: Annotated[
+        Path | None,
+        flag(
+            "--terms",
+            help="With --hybrid, weighted terms of the same rows: .jsonl, or .npz of a sparse matrix.",
             panel=INPUT,
         ),
     ] = None,
@@ -179,9 +190,11 @@ def build_index(
 
     cluscomp build-index --corpus scifact --encoder minilm --index-key OPQ48,PQ48 --hybrid --output both.index
 
+    cluscomp build-index --embeddings x.npy --ids ids.txt --corpus scifact --index-key SQ8 --hybrid -o b.index
+
     """
     target = _required(output_folder, "--output", dry_run)
-    files = BuildFiles(corpus, embeddings, ids, lengths)
+    files = BuildFiles(corpus, embeddings, ids, lengths, terms)
     spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec, hybrid)
     made_by = Maker(encoder, encoder_kind, bf16, word_encoder).checked(spec, files)
     kinds = filters.parse_kinds(attribute_kinds)

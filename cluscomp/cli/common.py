@@ -136,11 +136,3 @@ def seconds(name: str, text: str) -> float:
     if found is None:
         raise errors.UsageError(f"{name} is {text!r}; write a time such as 500ms, 10s or 2min")
     return float(found[1]) * _UNITS[found[2]]
-
-
-def texts_only(key: object) -> errors.UsageError:
-    """What files of vectors are answered where rows and queries are vectors and terms."""
-    return errors.UsageError(
-        f"the key {str(key)!r} stores vectors and terms of texts, and files of vectors have only one of "
-        "both; pass texts (--corpus, --query, --queries)"
-    )

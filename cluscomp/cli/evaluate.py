@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors, files
-from cluscomp.cli import blocks, common, filters, late, output
+from cluscomp.cli import blocks, both_forms, common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.fused import Depth, Fused, FusionFlags, Method, Normalise, Weight
@@ -74,6 +74,7 @@ def evaluate(
     query_cut: blocks.QueryCut = None,
     heap_factor: blocks.HeapFactor = None,
     encoder: common.SameEncoder = None,
+    query_terms: both_forms.QueryTerms = None,
     query_lengths: late.QueryLengths = None,
     candidates: late.Candidates = None,
     candidates_by: late.CandidatesFrom = None,
@@ -110,7 +111,7 @@ def evaluate(
         raise errors.UsageError("--output - and --json both write to standard output; choose one of them")
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
-    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
+    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience, query_terms)
     common.set_threads(threads)
     opened = open_index(index)
     files.check(opened)
@@ -174,12 +175,20 @@ def _judged(
     index: AnyIndex, dataset: Path, split: str, qrels: Qrels, files: late.QueryFiles, encoder: str | None,
     progress: StageProgress,
 ) -> QuerySet:  # fmt: skip
-    """Vectors of the judged queries."""
-    if files.embeddings is not None:
-        return _with_judgements(files.read(index), qrels, files.embeddings)
+    """Vectors of the judged queries; of a hybrid index their terms, too."""
     from cluscomp.eval.coverage import report_missing_queries
+    from cluscomp.indexes.kind import kind_of
     from cluscomp.inputs.queries import iter_queries
 
+    if files.embeddings is not None:
+        found = files.read(index)
+        if files.terms is not None:
+            found = both_forms.with_terms(found, files.terms, named=files.ids is not None)
+        judged = _with_judgements(found, qrels, files.embeddings)
+        if files.terms is not None or not kind_of(index.spec).both:
+            return judged
+        known = {query.id: query.text for query in iter_queries(dataset, split)}
+        return both_forms.with_texts_by_id(index, judged, known)
     texts = {query.id: query.text for query in iter_queries(dataset, split) if query.id in qrels}
     report_missing_queries([q for q in qrels if q not in texts], len(qrels), f"the queries of {dataset}")
     return encode_queries(index, list(texts), list(texts.values()), encoder, progress)

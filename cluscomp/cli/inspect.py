@@ -172,7 +172,9 @@ def _encoder_text(encoder: dict[str, Any] | None) -> str:
     if encoder is None:
         return "unknown: built from vectors"
     if "words" in encoder:
-        return f"{_encoder_text(encoder['vectors'])}; {_encoder_text(encoder['words'])}"
+        sides = [encoder["vectors"], encoder["words"]]
+        texts = ["of an unknown encoder" if one is None else _encoder_text(one) for one in sides]
+        return f"vectors {texts[0]}; terms {texts[1]}"
     if "pattern" in encoder:
         return (
             f"{encoder.get('name')}: {encoder['pattern']} of lower case {encoder.get('form')}, stop words "

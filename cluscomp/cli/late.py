@@ -75,13 +75,16 @@ def late_options(
 
 @dataclass(frozen=True)
 class QueryFiles:
-    """What the flags name: vectors of queries, their ids, the number of each, and which of them to keep."""
+    """What the flags name: vectors of queries, their ids, the number of each, which of them to keep, and the
+    terms of the queries.
+    """
 
     embeddings: Path | None
     ids: Path | None
     lengths: Path | None
     keep: float | None
     salience: Path | None
+    terms: Path | None = None
 
     def check(self, index: AnyIndex) -> None:
         """Raise UsageError where flags do not go with each other or with the index."""
@@ -90,6 +93,7 @@ class QueryFiles:
         given = {"--query-lengths": self.lengths, "--keep": self.keep, "--salience": self.salience}
         flags = [name for name, value in given.items() if value is not None]
         _require_several(index, flags)
+        self._check_terms(index)
         if (self.keep is None) != (self.salience is None):
             raise errors.UsageError(
                 "--keep, the share of query vectors that stay, and --salience, a file with a number for each "
@@ -99,8 +103,21 @@ class QueryFiles:
             belong = "belongs" if len(flags) == 1 else "belong"
             raise errors.UsageError(f"{' and '.join(flags)} {belong} to --query-embeddings")
 
+    def _check_terms(self, index: AnyIndex) -> None:
+        if self.terms is None:
+            return
+        from cluscomp.indexes.kind import kind_of
+
+        if not kind_of(index.spec).both:
+            raise errors.UsageError(
+                f"--query-terms is for hybrid indexes, and {str(index.key)!r} is the key of none; weighted "
+                "terms of queries of a Sparse index are --query-embeddings"
+            )
+        if self.embeddings is None:
+            raise errors.UsageError("--query-terms stands beside --query-embeddings, which are not given")
+
     def read(self, index: AnyIndex) -> QuerySet:
-        """The queries of --query-embeddings, pruned.
+        """The queries of --query-embeddings, pruned, without their terms.
 
         Raises MalformedFileError, DimensionError, DTypeError, NonFiniteError, UsageError (no lengths, a share
         outside 0 to 1).

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
-from cluscomp.cli.common import texts_only
 from cluscomp.vocabulary import KBeyond
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ def encode_queries(
 def read_query_vectors(
     index: Any, embeddings: Path, ids: Path | None, query_lengths: Path | None = None
 ) -> QuerySet:
-    """Query vectors of a file, with ids from a second file (or row numbers from 0).
+    """Query vectors of a file, with ids from a second file (or row numbers from 0); of hybrid indexes only
+    these.
 
     query_lengths: for multi-vector indexes, .npy with the number of vectors of each query.
     """
@@ -77,11 +77,9 @@ def read_query_vectors(
     from cluscomp.inputs.embeddings import open_embeddings
     from cluscomp.inputs.ragged import open_ragged
 
-    kind, lengths = kind_of(index.spec), None
-    if kind.both:
-        raise texts_only(index.key)
+    kind, lengths = kind_of(index.spec.dense), None
     if kind.terms:
-        return _read_query_terms(embeddings, ids)
+        return read_query_terms(embeddings, ids)
     if kind.ragged:
         source, lengths, names_of = open_ragged(embeddings, query_lengths, ids)
         source.ids = names_of
@@ -97,10 +95,16 @@ def read_query_vectors(
     return QuerySet(names, source.read(0, source.n), lengths=lengths)
 
 
-def _read_query_terms(embeddings: Path, ids: Path | None) -> QuerySet:
-    """Weighted terms of a .jsonl file, which has the ids."""
+def read_query_terms(embeddings: Path, ids: Path | None) -> QuerySet:
+    """Weighted terms of a .jsonl file, which has the ids, or of a .npz file of a matrix, which has none."""
+    from cluscomp.inputs.embeddings import read_ids
+    from cluscomp.inputs.term_matrix import is_term_matrix, read_term_matrix
     from cluscomp.inputs.terms import read_terms
 
+    if is_term_matrix(embeddings):
+        rows = read_term_matrix(embeddings)
+        names = range(len(rows)) if ids is None else read_ids(ids, len(rows))
+        return QuerySet([str(name) for name in names], rows)
     if ids is not None:
         raise errors.UsageError(
             "--query-ids: the ids of weighted terms stand in their .jsonl file; leave it out"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors, vocabulary
-from cluscomp.cli.common import flag, seconds, texts_only
+from cluscomp.cli.build_files import check_beside
+from cluscomp.cli.common import flag, seconds
 from cluscomp.cli.queries import index_encoder
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ Embeddings = Annotated[
 Lengths = Annotated[
     Path | None,
     flag("--lengths", help="For keys with a pool: .npy, token vectors of each document.", env=False),
+]
+Terms = Annotated[
+    Path | None,
+    flag(
+        "--terms",
+        help="Of a hybrid index, weighted terms of the rows of --embeddings: .jsonl, .npz.",
+        env=False,
+    ),
 ]
 Id = Annotated[
     list[str] | None, flag("--id", help="An id; may be given several times.", env=False, metavar="ID")
@@ -68,36 +77,39 @@ class RowFiles:
     ids: Path | None
     lengths: Path | None
     described: Described = Described()
+    terms: Path | None = None
 
     def check(self, index: AnyIndex) -> None:
         """Raise UsageError for flags that contradict each other or the index."""
         from cluscomp.indexes.kind import kind_of
 
-        given = [self.corpus, self.embeddings]
-        if given.count(None) != 1:
+        given, kind = [self.corpus, self.embeddings], kind_of(index.spec)
+        if given.count(None) != 1 and not (kind.both and self.embeddings is not None):
             what = "neither is" if self.corpus is None else "both are"
             raise errors.UsageError(f"one of --corpus and --embeddings is needed, and {what} given")
-        if self.corpus is not None and (self.ids, self.lengths) != (None, None):
+        check_beside(index.spec, self.corpus, self.embeddings, self.terms)
+        if self.embeddings is None and (self.ids, self.lengths) != (None, None):
             raise errors.UsageError(
                 "--ids and --lengths belong to --embeddings; documents have their own ids"
             )
-        if self.embeddings is not None and kind_of(index.spec).both:
-            raise texts_only(index.key)
-        if self.lengths is not None and not kind_of(index.spec).ragged:
+        if self.lengths is not None and not kind_of(index.spec.dense).ragged:
             raise errors.UsageError(
                 f"--lengths belong to token vectors, but {index.key!r} stores single ones"
             )
 
     def open(self, index: AnyIndex, encoder: str | None) -> Given:
         """What is added, unread. Raises EncoderMismatchError, UsageError and what opening files raises."""
+        from cluscomp.encoders.remembered import remembered_encoder
         from cluscomp.indexes.build.source import Given
 
-        if self.corpus is not None:
+        if self.embeddings is None:
             model = index_encoder(index, encoder, "pass --embeddings FILE")
             return Given(self.corpus, model, None, None, "fail")
-        if encoder is not None and index.encoder is not None:  # it says what made the vectors
-            index_encoder(index, encoder, "")
-        return _vectors(index, self.embeddings, self.ids, self.lengths)
+        known = index.encoder if index.encoder is None else index.encoder.get("vectors", index.encoder)
+        if encoder is not None and known is not None:  # it says what made the vectors
+            remembered_encoder(known, encoder, "")
+        given = _vectors(index, self.embeddings, self.ids, self.lengths)
+        return replace(given, texts=self.corpus, terms=self.terms)
 
     def append(self, folder: Path, encoder: str | None, **options: Any) -> tuple[AnyIndex, AppendReport]:
         """Add the rows to an index folder. options: of `append_rows`; raises what that raises.
@@ -135,9 +147,10 @@ def _vectors(index: AnyIndex, embeddings: Any, ids: Path | None, lengths: Path |
     from cluscomp.indexes.build.source import Given
     from cluscomp.indexes.kind import kind_of
     from cluscomp.inputs.ragged import open_ragged
+    from cluscomp.inputs.term_matrix import is_term_matrix
 
-    kind = kind_of(index.spec)
-    if kind.terms and ids is not None:
+    kind = kind_of(index.spec.dense)
+    if kind.terms and ids is not None and not is_term_matrix(embeddings):
         raise errors.UsageError("--ids: the ids of weighted terms stand in their .jsonl file; leave it out")
     if not kind.ragged:
         return Given(embeddings, None, ids, None, "fail")

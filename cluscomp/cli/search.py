@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
-from cluscomp.cli import blocks, common, filters, fused, late, output
+from cluscomp.cli import blocks, both_forms, common, filters, fused, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.paths import STDOUT
@@ -61,6 +61,7 @@ def search(
     query_cut: blocks.QueryCut = None,
     heap_factor: blocks.HeapFactor = None,
     encoder: common.SameEncoder = None,
+    query_terms: both_forms.QueryTerms = None,
     query_lengths: late.QueryLengths = None,
     candidates: late.Candidates = None,
     candidates_by: late.CandidatesFrom = None,
@@ -78,7 +79,8 @@ def search(
     One --query prints a line a hit: rank, score, id, and title and snippet if the index stores texts,
     separated by tabs. --queries and --query-embeddings make a TREC run. A hybrid index is searched by vectors
     and words together: the best documents of either are scored by both, and scores from 0 to 1 are the
-    weighted mean of both.
+    weighted mean of both; where its vectors came ready, --query-embeddings stand beside --queries or
+    --query-terms.
 
     Examples:
     cluscomp search scifact.index --query "Do statins lower mortality?" -k 5
@@ -90,7 +92,7 @@ def search(
     """
     from cluscomp.indexes.index import open_index
 
-    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience)
+    files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience, query_terms)
     _check_flags(query, queries, files)
     common.set_threads(threads)
     opened = open_index(index)
@@ -119,7 +121,7 @@ def search(
 def _check_flags(query: str | None, queries: Path | None, files: late.QueryFiles) -> None:
     flags = {"--query": query, "--queries": queries, "--query-embeddings": files.embeddings}
     given = [name for name, value in flags.items() if value is not None]
-    if len(given) != 1:
+    if len(given) != 1 and given != ["--queries", "--query-embeddings"]:
         what = " and ".join(given) + " are given" if given else "none is given"
         raise errors.UsageError(f"one of --query, --queries and --query-embeddings is needed; {what}")
 
@@ -137,12 +139,36 @@ def _query_set(
     encoder: str | None,
     progress: StageProgress,
 ) -> QuerySet:
-    if files.embeddings is not None:
-        return files.read(index)
     from cluscomp.inputs.queries import iter_queries
 
+    if files.embeddings is not None:
+        return _beside_vectors(index, queries, files)
     texts = list(iter_queries(queries))  # type: ignore[arg-type]
     return encode_queries(index, [q.id for q in texts], [q.text for q in texts], encoder, progress)
+
+
+def _beside_vectors(index: AnyIndex, queries: Path | None, files: late.QueryFiles) -> QuerySet:
+    """Queries of --query-embeddings, of a hybrid index in both forms."""
+    from cluscomp.indexes.kind import kind_of
+    from cluscomp.inputs.queries import iter_queries
+
+    if not kind_of(index.spec).both:
+        if queries is not None:
+            raise errors.UsageError(
+                "--queries and --query-embeddings are both given, which hybrid indexes alone take together, "
+                f"and {str(index.key)!r} is the key of none; leave one out"
+            )
+        return files.read(index)
+    if (queries is None) == (files.terms is None):
+        what = "neither is" if queries is None else "both are"
+        raise errors.UsageError(
+            "a hybrid index is searched by vectors and terms; beside --query-embeddings one of --queries "
+            f"(texts) and --query-terms is needed, and {what} given"
+        )
+    named, vectors = files.ids is not None, files.read(index)
+    if files.terms is not None:
+        return both_forms.with_terms(vectors, files.terms, named=named)
+    return both_forms.with_texts(index, vectors, list(iter_queries(queries)), named=named)  # type: ignore[arg-type]
 
 
 def one_query(

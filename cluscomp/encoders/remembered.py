@@ -24,9 +24,34 @@ def remembered_encoder(info: Mapping[str, Any] | None, name: str | None, remedy:
             f"{remedy}, or build it with --corpus and --encoder"
         )
     if info.get("kind") == HYBRID:
+        if not encodes_texts(info):
+            known, unknown = ("terms", "vectors") if info["vectors"] is None else ("vectors", "terms")
+            raise UsageError(
+                f"the index knows what makes its {known} of a text, but its {unknown} came ready, so that "
+                f"texts alone cannot be encoded for it; {remedy}"
+            )
         vectors = _loaded(info["vectors"], name)
         return HybridEncoder(vectors, _loaded(info["words"], None))
     return _loaded(info, name)
+
+
+def encodes_texts(info: Mapping[str, Any] | None) -> bool:
+    """Whether an index that remembers this knows all that is needed to encode texts for it."""
+    if info is None:
+        return False
+    return info.get("kind") != HYBRID or (info["vectors"] is not None and info["words"] is not None)
+
+
+def remembered_words(info: Mapping[str, Any] | None, remedy: str) -> Any:
+    """Load the encoder that makes the terms of a hybrid index. Raises UsageError where the index knows none,
+    as its terms came ready, and what `remembered_encoder` raises.
+    """
+    words = None if info is None else info.get("words")
+    if words is None:
+        raise UsageError(
+            f"the terms of the index came ready, so that nothing says how texts become such terms; {remedy}"
+        )
+    return _loaded(words, None)
 
 
 def _loaded(info: Mapping[str, Any], name: str | None) -> Any:

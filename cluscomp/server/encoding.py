@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from cluscomp.encoders.remembered import remembered_encoder
+from cluscomp.encoders.remembered import encodes_texts, remembered_encoder
 from cluscomp.errors import UsageError
 from cluscomp.server.room import Room
 from cluscomp.server.searching import Observe, Queries
@@ -52,7 +52,7 @@ class EncoderThread:
 
         Raises EncoderMismatchError, MissingInputError, OptionalDependencyError.
         """
-        if self._enabled and served.index.encoder is not None:
+        if self._enabled and encodes_texts(served.index.encoder):
             self._thread.submit(self._model, served).result()
 
     def encoded(self, served: Served, texts: Sequence[str]) -> Queries:
@@ -88,8 +88,12 @@ class EncoderThread:
         self._thread.shutdown(cancel_futures=True)
 
     def _require(self, served: Served) -> None:
-        if not self._enabled or served.index.encoder is None:
-            why = "the server runs without encoders" if not self._enabled else "the index knows no encoder"
+        if not self._enabled or not encodes_texts(served.index.encoder):
+            why = (
+                "the server runs without encoders"
+                if not self._enabled
+                else "the index knows no encoder of them"
+            )
             raise UsageError(f"{why}, so texts cannot be encoded; send vectors instead")
 
     # ---- the thread ----

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp import checks
-from cluscomp.encoders.remembered import remembered_encoder
+from cluscomp.encoders.remembered import encodes_texts, remembered_encoder
 from cluscomp.errors import CluscompError, IncompleteResultsWarning, UsageError, require
 from cluscomp.server.encoding import as_queries
 from cluscomp.server.registry import Registry
@@ -41,7 +41,7 @@ class IndexTools:
         self._lock = threading.Lock()  # of the encoders
         for served in self._registry.open_states():
             _require_no_tenants(served)
-            if encoder and served.index.encoder is not None:
+            if encoder and encodes_texts(served.index.encoder):
                 self._model(served)
 
     def search(

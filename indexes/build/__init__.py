@@ -8,7 +8,7 @@ run.py     build_index, plan_build          stage.py        Stage, the work unde
 stages.py  read, plan, sample, train, write request.py      what was asked for; shards
 recipe.py  what a kind brings               source.py       what the rows come from
 vectors.py    the recipe of single vectors  documents.py    the recipe of documents of several vectors
-hybrid.py, hybrid_writer.py   vectors and terms of the same texts
+hybrid.py, hybrid_source.py, hybrid_writer.py  vectors and terms of the same documents
 vector_writer.py, document_writer.py  files of a segment    document_shape.py  what a pool leaves and takes
 segment_writer.py  streams of one segment   writer.py       IndexWriter: an index from blocks of rows
 id_stream.py  ids as they come              finishing.py    last passes over the files

@@ -21,7 +21,7 @@ from cluscomp.indexes.attributed import have_attributes
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.incoming import IncomingIds
-from cluscomp.indexes.build.recipe import recipe_of
+from cluscomp.indexes.build.recipe import open_source, recipe_of
 from cluscomp.indexes.build.request import WHOLE, Request
 from cluscomp.indexes.build.source import Given, TextInput, VectorInput
 from cluscomp.indexes.build.stage import BuildWork, Stage, run_stages
@@ -129,7 +129,18 @@ def _opened(index: StoredIndex[Any], given: Given) -> Any:
         from cluscomp.indexes.build.terms import term_input
 
         return term_input(given)
-    return recipe_of(index.spec).open(index.spec, given)
+    return open_source(index.spec, _with_words(index, given))
+
+
+def _with_words(index: StoredIndex[Any], given: Given) -> Given:
+    """With the encoder of the terms of the index, where texts stand beside vectors without one. Raises
+    UsageError where the index knows none, and what loading it raises.
+    """
+    if given.texts is None or given.encoder is not None:
+        return given
+    from cluscomp.encoders.remembered import remembered_words
+
+    return replace(given, encoder=remembered_words(index.encoder, "pass terms (terms=, --terms)"))
 
 
 def _stages(request: Request, incoming: IncomingIds, *, dry_run: bool) -> tuple[Stage, ...]:

@@ -1,7 +1,7 @@
 """Builds of documents in both forms: the stages of vectors, terms beside them, and one segment of both.
 
-The source is a corpus of texts. The stages of the vectors see a request for vectors alone; the stage "words"
-leaves the terms of all texts in a spool.
+What is read says hybrid_source.py. The stages of the vectors see a request for vectors alone; the stage
+"words" leaves the terms of all documents in a spool.
 """
 
 from __future__ import annotations
@@ -13,54 +13,31 @@ from typing import Any
 
 import numpy as np
 
-from cluscomp import errors
 from cluscomp.indexes.build.costs import BuildShape, StageCost
+from cluscomp.indexes.build.hybrid_source import open_hybrid
 from cluscomp.indexes.build.hybrid_writer import Both, HybridWriter
 from cluscomp.indexes.build.recipe import Recipe, Rows, recipe_of
 from cluscomp.indexes.build.request import Request, Shard
-from cluscomp.indexes.build.source import Given, TextInput
+from cluscomp.indexes.build.source import TextInput
 from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, SAMPLE, TRAIN
 from cluscomp.indexes.build.term_spool import TermSpool
-from cluscomp.indexes.build.terms import TermShape, has_spool, learn_terms, open_terms, spooled, term_blocks
+from cluscomp.indexes.build.terms import TermShape, has_spool, learn_terms, spooled, term_blocks
 from cluscomp.indexes.build.token_blocks import text_store
+from cluscomp.indexes.build.vectors import CHECK
 from cluscomp.indexes.hybrid.pipeline import HybridPipeline
 from cluscomp.indexes.hybrid.segment import PREFIX
 from cluscomp.indexes.keys.hybrid import WORDS, HybridSpec
-from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
-from cluscomp.indexes.storage.texts import CorpusFacts
-
-
-def open_hybrid(spec: IndexSpec, given: Given) -> TextInput:
-    """The source of a hybrid index: texts, with the encoder of both forms.
-
-    given.encoder: that, or the one of the vectors; the terms are stems of words then. Raises UsageError for
-    vectors, and what the recipes of both sides raise.
-    """
-    from cluscomp.encoders.hybrid import HybridEncoder
-
-    assert isinstance(spec, HybridSpec)
-    if given.encoder is None or hasattr(given.source, "shape") or hasattr(given.source, "blocks"):
-        raise errors.UsageError(
-            f"the key {str(spec)!r} stores vectors and terms of texts: pass a corpus and the encoder of "
-            "the vectors; from vectors and terms that are there, make the index with index_factory and add "
-            "HybridRows"
-        )
-    both = given.encoder if isinstance(given.encoder, HybridEncoder) else HybridEncoder(given.encoder)
-    dense = recipe_of(spec.dense).open(spec.dense, replace(given, encoder=both.vectors))
-    open_terms(spec.terms, replace(given, encoder=both.words))  # the encoder is one that the key takes
-    assert isinstance(dense, TextInput)
-    return replace(dense, encoder=both)
+from cluscomp.indexes.storage.texts import CorpusFacts, DocumentStore
 
 
 def of_vectors(request: Request) -> Request:
     """The same request for the vectors alone."""
     assert isinstance(request.spec, HybridSpec)
-    assert isinstance(request.source, TextInput)
-    source = replace(request.source, encoder=request.source.encoder.vectors)
-    return replace(request, spec=request.spec.dense, source=source)
+    source: Any = request.source
+    return replace(request, spec=request.spec.dense, source=source.dense)
 
 
 # ---- the stages ----
@@ -70,6 +47,8 @@ def _vector_stage(stage: Stage) -> Stage:
     """A stage of the vectors in a build of both."""
     if stage is PLAN or stage is READ_TEXTS:
         return stage
+    if stage is CHECK:
+        stage = replace(stage, name="check")  # "read" are the texts
 
     def run(work: BuildWork, request: Request, shard: Shard) -> Facts | None:
         return stage.run(work, of_vectors(request), shard)
@@ -81,11 +60,12 @@ def _vector_stage(stage: Stage) -> Stage:
 
 
 def _words(work: BuildWork, request: Request, shard: Shard) -> Facts:
-    """Leave the terms of all texts in the spool."""
+    """Leave the terms of all documents in the spool."""
     source: Any = request.source
     with text_store(work, request) as store:
-        assert store is not None
-        return spooled(work, term_blocks(work, source.encoder.words, store))
+        return spooled(
+            work, source.blocks() if store is None else term_blocks(work, source.words.encoder, store)
+        )
 
 
 WORD_STAGE = Stage(WORDS, ("read",), _words, holds=has_spool)
@@ -93,8 +73,9 @@ TRAIN_BOTH = replace(TRAIN, needs=(*TRAIN.needs, WORDS))
 
 
 def _prepare(request: Request) -> tuple[Stage, ...]:
-    stages = recipe_of(request.spec.dense).prepare(of_vectors(request))  # type: ignore[attr-defined]
-    return (*map(_vector_stage, stages), WORD_STAGE)
+    stages = recipe_of(request.spec.dense).prepare(of_vectors(request))
+    texts = (READ_TEXTS,) if isinstance(request.source, TextInput) and READ_TEXTS not in stages else ()
+    return (*texts, *map(_vector_stage, stages), WORD_STAGE)
 
 
 def _take_over(work: BuildWork, pipeline: Pipeline) -> None:
@@ -107,10 +88,13 @@ def _take_over(work: BuildWork, pipeline: Pipeline) -> None:
 
 
 class BothRows:
-    """Rows of vectors, with the terms of the same texts."""
+    """Rows of vectors, with the terms of the same documents. Ids are those of a store of texts, those that
+    came with the terms, or those of the vectors.
+    """
 
-    def __init__(self, vectors: Rows, spool: TermSpool) -> None:
-        self.n, self._vectors, self._spool = vectors.n, vectors, spool
+    def __init__(self, vectors: Rows, spool: TermSpool, store: DocumentStore | None) -> None:
+        self.n, self._vectors, self._spool, self._store = vectors.n, vectors, spool, store
+        self._ids = spool.ids
 
     def n_vectors(self, rows: slice) -> int:
         return self._vectors.n_vectors(rows)
@@ -121,14 +105,21 @@ class BothRows:
     def blocks(self, rows: slice, vectors: int) -> Iterator[tuple[Any, Any]]:
         start = rows.start
         for block, ids in self._vectors.blocks(rows, vectors):
-            yield Both(block, self._spool.read(slice(start, start + len(ids)))), ids
-            start += len(ids)
+            part = slice(start, start + len(ids))
+            yield Both(block, self._spool.read(part)), self._names(part, ids)
+            start = part.stop
+
+    def _names(self, part: slice, of_vectors: Any) -> Any:
+        if self._store is not None:
+            return self._store.ids(part.start, part.stop)
+        return self._ids[part] if self._ids else of_vectors
 
 
 @contextmanager
 def _rows(work: BuildWork, request: Request) -> Iterator[BothRows]:
-    with recipe_of(request.spec.dense).rows(work, of_vectors(request)) as vectors:  # type: ignore[attr-defined]
-        yield BothRows(vectors, TermSpool(work.folder.path))
+    dense = recipe_of(request.spec.dense)
+    with dense.rows(work, of_vectors(request)) as vectors, text_store(work, request) as store:
+        yield BothRows(vectors, TermSpool(work.folder.path), store)
 
 
 @dataclass(frozen=True)
@@ -144,6 +135,7 @@ class HybridShape(BuildShape):
     def of(cls, pipeline: Pipeline, dense: BuildShape, terms: TermShape) -> HybridShape:
         """The shape of a build whose two parts have these."""
         common = {field.name: getattr(dense, field.name) for field in fields(BuildShape)}
+        common |= {"id_bytes": terms.id_bytes, "texts": terms.texts} if dense.texts is None else {}
         return cls(**{**common, "pipeline": pipeline, "writer": HybridWriter}, dense=dense, terms=terms)
 
     @property
@@ -175,7 +167,10 @@ class HybridShape(BuildShape):
     @property
     def preparing(self) -> list[StageCost]:
         """Words come while the process may still hold what the encoder of the vectors took."""
-        before, words = self._vectors.preparing, self._terms.preparing[-1]
+        before, (*reading, words) = self._vectors.preparing, self._terms.preparing
+        if self._vectors.texts is None:
+            before = [replace(stage, name="check") if stage.name == "read" else stage for stage in before]
+            before = [*reading, *before]
         held = max(stage.memory_bytes for stage in before)
         return [*before, replace(words, name=WORDS, memory_bytes=held + words.memory_bytes)]
 
@@ -203,11 +198,11 @@ class HybridShape(BuildShape):
 
 
 def _shape(request: Request, corpus: CorpusFacts | None, timed: bool) -> HybridShape:
-    spec, source = request.spec, request.source
-    assert isinstance(spec, HybridSpec)
-    assert isinstance(source, TextInput)
-    dense = recipe_of(spec.dense).shape(of_vectors(request), corpus, timed)
-    words = replace(request, spec=spec.terms, source=replace(source, encoder=source.encoder.words))
+    spec: Any = request.spec
+    source: Any = request.source
+    of_texts = isinstance(source.dense, TextInput)
+    dense = recipe_of(spec.dense).shape(of_vectors(request), corpus if of_texts else None, timed)
+    words = replace(request, spec=spec.terms, source=source.words)
     into = request.into and request.into.lexical  # type: ignore[attr-defined]
     terms = recipe_of(spec.terms).shape(replace(words, into=into), corpus, timed)
     assert isinstance(terms, TermShape)

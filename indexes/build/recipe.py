@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp.errors import UsageError
 from cluscomp.indexes.build.costs import BuildShape
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.segment_writer import SegmentWriter
@@ -67,3 +68,13 @@ def recipe_of(spec: IndexSpec) -> Recipe:
     """The recipe of the kind of index that a key makes."""
     recipe: Recipe = kind_of(spec).recipe()
     return recipe
+
+
+def open_source(spec: IndexSpec, given: Given) -> Source:
+    """The source of a build. Raises UsageError for parts that the kind lacks, and what opening raises."""
+    if (given.texts is not None or given.terms is not None) and not kind_of(spec).both:
+        raise UsageError(
+            f"texts= and terms= stand beside the vectors of hybrid keys, and {str(spec)!r} is none; write "
+            f"{spec!s}+Sparse(bm25), or leave them out"
+        )
+    return recipe_of(spec).open(spec, given)

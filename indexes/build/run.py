@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cluscomp import checks, errors
 from cluscomp.indexes.build.described import BuildAttributes
 from cluscomp.indexes.build.plan import BuildPlan
-from cluscomp.indexes.build.recipe import recipe_of
+from cluscomp.indexes.build.recipe import open_source
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.source import Given, TextInput
@@ -44,6 +44,8 @@ def build_index(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
+    texts: Any = None,
+    terms: Any = None,
     columns: Mapping[str, str] | None = None,
     max_memory: int | str | None = None,
     seed: int = 0,
@@ -75,6 +77,12 @@ def build_index(
         ids: of vectors: n integers or texts, or a path; None numbers them from 0. With lengths they are those
             of the documents.
         lengths: for keys with a pool, whose rows are documents: token vectors (n,) of each.
+        texts: for hybrid keys whose source are vectors: a corpus of the same documents in the same order, as
+            `source` may be one. Their words are taken, or what the encoder gives for them: of kind "words" or
+            "sparse", or a `HybridEncoder`, or that of the vectors, which is only written down. Documents have
+            the ids of the corpus.
+        terms: for hybrid keys whose source are vectors: their terms, a .jsonl file of ids and terms, a .npz
+            file of a sparse matrix, or rows in any form of `SparseIndex.add` but texts.
         columns: names of fields of a file where they are not the usual ones: "id", "title" and "text" of a
             corpus, "vectors" and "id" of .parquet vectors.
         max_memory: bytes that the whole process may take, or a text such as "8G"; None: 80% of what is free
@@ -102,7 +110,8 @@ def build_index(
         InfeasibleError: the build does not fit the memory limit; the message has both numbers and the remedy.
         DiskFullError: the disk has too little room.
         OutputExistsError: `output` is taken.
-        InputError: the input is wrong; its kinds say how.
+        InputError: the input is wrong, or texts or terms are not of the documents of the vectors; its kinds
+            say how.
     """
     start = time.monotonic()
     settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
@@ -110,11 +119,13 @@ def build_index(
     target = place_of(output)
     if if_exists == "fail":
         target.check_target("fail")
-    given = Given(source, encoder, ids, lengths, empty_documents, columns)
-    opened = recipe_of(settings["spec"]).open(settings["spec"], given)
+    given = Given(source, encoder, ids, lengths, empty_documents, columns, texts, terms)
+    opened = open_source(settings["spec"], given)
     if store_texts and not isinstance(opened, TextInput):
         raise errors.UsageError("store_texts needs a corpus of texts and an encoder; vectors have no texts")
-    described = BuildAttributes.of(attributes, attributes_from, source, attribute_kinds)
+    described = BuildAttributes.of(
+        attributes, attributes_from, source if texts is None else texts, attribute_kinds
+    )
     request = Request(**settings, store_texts=store_texts, source=opened, cache=cache, described=described)
     return run_request(request, target, if_exists, progress, config, start)
 
@@ -127,6 +138,8 @@ def plan_build(
     encoder: Encoder | MultiVectorEncoder | None = None,
     ids: Any = None,
     lengths: Any = None,
+    texts: Any = None,
+    terms: Any = None,
     columns: Mapping[str, str] | None = None,
     max_memory: int | str | None = None,
     seed: int = 0,
@@ -147,6 +160,8 @@ def plan_build(
         encoder: as in `build_index`.
         ids: as in `build_index`.
         lengths: as in `build_index`.
+        texts: as in `build_index`.
+        terms: as in `build_index`.
         columns: as in `build_index`.
         max_memory: as in `build_index`.
         seed: as in `build_index`.
@@ -166,9 +181,11 @@ def plan_build(
         InputError: the input is wrong; its kinds say how.
     """
     settings = build_settings(index_key, metric, seed, max_train_rows, max_memory)
-    given = Given(source, encoder, ids, lengths, empty_documents, columns)
-    opened = recipe_of(settings["spec"]).open(settings["spec"], given)
-    described = BuildAttributes.of(attributes, attributes_from, source, attribute_kinds)
+    given = Given(source, encoder, ids, lengths, empty_documents, columns, texts, terms)
+    opened = open_source(settings["spec"], given)
+    described = BuildAttributes.of(
+        attributes, attributes_from, source if texts is None else texts, attribute_kinds
+    )
     return plan_for(Request(**settings, store_texts=store_texts, source=opened, described=described))
 
 

@@ -120,6 +120,8 @@ class Given:
     lengths: Any
     empty_documents: str
     columns: Mapping[str, str] | None = None
+    texts: Any = None
+    terms: Any = None
 
 
 def open_vectors(spec: IndexSpec, given: Given) -> VectorInput | TextInput:
@@ -177,7 +179,7 @@ def open_documents(spec: IndexSpec, given: Given) -> TextInput | RaggedInput:
     vectors = _open_vectors(source, None, given.columns)
     offsets = offsets_of(lengths, vectors.n)
     names = None if ids is None else checked_ids(ids, offsets.shape[0] - 1)
-    identity = _vector_identity(source, vectors) | {"ids": _ids_digest(names)}
+    identity = _vector_identity(source, vectors) | {"ids": ids_digest(names)}
     identity["lengths"] = hashlib.blake2b(offsets.tobytes(), digest_size=16).hexdigest()
     info = None if encoder is None else encoder.info.to_json()
     return RaggedInput(vectors, offsets, names, identity, info)
@@ -199,7 +201,7 @@ def text_input(source: Any, encoder: Any, given: Given) -> TextInput:
             identity["columns"] = dict(columns)
         options: dict[str, Any] = {"empty_documents": empty_documents, "columns": columns}
         return TextInput(lambda: iter_corpus(source, **options), identity, encoder)
-    _refuse_columns(columns, source)
+    refuse_columns(columns, source)
     if not isinstance(source, Iterable):
         raise errors.UsageError(
             f"cannot read documents from a {type(source).__name__}; pass a path or documents"
@@ -212,6 +214,10 @@ def _check_documents(documents: Iterable[Any], empty_documents: str) -> Iterator
     from cluscomp.inputs.corpus import Document
 
     for position, item in enumerate(documents):
+        if isinstance(item, str):
+            raise errors.DTypeError(
+                f"document {position} is a text alone; pass (id, title, text), or a mapping with these"
+            )
         if isinstance(item, Mapping):
             item = (item.get("id", item.get("_id", "")), item.get("title", ""), item.get("text", ""))
         document = Document(*item)
@@ -225,7 +231,8 @@ def _check_documents(documents: Iterable[Any], empty_documents: str) -> Iterator
         yield document
 
 
-def _refuse_columns(columns: Mapping[str, str] | None, source: Any) -> None:
+def refuse_columns(columns: Mapping[str, str] | None, source: Any) -> None:
+    """Raise UsageError for names of fields where nothing has fields."""
     if columns:
         raise errors.UsageError(f"columns name fields of a file, but the source is a {type(source).__name__}")
 
@@ -237,7 +244,7 @@ def _open_vectors(source: Any, ids: Any, columns: Mapping[str, str] | None) -> V
     if isinstance(source, str | Path):
         vectors = open_embeddings(source, columns=columns)
     else:
-        _refuse_columns(columns, source)
+        refuse_columns(columns, source)
         vectors = source if hasattr(source, "blocks") else ArraySource(source)
     if ids is not None:
         vectors.ids = checked_ids(ids, vectors.n)
@@ -251,7 +258,7 @@ def checked_ids(ids: Any, n: int) -> Ids:
 
 def _vector_identity(source: Any, vectors: VectorSource) -> dict[str, Any]:
     """What must be equal for a build to go on: size and time of files, the contents of arrays."""
-    shape = {"n": vectors.n, "dim": vectors.dim, "dtype": str(vectors.dtype), "ids": _ids_digest(vectors.ids)}
+    shape = {"n": vectors.n, "dim": vectors.dim, "dtype": str(vectors.dtype), "ids": ids_digest(vectors.ids)}
     path = getattr(vectors, "path", None)
     if path is not None:
         return {"kind": "vectors", **shape, **file_identity(Path(path))}
@@ -270,7 +277,8 @@ def stored_id_bytes(ids: Any) -> int:
     return 8 * len(ids)
 
 
-def _ids_digest(ids: Any) -> str | None:
+def ids_digest(ids: Any) -> str | None:
+    """Hash of ids, None for none."""
     if ids is None:
         return None
     digest = hashlib.blake2b(digest_size=16)

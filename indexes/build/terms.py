@@ -19,7 +19,15 @@ from cluscomp.indexes.build.costs import BuildShape, StageCost, TextShape, read_
 from cluscomp.indexes.build.rates import DISK_BYTES_PER_SECOND, NO_WORK
 from cluscomp.indexes.build.recipe import Recipe, recipe_of
 from cluscomp.indexes.build.request import Request, Shard
-from cluscomp.indexes.build.source import Given, TextInput, checked_ids, file_identity, text_input
+from cluscomp.indexes.build.source import (
+    Given,
+    TextInput,
+    checked_ids,
+    file_identity,
+    ids_digest,
+    refuse_columns,
+    text_input,
+)
 from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, TRAINED
 from cluscomp.indexes.build.term_spool import TermSpool
@@ -54,7 +62,7 @@ def open_terms(spec: IndexSpec, given: Given) -> TextInput | TermInput:
     """The source of an index of terms.
 
     given.source: a corpus of texts (path, or iterable of Documents) for keys with bm25, or with an encoder of
-    kind "sparse"; else a .jsonl file of ids and terms, or rows in any form of `as_term_rows`. Raises
+    kind "sparse"; else what `term_input` takes. Raises
     UsageError for arguments that contradict each other, and what opening raises.
     """
     if given.lengths is not None:
@@ -84,25 +92,39 @@ def _is_rows(source: Any) -> bool:
 
 
 def term_input(given: Given) -> TermInput:
-    """Rows of terms: a path, or any form of `as_term_rows`."""
+    """Rows of terms: the path of a .jsonl file, or of a .npz file of a matrix, or any form that
+    `as_term_rows` takes.
+    """
+    from cluscomp.inputs.term_matrix import is_term_matrix, read_term_matrix
+
     source, columns = given.source, given.columns
-    if isinstance(source, str | Path):
+    is_path = isinstance(source, str | Path)
+    if is_path and not is_term_matrix(source):
         from cluscomp.inputs.terms import iter_term_blocks
 
         if given.ids is not None:
             raise errors.UsageError("ids stand in the .jsonl file of terms; leave ids out")
         identity = {"kind": "terms", **file_identity(Path(source)), "columns": dict(columns or {})}
         return TermInput(lambda: iter_term_blocks(source, columns=columns), identity, None)
-    if isinstance(source, Iterable) and not hasattr(source, "shape") and not isinstance(source, TermRows):
-        source = list(source)
-    rows = as_term_rows(source)
+    if is_path:
+        refuse_columns(columns, source)
+        rows = read_term_matrix(source)
+        identity = {"kind": "terms", **file_identity(Path(source))}
+    else:
+        if isinstance(source, Iterable) and not hasattr(source, "shape") and not isinstance(source, TermRows):
+            source = list(source)
+        rows = as_term_rows(source)
+        identity = {"kind": "rows", "digest": _digest(rows)}
     ids = None if given.ids is None else checked_ids(given.ids, len(rows))
+    return TermInput(lambda: _parts(rows, ids), identity | {"ids": ids_digest(ids)}, None)
+
+
+def _digest(rows: TermRows) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for array in (rows.offsets, rows.numbers, rows.weights):
         digest.update(np.ascontiguousarray(array).view(np.uint8))
     digest.update("\0".join(rows.names).encode("utf-8"))
-    digest.update(repr(None if ids is None else list(ids)).encode("utf-8"))
-    return TermInput(lambda: _parts(rows, ids), {"kind": "rows", "digest": digest.hexdigest()}, None)
+    return digest.hexdigest()
 
 
 def _parts(rows: TermRows, ids: Any) -> Blocks:

@@ -83,20 +83,21 @@ class HybridIndex(SearchedHybrid):
         """Learn what either side learns: rotation, lists and codebooks, and statistics of words.
 
         Args:
-            rows: `HybridRows`, all that the index shall begin with.
+            rows: `HybridRows`, all that the index shall begin with. Texts among them are split into stems of
+                words, unless `encoder` says otherwise, and so are later ones.
             progress: called as progress(stage, done, total).
 
         Returns:
             The index.
 
         Raises:
-            UsageError: the index holds rows already.
+            UsageError: the index holds rows already, or rows have texts and the key no bm25.
             EmptyInputError: no row has a term.
             TooFewRowsError: fewer vectors than the key has centroids.
             DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows are wrong.
         """
-        require_both(rows, "rows")
         self._require_empty()
+        rows = self._split(require_both(rows, "rows"), first=True)
         dense: Any = self._set_up(self._blank).dense
         dense.train(rows.vectors, **rows.options, progress=progress)
         self._training = dense.training
@@ -129,13 +130,14 @@ class HybridIndex(SearchedHybrid):
         Raises:
             NotTrainedError: the key has to learn first.
             DuplicateIdError: an id is there already.
+            UsageError: rows have texts, and the index does not know how its own were split.
             DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows or ids are wrong.
 
         Warns:
             SaturatedValuesWarning: weights of terms are above those that bits=8 can hold.
         """
         self.pipeline.require_trained()
-        require_both(rows, "rows")
+        rows = self._split(require_both(rows, "rows"))
         with self._lock:
             column = self._new_ids(ids, len(rows), documents)
             described = self._described(attributes, column, new_attributes, documents)
@@ -168,10 +170,11 @@ class HybridIndex(SearchedHybrid):
         Raises:
             NotTrainedError: the key has to learn first.
             DuplicateIdError: an id is given twice.
+            UsageError: rows have texts, and the index does not know how its own were split.
             DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the rows or ids are wrong.
         """
         self.pipeline.require_trained()
-        require_both(rows, "rows")
+        rows = self._split(require_both(rows, "rows"))
         encoded = self._encoded(rows, progress)
         return self._replace(ids, len(rows), encoded, attributes, new_attributes, documents)
 

@@ -167,7 +167,8 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
         visited its list. Both lists are then fused as `fuse_runs` does.
 
         Args:
-            queries: `HybridRows`, such as the encoder of the index gives.
+            queries: `HybridRows`, such as the encoder of the index gives; texts in them are split as those of
+                the index were.
             k: hits a query, at least 1; no more than 2 * depth are found.
             weight: of the vectors, from 0 to 1; the terms have the rest. None: `index.weight`.
             depth: documents of either side that take part. None: `index.depth`.
@@ -191,11 +192,12 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
             With a filter there are at most as many columns as documents that pass, and no warning.
 
         Raises:
-            UsageError: a parameter cannot be used, or no tenant was said.
+            UsageError: a parameter cannot be used, no tenant was said, or queries have texts and the index
+                does not know how its own were split.
             NotTrainedError: the key has to learn first.
             DimensionError, DTypeError, NonFiniteError, TooLargeError, InputError: the queries are wrong.
         """
-        require_both(queries, "queries")
+        queries = self._split(require_both(queries, "queries"))
         weight = self.weight if weight is None else checks.number("weight", weight, low=0, high=1)
         depth = self.depth if depth is None else depth
         rule = Fusion.of(
@@ -265,6 +267,31 @@ class SearchedHybrid(Uncopied, StoredIndex[HybridSegment]):
             lambda positions: sides.lexical._scores_at(words, positions),
         )
         return found, by_vectors.info
+
+    def _split(self, rows: HybridRows, *, first: bool = False) -> HybridRows:
+        """Rows with terms in the place of texts. first: the index may begin to split texts here."""
+        if not rows.are_texts:
+            return rows
+        if not self.pipeline.words.counts_words:
+            raise UsageError(
+                f"rows have texts, but the key {self.key!r} does not count words; pass what a sparse model "
+                "makes of them, or take a key with bm25"
+            )
+        from cluscomp.encoders.hybrid import described_sides
+        from cluscomp.encoders.words import STEMMED_WORDS, WordEncoder, word_encoder
+
+        vectors, words = (
+            None if self._encoder is None else self._encoder.get(s) for s in ("vectors", "words")
+        )
+        if words is None and not first:
+            raise UsageError(
+                "rows have texts, but the terms of the index came ready, so that nothing says how texts "
+                "become such terms; pass the terms"
+            )
+        encoder = WordEncoder(STEMMED_WORDS) if words is None else word_encoder(words)
+        if words is None:
+            self.encoder = described_sides(vectors, encoder.info.to_json())
+        return HybridRows(rows.vectors, encoder.encode_documents(rows.terms), rows.lengths)
 
     def _load_settings(self, settings: dict[str, Any], where: str) -> None:
         super()._load_settings(settings, where)

@@ -153,6 +153,11 @@ class IndexSpec:
         return self.codec.kind if self.pool is None else self.pool.kind
 
     @property
+    def dense(self) -> IndexSpec:
+        """The key of the vectors, where a key has two parts; else the key itself."""
+        return self
+
+    @property
     def term_codec(self) -> CodecSpec:
         """The form of the weighted terms, where a key has two parts; else of the rows."""
         return self.codec

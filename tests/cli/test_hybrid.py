@@ -97,12 +97,9 @@ def test_convert_is_refused_but_for_vectors(invoke, both, tmp_path):
     assert invoke("convert", both, "--to", "faiss", "-o", tmp_path / "c.faiss").exit_code == 2
 
 
-def test_wrong_flags(invoke, beir, both, text_index, vectors, tmp_path):
+def test_wrong_flags(invoke, beir, both, text_index, tmp_path):
     out = ["-o", tmp_path / "no"]
     for command, message in (
-        (["search", both, "--query-embeddings", vectors], "files of vectors have only one of both"),
-        (["add", both, "--embeddings", vectors], "files of vectors have only one of both"),
-        (["build-index", "--embeddings", vectors, "--key", KEY, *out], "files of vectors have only one"),
         (["build-index", "--corpus", beir, "--encoder", "hash", "--key", "Flat", "--word-encoder", "words", *out],
          "--word-encoder belongs to keys of two parts"),
         (["build-index", "--corpus", beir, "--key", "Flat", "--hybrid", *out], "--encoder"),

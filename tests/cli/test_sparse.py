@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 ROWS = [
@@ -172,3 +173,20 @@ def test_wrong_flags(invoke, beir, tmp_path, flags, message):
     flags = [flag.format(beir=beir, x=x) for flag in flags]
     result = invoke("build-index", *flags, "--output", tmp_path / "no")
     assert result.exit_code == 2 and message in result.output
+
+
+def test_a_matrix_of_scipy(invoke, tmp_path):
+    sparse = pytest.importorskip("scipy.sparse")
+    sparse.save_npz(tmp_path / "x.npz", sparse.csr_array(np.diag([1.0, 2.0, 3.0])))
+    (tmp_path / "ids.txt").write_text("a\nb\nc")
+    target = tmp_path / "i"
+    command = ["--embeddings", tmp_path / "x.npz", "--ids", tmp_path / "ids.txt"]
+    built = invoke("build-index", *command, "--index-key", "Sparse", "-o", target)
+    assert built.exit_code == 0, built.output
+    shown = invoke("search", target, "--query-embeddings", tmp_path / "x.npz", "-k", "1", "-o", "-").stdout
+    assert [line.split()[2] for line in shown.splitlines()] == ["a", "b", "c"]
+    (tmp_path / "ids.txt").write_text("a\nd\ne")
+    assert invoke("upsert", target, *command).exit_code == 0
+    again = invoke("search", target, "--query-embeddings", tmp_path / "x.npz", "--query-ids", tmp_path / "ids.txt",
+                   "-k", "1", "-o", "-").stdout  # fmt: skip
+    assert [line.split()[0] for line in again.splitlines()] == ["a", "d", "e"]
