@@ -105,7 +105,7 @@ def _source(index: Path, embeddings: Path | None, ids: Path | None, lengths: Pat
     from cluscomp.inputs.ragged import open_ragged
 
     opened = open_index(index)
-    if kind_of(opened.spec).ragged:
+    if kind_of(opened.spec.dense).ragged:
         source, numbers, names = open_ragged(embeddings, lengths, ids)
         more = {"lengths": numbers}
     else:

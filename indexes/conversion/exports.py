@@ -60,7 +60,7 @@ def _faiss(index: StoredIndex[Any], output: Path, progress: Progress | None) -> 
 def _npy(index: StoredIndex[Any], output: Path, progress: Progress | None) -> Written:
     """Vectors (n, dim), ids (n,), and of documents how many vectors each has."""
     files = {_beside(output, "ids"): _array_writer(_ids(index))}
-    if kind_of(index.spec).ragged:
+    if kind_of(index.spec.dense).ragged:
         files[_beside(output, "lengths")] = _array_writer(np.diff(document_offsets(index)))
     rows = DecodedRows(index)
 
@@ -79,7 +79,7 @@ def _parquet(index: StoredIndex[Any], output: Path, progress: Progress | None) -
     """Columns "id", "vector", and the attributes."""
     pa = require("pyarrow", extra="parquet", why="writing a .parquet file")
     parquet = require("pyarrow.parquet", extra="parquet", why="writing a .parquet file")
-    if kind_of(index.spec).ragged:
+    if kind_of(index.spec.dense).ragged:
         raise UsageError("a .parquet file has one vector a row, and documents have several; pass to='npy'")
     rows = DecodedRows(index)
     ids: Any = rows.ids

@@ -12,7 +12,7 @@ import numpy as np
 from cluscomp.errors import DimensionError, UsageError
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
-from cluscomp.indexes.build.recipe import recipe_of
+from cluscomp.indexes.build.recipe import open_source
 from cluscomp.indexes.build.request import Kept, Request
 from cluscomp.indexes.build.source import Given, RaggedInput, VectorInput
 from cluscomp.indexes.conversion.rows import (
@@ -64,23 +64,18 @@ class Reencoding:
 def reencoding(
     index: StoredIndex[Any], settings: dict[str, Any], given: Given | None, folder: Path
 ) -> Reencoding:
-    """The build that makes `index`, opened from `folder`, anew.
+    """The build that makes `index`, opened from `folder`, anew; of a hybrid index its vectors.
 
     settings: of the `Request`. given: the vectors that the rows were made of, None to decode them. Raises
     UsageError (a key for rows of another kind, no way back), DimensionError, InputError (an id without a
     vector).
     """
-    old, new = kind_of(index.spec), kind_of(settings["spec"])
+    old, new = kind_of(index.spec.dense), kind_of(settings["spec"])
     if old.terms:
         raise UsageError(f"{folder} is an index of terms, which have no other keys to go to; build it again")
-    if old.both:
-        raise UsageError(
-            f"{folder} holds vectors and terms, and terms cannot be made anew of what is stored; build it "
-            "again from its texts"
-        )
     if old is not new:
         raise UsageError(
-            f"{folder} is an index of {old.name} with the key {index.key!r}, but "
+            f"{folder} is an index of {old.name} with the key {str(index.spec.dense)!r}, but "
             f"{str(settings['spec'])!r} is a key of {new.name}; rows of one kind cannot become the other: "
             "build the index from its source"
         )
@@ -112,16 +107,16 @@ def _decoded(index: StoredIndex[Any], folder: Path) -> VectorInput | RaggedInput
             f"{folder} cannot be decoded: {exc}; pass the vectors of the rows as source, or build it again"
         ) from exc
     identity = {"kind": "index", "index": _state(index)}
-    if not kind_of(index.spec).ragged:
-        return VectorInput(vectors, identity, index.encoder)
+    if not kind_of(index.spec.dense).ragged:
+        return VectorInput(vectors, identity, _maker(index))
     ids, vectors.ids = vectors.ids, None
-    return RaggedInput(vectors, document_offsets(index), ids, identity, index.encoder)
+    return RaggedInput(vectors, document_offsets(index), ids, identity, _maker(index))
 
 
 def _picked(
     index: StoredIndex[Any], settings: dict[str, Any], given: Given, folder: Path
 ) -> VectorInput | RaggedInput:
-    source = recipe_of(settings["spec"]).open(settings["spec"], given)
+    source = open_source(settings["spec"], given)
     assert isinstance(source, VectorInput | RaggedInput)  # without an encoder
     if source.dim != index.dim:
         raise DimensionError(
@@ -132,9 +127,14 @@ def _picked(
     names = ids_of(index)
     if isinstance(source, RaggedInput):
         rows, offsets = rows_of_documents(source.offsets, matched_rows(index, source.ids, source.n))
-        return RaggedInput(PickedRows(source.vectors, rows, None), offsets, names, identity, index.encoder)
+        return RaggedInput(PickedRows(source.vectors, rows, None), offsets, names, identity, _maker(index))
     rows = matched_rows(index, source.vectors.ids, source.vectors.n)
-    return VectorInput(PickedRows(source.vectors, rows, names), identity, index.encoder)
+    return VectorInput(PickedRows(source.vectors, rows, names), identity, _maker(index))
+
+
+def _maker(index: StoredIndex[Any]) -> dict[str, Any] | None:
+    """The encoder of the vectors."""
+    return None if index.encoder is None else index.encoder.get("vectors", index.encoder)
 
 
 def _state(index: StoredIndex[Any]) -> str:

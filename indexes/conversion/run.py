@@ -17,7 +17,10 @@ from cluscomp.indexes.build.stages import plan_for
 from cluscomp.indexes.conversion.exports import export
 from cluscomp.indexes.conversion.reencode import reencoding
 from cluscomp.indexes.conversion.report import ConvertReport
+from cluscomp.indexes.conversion.sides import vectors_alone, vectors_key, write_beside_terms, write_side
+from cluscomp.indexes.hybrid.index import HybridIndex
 from cluscomp.indexes.index import open_index
+from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.storage.local_place import LocalPlace
 from cluscomp.indexes.storage.manifest import FORMAT_VERSION
 from cluscomp.indexes.storage.place import Place
@@ -57,7 +60,8 @@ def convert_index(
     Args:
         path: folder of the index.
         output: folder, or file with `to`, to write. None: with `format`, the folder itself.
-        index_key: key of the new index, for rows of the same kind.
+        index_key: key of the new index, for rows of the same kind. Of a hybrid index its terms stay as they
+            are: they stand behind the new key of the vectors, are left out, or are taken alone.
         source: vectors that the rows were made of, for a new key: an array, a file or a VectorSource, as
             `build_index` takes them. Others than those of the index may be among them.
         ids: of the rows of `source`, or of its documents, where it does not hold them; None: 0, 1, 2 ...
@@ -171,11 +175,17 @@ def _in_key(
     if target == place_of(report.index):
         raise UsageError(f"output {target} is the index that is read; write a new folder, and swap them")
     target.check_target("fail" if if_exists == "fail" else "replace")
+    whole = settings["spec"]
+    if isinstance(index, HybridIndex):
+        vectors = vectors_key(index, whole, from_source=given is not None)
+        if vectors is None:
+            return _as_it_is(index, report, whole, target, if_exists, dry_run)
+        settings = settings | {"spec": vectors}
     work = reencoding(index, settings, given, Path(report.index))
     plan = plan_for(work.request)
     report = replace(
         report,
-        key=plan.key,
+        key=plan.key if vectors_alone(whole) else f"{plan.key}+{whole.terms}",
         vectors_from="codes" if given is None else "source",
         coded_twice=work.coded_twice,
         texts=work.request.kept is not None and work.request.kept.write_texts is not None,
@@ -186,9 +196,27 @@ def _in_key(
         plan.check()
         return report
     converted = {"converted-from": place_of(report.index).name, "key": index.key}
-    run_request(work.request, target, if_exists, progress, converted, start)
+
+    def build(place: Place) -> None:
+        run_request(work.request, place, if_exists, progress, converted, start)
+
+    if vectors_alone(whole):
+        build(target)
+    else:
+        write_beside_terms(index, whole, build, target, if_exists)  # type: ignore[arg-type]
     error, rows = work.added_error(str(target))
     return replace(report, added_error=error, error_rows=rows, bytes=target.nbytes())
+
+
+def _as_it_is(
+    index: HybridIndex, report: ConvertReport, spec: IndexSpec, target: Place, if_exists: str, dry_run: bool
+) -> ConvertReport:
+    """One side of a hybrid index, or both: nothing is encoded."""
+    has_texts = any(segment.texts is not None for segment in index.segments)
+    if not dry_run:
+        write_side(index, spec, target, if_exists)
+    written = 0 if dry_run else target.nbytes()
+    return replace(report, key=str(spec), bytes=written, files=(str(target),), texts=has_texts)
 
 
 def _with_files(report: ConvertReport, files: tuple[Path, ...], dry_run: bool) -> ConvertReport:

@@ -132,6 +132,11 @@ class Pipeline:
             named["refine"] = self.refine
         return named
 
+    def take_stages(self, other: Pipeline) -> None:
+        """Work with the stages of another pipeline, whose key has the same for vectors."""
+        self.steps, self.partition, self.codec = other.steps, other.partition, other.codec
+        self.score_codec, self.refine, self.support = other.score_codec, other.refine, other.support
+
     @property
     def needs_training(self) -> bool:
         """False for keys whose stages learn nothing from data."""

@@ -89,12 +89,49 @@ def test_plan_and_keys(invoke, beir, encoders):
     assert shown.exit_code == 0 and "without ids and terms" in shown.stdout
 
 
-def test_convert_is_refused_but_for_vectors(invoke, both, tmp_path):
-    for key in ("SQ8", KEY):
-        result = invoke("convert", both, "--index-key", key, "-o", tmp_path / "c")
-        assert result.exit_code == 2 and "build it again from its texts" in " ".join(result.output.split())
+def test_convert(invoke, both, tmp_path):
+    for key in ("SQ8", "Sparse(bm25,bits=8)", f"SQ8+{KEY.partition('+')[2]}"):
+        result = invoke("convert", both, "--index-key", key, "-o", tmp_path / key)
+        assert result.exit_code == 0, result.output
+        shown = invoke("search", tmp_path / key, "--query", "warm stove cat", "-k", "1")
+        assert shown.stdout.split()[2] == "cat"  # encoder and texts are those of the side
+    refused = invoke("convert", both, "--index-key", "SQ8+Sparse(bm25)", "-o", tmp_path / "c")
+    assert refused.exit_code == 2 and "build the index again" in " ".join(refused.output.split())
     assert invoke("convert", both, "--to", "npy", "-o", tmp_path / "c.npy").exit_code == 0
-    assert invoke("convert", both, "--to", "faiss", "-o", tmp_path / "c.faiss").exit_code == 2
+    assert invoke("convert", both, "--format", "3", "-o", tmp_path / "f").exit_code == 0
+    for tool in ("faiss", "lance", "cuvs"):
+        result = invoke("convert", both, "--to", tool, "-o", tmp_path / "c.faiss")
+        assert result.exit_code == 2 and "has no index like this one" in " ".join(result.output.split())
+
+
+def test_merge_filters_and_tenants(invoke, encoders, beir, tmp_path):
+    lines = [json.loads(line) for line in (beir / "corpus.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["metadata"] = {"owner": ("ann", "bob")[number % 2], "year": 2000 + number}
+    (beir / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    one, two = tmp_path / "one", tmp_path / "two"
+    result = invoke(
+        "build-index", "--corpus", beir, "--encoder", "hash", "--key", "Flat", "--hybrid", "--attributes-from",
+        "metadata", "--attribute-kinds", "owner=tenant", "-o", one,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    command = ["search", one, "--query", "warm stove cat", "-k", "4"]
+    refused = invoke(*command)
+    assert refused.exit_code == 2 and "--tenant" in refused.output
+    own = invoke(*command, "--tenant", "ann", "--k-beyond", "clip").stdout.splitlines()
+    assert [line.split()[2] for line in own] == ["cat", "fish"]
+    late = invoke(*command, "--all-tenants", "--filter", "year >= 2001").stdout.splitlines()
+    assert {line.split()[2] for line in late} == {"dog", "fish", "bird"}
+    assert invoke("get", one, "--id", "cat", "--tenant", "ann").exit_code == 0
+    assert invoke("get", one, "--id", "cat", "--tenant", "bob").exit_code != 0
+    assert invoke("convert", one, "--format", "3", "-o", two).exit_code == 0
+    assert invoke("delete", two, "--id", "cat", "--id", "dog", "--all-tenants").exit_code == 0
+    assert invoke("delete", one, "--id", "fish", "--id", "bird", "--all-tenants").exit_code == 0
+    merged = invoke("merge", one, two, "-o", tmp_path / "m")
+    assert merged.exit_code == 0, merged.output
+    assert invoke("verify", tmp_path / "m").exit_code == 0
+    found = invoke("search", tmp_path / "m", *command[2:], "--all-tenants").stdout.splitlines()
+    assert len(found) == 4
 
 
 def test_wrong_flags(invoke, beir, both, text_index, tmp_path):
