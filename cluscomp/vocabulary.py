@@ -35,6 +35,9 @@ EmptyDocuments = Literal["fail", "skip", "keep"]
 """What to do with documents that have no text."""
 EMPTY_DOCUMENTS: tuple[EmptyDocuments, ...] = get_args(EmptyDocuments)
 
+DemoCollection = Literal["stdlib", "packages"]
+"""What the demo searches: the running Python's library, or all installed packages."""
+
 KBeyond = Literal["fail", "clip"]
 """What a search for more hits than there are rows does: raise an error, or return as many as there are."""
 K_BEYOND: tuple[KBeyond, ...] = get_args(KBeyond)

@@ -80,6 +80,15 @@ def train_repconc(
     error_weight: Annotated[
         float, flag("--error-weight", help="Weight of the quantization error.", min=0, panel=JOINT)
     ] = 1.0,
+    constrained: Annotated[
+        bool,
+        flag(
+            "--constrained/--unconstrained",
+            help="Balanced codes in training, or the nearest.",
+            env=False,
+            panel=JOINT,
+        ),
+    ] = True,
     jpq_epochs: Annotated[
         float, flag("--jpq-epochs", help="0 leaves the stage out.", min=0, panel=JPQ)
     ] = 2.0,
@@ -135,8 +144,9 @@ def train_repconc(
     Writes --output/encoder (a sentence-transformers model) and --output/codec,
     for build-index with --index-key "RepCONC(DIR/codec)". Lines of progress
     show the loss, the quantization error relative to the squared length of
-    vectors, and the balance: largest over mean use of a centroid in the
-    balanced assignment. A killed run goes on with --if-exists resume.
+    vectors, the balance: largest over mean use of a centroid in the balanced
+    assignment, and the share of codes moved from the nearest centroid. A
+    killed run goes on with --if-exists resume.
 
     Several GPUs: torchrun --nproc-per-node N -m cluscomp -- train repconc ...
 
@@ -177,9 +187,9 @@ def train_repconc(
             m=m, nbits=nbits, seed=seed, batch_size=batch_size, scale=scale, topics=topics,
             centroid_lr=centroid_lr, query_tokens=query_tokens, joint_epochs=joint_epochs, joint_lr=joint_lr,
             negatives=negatives, document_tokens=document_tokens, balance_rows=balance_rows, epsilon=epsilon,
-            error_weight=error_weight, jpq_epochs=jpq_epochs, jpq_lr=jpq_lr, jpq_loss=jpq_loss,
-            live_negatives=live_negatives, distill_weight=distill_weight, bf16=bf16, chunk=chunk,
-            checkpoint_steps=checkpoint_steps,
+            error_weight=error_weight, constrained=constrained, jpq_epochs=jpq_epochs, jpq_lr=jpq_lr,
+            jpq_loss=jpq_loss, live_negatives=live_negatives, distill_weight=distill_weight, bf16=bf16,
+            chunk=chunk, checkpoint_steps=checkpoint_steps,
         )  # fmt: skip
     if rank_and_size()[0] == 0:
         _show(report, Path(str(corpus)), as_json)

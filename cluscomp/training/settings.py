@@ -22,7 +22,8 @@ class Settings:
     balance_rows: documents of one transport problem, filled up from vectors remembered of other documents
     where a batch has fewer; epsilon: of the transport, relative to half the range of distances;
     transport_iterations at most; error_weight: lambda, times the mean squared error over the documents of
-    all processes, relative to the mean squared length of the vectors.
+    all processes, relative to the mean squared length of the vectors; constrained: False takes the nearest
+    centroids in place of balanced ones, to measure what the constraint is worth.
 
     Second stage (JPQ: query tower and query centroids, document codes frozen): jpq_epochs (0 leaves it out),
     jpq_lr, jpq_loss "list" or "pair", live_negatives: of each query, retrieved again in each step.
@@ -47,6 +48,7 @@ class Settings:
     epsilon: float = 0.01
     transport_iterations: int = 100
     error_weight: float = 1.0
+    constrained: bool = True
     jpq_epochs: float = 2.0
     jpq_lr: float = 5e-5
     jpq_loss: str = "list"

@@ -26,6 +26,7 @@ import cluscomp as cc
 from cluscomp.encoders import encode_cached
 from cluscomp.encoders.dense import DenseEncoder
 from cluscomp.eval import evaluate, load_beir
+from cluscomp.eval.beir import available_splits
 from cluscomp.quantization.learned import LearnedCodec
 
 DEPTH = 100
@@ -33,11 +34,11 @@ Values = tuple[float, float, float]
 
 
 class Collection:
-    """Texts and judgements."""
+    """Texts and judgements; without a train split all test queries are unseen."""
 
     def __init__(self, folder: Path) -> None:
         self.corpus, self.queries, self.qrels = load_beir(folder, "test")
-        _, _, train = load_beir(folder, "train")
+        train = load_beir(folder, "train")[2] if "train" in available_splits(folder) else {}
         asked = {doc for relevant in train.values() for doc, level in relevant.items() if level > 0}
         self.seen = {
             query

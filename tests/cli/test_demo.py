@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from package_trees import SIZES, small_site
 
 KEYS = ("Flat", "IVF4,PQ4x4")
 
@@ -66,3 +67,35 @@ def test_without_the_optional_packages():
     done = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "pip install 'cluscomp[demo]'" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def few_packages(monkeypatch, hash_encoder, tmp_path):
+    import cluscomp.demo
+    from cluscomp.cli import demo
+
+    whole, site = cluscomp.demo.build_package_collection, small_site(tmp_path / "site")
+    monkeypatch.setattr(
+        cluscomp.demo,
+        "build_package_collection",
+        lambda folder, **more: whole(folder, path=[str(site)], **SIZES, **more),
+    )
+    monkeypatch.setattr(demo, "KEYS", KEYS[:1])
+
+
+def test_collection_of_packages(invoke, few_packages, tmp_path):
+    made = invoke("demo", "--collection", "packages", "--collection-only", "-o", tmp_path / "d", "--json")
+    assert made.exit_code == 0, made.output
+    facts = json.loads(made.stdout)
+    assert (facts["documents"], facts["train_queries"], facts["test_queries"]) == (9, 4, 4)
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["collection"]
+    result = invoke("demo", "--collection", "packages", "--output", tmp_path / "d", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert (facts["documents"], facts["queries"]) == (9, 4)
+    assert facts["hits"][0]["query"].startswith("solve a sparse system")
+
+
+def test_collection_only_needs_a_place(invoke):
+    result = invoke("demo", "--collection-only")
+    assert result.exit_code == 2 and "--output" in result.output

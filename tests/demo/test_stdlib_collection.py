@@ -171,7 +171,7 @@ def test_failure_leaves_the_old_collection(library, tmp_path, monkeypatch):
     folder = tmp_path / "out"
     build_stdlib_collection(folder)
     before = (folder / "corpus.jsonl").read_bytes()
-    monkeypatch.setattr("cluscomp.demo.stdlib_collection._query_id", lambda document: 1 / 0)
+    monkeypatch.setattr("cluscomp.demo.beir_folder.query_id", lambda document: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_stdlib_collection(folder, max_documents=1)
     assert (folder / "corpus.jsonl").read_bytes() == before

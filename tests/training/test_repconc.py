@@ -50,7 +50,7 @@ def test_output_is_an_encoder_and_a_codec(train, tiny_model, tmp_path):
     assert [(stage, step) for stage, step, _ in steps] == [("joint", i) for i in (1, 2, 3)] + [
         ("jpq", i) for i in (1, 2, 3)
     ]
-    assert set(steps[0][2]) == {"loss", "error", "balance"}
+    assert set(steps[0][2]) == {"loss", "error", "balance", "moved"}
     assert set(steps[3][2]) == {"loss", "distilled", "found"}
     assert not state_folder(tmp_path / "out").exists()
     codec = LearnedCodec.load(tmp_path / "out" / "codec")
@@ -171,3 +171,19 @@ def test_wrong_settings(train, settings, word, tmp_path):
     with pytest.raises(UsageError, match=word):
         train(**settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_the_constraint_no_code_moves(train):
+    """Nearest codes are what an index takes; balanced ones are used more evenly, at the cost of moved codes."""
+    kept = {}
+    for constrained in (True, False):
+        steps = []
+        train(
+            f"out-{constrained}", constrained=constrained, jpq_epochs=0.0,
+            report=lambda stage, step, metrics, steps=steps: steps.append(metrics),
+        )  # fmt: skip
+        kept[constrained] = steps
+    assert all(metrics["moved"] == 0 for metrics in kept[False])
+    assert all(0 < metrics["moved"] < 1 for metrics in kept[True])
+    assert kept[True][0]["balance"] < kept[False][0]["balance"]
+    assert kept[True][0]["error"] > kept[False][0]["error"]

@@ -58,6 +58,10 @@ class TrainableCodec:
         squares = parts.square().sum(2)[:, :, None] + centred.square().sum(2)[:, None, :]
         return squares - 2 * cross
 
+    def nearest_codes(self, rotated: Tensor) -> Tensor:
+        """Codes (n, m) of rotated rows (n, d_out): the nearest centroids, the lowest of equally near ones."""
+        return self.distances(rotated).argmin(dim=2).T.contiguous()
+
     def balanced_codes(
         self,
         rotated: Tensor,

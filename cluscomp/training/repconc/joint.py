@@ -86,7 +86,7 @@ class JointStage:
         rotated_queries = self.codec.rotate(encoded_queries.vectors)
         rotated = self.codec.rotate(encoded.vectors)
         remembered, old = self._remembered(unique, rng, rotated)
-        quantized, old_quantized, counts = self._quantize(rotated, old)
+        quantized, old_quantized, counts, moved = self._quantize(rotated, old)
         copies = torch.from_numpy(where.reshape(-1))
         documents = gather_rows(straight_through(quantized, rotated)[copies])
         all_rows = np.concatenate([_gather_numbers(rows, documents), remembered])
@@ -100,7 +100,8 @@ class JointStage:
         self.optimizer.step(number)
         self._remember(unique, encoded.vectors, queries)
         balance = counts.amax(dim=1).mean() * self.codec.k / counts[0].sum()
-        return {"loss": float(ranking.detach()), "error": float(error.detach()), "balance": float(balance)}
+        metrics = {"loss": ranking.detach(), "error": error.detach(), "balance": balance, "moved": moved}
+        return {name: float(value) for name, value in metrics.items()}
 
     def arrays(self) -> dict[str, Tensor]:
         """See Stage."""
@@ -146,18 +147,30 @@ class JointStage:
         vectors = torch.from_numpy(self.memory.get(rows)).to(like.device)
         return rows, self.codec.rotate(vectors)
 
-    def _quantize(self, rotated: Tensor, old: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded batch and memory, and how often each centroid was taken (m, k), over all processes."""
+    def _quantize(self, rotated: Tensor, old: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Decoded batch and memory, how often each centroid was taken (m, k), and the share of moved codes.
+
+        Both are over all processes. A moved code is not that of the nearest centroid, which an index takes.
+        """
         import torch
 
         with torch.no_grad():
-            codes, self._start = self.codec.balanced_codes(
-                torch.cat([rotated.detach(), old]), epsilon=self.settings.epsilon, cost_scale="range",
-                n_iter=self.settings.transport_iterations, tol=1e-2, start=self._start, all_reduce=all_reduce,
-            )  # fmt: skip
+            rows = torch.cat([rotated.detach(), old])
+            nearest = self.codec.nearest_codes(rows)
+            codes = self._codes(rows) if self.settings.constrained else nearest
             counts = torch.stack([torch.bincount(column, minlength=self.codec.k) for column in codes.T])
+            counts = all_reduce(counts.double(), "sum")
+            moved = all_reduce((codes != nearest).sum().double()[None], "sum")[0] / counts.sum()
         n = rotated.shape[0]
-        return self.codec.decode(codes[:n]), self.codec.decode(codes[n:]), all_reduce(counts.double(), "sum")
+        return self.codec.decode(codes[:n]), self.codec.decode(codes[n:]), counts, moved
+
+    def _codes(self, rows: Tensor) -> Tensor:
+        """Codes (n, m) of rotated rows under the uniform constraint."""
+        codes, self._start = self.codec.balanced_codes(
+            rows, epsilon=self.settings.epsilon, cost_scale="range",
+            n_iter=self.settings.transport_iterations, tol=1e-2, start=self._start, all_reduce=all_reduce,
+        )  # fmt: skip
+        return codes
 
     def _ranking(self, scores: Tensor, queries: np.ndarray, rows: np.ndarray, n_batch: int) -> Tensor:
         positives = positive_mask([self.data.positives[i] for i in queries.tolist()], rows)
