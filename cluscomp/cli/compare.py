@@ -40,6 +40,14 @@ def compare(
     only_key: Annotated[
         list[str] | None, flag("--only-key", help="Only this key; may be repeated.", env=False)
     ] = None,
+    trained_on: Annotated[
+        str | None,
+        flag(
+            "--trained-on",
+            help="Dataset of the config on whose documents codes are trained a second time, to compare.",
+            env=False,
+        ),
+    ] = None,
     if_exists: Annotated[
         IfExists,
         flag("--if-exists", help="What to do with rows that are there already: keep or measure again."),
@@ -86,10 +94,14 @@ def compare(
     Example: cluscomp compare keys.toml --output results
     """
     from cluscomp.eval.compare import compare_indexes, read_config
+    from cluscomp.eval.compare.config import train_others_on
 
     if report:
         errors.require("plotly", extra="report", why="report.html; --no-report does without it")
-    config = _chosen(read_config(file), only_dataset, only_key)
+    config = read_config(file)
+    if trained_on is not None:
+        config = train_others_on(config, trained_on)
+    config = _chosen(config, only_dataset, only_key)
     config = replace(
         config,
         seed=config.seed if seed is None else seed,
@@ -177,10 +189,17 @@ def _show(result: CompareResult, written: list[Path], as_json: bool) -> None:
             }
         )
         return
+    from cluscomp.eval.compare.elsewhere import TRAINED_ON
+    from cluscomp.eval.report.labels import elsewhere_cells
+
     recall = f"recall@{result.config.k}"
     columns = ["dataset", "key", "search", "nDCG@10", recall.capitalize(), "exact recall@10",
                "bytes / document", "queries / s", "p50 ms", "p99 ms"]  # fmt: skip
-    output.result_table(columns, [_cells(row, recall) for row in result.good])
+    elsewhere = any(row.get(TRAINED_ON) for row in result.good)
+    if elsewhere:
+        columns += ["elsewhere nDCG@10", "elsewhere exact"]
+    cells = [[*_cells(row, recall), *elsewhere_cells(row) * elsewhere] for row in result.good]
+    output.result_table(columns, cells)
     output.result(f"{result.measured} rows measured, {result.resumed} kept: {', '.join(map(str, written))}")
 
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -61,6 +61,18 @@ class Adapter(Protocol):
     def open(self, folder: Path, metric: str) -> Opened:
         """The stored index."""
         ...
+
+
+@runtime_checkable
+class LearnsApart(Adapter, Protocol):
+    """A key that can be trained on other rows than those that are stored."""
+
+    def learns(self, dim: int, metric: str) -> bool:
+        """Whether anything of the key is trained."""
+        ...
+
+    def build_from(self, training: Any, documents: Any, metric: str, seed: int, folder: Path) -> None:
+        """`Adapter.build`, trained on the documents `training` of another collection."""
 
 
 DEFAULT_GRID: Grid = {"refine_factor": (4,), "candidates": (384,), "ef": (16, 64, 256), "query_cut": (10,)}

@@ -97,12 +97,20 @@ class Faiss(_Common):
             known["ef"] = None
         return combinations(known, grid)
 
+    def learns(self, dim: int, metric: str) -> bool:
+        return not self._empty(dim, metric).is_trained
+
     def build(self, documents: np.ndarray, metric: str, seed: int, folder: Path) -> None:
+        self.build_from(documents, documents, metric, seed, folder)
+
+    def build_from(
+        self, training: np.ndarray, documents: np.ndarray, metric: str, seed: int, folder: Path
+    ) -> None:
         rows = _rows(documents, metric)
         with library_errors(self.library, self.key):
             index = self._empty(rows.shape[1], metric)
             with _quiet_stderr():  # a line for every clustering of fewer points than faiss likes
-                index.train(rows)
+                index.train(_rows(training, metric))
             index.add(rows)
             self.lib().write_index(index, str(folder / FILE))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ class Collection:
     documents, queries: of one form. terms: "terms" where terms are counted words, "sparse" where weights
     are those of a model. qrels: judgements, None where there are
     none. fingerprint: of everything above. flags: of `cluscomp build-index` for the same documents.
-    eval_flags: of `cluscomp eval`.
+    eval_flags: of `cluscomp eval`. elsewhere: gives the collection on whose documents what is trained is
+    trained a second time (elsewhere.py), or None.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Collection:
     eval_flags: str = ""
     encoder: str | None = None
     terms: str = "terms"
+    elsewhere: Callable[[], Collection] | None = field(default=None, compare=False, repr=False)
 
     @property
     def form(self) -> Form:

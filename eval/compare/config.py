@@ -44,6 +44,7 @@ SETTINGS: Mapping[str, type | tuple[type, ...]] = {
     "search": dict,
     "tokens": dict,
     "terms": dict,
+    "trained_on": str,
     "notes": list,
     "encoder": str,
     "metric": str,
@@ -64,6 +65,7 @@ DATASET: Mapping[str, type | tuple[type, ...]] = {
     "query_ids": str,
     "tokens": dict,
     "terms": dict,
+    "trained_on": str,
 }
 TOKENS: Mapping[str, type | tuple[type, ...]] = dict.fromkeys(
     ("encoder", "kind", "embeddings", "lengths", "ids", "query_embeddings", "query_lengths", "query_ids"), str
@@ -82,6 +84,7 @@ class DatasetSpec:
 
     kind: "dense", one vector a text; of token vectors "tokens", "multivector" as `load_encoder` has them; of
     terms "words", "sparse". terms: where terms of the same texts come from. both: they are searched together.
+    elsewhere: the dataset on whose documents what is trained is trained a second time.
     path: folder in the layout of BEIR or MS MARCO, or a hub id such as "BeIR/scifact"; None without
     judgements, when quality is measured against the exact neighbours alone. Files are relative to `base`.
     """
@@ -101,6 +104,7 @@ class DatasetSpec:
     query_lengths: Path | None = None
     terms: DatasetSpec | None = None
     both: bool = False
+    elsewhere: DatasetSpec | None = field(default=None, repr=False)
 
     @property
     def form(self) -> Form:
@@ -181,12 +185,58 @@ def parse_config(
         checks.integer(f"{where}: {name}", value, {"k": 10, "seed": 0}.get(name, 1))
     return CompareConfig(
         title=content.get("title", "Comparison"),
-        datasets=tuple(part for parts in entries for part in parts),
+        datasets=_trained_elsewhere(
+            tuple(part for parts in entries for part in parts), _other_training(names, content), where
+        ),
         keys=keys,
         search=_search(content.get("search", {}), where),
         file=file,
         notes=tuple(str(note) for note in content.get("notes", ())),
         **numbers,
+    )
+
+
+def train_others_on(config: CompareConfig, name: str) -> CompareConfig:
+    """The config in which all datasets but `name` train codes a second time, on the documents of that one.
+
+    Raises UsageError where there is none of this name, or no other.
+    """
+    others = {spec.name: name for spec in config.datasets if spec.name != name}
+    return replace(
+        config, datasets=_trained_elsewhere(config.datasets, others or {name: name}, "the comparison")
+    )
+
+
+def _other_training(names: Sequence[str], content: Mapping[str, Any]) -> dict[str, str]:
+    """By the names of datasets those that they ask for, or else the one that is to be for all others."""
+    common, alone = content.get("trained_on"), len(names) == 1
+    found = {name: common for name in names if common != name or alone}
+    own = zip(names, content["datasets"], strict=True)
+    found |= {
+        name: entry["trained_on"] for name, entry in own if isinstance(entry, dict) and "trained_on" in entry
+    }
+    return {name: other for name, other in found.items() if other is not None}
+
+
+def _trained_elsewhere(
+    datasets: Sequence[DatasetSpec], others: Mapping[str, str], where: str
+) -> tuple[DatasetSpec, ...]:
+    """The datasets, each with the one of its form that `others` names for it.
+
+    where: for messages. Raises UsageError for a name that is unknown, or the dataset's own.
+    """
+    known = {(spec.name, spec.form): spec for spec in datasets}
+    for name, other in others.items():
+        checks.one_of(
+            f"{where}: dataset {name!r}: trained_on", other, dict.fromkeys(spec.name for spec in datasets)
+        )
+        if other == name:
+            raise UsageError(
+                f"{where}: dataset {name!r}: trained_on names the dataset itself, on which it is trained "
+                "anyway; name another"
+            )
+    return tuple(
+        replace(spec, elsewhere=known.get((others.get(spec.name, ""), spec.form))) for spec in datasets
     )
 
 

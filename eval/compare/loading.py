@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def load_collection(
     collection = make_collection(
         spec.name, found.documents, found.ids, found.queries, found.query_ids, qrels, metric=spec.metric
     )
+    other = spec.elsewhere
     return replace(
         collection,
+        elsewhere=None if other is None else partial(load_collection, other, encoders, progress),
         split=spec.split,
         flags=_build_flags(spec, folder),
         eval_flags=_eval_flags(spec, folder),

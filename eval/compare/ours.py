@@ -58,19 +58,28 @@ class Ours:
             known["query_cut"] = None
         return combinations(known, grid)
 
+    def learns(self, dim: int, metric: str) -> bool:
+        return not index_factory(self.key, dim, metric).is_trained
+
     def build(self, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
+        self.build_from(documents, documents, metric, seed, folder)
+
+    def build_from(self, training: Vectors, documents: Vectors, metric: str, seed: int, folder: Path) -> None:
         rows = rows_of(documents)
-        lengths: dict[str, Any] = {"lengths": documents.lengths} if isinstance(documents, Ragged) else {}
         dim = 1 if kind_of(self.spec).terms else getattr(rows, "vectors", rows).shape[1]
         index: Any = index_factory(self.key, dim, metric, seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SubsampleWarning)  # the row records the number of rows
-            index.train(rows, **lengths)
-        index.add(rows, **lengths)
+            index.train(rows_of(training), **_lengths(training))
+        index.add(rows, **_lengths(documents))
         index.save(folder / INDEX)
 
     def open(self, folder: Path, metric: str) -> OpenedIndex:
         return OpenedIndex(folder / INDEX)
+
+
+def _lengths(vectors: Vectors) -> dict[str, Any]:
+    return {"lengths": vectors.lengths} if isinstance(vectors, Ragged) else {}
 
 
 def _form(spec: IndexSpec) -> Form:

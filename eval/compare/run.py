@@ -17,10 +17,11 @@ from cluscomp.errors import (
     OutputExistsError,
     UsageError,
 )
-from cluscomp.eval.compare.adapter import Adapter
+from cluscomp.eval.compare.adapter import Adapter, LearnsApart, Opened
 from cluscomp.eval.compare.collection import Collection
 from cluscomp.eval.compare.commands import rebuild_command
 from cluscomp.eval.compare.config import SEARCH_PARAMETERS, CompareConfig, DatasetSpec, Form, KeySpec
+from cluscomp.eval.compare.elsewhere import TRAINED_ON, elsewhere_columns
 from cluscomp.eval.compare.libraries import adapter
 from cluscomp.eval.compare.load import LoadMeter
 from cluscomp.eval.compare.loading import load_collection
@@ -182,6 +183,11 @@ def _without_tokens(
     return found
 
 
+def _elsewhere_name(name: str) -> str:
+    """Name of the index beside `name` that was trained on other documents."""
+    return f"{name}-elsewhere"
+
+
 def _version(library: str) -> str:
     return __version__ if library == "cluscomp" else baselines.version(library)
 
@@ -195,6 +201,18 @@ class _Reference:
     @cached_property
     def exact(self) -> Yardstick:
         return yardstick(self.collection, self._k)
+
+    def training(self, candidate: Adapter) -> Collection | None:
+        """The collection on which a key is trained a second time; None where it learns nothing."""
+        here = self.collection
+        if here.elsewhere is None or not isinstance(candidate, LearnsApart):
+            return None
+        return self._elsewhere if candidate.learns(here.dim, here.metric) else None
+
+    @cached_property
+    def _elsewhere(self) -> Collection:
+        assert self.collection.elsewhere is not None  # `training` asked
+        return self.collection.elsewhere()
 
 
 class _Bench:
@@ -233,7 +251,10 @@ class _Bench:
         return True
 
     def _rows_of_key(self, key: KeySpec, candidate: Adapter, reference: _Reference) -> None:
+        training = reference.training(candidate)
         facts = self._facts(candidate, reference.collection)
+        if training is not None:
+            facts[TRAINED_ON] = training.fingerprint
         wanted = list(self._wanted(key, candidate, facts))
         name = identity(facts)
         if all(self.file.done(row_name) for row_name, _ in wanted):
@@ -242,19 +263,21 @@ class _Bench:
             return
         head = self._head(key, candidate, reference.collection)
         try:
-            self._measure(wanted, head, candidate, reference.exact, name)
+            self._measure(wanted, head, candidate, reference.exact, name, training)
         except CluscompError as exc:
             self._keep({**head, "identity": name, "error": f"{type(exc).__name__}: {exc}"})
         if not self.keep:
-            self.store.drop(name)
+            for built in (name, _elsewhere_name(name)):
+                self.store.drop(built)
 
     def _measure(
         self, wanted: list[tuple[str, dict[str, int]]], head: Row, candidate: Adapter, exact: Yardstick,
-        name: str,
+        name: str, training: Collection | None,
     ) -> None:  # fmt: skip
         files, n_bytes, seconds = self.store.built(name, candidate, exact.collection, self.config.seed)
         opened = candidate.open(files, exact.collection.metric)
         stored = stored_columns(opened, n_bytes, seconds, len(exact.collection.documents))
+        trained_on, apart = self._trained_apart(candidate, exact.collection, name, training)
         for row_name, parameters in wanted:
             if self.file.done(row_name):
                 self.result.resumed += 1
@@ -264,9 +287,21 @@ class _Bench:
             meter = LoadMeter()
             row |= measure_row(opened, exact, self.config.k, parameters, self.config.repeats)
             row["load"] = meter.load(self.threads)
+            row |= elsewhere_columns(trained_on, apart, exact, parameters)
             row["command"] = rebuild_command(self.config, candidate, exact.collection, parameters)
             self._keep({**row, **self._circumstances(), "identity": row_name, "error": None})
             self.result.measured += 1
+
+    def _trained_apart(
+        self, candidate: Adapter, collection: Collection, name: str, training: Collection | None
+    ) -> tuple[str | None, Opened | None]:
+        """Name of the collection on which the key was trained a second time, and the index."""
+        if training is None or not isinstance(candidate, LearnsApart):
+            return None, None
+        files = self.store.built_from(
+            training, _elsewhere_name(name), candidate, collection, self.config.seed
+        )
+        return training.name, candidate.open(files, collection.metric)
 
     def _keep(self, row: Row) -> None:
         self.file.append(row)

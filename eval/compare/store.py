@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from cluscomp.eval.compare.adapter import Adapter
+from cluscomp.eval.compare.adapter import Adapter, LearnsApart
 from cluscomp.eval.compare.collection import Collection
 from cluscomp.files import atomic_json, folder_bytes
 from cluscomp.folders import new_folder, remove_stale
@@ -25,11 +27,16 @@ class IndexStore:
         self, name: str, adapter: Adapter, collection: Collection, seed: int
     ) -> tuple[Path, int, float]:
         """Folder, bytes and seconds of the build of an index, which is built if it is not there."""
-        folder = self.root / name
-        if not (folder / _BUILT).is_file():
-            self._build(folder, adapter, collection, seed)
-        seconds = json.loads((folder / _BUILT).read_text(encoding="utf-8"))["seconds"]
-        return folder / _FILES, folder_bytes(folder / _FILES), seconds
+        made = partial(adapter.build, collection.documents, collection.metric, seed)
+        files, seconds = self._built(self.root / name, made)
+        return files, folder_bytes(files), seconds
+
+    def built_from(
+        self, training: Collection, name: str, adapter: LearnsApart, collection: Collection, seed: int
+    ) -> Path:
+        """Folder of an index that was trained on the documents of another collection."""
+        made = partial(adapter.build_from, training.documents, collection.documents, collection.metric, seed)
+        return self._built(self.root / name, made)[0]
 
     def drop(self, name: str) -> None:
         """Remove an index whose rows are all measured."""
@@ -41,9 +48,11 @@ class IndexStore:
         if self.root.is_dir() and not any(self.root.iterdir()):
             self.root.rmdir()
 
-    def _build(self, folder: Path, adapter: Adapter, collection: Collection, seed: int) -> None:
-        with new_folder(folder) as draft:
-            (draft / _FILES).mkdir()
-            start = time.perf_counter()
-            adapter.build(collection.documents, collection.metric, seed, draft / _FILES)
-            atomic_json(draft / _BUILT, {"seconds": time.perf_counter() - start})
+    def _built(self, folder: Path, build: Callable[[Path], None]) -> tuple[Path, float]:
+        if not (folder / _BUILT).is_file():
+            with new_folder(folder) as draft:
+                (draft / _FILES).mkdir()
+                start = time.perf_counter()
+                build(draft / _FILES)
+                atomic_json(draft / _BUILT, {"seconds": time.perf_counter() - start})
+        return folder / _FILES, json.loads((folder / _BUILT).read_text(encoding="utf-8"))["seconds"]

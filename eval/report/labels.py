@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cluscomp.eval.compare.config import SEARCH_PARAMETERS
+from cluscomp.eval.compare.elsewhere import COLUMNS, TRAINED_ON
 
 Row = dict[str, Any]
 
@@ -99,6 +100,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def elsewhere_cells(row: Row) -> list[str]:
+    """NDCG@10 and `exact` of the key trained on another collection."""
+    return [number(row.get(name), digits) for name, digits in zip(COLUMNS.values(), (4, 3), strict=True)]
+
+
 def rounded(value: float | None) -> str:
     """A figure of three significant digits without an exponent, or a dash."""
     if value is None:
@@ -117,9 +123,18 @@ def hover(row: Row) -> str:
         f"{rounded(row['bytes_per_document'])} bytes a document",
         f"{rounded(row['queries_per_second'])} queries/s, p50 {rounded(row['latency_p50_ms'])} ms, "
         f"p99 {rounded(row['latency_p99_ms'])} ms",
+        _trained_elsewhere(row),
         *wrapped(str(row["command"])),
     ]
     return "<br>".join(line for line in lines if line)
+
+
+def _trained_elsewhere(row: Row) -> str:
+    """A line of `hover`; nothing without a second training."""
+    if not row.get(TRAINED_ON):
+        return ""
+    ndcg, exact = elsewhere_cells(row)
+    return f"trained on {html.escape(row[TRAINED_ON])}: nDCG@10 {ndcg}, exact recall@10 {exact}"
 
 
 def wrapped(command: str, width: int = 76) -> list[str]:

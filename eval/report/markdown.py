@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluscomp.errors import EmptyInputError
-from cluscomp.eval.report.labels import Row, exact_searches, number, rounded, settings, thorough
+from cluscomp.eval.compare.elsewhere import TRAINED_ON
+from cluscomp.eval.report.labels import (
+    Row,
+    elsewhere_cells,
+    exact_searches,
+    number,
+    rounded,
+    settings,
+    thorough,
+)
 
 TOLERANCE = 0.1
 """Of a core: what a system does by itself."""
@@ -47,6 +56,14 @@ def _head(rows: Sequence[Row], command: str) -> list[str]:
         "share of the 10 nearest documents by uncompressed vectors among the first 10 hits. `loses <`: with "
         "95% confidence nDCG@10 is below the uncompressed search by less than this."
     )
+    elsewhere = {row["dataset"]: row[TRAINED_ON] for row in rows if row.get(TRAINED_ON)}
+    if elsewhere:
+        lines.append(
+            "`elsewhere`: nDCG@10 and `exact` of the same key, with lists, rotations and codebooks trained "
+            "on the documents of another collection: "
+            f"{', '.join(f'{there} for {here}' for here, there in elsewhere.items())}. "
+            "A dash stands where nothing is trained, or nothing can be trained apart."
+        )
     if any(row.get("vectors") == "tokens" for row in rows):
         lines.append(
             "Keys that begin with `Pool`, and those of other late-interaction libraries, hold documents as "
@@ -99,6 +116,9 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
     recall = f"recall@{first['k']}"
     columns = ["key", "search", "bytes / document", "nDCG@10", recall.capitalize(), "exact", "loses <",
                "queries / s", "p50 ms", "p99 ms"]  # fmt: skip
+    elsewhere = any(row.get(TRAINED_ON) for row in rows)
+    if elsewhere:
+        columns[6:6] = ["elsewhere nDCG@10", "elsewhere exact"]
     timed = any(map(_quiet, rows))
     columns = columns[: None if timed else -3]
     table = [f"| {' | '.join(columns)} |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
@@ -110,6 +130,7 @@ def _section(name: str, rows: Sequence[Row]) -> list[str]:
             number(row["ndcg@10"]),
             number(row[recall]),
             number(row["exact_recall@10"], 3),
+            *elsewhere_cells(row) * elsewhere,
             number(row["loss_below"]),
             *(
                 rounded(row[name] if _quiet(row) else None)
