@@ -49,6 +49,7 @@ _PUBLIC = {
     "parse_filter": "cluscomp.attributes.reading",
     "build_index": "cluscomp.indexes.build",
     "plan_build": "cluscomp.indexes.build",
+    "plan_scale": "cluscomp.indexes.build",
     "load_encoder": "cluscomp.encoders",
     "merge_adapters": "cluscomp.lora.merge",
     "merge_indexes": "cluscomp.indexes.merging",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex as AnyIndex
     from cluscomp.indexes.build import build_index as build_index
     from cluscomp.indexes.build import plan_build as plan_build
+    from cluscomp.indexes.build import plan_scale as plan_scale
     from cluscomp.indexes.conversion import convert_index as convert_index
     from cluscomp.indexes.factory import index_factory as index_factory
     from cluscomp.indexes.filters.given import Mask as Mask

@@ -27,6 +27,7 @@ from cluscomp.cli.keys import keys
 from cluscomp.cli.merge import merge
 from cluscomp.cli.merge_lora import merge_lora
 from cluscomp.cli.output import note, result
+from cluscomp.cli.plan import plan
 from cluscomp.cli.search import search
 from cluscomp.cli.serve import serve
 from cluscomp.cli.streams import run_program
@@ -97,6 +98,7 @@ app.command("convert")(convert)
 app.command("merge")(merge)
 app.command("health")(health)
 app.command("verify")(verify)
+app.command("plan")(plan)
 app.command("keys")(keys)
 app.command("identifiers")(identifiers)
 app.command("merge-lora")(merge_lora)

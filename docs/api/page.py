@@ -30,7 +30,7 @@ GROUPS = {
         "merge_indexes", "convert_index", "verify_index",
     ],
     "Filters": ["Attributes", "Field", "Mask", "SearchInfo", "parse_filter"],
-    "Builds of indexes larger than memory": ["build_index", "plan_build"],
+    "Builds of indexes larger than memory": ["build_index", "plan_build", "plan_scale"],
     "Clustering": [
         "assign", "KMeans", "train_kmeans", "BalancedKMeans", "balanced_assign", "balance_report",
         "SphericalKMeans", "KMedoids", "HierarchicalKMeans", "balanced_sample", "KMeansTree", "Ward",

@@ -16,10 +16,12 @@ pooled.py  spool of pooled documents        work.py         the folder of an unf
 plan.py    sizes that fit the memory        costs.py        memory, disk and operations of each stage
 texts.py   memory and time of encoders      rates.py, memory.py  this machine's speed and memory
 report.py  report.json and build.json
+scale.py, core_rates.py  plans of very many rows on other machines
 """
 
 from __future__ import annotations
 
 from cluscomp.indexes.build.run import BuildReport, build_index, plan_build
+from cluscomp.indexes.build.scale import Machines, ScalePlan, plan_scale
 
-__all__ = ["BuildReport", "build_index", "plan_build"]
+__all__ = ["BuildReport", "Machines", "ScalePlan", "build_index", "plan_build", "plan_scale"]

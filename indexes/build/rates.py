@@ -18,6 +18,23 @@ _SECONDS = 0.02
 
 
 @dataclass(frozen=True)
+class Timer:
+    """Times a call by a clock in seconds, again and again for at least `least` of them."""
+
+    clock: Callable[[], float]
+    least: float
+
+    def seconds_of(self, work: Callable[[], object]) -> float:
+        """Seconds of one call, the first aside, which pays for threads and caches."""
+        work()
+        start, calls = self.clock(), 0
+        while self.clock() - start < self.least:
+            work()
+            calls += 1
+        return (self.clock() - start) / calls
+
+
+@dataclass(frozen=True)
 class Rates:
     """Multiply-adds per second of each kind of kernel, with the current number of threads."""
 
@@ -40,8 +57,10 @@ def pipeline_rates(pipeline: Pipeline) -> Rates:
     return measure_rates(pipeline.dim, *(codewords or (pipeline.dim, 256)))
 
 
-def measure_rates(dim: int, subvector_dim: int, codewords: int) -> Rates:
-    """Time each kernel for some hundredths of a second on random rows."""
+def measure_rates(
+    dim: int, subvector_dim: int, codewords: int, timer: Timer = Timer(time.perf_counter, _SECONDS)
+) -> Rates:
+    """Time each kernel on random rows."""
     from cluscomp import native
 
     rng = np.random.default_rng(0)
@@ -52,17 +71,11 @@ def measure_rates(dim: int, subvector_dim: int, codewords: int) -> Rates:
     matrix = rng.standard_normal((dim, dim))
     wide = rows.astype(np.float64)
     return Rates(
-        assign=_rate(lambda: assigner.assign(rows), _ROWS * dim * _CENTROIDS),
-        codebook=_rate(lambda: narrow.assign(part), _ROWS * subvector_dim * codewords),
-        matmul=_rate(lambda: wide @ matrix, _ROWS * dim * dim),
+        assign=_rate(lambda: assigner.assign(rows), _ROWS * dim * _CENTROIDS, timer),
+        codebook=_rate(lambda: narrow.assign(part), _ROWS * subvector_dim * codewords, timer),
+        matmul=_rate(lambda: wide @ matrix, _ROWS * dim * dim, timer),
     )
 
 
-def _rate(work: Callable[[], object], operations: int) -> float:
-    work()  # the first call pays for threads and caches
-    start = time.perf_counter()
-    calls = 0
-    while time.perf_counter() - start < _SECONDS:
-        work()
-        calls += 1
-    return calls * operations / (time.perf_counter() - start)
+def _rate(work: Callable[[], object], operations: int, timer: Timer) -> float:
+    return operations / timer.seconds_of(work)

@@ -96,6 +96,7 @@ class Codec(Stage):
     than others (health/drift.py). layout_version: format of index folders since which codes are stored as
     they are now. joint_groups: sub-spaces of a product quantizer that takes the codebooks of an OPQ rotation
     in front (joint_training.py); None for other codecs. has_bars: scans know how far a score may be off.
+    scan_rate: bytes of codes that a core of the reference machine scores in a second (build/core_rates.py).
     """
 
     spec: CodecSpec
@@ -111,6 +112,7 @@ class Codec(Stage):
     layout_version = 1
     joint_groups: int | None = None
     has_bars = False
+    scan_rate = 14e9
 
     @property
     def can_drift(self) -> bool:

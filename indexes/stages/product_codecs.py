@@ -84,6 +84,9 @@ PQ_FORMS = (
 SQ4_FORM = Form("codec", r"SQ4", "SQ4", SQ4, "SQ4")
 
 
+_SCAN_RATES = {4: 21e9, 6: 0.46e9, 8: 2.4e9}  # by bits, as `Codec.scan_rate`
+
+
 class ProductCodec(KernelCodec):
     """m sub-vectors, each the number of its nearest centroid, packed in nbits as faiss packs them."""
 
@@ -95,6 +98,7 @@ class ProductCodec(KernelCodec):
         self.dim = dim
         self.m, self.nbits = m, nbits
         self.groups = m
+        self.scan_rate = _SCAN_RATES[nbits]
         self.arrays = {CODES: RowArray("|u1", code_size(m, nbits))}
         self.interleaved = self.across_lists = nbits == 4
         self.layout_version = 2 if self.interleaved else 1
