@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -90,8 +89,9 @@ def as_json(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def folder_state(folder: Path) -> object:
     """What changes with every commit and every replacement of an index folder. Raises OSError."""
-    found = os.stat(folder / "manifest.json")
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    from cluscomp.indexes.storage.places import place_of
+
+    return place_of(folder).state()
 
 
 def open_served(name: str, folder: Path) -> Served:

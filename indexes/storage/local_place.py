@@ -67,9 +67,12 @@ class LocalPlace:
     def nbytes(self) -> int:
         return folder_bytes(self.folder)
 
+    def state(self) -> object:
+        return file_identity(self.folder / MANIFEST_NAME)
+
     def is_at(self, version: Version) -> bool:
         try:
-            return file_identity(self.folder / MANIFEST_NAME) == version.identity
+            return self.state() == version.identity
         except OSError:
             return False
 

@@ -141,6 +141,10 @@ class ObjectPlace:
         with self.errors("read"):
             return sum(found.size for found in self.store.listed(self.address.key))
 
+    def state(self) -> object:
+        with self.errors("read"):
+            return self.store.head((self.address / MANIFEST_NAME).key).tag
+
     def is_at(self, version: Version) -> bool:
         raw = self.raw_manifest()
         return raw is not None and hashlib.sha256(raw).hexdigest() == version.digest
@@ -183,9 +187,9 @@ class ObjectPlace:
             raise
         except OSError as exc:
             changed = "; nothing was changed" if verb == "write" else ""
-            raise disk_full(exc, objects_folder(), 0, REMEDY) or IndexFolderError(
-                exc.errno, f"cannot {verb} the index {self}: {exc.strerror or exc}{changed}"
-            ) from exc
+            text = f"cannot {verb} the index {self}: {exc.strerror or exc}{changed}"
+            arguments = (text,) if exc.errno is None else (exc.errno, text)  # stores give no number
+            raise disk_full(exc, objects_folder(), 0, REMEDY) or IndexFolderError(*arguments) from exc
 
     def snapshot(self, raw: bytes) -> Path:
         """Folder of the cache for the state with this manifest, which need not exist."""

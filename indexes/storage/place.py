@@ -80,6 +80,13 @@ class Place(Protocol):
         """Bytes of all files that belong to the newest state, and of what else lies there."""
         ...
 
+    def state(self) -> object:
+        """What changes with every commit and every replacement, for those who look often.
+
+        Raises OSError where no index is there.
+        """
+        ...
+
     def is_at(self, version: Version) -> bool:
         """Whether this still is the newest state."""
         ...
