@@ -13,25 +13,28 @@ constexpr double kEntryRounding = 0.5001;  // of Kernels::byte_tables, in steps:
 void BitPlaneTables::fill(const float* query, bool bytes, bool rough) {
   const int64_t d = form_->d(), width = form_->plane_bytes();
   query_ = query;
-  floats_.assign(static_cast<size_t>(width * 32), 0.0f);
+  padded_.assign(static_cast<size_t>((d + 15) / 16 * 16), 0.0f);
+  std::copy_n(query, d, padded_.data());
   double total = 0;
-  for (int64_t j = 0; j < d; ++j) {
-    float* table = floats_.data() + j / 4 * 16;
-    const int bit = 1 << j % 4;
-    for (int v = 0; v < bit; ++v) table[bit + v] = table[v] + query[j];
-    total += static_cast<double>(query[j]);
-  }
+  for (int64_t j = 0; j < d; ++j) total += static_cast<double>(query[j]);
   middle_ = static_cast<float>(total * static_cast<double>(form_->middle()));
   product_of_mean_ = kernels().dot(query, form_->mean(), RowType::f32, d);
   usable_ = rough_ = false;
   if (!bytes) return;
+  floats_.assign(static_cast<size_t>(width * 32), 0.0f);
+  for (int64_t j = 0; j < d; ++j) {
+    float* table = floats_.data() + j / 4 * 16;
+    const int bit = 1 << j % 4;
+    for (int v = 0; v < bit; ++v) table[bit + v] = table[v] + query[j];
+  }
   bytes_.resize(floats_.size());
   scale_ = kernels().byte_tables(floats_.data(), 2 * width, 1.0f, bytes_.data());
   const double most = static_cast<double>((1 << form_->bits()) - 1), sums = scale_.magnitude * most;
   const double middle = static_cast<double>(middle_), step = static_cast<double>(scale_.step);
-  // float32 sums of the entries, and what follows, are off by at most this much
+  // float32 sums of bits and of entries, and what follows, are off by at most this much; the lengths of all values of
+  // the query are at most twice the magnitude
   const double slack =
-      sums * static_cast<double>(width + form_->bits() + 4) * 0x1p-23 + 0x1p-21 * (sums + std::fabs(middle));
+      sums * static_cast<double>(width + form_->bits() + 8) * 0x1p-23 + 0x1p-21 * (sums + std::fabs(middle));
   const double gain = metric_ == Metric::l2 ? 2 : 1;
   usable_ = std::isfinite(step) && slack < 1e36;
   rough_ = rough && usable_;
@@ -71,35 +74,14 @@ float BitPlaneTables::needed(float threshold) const {
   return static_cast<float>(wanted - base - 0x1p-20 * (std::fabs(wanted) + std::fabs(base)) - 1e-30);
 }
 
-void BitPlaneTables::scores(const uint8_t* const* at, const int64_t* stride, int count, float* out) const {
-  const int64_t width = form_->plane_bytes();
-  const uint8_t* byte[kTogether];
-  int64_t apart[kTogether];
-  float dot[kTogether] = {};
-  for (int i = 0; i < kTogether; ++i) {  // where rows are lacking, the last one again
-    byte[i] = at[std::min(i, count - 1)];
-    apart[i] = stride[std::min(i, count - 1)];
-  }
-  for (int plane = 0; plane < form_->bits(); ++plane) {
-    float sum[kTogether] = {};
-    const float* table = floats_.data();
-    for (int64_t j = 0; j < width; ++j, table += 32)
-      for (int i = 0; i < kTogether; ++i) {
-        const uint8_t value = *byte[i];
-        byte[i] += apart[i];
-        sum[i] += table[value & 15] + table[16 + (value >> 4)];
-      }
-    for (int i = 0; i < kTogether; ++i) dot[i] = 2 * dot[i] + sum[i];
-  }
-  const float gain = metric_ == Metric::l2 ? 2.0f : 1.0f;
-  for (int i = 0; i < count; ++i) {
-    const RabitqFactors factors = read_factors(byte[i], apart[i]);
-    float score = factors.scale * (gain * (dot[i] - middle_));
-    score += factors.add;
-    score += base_;
-    if (bars_ > 0) score += factors.error * width_;
-    out[i] = score;
-  }
+float BitPlaneTables::score(const uint8_t* row) const {
+  const float dot = kernels().planes.dot_planes(row, form_->bits(), form_->plane_bytes(), padded_.data());
+  const RabitqFactors factors = read_factors(row + form_->code_bytes());
+  float score = factors.scale * ((metric_ == Metric::l2 ? 2.0f : 1.0f) * (dot - middle_));
+  score += factors.add;
+  score += base_;
+  if (bars_ > 0) score += factors.error * width_;
+  return score;
 }
 
 }  // namespace cluscomp

@@ -12,8 +12,6 @@ namespace cluscomp {
 
 class BitPlaneTables {
  public:
-  static constexpr int kTogether = 4;  // rows that are summed in float32 side by side
-
   // metric: of the scores. bars: so many error bars are added to them.
   BitPlaneTables(const Rabitq& form, Metric metric, float bars) : form_(&form), metric_(metric), bars_(bars) {}
 
@@ -32,15 +30,15 @@ class BitPlaneTables {
   float needed(float threshold) const;
   // What a bound stands for where scores are rough.
   float value(float bound) const { return bound + base_; }
-  // Scores of `count` rows, of at most kTogether. at[i] points at the first byte of a row whose bytes are stride[i]
-  // apart. Sums run over the bytes of a plane, the next plane is added to twice the sum before.
-  void scores(const uint8_t* const* at, const int64_t* stride, int count, float* out) const;
+  // The score of a row by Kernels::dot_planes; its bytes stand behind each other.
+  float score(const uint8_t* row) const;
 
  private:
   const Rabitq* form_;
   Metric metric_;
   float bars_;
   const float* query_ = nullptr;
+  std::vector<float> padded_;  // the query as Kernels::dot_planes reads it
   std::vector<float> floats_;  // [plane bytes][2][16]
   std::vector<uint8_t> bytes_;
   int32_t largest_sum_ = 0;

@@ -13,6 +13,30 @@ template <class V>
 struct BitPlanes {
   using F = typename V::F;
 
+  template <int B>
+  static float dot(const uint8_t* planes, int64_t plane_bytes, const float* query) {
+    F sums[B];
+    for (int p = 0; p < B; ++p) sums[p] = V::zero();
+    const auto add = [&](int64_t j, size_t bytes) {
+      const F values = V::load(query + 8 * j);
+      for (int p = 0; p < B; ++p) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, planes + p * plane_bytes + j, bytes);
+        sums[p] = V::add_where(sums[p], values, bits);
+      }
+    };
+    int64_t j = 0;
+    for (; j + 2 <= plane_bytes; j += 2) add(j, 2);
+    if (j < plane_bytes) add(j, 1);
+    F total = sums[0];
+    for (int p = 1; p < B; ++p) total = V::fma(total, V::set(2.0f), sums[p]);
+    return V::reduce(total);
+  }
+  static float dot_planes(const uint8_t* planes, int bits, int64_t plane_bytes, const float* query) {
+    constexpr decltype(&dot<1>) kDots[] = {dot<1>, dot<2>, dot<3>, dot<4>, dot<5>, dot<6>, dot<7>, dot<8>};
+    return kDots[bits - 1](planes, plane_bytes, query);
+  }
+
   static void add_plane(const uint16_t* entries, int shift, int32_t* sums) {
     for (int i = 0; i < 64; ++i) sums[i] = (sums[i] << shift) + entries[i];
   }
@@ -54,7 +78,8 @@ struct BitPlanes {
   }
 
   static constexpr BitPlaneKernels table() {
-    return {.add_plane = add_plane, .read_factors = read_factors, .plane_bounds = plane_bounds};
+    return {
+        .dot_planes = dot_planes, .add_plane = add_plane, .read_factors = read_factors, .plane_bounds = plane_bounds};
   }
 };
 

@@ -42,6 +42,15 @@ struct Avx2 {
     std::memcpy(p, part, static_cast<size_t>(n) * 4);
   }
   static F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+  static F add_where(F a, F b, uint16_t bits) {
+    const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const auto taken = [&](int shifted) {
+      const __m256i mine = _mm256_and_si256(_mm256_set1_epi32(shifted), lanes);
+      return _mm256_castsi256_ps(_mm256_cmpeq_epi32(mine, lanes));
+    };
+    return {_mm256_add_ps(a.lo, _mm256_and_ps(b.lo, taken(bits))),
+            _mm256_add_ps(a.hi, _mm256_and_ps(b.hi, taken(bits >> 8)))};
+  }
   static F sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
   static F mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
   static F div(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }

@@ -23,6 +23,8 @@ struct Avx512 {
   static void store(float* p, F a) { _mm512_storeu_ps(p, a); }
   static void store_part(float* p, F a, int n) { _mm512_mask_storeu_ps(p, first(n), a); }
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  // a + b in the lanes whose bit is set; a elsewhere.
+  static F add_where(F a, F b, uint16_t bits) { return _mm512_mask_add_ps(a, bits, a, b); }
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F div(F a, F b) { return _mm512_div_ps(a, b); }

@@ -56,6 +56,13 @@ struct Neon {
   static F add(const F& a, const F& b) {
     return each<F>([&](int i) { return vaddq_f32(a.v[i], b.v[i]); });
   }
+  static F add_where(const F& a, const F& b, uint16_t bits) {
+    const uint32x4_t lanes = {1, 2, 4, 8};
+    return each<F>([&](int i) {
+      const uint32x4_t taken = vtstq_u32(vdupq_n_u32(static_cast<uint32_t>(bits) >> 4 * i), lanes);
+      return vaddq_f32(a.v[i], vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(b.v[i]), taken)));
+    });
+  }
   static F sub(const F& a, const F& b) {
     return each<F>([&](int i) { return vsubq_f32(a.v[i], b.v[i]); });
   }

@@ -52,6 +52,9 @@ struct Scalar {
   static F add(const F& a, const F& b) {
     return each<F>([&](int i) { return a.v[i] + b.v[i]; });
   }
+  static F add_where(const F& a, const F& b, uint16_t bits) {
+    return each<F>([&](int i) { return bits >> i & 1 ? a.v[i] + b.v[i] : a.v[i]; });
+  }
   static F sub(const F& a, const F& b) {
     return each<F>([&](int i) { return a.v[i] - b.v[i]; });
   }

@@ -123,8 +123,8 @@ void Rabitq::encode_row(const float* row, const float* whole, Metric metric, Scr
   std::memcpy(factors + 8, &error16, 2);
 }
 
-RabitqFactors read_factors(const uint8_t* at, int64_t stride) {
-  const auto byte = [&](int64_t i) { return static_cast<uint32_t>(at[i * stride]); };
+RabitqFactors read_factors(const uint8_t* at) {
+  const auto byte = [&](int64_t i) { return static_cast<uint32_t>(at[i]); };
   const auto word = [&](int64_t i) { return byte(i) | byte(i + 1) << 8 | byte(i + 2) << 16 | byte(i + 3) << 24; };
   return {std::bit_cast<float>(word(0)), std::bit_cast<float>(word(4)),
           std::bit_cast<float>(byte(8) << 16 | byte(9) << 24)};
@@ -144,7 +144,7 @@ void Rabitq::decode(const uint8_t* codes, int64_t n, float* out) const {
       const int64_t twice = 2 * numbers[j] - ((1 << bits_) - 1);
       square4 += twice * twice;
     }
-    const RabitqFactors factors = read_factors(codes + code_bytes(), 1);
+    const RabitqFactors factors = read_factors(codes + code_bytes());
     const auto scale = static_cast<double>(factors.scale), error = static_cast<double>(factors.error);
     const double across = error * error * static_cast<double>(std::max<int64_t>(dims - 1, 1));
     const double length_sq = scale * scale * 0.25 * static_cast<double>(square4);  // |o|^2 / cos^2

@@ -1,7 +1,5 @@
 #include "cluscomp/rabitq_codes.h"
 
-#include <algorithm>
-
 #include "bit_plane_tables.h"
 
 namespace cluscomp {
@@ -27,14 +25,7 @@ class RabitqScorer final : public Scorer {
     prefetch_bytes(static_cast<const RabitqCodes&>(codes).row(row), row_bytes());
   }
   void score(int64_t row, int64_t n, float /*needed*/, float* out) override {
-    constexpr int kTogether = BitPlaneTables::kTogether;
-    const int64_t stride[kTogether] = {1, 1, 1, 1};
-    for (int64_t i = 0; i < n; i += kTogether) {
-      const int count = static_cast<int>(std::min<int64_t>(kTogether, n - i));
-      const uint8_t* at[kTogether];
-      for (int j = 0; j < count; ++j) at[j] = codes_->row(row + i + j);
-      tables_.scores(at, stride, count, out + i);
-    }
+    for (int64_t i = 0; i < n; ++i) out[i] = tables_.score(codes_->row(row + i));
   }
 
  private:

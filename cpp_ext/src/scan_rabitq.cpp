@@ -2,8 +2,10 @@
 // rows make scores of the sums, 16 rows at a time. Once no row of 64 can reach its limit whatever the planes that
 // follow hold, these are not read.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <numeric>
+#include <vector>
 
 #include "bit_plane_tables.h"
 #include "cluscomp/rabitq_codes.h"
@@ -31,7 +33,7 @@ class RabitqForm {
     BitPlaneTables entries;
     const float* products;  // of the query with the centroids that it probes, or null
   };
-  static constexpr int kTogether = BitPlaneTables::kTogether;
+  static constexpr int kTogether = 1;
 
   RabitqForm(const Rabitq& rabitq, const ScanCall& call, bool residual)
       : rabitq_(rabitq), call_(call), residual_(residual) {}
@@ -83,7 +85,18 @@ class RabitqForm {
   bool rough(const Tables& tables) const { return tables.entries.rough(); }
   float value(const Tables& tables, float bound) const { return tables.entries.value(bound); }
   void exact(const Tables& tables, const uint8_t* const* at, const int64_t* stride, float* out) const {
-    tables.entries.scores(at, stride, kTogether, out);
+    const int64_t bytes = row_bytes();
+    thread_local std::vector<uint8_t> row;
+    row.resize(static_cast<size_t>(bytes));
+    const uint8_t* byte = at[0];
+    int64_t j = 0;
+    for (; j + 8 <= bytes; j += 8) {  // stored at once: a byte that has just been stored cannot be read in a pair
+      uint64_t eight = 0;
+      for (int i = 0; i < 8; ++i, byte += stride[0]) eight |= uint64_t{*byte} << 8 * i;
+      std::memcpy(row.data() + j, &eight, 8);
+    }
+    for (; j < bytes; ++j, byte += stride[0]) row[j] = *byte;
+    out[0] = tables.entries.score(row.data());
   }
 
  private:

@@ -59,14 +59,23 @@ def unpacked(codes: np.ndarray, d: int, bits: int) -> tuple[np.ndarray, np.ndarr
     return numbers, scale, add, (halves.astype("<u4") << 16).view("<f4")
 
 
-def tables(query: np.ndarray) -> np.ndarray:
-    """(ceil(d / 8) * 2, 16) float32 sums of the dimensions whose bits are 1 in a nibble."""
-    d = len(query)
-    found = np.zeros((2 * -(-d // 8), 16), dtype=np.float32)
-    for j in range(d):
-        bit = 1 << j % 4
-        found[j // 4, bit : 2 * bit] = found[j // 4, :bit] + query[j]
-    return found
+def plane_dots(numbers: np.ndarray, query: np.ndarray, bits: int) -> np.ndarray:
+    """<u, query> (n,) float32 of numbers (n, d): 16 sums a plane, those of a lane by Horner's rule, then halves."""
+    d, chunks = len(query), -(-len(query) // 16)
+    padded = np.zeros(16 * chunks, dtype=np.float32)
+    padded[:d] = query
+    lanes = np.zeros((len(numbers), 16), dtype=np.float32)
+    for plane in range(bits):
+        taken = np.zeros((len(numbers), 16 * chunks), dtype=bool)
+        taken[:, :d] = numbers >> (bits - 1 - plane) & 1
+        sums = np.zeros_like(lanes)
+        for j in range(0, 16 * chunks, 16):
+            sums = np.where(taken[:, j : j + 16], sums + padded[j : j + 16], sums)
+        lanes = np.float32(2) * lanes + sums
+    while lanes.shape[1] > 1:
+        half = lanes.shape[1] // 2
+        lanes = lanes[:, :half] + lanes[:, half:]
+    return lanes[:, 0]
 
 
 def scores(
@@ -78,20 +87,12 @@ def scores(
     centroid: np.ndarray | None = None,
 ) -> np.ndarray:
     """Scores (n,) float32 of codes, bit for bit."""
-    d, width = len(query), -(-len(query) // 8)
-    table = tables(query)
-    sums = np.zeros(len(codes), dtype=np.float32)
-    for plane in range(bits):
-        part = np.zeros(len(codes), dtype=np.float32)
-        for j in range(width):
-            byte = codes[:, plane * width + j]
-            part += table[2 * j][byte & 15] + table[2 * j + 1][byte >> 4]
-        sums = np.float32(2) * sums + part
+    numbers, scale, add, _ = unpacked(codes, len(query), bits)
+    sums = plane_dots(numbers, query, bits)
     total = 0.0
     for value in query.tolist():
         total += value
     middle = np.float32(total * (2**bits - 1) / 2)
-    _, scale, add, _ = unpacked(codes, d, bits)
     found = scale * (np.float32(1 if metric == "ip" else 2) * (sums - middle)) + add
     return found + base(query, mean, metric, centroid)
 

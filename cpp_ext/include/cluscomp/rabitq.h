@@ -53,7 +53,7 @@ class Rabitq {
   void encode_row(const float* x, const float* whole, Metric metric, Scratch& scratch, uint8_t* row) const;
 };
 
-// Factors of a row whose bytes are `stride` apart; `at` points at the first of them.
-RabitqFactors read_factors(const uint8_t* at, int64_t stride);
+// Factors whose first byte is at `at`.
+RabitqFactors read_factors(const uint8_t* at);
 
 }  // namespace cluscomp
