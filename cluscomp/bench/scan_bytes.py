@@ -26,6 +26,7 @@ TARGETS = (0.90, 0.95, 0.99)
 PROBES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 QUICK_PROBES = (4, 12, 40)
 _TUNING_ROUNDS = 3
+_LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,13 @@ def _half(rows: np.ndarray, queries: np.ndarray) -> Half:
 def _tuned(
     contender: Contender, search: Searcher, probes: Sequence[int], half: Half, stopwatch: Stopwatch
 ) -> Iterator[Tuned]:
-    """All settings, but none with more lists than reach the highest of the recalls."""
+    """All settings, but none with more lists than reach the highest of the recalls, or than find more."""
     for settings in contender.settings(probes):
+        before = 0.0
         for setting in settings:
             recall = half.recall(search(half.queries, **setting))  # also the warm-up
             seconds = stopwatch.least(partial(search, half.queries, **setting), _TUNING_ROUNDS)
             yield Tuned(contender, search, setting, recall, seconds)
-            if recall >= TARGETS[-1]:
+            if recall >= TARGETS[-1] or recall < before + _LEAST_GAIN:
                 break
+            before = recall
