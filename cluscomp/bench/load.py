@@ -27,7 +27,8 @@ _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
 @dataclass
 class Load:
     """What became of requests. seconds: from the first arrival to the last answer. times: of each request by
-    its status, in seconds from its arrival. late: seconds from arrival to sending, which are the client's.
+    its status, in seconds from its arrival. late: seconds from the arrival of each to the moment at which the
+    client turns to it, which are no fault of the server.
     """
 
     offered: float | None
@@ -50,7 +51,7 @@ class Load:
         return float(np.quantile(times, share)) * 1000 if times else None
 
     def late_milliseconds(self, share: float) -> float | None:
-        """Quantile of the time from arrival to sending, where requests arrive at random moments."""
+        """Quantile of how late the client was, where requests arrive at random moments."""
         return float(np.quantile(self.late, share)) * 1000 if self.late else None
 
     def statuses(self) -> dict[int, int]:
@@ -170,6 +171,7 @@ class _Arrivals:
 
     def arrive(self, request: bytes, arrival: float) -> None:
         """A request whose time counts from its arrival."""
+        self._load.late.append(time.perf_counter() - arrival)
         self._under_way += 1
         self._send(request, arrival)
 
@@ -205,8 +207,6 @@ class _Arrivals:
             self._ask(connection, request, arrival)
 
     def _ask(self, connection: _Connection, request: bytes, arrival: float) -> None:
-        self._load.late.append(time.perf_counter() - arrival)
-
         def answered(connection: _Connection, status: int) -> None:
             self._count(status, arrival)
             self._free.append(connection)

@@ -35,8 +35,8 @@ NEAR, MORE = 0.9, 1.5
 class ServeRow:
     """Medians over the rounds. load: "idle", one connection; "peak", 32 of them; "half" and "twice" the peak
     of cluscomp at random moments; "near", a peer at .9 of its own peak at random moments, and cluscomp at 1.5
-    times that rate. refused: answers with 429; failed: all others but 200. late_p99_ms: of the client, from
-    the moment at which a request arrives to its sending, which the times of answers contain. processor_us:
+    times that rate. refused: answers with 429; failed: all others but 200. late_p99_ms: how late the
+    client turned to a request that arrived, which the times of answers contain. processor_us:
     processor time of the server for each answer, on all its threads.
     """
 
