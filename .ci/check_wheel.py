@@ -32,11 +32,16 @@ REQUIRED = (
     r"cluscomp/server/page/page\.css",
     r"cluscomp/server/page/page\.js",
     r"cluscomp/server/page/docs\.js",
+    r"cluscomp/server/page/base\.js",
+    r"cluscomp/server/page/map\.js",
+    r"cluscomp/server/page/treemap\.js",
+    r"cluscomp/eval/report/treemap\.html",
     r"cluscomp-[^/]+\.dist-info/entry_points\.txt",
     r"cluscomp-[^/]+\.dist-info/licenses/LICENSE",
 )
 ALLOWED = re.compile(
-    r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp/eval/report/page\.(html|css|js)|cluscomp/server/page/(index|docs|page)\.(html|css|js)|cluscomp-[^/]+\.dist-info/.*"
+    r"cluscomp/.*\.(py|pyi|so)|cluscomp/py\.typed|cluscomp/eval/report/(page|treemap)\.(html|css|js)"
+    r"|cluscomp/server/page/(index|docs|page|base|map|treemap)\.(html|css|js)|cluscomp-[^/]+\.dist-info/.*"
 )
 # Files that would show that a folder of the tree went along which no user needs.
 FORBIDDEN = re.compile(r"^build/|(^|/)(tests?|cpp_ext|__pycache__)/")

@@ -189,6 +189,21 @@ def script(repository, name: str) -> Any:
     return module
 
 
+def test_the_wheel_is_asked_for_every_file_of_the_pages(repository):
+    check = script(repository, "check_wheel")
+    folders = {"cluscomp/server/page": repository / "cluscomp" / "server" / "page",
+               "cluscomp/eval/report": repository / "eval" / "report"}  # fmt: skip
+    names = {
+        f"{place}/{path.name}"
+        for place, folder in folders.items()
+        for path in folder.iterdir()
+        if path.suffix in (".html", ".css", ".js")
+    }
+    asked = {name for name in names if any(re.fullmatch(pattern, name) for pattern in check.REQUIRED)}
+    assert len(names) > 5 and asked == names
+    assert all(check.ALLOWED.fullmatch(name) for name in names)
+
+
 def test_the_audit_of_a_wheel_sees_foreign_libraries(repository):
     audit = {"external_libs": {}, "overall_tag": "manylinux_2_35_x86_64", "unsupported_isa": False}
     faults = script(repository, "check_wheel").audit_faults
