@@ -114,6 +114,7 @@ class Connection(_Base):  # type: ignore[misc]
         """Whether the head asks for nothing but an answer."""
         return (
             not self.expect_100_continue
+            and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.parser.should_upgrade()
             and b"origin" not in dict(self.headers)  # pages need headers of their own

@@ -59,6 +59,16 @@ def test_a_body_that_does_not_come_is_told_of_once(serve, folder):
         assert [other.ask(SEARCH, BODY)[0] for _ in range(2)] == [200, 200]
 
 
+def test_an_old_version_goes_the_long_way(serve, folder):
+    """Which ends the connection, whatever it asks for."""
+    with serve({"small": folder}) as server:
+        for more in (b"", b"Connection: keep-alive\r\n"):
+            wire = Wire(server.port)
+            head = HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + more
+            assert wire.ask(head + b"Content-Length: %d\r\n\r\n" % len(BODY), BODY)[0] == 200
+            assert wire.is_closed()
+
+
 def test_an_unforeseen_error_is_told_without_its_words(serve, folder, caplog):
     with serve({"small": folder}) as server:
         server.core.searcher.search = None
