@@ -22,6 +22,7 @@ from cluscomp.errors import UsageError
 
 MOST_SECONDS, MOST_REQUESTS, MOST_CONNECTIONS = 60.0, 200_000, 800
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
+_LAST = re.compile(rb"(?i)\r\nconnection: *close\r\n")
 
 
 @dataclass
@@ -111,7 +112,11 @@ class _Connection(asyncio.Protocol):
             return
         length = _LENGTH.search(self._buffer, 0, end + 2)
         if len(self._buffer) >= end + 4 + (int(length[1]) if length else 0):
-            status, self._buffer = int(self._buffer[9:12]), b""
+            status, is_last = int(self._buffer[9:12]), _LAST.search(self._buffer, 0, end + 2)
+            self._buffer = b""
+            if is_last:
+                self.is_open = False
+                self.transport.close()
             self._settle(status)
 
     def ask(self, request: bytes, done: Done) -> None:

@@ -14,6 +14,8 @@ from cluscomp.server.core import Core
 from cluscomp.server.headers import HEADERS, ID_HEADER, request_id
 from cluscomp.server.posts import Post, Posts
 
+ENDING = frozenset({"slow-body", "body", "draining"})
+"""Refusals that end the connection: what else comes on it would be lost, or unread."""
 _log = logging.getLogger("cluscomp.server")
 
 
@@ -115,7 +117,7 @@ class _Passage:
         if self._status:  # the answer has begun
             return
         self._status = status
-        close = [(b"connection", b"close")] if status in (408, 413) else []
+        close = [(b"connection", b"close")] if getattr(exc, "code", None) in ENDING else []
         await self._write([*lines, *close], body)
 
     def _count(self, seconds: float) -> None:

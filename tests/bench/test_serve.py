@@ -51,7 +51,8 @@ class Double:
                 self.asked += 1
                 if status is None:
                     break
-                writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 5\r\n\r\n" % status)
+                last = b"Connection: close\r\n" if status == 503 else b""
+                writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: 5\r\n\r\n" % (status, last))
                 await writer.drain()
                 writer.write(b"hello")
         except asyncio.IncompleteReadError:
@@ -88,6 +89,14 @@ def test_requests_without_an_answer_are_counted_as_such():
     with Double([200, None]) as double:
         load = open_loop("127.0.0.1", double.port, requests(double.port), 200, 0.3)
     assert set(load.statuses()) == {0, 200} and abs(load.count(0) - load.count(200)) <= 1
+
+
+def test_connections_that_the_server_ends_are_not_used_again():
+    with Double([200, 503]) as double:
+        load = open_loop("127.0.0.1", double.port, requests(double.port), 200, 0.3)
+        assert set(load.statuses()) == {200, 503} and sum(load.statuses().values()) == double.asked
+        closed = closed_loop("127.0.0.1", double.port, requests(double.port), 1, 20)
+        assert closed.statuses() in ({200: 1, 503: 1}, {503: 1}) and closed.seconds < 10
 
 
 def test_a_closed_loop_asks_again_when_answered():

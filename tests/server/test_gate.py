@@ -124,6 +124,8 @@ def test_draining_servers_say_that_they_are_not_ready(serve, folder):
         assert http.get("/ready").text == "ready"
         server.core.draining = True
         assert code(http.get("/ready")) == code(http.get("/v1/indexes")) == (503, "draining")
+        answer = http.post("/v1/indexes/small/search", json=VECTOR)  # others on this connection would be lost
+        assert code(answer) == (503, "draining") and answer.headers["connection"] == "close"
         assert http.get("/health").text == "ok"
 
 
