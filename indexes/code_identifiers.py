@@ -7,6 +7,7 @@ import numpy as np
 from cluscomp.clustering.identifiers import places
 from cluscomp.errors import UsageError
 from cluscomp.indexes.any_index import AnyIndex
+from cluscomp.indexes.hybrid.index import HybridIndex
 from cluscomp.indexes.index import Index
 from cluscomp.indexes.segments.id_lookup import live_rows
 from cluscomp.indexes.segments.segment import Segment
@@ -18,10 +19,13 @@ from cluscomp.quantization.codes import unpack_codes
 
 def code_identifiers(index: AnyIndex) -> list[tuple[int, ...]]:
     """Paths of the rows of `index.ids`, in their order: the list where the key has lists, the m codes, then
-    the number among the rows with the same list and codes. So all have one length and are different.
+    the number among the rows with the same list and codes. So all have one length and are different. Of a
+    hybrid index the codes are those of its vectors.
 
     Raises UsageError for keys of other codes, and for those of documents with several vectors.
     """
+    if isinstance(index, HybridIndex):
+        return code_identifiers(index.dense)  # type: ignore[arg-type]
     if not isinstance(index, Index) or not isinstance(index.pipeline.codec, ProductCodec):
         raise UsageError(
             f"{index.key!r} has no product codes; build an index with a key such as OPQ24,PQ24, or name the "

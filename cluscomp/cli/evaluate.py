@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cluscomp import errors, files
+from cluscomp.cli import beside as compared
 from cluscomp.cli import blocks, both_forms, common, filters, late, output
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
@@ -63,6 +64,7 @@ def evaluate(
     fuse_depth: Depth = None,
     fuse_method: Method = None,
     fuse_normalise: Normalise = None,
+    beside: compared.Beside = None,
     k: Annotated[int | None, flag("-k", "--k", help="Hits a query. (default: 100)", env=False, min=1)] = None,
     k_beyond: common.KBeyond = "fail",
     nprobe: common.Nprobe = None,
@@ -93,10 +95,15 @@ def evaluate(
     without encoding; queries per second that of one search with all queries. --baseline adds paired
     randomisation tests: whether the two differ, and whether the index loses less than --margin (95%).
     --fuse adds the figures of another run and of both together (cluscomp fuse); --output and --baseline then
-    mean the fused run. Of a hybrid index each side is shown by itself as well. With --output - the run goes
-    to stdout, and the figures to stderr.
+    mean the fused run. Of a hybrid index each side is shown by itself as well. --beside adds the figures of
+    other indexes of the same documents, each searched as it is set, in one table. With --output - the run
+    goes to stdout, and the figures to stderr.
 
-    Example: cluscomp eval scifact.index --dataset scifact --split test
+    Examples:
+    cluscomp eval scifact.index --dataset scifact --split test
+
+    cluscomp eval both.index --beside words.index --beside late.index --dataset scifact
+
     """
     from cluscomp.eval.beir import split_file
     from cluscomp.eval.coverage import report_missing_documents
@@ -109,6 +116,11 @@ def evaluate(
 
     if output_file == STDOUT and as_json:
         raise errors.UsageError("--output - and --json both write to standard output; choose one of them")
+    if beside and query_embeddings is not None:
+        raise errors.UsageError(
+            "--query-embeddings are vectors for one index, and --beside names others, each of which encodes "
+            "the queries itself; leave one of them out"
+        )
     if dataset is None:
         raise errors.UsageError("--dataset is missing; name a folder in the layout of BEIR or MS MARCO")
     files = late.QueryFiles(query_embeddings, query_ids, query_lengths, keep, salience, query_terms)
@@ -143,12 +155,27 @@ def evaluate(
         output.result_run(run)
     elif output_file is not None:
         write_run(run, output_file)
+    others = [compared.Figures.of(index, opened, report)] if beside else []
+    for folder in beside or ():
+        others.append(_beside(folder, dataset, split, qrels, depth, files, quiet))
     comparisons: list[Comparison] = []
     if reference is not None:
         comparisons = [compare_runs(run, reference, qrels, m, margin=margin) for m in report.metrics]
     if keep is not None:
         options["keep"] = keep
-    _show(report, fused, opened, index, options, comparisons, as_json, err=output_file == STDOUT)
+    _show(report, fused, opened, index, options, comparisons, others, as_json, err=output_file == STDOUT)
+
+
+def _beside(
+    folder: Path, dataset: Path, split: str, qrels: Qrels, depth: int, files: late.QueryFiles, quiet: bool
+) -> compared.Figures:
+    """Figures of another index, whose own encoder makes its queries."""
+    from cluscomp.indexes.index import open_index
+
+    opened = open_index(folder)
+    with StageProgress(quiet=quiet) as progress:
+        queries = _judged(opened, dataset, split, qrels, files, None, progress)
+        return compared.Figures.of(folder, opened, score(opened, queries, qrels, depth, {}))
 
 
 def score(
@@ -205,7 +232,7 @@ def _with_judgements(queries: QuerySet, qrels: Qrels, source: Path) -> QuerySet:
 
 def _show(
     report: EvalReport, fused: Fused | None, index: AnyIndex, folder: Path, options: dict[str, Any],
-    comparisons: list[Comparison], as_json: bool, *, err: bool,
+    comparisons: list[Comparison], others: list[compared.Figures], as_json: bool, *, err: bool,
 ) -> None:  # fmt: skip
     total = files.folder_bytes(folder)
     facts = {
@@ -225,6 +252,7 @@ def _show(
         "comparisons": [comparison.to_json() for comparison in comparisons],
         **options,
         **({} if fused is None else {"fused": fused.to_json()}),
+        **({"indexes": [one.to_json() for one in others]} if others else {}),
     }
     if as_json:
         output.result_json(facts)
@@ -246,6 +274,8 @@ def _show(
     if fused is not None:
         columns, figures = fused.table()
         output.result_table(["", *map(label, columns), *fused.cost_columns], figures, err=err)
+    if others:
+        compared.show(others, label, err=err)
     _show_comparisons(comparisons, err=err)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,26 @@ def test_eval_shows_each_side(invoke, both, beir, tmp_path):
         invoke("eval", both, "--dataset", beir, "--fuse", tmp_path / "b.trec", "--json").stdout
     )
     assert set(again["fused"]["metrics"]) == {"index", "other", "both"}
+
+
+def test_indexes_beside_each_other(invoke, both, beir, tmp_path):
+    words, dense = tmp_path / "words.index", tmp_path / "dense.index"
+    invoke("convert", both, "--index-key", "Sparse(bm25,bits=8)", "-o", words)
+    invoke("convert", both, "--index-key", "Flat", "-o", dense)
+    command = ["eval", both, "--beside", words, "--beside", dense, "--dataset", beir, "-k", "3"]
+    facts = json.loads(invoke(*command, "--json").stdout)
+    rows = {Path(row["index"]).name: row for row in facts["indexes"]}
+    assert [row["key"] for row in rows.values()] == [KEY, "Sparse(bm25,bits=8)", "Flat"]
+    sides = facts["fused"]["metrics"]
+    for name, side in (("both", "both"), ("words", "lexical"), ("dense", "dense")):
+        row = rows[f"{name}.index"]
+        assert (
+            row["metrics"] == sides[side] and row["bytes_per_document"] > row["code_bytes_per_document"] > 0
+        )
+    shown = invoke(*command).stdout
+    assert "words.index" in shown and "dense.index" in shown and "latency p50" in shown
+    refused = invoke(*command, "--query-embeddings", tmp_path / "q.npy")
+    assert refused.exit_code == 2 and "--beside names others" in " ".join(refused.output.split())
 
 
 def test_life(invoke, both, beir, tmp_path):

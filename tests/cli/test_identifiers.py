@@ -69,6 +69,18 @@ def test_of_codes(invoke, vectors, tmp_path, key):
     assert found[5][:-1] == found[7][:-1] and found[7][-1] == found[5][-1] + 1
 
 
+def test_codes_of_a_hybrid_index_are_those_of_its_vectors(vectors):
+    from cluscomp.indexes import index_factory
+    from cluscomp.terms import HybridRows
+
+    rows = HybridRows(vectors, [{"a": 1.0}] * len(vectors))
+    both = index_factory("IVF4,PQ4x4+Sparse", 8).train(rows).add(rows)
+    both.delete([5])
+    dense = index_factory("IVF4,PQ4x4", 8).train(vectors).add(vectors)
+    dense.delete([5])
+    assert code_identifiers(both) == code_identifiers(dense)
+
+
 def test_an_empty_index_has_no_identifiers(vectors):
     assert code_identifiers(cc.index_factory("PQ4", dim=8).train(vectors)) == []
 
