@@ -54,10 +54,6 @@ class Store(Protocol):
         """Write an object into a file, in pieces."""
         ...
 
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop` of an object."""
-        ...
-
     def head(self, key: str) -> StoredObject:
         """What is known of an object."""
         ...
@@ -103,12 +99,6 @@ class ObStore:
             found = self._obstore.get(self._store, key)
             for piece in found.stream(min_chunk_size=_CHUNK_BYTES):
                 file.write(piece)
-
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        if start == stop:
-            return b""
-        with self._errors(key):
-            return bytes(self._obstore.get_range(self._store, key, start=start, end=stop))
 
     def head(self, key: str) -> StoredObject:
         with self._errors(key):

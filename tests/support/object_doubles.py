@@ -27,9 +27,6 @@ class PassingStore:
         self._count("download", key)
         self.store.download(key, file)
 
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        return self.store.read_range(key, start, stop)
-
     def head(self, key: str) -> StoredObject:
         return self.store.head(key)
 
