@@ -62,9 +62,13 @@ _PUBLIC = {
     "get_num_threads": "cluscomp.native",
 }
 
+_ROOMS = ("distributed",)
+"""Rooms whose names are used with that of the room in front."""
+
 __all__ = ["__version__", "errors", *errors.__all__, *_PUBLIC]
 
 if TYPE_CHECKING:
+    from cluscomp import distributed as distributed
     from cluscomp.attributes.reading import parse_filter as parse_filter
     from cluscomp.attributes.schema import Field as Field
     from cluscomp.attributes.table import Attributes as Attributes
@@ -121,6 +125,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"cluscomp.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'cluscomp' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -39,6 +39,7 @@ __all__ = [
     "OutputExistsError",
     "RequestRefusedError",
     "SaturatedValuesWarning",
+    "ShardUnavailableError",
     "SubsampleWarning",
     "TooFewRowsError",
     "TooLargeError",
@@ -197,6 +198,13 @@ class RequestRefusedError(CluscompError):
     def __init__(self, message: str, status: int, code: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.retry_after = status, code, retry_after
+
+
+# ---- shards (exit code 1) --------------------------------------------------------------------------
+
+
+class ShardUnavailableError(CluscompError, RuntimeError):
+    """A shard of a build or of a search has no process that answers; the message names it."""
 
 
 # ---- warnings --------------------------------------------------------------------------------------

@@ -31,6 +31,14 @@ IfTaken = Literal["fail", "replace"]
 """The same for outputs that are made in one step, with nothing to resume."""
 IF_TAKEN: tuple[IfTaken, ...] = get_args(IfTaken)
 
+EngineName = Literal["local", "ray"]
+"""What runs the steps of a build in shards, and searches of shards: this process, or a Ray cluster."""
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+Partial = Literal["fail", "allow"]
+"""What a search does where a shard does not answer: raise an error, or return what the others found."""
+PARTIAL: tuple[Partial, ...] = get_args(Partial)
+
 EmptyDocuments = Literal["fail", "skip", "keep"]
 """What to do with documents that have no text."""
 EMPTY_DOCUMENTS: tuple[EmptyDocuments, ...] = get_args(EmptyDocuments)

@@ -10,13 +10,14 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.errors import IncompleteResultsWarning
 from cluscomp.indexes.base import StoredIndex
+from cluscomp.indexes.filters.allowed import Allowed
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scopes
 from cluscomp.indexes.filters.visited import visited_info
 from cluscomp.indexes.segments.asked_ids import asked_positions
 from cluscomp.indexes.segments.bounded import ByBound, Rerank, rerank_of
-from cluscomp.indexes.segments.budget import search_passing
+from cluscomp.indexes.segments.budget import PassingHits, search_passing
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.passing import Passing
 from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
@@ -24,7 +25,7 @@ from cluscomp.indexes.segments.scoring import score_positions
 from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
-from cluscomp.indexes.stages.hits import no_hits
+from cluscomp.indexes.stages.hits import Hits, no_hits
 from cluscomp.vocabulary import MISSING, KBeyond, Missing
 
 
@@ -216,19 +217,39 @@ class SearchedVectors(StoredIndex[Segment]):
         if k == 0:
             return Answer(together, no_hits(rows.shape[0]))
         seen: list[np.ndarray] = []
-        hits = search_segments(
+        hits = self._search_all(together, rows, k, effort, seen)
+        if not wants_info:
+            return Answer(together, hits)
+        lists = np.concatenate(seen) if seen else None
+        return Answer(together, hits, visited_info(together, self.spec.nlist, lists, len(rows)))
+
+    def _search_all(
+        self,
+        together: Together[Segment],
+        queries: np.ndarray,
+        k: int,
+        effort: Effort,
+        seen: list[np.ndarray],
+    ) -> Hits:
+        """A search without a filter. seen: gets the lists that were visited."""
+        return search_segments(
             self.pipeline,
             together,
-            rows,
+            queries,
             k,
             nprobe=effort.nprobe,
             refine_factor=effort.refine_factor,
             seen=seen,
         )
-        if not wants_info:
-            return Answer(together, hits)
-        lists = np.concatenate(seen) if seen else None
-        return Answer(together, hits, visited_info(together, self.spec.nlist, lists, len(rows)))
+
+    def _search_passing(
+        self, together: Together[Segment], allowed: Allowed, queries: np.ndarray, k: int, effort: Effort
+    ) -> PassingHits:
+        """A search among rows that pass a filter."""
+        passing = allowed.made.get("passing")
+        if passing is None:
+            passing = allowed.made["passing"] = Passing(self.pipeline, together, allowed.rows)
+        return search_passing(passing, queries, k, **effort._asdict())
 
     def _search_part(
         self,
@@ -240,11 +261,7 @@ class SearchedVectors(StoredIndex[Segment]):
         tenant: Any,
     ) -> Answer:
         def search(scope: Scope, most: int) -> Found:
-            passing = scope.allowed.made.get("passing")
-            if passing is None:
-                passing = Passing(self.pipeline, together, scope.allowed.rows)
-                scope.allowed.made["passing"] = passing
-            found = search_passing(passing, queries[scope.queries], most, **effort._asdict())
+            found = self._search_passing(together, scope.allowed, queries[scope.queries], most, effort)
             path = np.where(found.direct, "direct", "lists").astype(object)
             return Found(found.hits, path, found.probed, found.rows_scored, found.rows_read)
 

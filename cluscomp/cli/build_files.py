@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluscomp import errors
 from cluscomp.cli import common, output
+from cluscomp.cli.build_flags import WORDS_KEY
 from cluscomp.vocabulary import EncoderKind
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ GIVES = {
 }
 
 
+def complete_key(index_key: str | None, codec: Path | None, hybrid: bool) -> IndexSpec:
+    """The key with the trained codec in it, and that of words behind it; checked before a model is loaded,
+    which takes seconds.
+    """
+    from cluscomp.indexes.keys.grammar import parse_key, with_codec
+
+    if codec is not None:
+        index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
+    if hybrid:
+        index_key = f"{index_key}+{WORDS_KEY}"
+    spec = parse_key(index_key or "")
+    spec.resolved()
+    return spec
+
+
 @dataclass(frozen=True)
 class BuildFiles:
     """Flags that say what is read."""
@@ -37,16 +53,32 @@ class BuildFiles:
     lengths: Path | None
     terms: Path | None = None
 
+    def source(self) -> Path:
+        """Path of what is read, where it is one; a hub id is downloaded. Raises UsageError where texts or
+        terms stand beside vectors.
+        """
+        from cluscomp.eval.hub import dataset_folder
+
+        if self.embeddings is not None and (self.corpus, self.terms) != (None, None):
+            raise errors.UsageError(
+                "a build in shards reads one source, and --corpus or --terms stands beside --embeddings; "
+                "leave --shards out"
+            )
+        return dataset_folder(self.corpus) if self.embeddings is None else self.embeddings  # type: ignore[arg-type]
+
+    def paths(self) -> dict[str, Path | None]:
+        """What belongs to it, as arguments of a build in shards."""
+        return {"ids": self.ids, "lengths": self.lengths}
+
     def open(self, spec: IndexSpec, columns: dict[str, str]) -> tuple[Any, dict[str, Any]]:
         """Source and further arguments of the build; files are checked before the model is loaded."""
-        from cluscomp.eval.hub import dataset_folder
         from cluscomp.indexes.kind import kind_of
         from cluscomp.inputs.corpus import corpus_file
         from cluscomp.inputs.embeddings import open_embeddings
         from cluscomp.inputs.ragged import open_ragged
 
         if self.embeddings is None:
-            source = dataset_folder(self.corpus)  # type: ignore[arg-type]
+            source = self.source()
             corpus_file(source)
             return source, {"columns": columns}
         kind = kind_of(spec)

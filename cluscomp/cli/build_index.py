@@ -8,151 +8,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluscomp import errors
-from cluscomp.cli import common, filters, output
-from cluscomp.cli.build_files import BuildFiles, Maker
+from cluscomp.cli import build_flags, common, filters, output
+from cluscomp.cli.build_files import BuildFiles, Maker, complete_key
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
 from cluscomp.cli.progress import StageProgress
-from cluscomp.vocabulary import EmptyDocuments, EncoderKind, IfExists, MetricName
+from cluscomp.vocabulary import EngineName, IfExists
 
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
     from cluscomp.indexes.build.plan import BuildPlan
-    from cluscomp.indexes.keys.specs import IndexSpec
-
-
-INPUT, INDEX = "Input", "Index"
-WORDS_KEY = "Sparse(bm25,bits=8)"
-"""What --hybrid puts behind the key."""
 
 
 @exits_by_contract
 def build_index(
     ctx: typer.Context,
-    corpus: Annotated[
-        Path | None,
-        flag(
-            "--corpus",
-            help="Texts: a BEIR folder, a hub id (BeIR/scifact), or a .jsonl, .tsv, .txt or .parquet file.",
-            panel=INPUT,
-        ),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        flag(
-            "--encoder",
-            help="Model for --corpus, or that made --embeddings: 'minilm', hub name or folder.",
-            panel=INPUT,
-        ),
-    ] = None,
-    encoder_kind: Annotated[
-        EncoderKind | None,
-        flag("--encoder-kind", help="What the model gives for a text. (default: dense)", panel=INPUT),
-    ] = None,
-    bf16: Annotated[
-        bool,
-        flag(
-            "--bf16/--no-bf16",
-            help="Encode in bfloat16, sooner where the processor has it; queries then too.",
-            env=False,
-            panel=INPUT,
-        ),
-    ] = False,
-    embeddings: Annotated[
-        Path | None,
-        flag(
-            "--embeddings",
-            help="Vectors instead of texts: .npy, .npz, .fvecs, .fbin, .parquet. With --hybrid, beside "
-            "--corpus or --terms.",
-            panel=INPUT,
-        ),
-    ] = None,
-    ids: Annotated[
-        Path | None, flag("--ids", help="Text file with one id a line for --embeddings.", panel=INPUT)
-    ] = None,
-    lengths: Annotated[
-        Path | None,
-        flag(
-            "--lengths",
-            help="For keys with a pool: .npy with the number of token vectors of each document.",
-            panel=INPUT,
-        ),
-    ] = None,
-    terms: Annotated[
-        Path | None,
-        flag(
-            "--terms",
-            help="With --hybrid, weighted terms of the same rows: .jsonl, or .npz of a sparse matrix.",
-            panel=INPUT,
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        flag(
-            "--columns",
-            help="Fields with other than usual names: id=key,text=body,title=head,vectors=emb.",
-            panel=INPUT,
-            metavar="ROLE=NAME,...",
-        ),
-    ] = None,
-    empty_documents: Annotated[
-        EmptyDocuments, flag("--empty-documents", help="What to do with documents without text.", panel=INPUT)
-    ] = "fail",
-    cache: Annotated[
-        bool,
-        flag("--cache/--no-cache", help="Keep encodings for later builds.", env=False, panel=INPUT),
-    ] = True,
+    corpus: build_flags.Corpus = None,
+    encoder: build_flags.EncoderName = None,
+    encoder_kind: build_flags.Kind = None,
+    bf16: build_flags.Bf16 = False,
+    embeddings: build_flags.Embeddings = None,
+    ids: build_flags.Ids = None,
+    lengths: build_flags.Lengths = None,
+    terms: build_flags.Terms = None,
+    columns: build_flags.Columns = None,
+    empty_documents: build_flags.Empty = "fail",
+    cache: build_flags.Cache = True,
     attributes: filters.Attributes = None,
     attributes_from: filters.AttributesFrom = None,
     attribute_kinds: filters.AttributeKinds = None,
-    index_key: Annotated[
+    index_key: build_flags.IndexKey = None,
+    hybrid: build_flags.Hybrid = False,
+    word_encoder: build_flags.WordEncoder = None,
+    codec: build_flags.CodecFolder = None,
+    metric: build_flags.Metric = "ip",
+    output_folder: build_flags.Output = None,
+    store_texts: build_flags.StoreTexts = False,
+    max_train_rows: build_flags.MaxTrainRows = None,
+    shards: build_flags.Shards = None,
+    engine: Annotated[
+        EngineName | None,
+        flag(
+            "--engine",
+            help="What runs the steps of --shards: local, or ray. (default: local)",
+            panel=build_flags.INDEX,
+        ),
+    ] = None,
+    address: Annotated[
         str | None,
         flag(
-            "--index-key",
-            "--key",
-            help="Kind of index, such as SQ8 or OPQ48,IVF1024,PQ48; cluscomp keys lists all.",
-            panel=INDEX,
-        ),
-    ] = None,
-    hybrid: Annotated[
-        bool,
-        flag(
-            "--hybrid/--no-hybrid",
-            help=f"Index the words of the texts as well, and search both: KEY+{WORDS_KEY}.",
-            panel=INDEX,
-        ),
-    ] = False,
-    word_encoder: Annotated[
-        str | None,
-        flag(
-            "--word-encoder",
-            help="For --hybrid: 'words', 'words(stem=porter)' or a model of sparse vectors. "
-            "(default: words(stem=porter))",
-            panel=INPUT,
-        ),
-    ] = None,
-    codec: Annotated[
-        Path | None,
-        flag("--codec", help="Folder of a trained codec: RepCONC(DIR) in --index-key.", panel=INDEX),
-    ] = None,
-    metric: Annotated[MetricName, flag("--metric", help="Similarity to search by.", panel=INDEX)] = "ip",
-    output_folder: Annotated[
-        Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)
-    ] = None,
-    store_texts: Annotated[
-        bool,
-        flag(
-            "--store-texts", help="Keep titles and texts in the index, to show them with hits.", panel=INDEX
-        ),
-    ] = False,
-    max_train_rows: Annotated[
-        int | None,
-        flag(
-            "--max-train-rows",
-            "--train-rows",
-            help="Most vectors to train on. (default: by index key and memory)",
-            panel=INDEX,
-            min=1,
+            "--address",
+            help="Of a running Ray cluster. (default: one on this machine)",
+            panel=build_flags.INDEX,
         ),
     ] = None,
     if_exists: Annotated[
@@ -192,12 +99,16 @@ def build_index(
 
     cluscomp build-index --embeddings x.npy --ids ids.txt --corpus scifact --index-key SQ8 --hybrid -o b.index
 
+    cluscomp build-index --embeddings x.npy --index-key IVF4096,PQ48 --shards 8 --engine ray --output x.index
+
     """
     target = _required(output_folder, "--output", dry_run)
     files = BuildFiles(corpus, embeddings, ids, lengths, terms)
-    spec = _complete_key(_required(index_key, "--index-key", codec is not None), codec, hybrid)
+    spec = complete_key(_required(index_key, "--index-key", codec is not None), codec, hybrid)
     made_by = Maker(encoder, encoder_kind, bf16, word_encoder).checked(spec, files)
     kinds = filters.parse_kinds(attribute_kinds)
+    if shards is None and (engine is not None or address is not None):
+        raise errors.UsageError("--engine and --address run the steps of --shards, which is not given")
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": str(spec),
@@ -220,6 +131,17 @@ def build_index(
         plan = plan_build(source, encoder=model, **settings)
         _show_plan(plan, as_json)
         raise typer.Exit(0 if plan.feasible else INFEASIBLE)
+    if shards is not None:
+        from cluscomp.distributed import build as build_shards
+
+        options = files.paths() | settings | {"columns": common.parse_columns(columns), "cache": cache}
+        with StageProgress(quiet=quiet) as progress:
+            report = build_shards(
+                files.source(), encoder=model, output=target, shards=shards, engine=engine or "local",
+                address=address, if_exists=if_exists, progress=progress, **options,
+            )  # fmt: skip
+        _show_report(report, as_json)
+        return
     with StageProgress(quiet=quiet) as progress:
         from cluscomp.indexes.build import build_index as build
 
@@ -234,21 +156,6 @@ def build_index(
             **settings,
         )
     _show_report(report, as_json)
-
-
-def _complete_key(index_key: str | None, codec: Path | None, hybrid: bool) -> IndexSpec:
-    """The key with the trained codec in it, and that of words behind it; checked before a model is loaded,
-    which takes seconds.
-    """
-    from cluscomp.indexes.keys.grammar import parse_key, with_codec
-
-    if codec is not None:
-        index_key = with_codec(index_key, f"RepCONC({codec})") if index_key else f"RepCONC({codec})"
-    if hybrid:
-        index_key = f"{index_key}+{WORDS_KEY}"
-    spec = parse_key(index_key or "")
-    spec.resolved()
-    return spec
 
 
 def _required(value: Any, name: str, optional: bool = False) -> Any:

@@ -35,6 +35,7 @@ OPTIONAL = {
     "mcp": "mcp",
     "huggingface-hub": "hub",
     "obstore": "objects",
+    "ray": "ray",
     "scikit-learn": "sklearn",
 }
 

@@ -30,6 +30,7 @@ from cluscomp.cli.output import note, result
 from cluscomp.cli.plan import plan
 from cluscomp.cli.search import search
 from cluscomp.cli.serve import serve
+from cluscomp.cli.shard import shard_app
 from cluscomp.cli.streams import run_program
 from cluscomp.cli.train import train_app
 from cluscomp.cli.tune import tune
@@ -103,6 +104,7 @@ app.command("keys")(keys)
 app.command("identifiers")(identifiers)
 app.command("merge-lora")(merge_lora)
 app.add_typer(train_app)
+app.add_typer(shard_app)
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)

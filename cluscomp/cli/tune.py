@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cluscomp import errors
 from cluscomp.cli import common, output
-from cluscomp.cli.build_index import INPUT
+from cluscomp.cli.build_flags import INPUT
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import exits_by_contract
 from cluscomp.cli.progress import StageProgress

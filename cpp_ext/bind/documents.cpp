@@ -126,6 +126,24 @@ nb::tuple search_set(const StoredSet& self, In<float, Matrix2> queries, Offsets 
   return nb::make_tuple(scores, positions);
 }
 
+nb::tuple candidates_of_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets, int64_t count,
+                            int64_t nprobe, std::optional<nb::list> skip_bits) {
+  if (count < 1 || nprobe < 1) throw std::invalid_argument("count and nprobe must be at least 1");
+  if (!self.documents.part(0).lists) throw std::invalid_argument("documents without lists have no candidates");
+  const int64_t nq = self.check(queries, query_offsets);
+  const PartBits skip = skip_bits ? bits_of_parts(*skip_bits, self.documents.parts(),
+                                                  [&](int64_t part) { return self.documents.part(part).n; })
+                                  : PartBits{};
+  auto sums = make_array<float>({static_cast<size_t>(nq), static_cast<size_t>(count)});
+  auto positions = make_array<int64_t>({static_cast<size_t>(nq), static_cast<size_t>(count)});
+  {
+    nb::gil_scoped_release release;
+    choose_documents(self.documents, queries.data(), query_offsets.data(), nq,
+                     {1, count, nprobe, skip_bits ? skip.bits.data() : nullptr}, sums.data(), positions.data());
+  }
+  return nb::make_tuple(sums, positions);
+}
+
 auto scores_of_set(const StoredSet& self, In<float, Matrix2> queries, Offsets query_offsets,
                    In<int64_t, Matrix2> chosen) {
   const int64_t nq = self.check(queries, query_offsets);
@@ -164,8 +182,10 @@ void bind_documents(nb::module_& m) {
              bool unit) { new (self) StoredDocuments(documents_of(codes, offsets, lists, coarse, residual, unit)); },
           "codes"_a, "offsets"_a, "lists"_a = nb::none(), "coarse"_a = nb::none(), "residual"_a = false,
           "unit"_a = false,
-          "offsets (n + 1,): document i has the vectors offsets[i] to offsets[i + 1]. lists (rows,) uint16 or int32: "
-          "list of each vector. coarse (nlist, d): their centroids. residual: codes are residuals to them. unit: "
+          "offsets (n + 1,): document i has the vectors offsets[i] to "
+          "offsets[i + 1]. lists (rows,) uint16 or int32: "
+          "list of each vector. coarse (nlist, d): their centroids. residual: "
+          "codes are residuals to them. unit: "
           "vectors are scaled to length one.")
       .def(
           "vectors",
@@ -183,15 +203,24 @@ void bind_documents(nb::module_& m) {
   nb::class_<StoredSet>(m, "DocumentSet", "Documents of all segments of an index, searched together.")
       .def(
           "__init__", [](StoredSet* self, nb::list parts) { new (self) StoredSet(set_of(parts)); }, "parts"_a,
-          "parts: Documents of one index. The position of a document counts through all of them.")
+          "parts: Documents of one index. The position of a document counts "
+          "through all of them.")
       .def("search", &search_set, "queries"_a, "query_offsets"_a, "k"_a, "candidates"_a, "nprobe"_a,
            "skip_bits"_a = nb::none(),
-           "Best k documents: scores and positions (nq, k). skip_bits: of each part, (ceil(n / 8),) uint8 or None; "
-           "document i of the part is left out where bit i % 8 of byte i / 8 is 1.")
+           "Best k documents: scores and positions (nq, k). skip_bits: of each "
+           "part, (ceil(n / 8),) uint8 or None; "
+           "document i of the part is left out where bit i % 8 of byte i / 8 "
+           "is 1.")
+      .def("candidates", &candidates_of_set, "queries"_a, "query_offsets"_a, "count"_a, "nprobe"_a,
+           "skip_bits"_a = nb::none(),
+           "The documents that `search` scores as its candidates, ascending: "
+           "sums of what the lists of their vectors "
+           "score, and positions (nq, count); missing ones -inf and -1.")
       .def("scores", &scores_of_set, "queries"_a, "query_offsets"_a, "chosen"_a,
            "Scores (nq, c) of chosen documents; -inf where the position is -1.")
       .def("bounds", &bounds_of_set, "query"_a, "chosen"_a,
-           "Upper bounds (c) of the scores of one query with chosen documents, by their codes.");
+           "Upper bounds (c) of the scores of one query with chosen documents, "
+           "by their codes.");
 }
 
 }  // namespace cluscomp::bind

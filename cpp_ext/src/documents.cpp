@@ -64,7 +64,8 @@ void search_all(const DocumentSet& documents, const float* queries, const int64_
   for (int64_t q = 0; q < nq; ++q) best[q].write(scores + q * k, positions + q * k);
 }
 
-// The `wanted` documents with the largest sums, equal ones by position, ascending. largest: no sum is above it.
+// The `wanted` documents with the largest sums, equal ones by position,
+// ascending. largest: no sum is above it.
 std::vector<int64_t> choose(const DocumentSet& documents, const std::vector<uint32_t>& sums, const SkipBits* skip,
                             int64_t wanted, uint32_t largest) {
   std::vector<int64_t> counts(static_cast<size_t>(largest) + 1, 0), chosen;
@@ -93,7 +94,8 @@ std::vector<Piece> pieces_of(const DocumentSet& documents) {
   return pieces;
 }
 
-// sums[i] += what the lists of the vectors of document i score, for the documents of one piece.
+// sums[i] += what the lists of the vectors of document i score, for the
+// documents of one piece.
 void add_list_scores(const Documents& documents, const ListScores& table, const Piece& piece, uint32_t* sums) {
   const Kernels& kern = kernels();
   const int64_t* offsets = documents.offsets + piece.begin;
@@ -108,9 +110,9 @@ void add_list_scores(const Documents& documents, const ListScores& table, const 
   }
 }
 
-// Small parts share a task: handing one out costs more than reading it.
-std::vector<int64_t> candidates_of(const DocumentSet& documents, const ListScores& table, int64_t query_vectors,
-                                   const DocumentSearch& search) {
+// What the lists of the vectors of each document score. Small parts share a
+// task: handing one out costs more than reading it.
+std::vector<uint32_t> list_sums(const DocumentSet& documents, const ListScores& table) {
   std::vector<uint32_t> sums(static_cast<size_t>(documents.n()), 0);
   const std::vector<Piece> pieces = pieces_of(documents);
   const auto count = static_cast<int64_t>(pieces.size());
@@ -122,6 +124,11 @@ std::vector<int64_t> candidates_of(const DocumentSet& documents, const ListScore
       add_list_scores(documents.part(piece.part), table, piece, sums.data() + position);
     }
   });
+  return sums;
+}
+
+std::vector<int64_t> candidates_of(const DocumentSet& documents, const std::vector<uint32_t>& sums,
+                                   int64_t query_vectors, const DocumentSearch& search) {
   return choose(documents, sums, search.skip, search.candidates, static_cast<uint32_t>(255 * query_vectors));
 }
 
@@ -138,7 +145,8 @@ TopK best_of_all(const DocumentSet& documents, const QueryPanels& panels, const 
   return best;
 }
 
-// The same hits: exact scores from the largest bound on, until no bound reaches the k-th score.
+// The same hits: exact scores from the largest bound on, until no bound reaches
+// the k-th score.
 TopK best_of_screened(const DocumentSet& documents, const QueryPanels& panels, const int64_t* own,
                       const ListScores& table, const std::vector<int64_t>& chosen, int64_t k) {
   const Kernels& kern = kernels();
@@ -171,10 +179,31 @@ void search_documents(const DocumentSet& documents, const float* queries, const 
       const int64_t first = query_offsets[q], own[2] = {0, query_offsets[q + 1] - first};
       const QueryPanels panels = pack_queries(rows_of(queries, first, first + own[1], form.d));
       const ListScores table(kernels(), form.coarse, form.nlist, form.d, panels, own[1], search.nprobe);
-      const std::vector<int64_t> chosen = candidates_of(documents, table, own[1], search);
+      const std::vector<int64_t> chosen = candidates_of(documents, list_sums(documents, table), own[1], search);
       TopK best = screened ? best_of_screened(documents, panels, own, table, chosen, search.k)
                            : best_of_all(documents, panels, own, chosen, search.k);
       best.write(scores + q * search.k, positions + q * search.k);
+    }
+  });
+}
+
+void choose_documents(const DocumentSet& documents, const float* queries, const int64_t* query_offsets, int64_t nq,
+                      const DocumentSearch& search, float* sums, int64_t* positions) {
+  const Documents& form = documents.part(0);
+  const int64_t count = search.candidates;
+  std::fill(sums, sums + nq * count, kNone);
+  std::fill(positions, positions + nq * count, int64_t{-1});
+  parallel_for(nq, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t q = begin; q < end; ++q) {
+      const int64_t first = query_offsets[q], n = query_offsets[q + 1] - first;
+      const QueryPanels panels = pack_queries(rows_of(queries, first, first + n, form.d));
+      const ListScores table(kernels(), form.coarse, form.nlist, form.d, panels, n, search.nprobe);
+      const std::vector<uint32_t> all = list_sums(documents, table);
+      const std::vector<int64_t> chosen = candidates_of(documents, all, n, search);
+      for (size_t i = 0; i < chosen.size(); ++i) {
+        sums[q * count + static_cast<int64_t>(i)] = static_cast<float>(all[chosen[i]]);
+        positions[q * count + static_cast<int64_t>(i)] = chosen[i];
+      }
     }
   });
 }

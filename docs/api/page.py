@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ GROUPS = {
     ],
     "Filters": ["Attributes", "Field", "Mask", "SearchInfo", "parse_filter"],
     "Builds of indexes larger than memory": ["build_index", "plan_build", "plan_scale"],
+    "Many machines": ["distributed.build", "distributed.open", "distributed.ShardedIndex"],
     "Clustering": [
         "assign", "KMeans", "train_kmeans", "BalancedKMeans", "balanced_assign", "balance_report",
         "SphericalKMeans", "KMedoids", "HierarchicalKMeans", "balanced_sample", "KMeansTree", "Ward",
@@ -58,7 +60,7 @@ def page() -> str:
 
 
 def _group(title: str, names: list[str]) -> str:
-    parts = [_errors() if name == "errors" else _entry(name, getattr(cc, name)) for name in names]
+    parts = [_errors() if name == "errors" else _entry(name, attrgetter(name)(cc)) for name in names]
     return f"\n## {title}\n" + "".join(parts)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from cluscomp.inputs.attributes import METADATA, AttributesFile, read_attributes
 
 @dataclass(frozen=True)
 class BuildAttributes:
-    """Attributes of a build. file: None where there are none. schema: its columns, and those declared."""
+    """Attributes of a build. file: None where there are none. schema: its columns, and those declared.
+    is_part: the rows are some of those that the file tells of, which may know none of them.
+    """
 
     file: AttributesFile | None
     schema: Schema
+    is_part: bool = False
 
     @classmethod
     def of(
@@ -57,7 +60,16 @@ class BuildAttributes:
 
     def arrays(self, ids: IdColumn) -> dict[str, np.ndarray]:
         """What a segment with these ids stores of them."""
-        return {} if self.file is None else placed(self.file, ids).by_text(self.schema.tenant).arrays()
+        if self.file is None:
+            return {}
+        return placed(self.file, ids, is_part=self.is_part).by_text(self.schema.tenant).arrays()
+
+    def part(self, rows: slice) -> BuildAttributes:
+        """Those of the rows of a slice."""
+        file = self.file
+        if file is not None and file.ids is None:
+            file = replace(file, table=file.table.take(np.arange(rows.start, rows.stop)))
+        return replace(self, file=file, is_part=True)
 
 
 @dataclass(frozen=True)
@@ -103,10 +115,11 @@ def described_schema(file: AttributesFile | None, kinds: Mapping[str, Any] | Non
     return Schema.of({**found, **declared})
 
 
-def placed(file: AttributesFile, ids: IdColumn) -> Attributes:
+def placed(file: AttributesFile, ids: IdColumn, *, is_part: bool = False) -> Attributes:
     """Attributes in the order of rows, by their ids, or one after the other where the file has none.
 
-    Raises DimensionError for another number of rows, InputError where no id is known, DuplicateIdError.
+    is_part: where no id is known, there are no attributes. Raises DimensionError for another number of rows,
+    InputError where no id is known, DuplicateIdError.
     """
     if file.ids is None:
         if file.table.n_rows != len(ids):
@@ -121,6 +134,8 @@ def placed(file: AttributesFile, ids: IdColumn) -> Attributes:
         raise InputError(f"the rows have {ids.kind} ids, but those of the attributes are {given.kind}")
     rows = given.find(ids)
     if (rows < 0).all():
+        if is_part:
+            return Attributes({}, len(ids))
         raise InputError(
             f"none of the {len(names)} ids of the attributes, such as {names[0]!r}, is that of a row; rows "
             f"have ids such as {ids.take(np.array([0])).tolist()[0]!r}"

@@ -22,7 +22,7 @@ class DocumentWriter(SegmentWriter):
     """Codes and lists of all vectors, and where the documents begin."""
 
     def start(self, n_vectors: int | None) -> None:
-        self._assigner = self.pipeline.list_assigner(self.sizes.copy(), n_vectors)
+        self._assigner = self.list_assigner(n_vectors)
         self._vectors = 0
 
     def table(self) -> dict[str, ArraySpec]:
@@ -30,6 +30,10 @@ class DocumentWriter(SegmentWriter):
 
     def checked(self, block: Any) -> tuple[Ragged, int]:
         return block, len(block)
+
+    @classmethod
+    def vectors(cls, block: Ragged) -> np.ndarray:
+        return block.rows
 
     def encode(self, block: Ragged, ids: IdColumn) -> Iterator[dict[str, np.ndarray]]:
         require_vectors(block, ids)

@@ -21,7 +21,7 @@ from cluscomp.indexes.build.pooled import PooledSpool
 from cluscomp.indexes.build.recipe import Recipe
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput, open_documents
-from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage, WorkDone
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, corpus_of
 from cluscomp.indexes.build.token_blocks import (
     Block,
@@ -97,12 +97,12 @@ def _prepare(request: Request) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def _rows(work: BuildWork, request: Request) -> Iterator[DocumentRows]:
+def _rows(work: WorkDone, request: Request) -> Iterator[DocumentRows]:
     with text_store(work, request) as store:
         yield DocumentRows(_spool(work, request), request.source, store)
 
 
-def _spool(work: BuildWork, request: Request) -> PooledSpool:
+def _spool(work: WorkDone, request: Request) -> PooledSpool:
     corpus = corpus_of(work)
     return PooledSpool(work.folder.path, request.source.dim, "" if corpus is None else corpus.digest)
 

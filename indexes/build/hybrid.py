@@ -19,7 +19,7 @@ from cluscomp.indexes.build.hybrid_writer import Both, HybridWriter
 from cluscomp.indexes.build.recipe import Recipe, Rows, recipe_of
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput
-from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage, WorkDone
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, SAMPLE, TRAIN
 from cluscomp.indexes.build.term_spool import TermSpool
 from cluscomp.indexes.build.terms import TermShape, has_spool, learn_terms, spooled, term_blocks
@@ -116,7 +116,7 @@ class BothRows:
 
 
 @contextmanager
-def _rows(work: BuildWork, request: Request) -> Iterator[BothRows]:
+def _rows(work: WorkDone, request: Request) -> Iterator[BothRows]:
     dense = recipe_of(request.spec.dense)
     with dense.rows(work, of_vectors(request)) as vectors, text_store(work, request) as store:
         yield BothRows(vectors, TermSpool(work.folder.path), store)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.hybrid.pipeline import HybridPipeline
 from cluscomp.indexes.hybrid.segment import PREFIX
@@ -11,6 +13,7 @@ from cluscomp.indexes.segments.ids import IdColumn
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.storage.staging import Draft
+from cluscomp.multivector import Ragged
 from cluscomp.terms import TermRows
 
 
@@ -30,7 +33,9 @@ class HybridWriter(SegmentWriter):
         from cluscomp.indexes.build.recipe import recipe_of
 
         dense = recipe_of(self.pipeline.spec.dense).writer
-        self._dense = dense(self.folder, self.pipeline, n_vectors=n_vectors, sizes=self.sizes)
+        self._dense = dense(
+            self.folder, self.pipeline, n_vectors=n_vectors, sizes=self.sizes, chosen=self.chosen
+        )
         terms = recipe_of(self.pipeline.spec.terms).writer
         self._words = terms(self.folder, self.pipeline.words, n_vectors=None)
         self.tally = self._dense.tally
@@ -41,6 +46,11 @@ class HybridWriter(SegmentWriter):
     def checked(self, block: Any) -> tuple[Any, int]:
         vectors, _ = self._dense.checked(block.vectors)
         return Both(vectors, block.terms), len(block.terms)
+
+    @classmethod
+    def vectors(cls, block: Any) -> np.ndarray:
+        rows: np.ndarray = block.vectors.rows if isinstance(block.vectors, Ragged) else block.vectors
+        return rows
 
     def take(self, block: Any, ids: IdColumn) -> None:
         self._dense.take(block.vectors, ids)

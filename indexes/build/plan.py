@@ -7,8 +7,8 @@ the few constants were measured and are named below. A test compares plan and me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cluscomp import errors
@@ -109,6 +109,12 @@ class BuildPlan:
             "feasible": self.feasible,
         }
         return {**asdict(self), **totals}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> BuildPlan:
+        """Inverse of `to_json`. Raises KeyError, TypeError for what is no plan."""
+        known = {field.name: value[field.name] for field in fields(cls)}
+        return cls(**known | {"stages": tuple(StageCost(**stage) for stage in known["stages"])})
 
 
 def make_plan(

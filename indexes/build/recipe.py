@@ -14,7 +14,7 @@ from cluscomp.indexes.build.costs import BuildShape
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.segment_writer import SegmentWriter
 from cluscomp.indexes.build.source import Given, Source
-from cluscomp.indexes.build.stage import BuildWork, Stage
+from cluscomp.indexes.build.stage import BuildWork, Stage, WorkDone
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -58,7 +58,7 @@ class Recipe:
     open: Callable[[IndexSpec, Given], Source]
     shape: Callable[[Request, CorpusFacts | None, bool], BuildShape]
     prepare: Callable[[Request], tuple[Stage, ...]]
-    rows: Callable[[BuildWork, Request], AbstractContextManager[Rows]]
+    rows: Callable[[WorkDone, Request], AbstractContextManager[Rows]]
     writer: type[SegmentWriter]
     training: tuple[Stage, ...] = ()
     take_over: Callable[[BuildWork, Pipeline], None] = lambda work, pipeline: None

@@ -12,6 +12,7 @@ import numpy as np
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
 from cluscomp.indexes.build.id_stream import IdStream
 from cluscomp.indexes.segments.ids import INT, IdColumn, IntIds, RangeIds, TextIds
+from cluscomp.indexes.stages.ivf import ListAssigner
 from cluscomp.indexes.stages.parameters import ArraySpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.tally import Tally
@@ -28,8 +29,9 @@ class SegmentWriter:
     """The files of a segment in an unfinished folder. Base class; each kind says what its streams are.
 
     n_vectors: vectors that will come, if known; balanced lists need to know it. sizes: (nlist,) vectors that
-    other segments have in the lists, None for none. drafts: arrays that are written already. tally: looks at
-    the vectors that `encode` encodes. Methods that write raise OSError; the caller turns it into an error
+    other segments have in the lists, None for none. chosen: says the lists of the vectors where these were
+    chosen beforehand. drafts: arrays that are written already. tally: looks at the vectors that `encode`
+    encodes. Methods that write raise OSError; the caller turns it into an error
     that names the index.
     """
 
@@ -40,8 +42,9 @@ class SegmentWriter:
         *,
         n_vectors: int | None,
         sizes: np.ndarray | None = None,
+        chosen: ListAssigner | None = None,
     ) -> None:
-        self.folder, self.pipeline = folder, pipeline
+        self.folder, self.pipeline, self.chosen = folder, pipeline, chosen
         self.sizes = np.zeros(pipeline.spec.nlist, dtype=np.int64) if sizes is None else sizes
         self.tally = Tally(pipeline)
         self.rows = 0
@@ -91,7 +94,17 @@ class SegmentWriter:
         """Peak bytes in memory of `arrange`."""
         return 0
 
+    @classmethod
+    def vectors(cls, block: Any) -> np.ndarray:
+        """The vectors (n, dim) of a block that has passed `checked`, as `Pipeline.encode` takes them."""
+        rows: np.ndarray = block
+        return rows
+
     # ---- the same for all ----
+
+    def list_assigner(self, n_vectors: int | None) -> ListAssigner | None:
+        """What says the lists of the vectors; None without lists."""
+        return self.chosen or self.pipeline.list_assigner(self.sizes.copy(), n_vectors)
 
     def ready(self, block: Any, ids: Any) -> tuple[Any, IdColumn]:
         """A block and its ids, checked, for `add`. ids: as `Index.add` takes them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 from cluscomp import errors
 from cluscomp.inputs.embeddings import read_ids
 from cluscomp.inputs.sources import Ids, check_ids
+from cluscomp.inputs.stretch import Stretch
 from cluscomp.multivector import Ragged
 from cluscomp.multivector.ragged import document_blocks, offsets_of
 
@@ -54,6 +55,15 @@ class VectorInput:
     def dim(self) -> int:
         """Of the vectors."""
         return self.vectors.dim
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return self.vectors.n
+
+    def part(self, rows: slice) -> VectorInput:
+        """The rows of a slice alone, under the ids that they have in the whole."""
+        return replace(self, vectors=Stretch(self.vectors, rows))
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,13 @@ class RaggedInput:
     def n(self) -> int:
         """Documents."""
         return self.offsets.shape[0] - 1
+
+    def part(self, documents: slice) -> RaggedInput:
+        """The documents of a slice alone, under the ids that they have in the whole."""
+        ids = np.arange(documents.start, documents.stop) if self.ids is None else self.ids[documents]
+        offsets = self.offsets[documents.start : documents.stop + 1]
+        vectors = Stretch(self.vectors, slice(int(offsets[0]), int(offsets[-1])))
+        return replace(self, vectors=vectors, offsets=offsets - offsets[0], ids=ids)
 
     def blocks(self, documents: slice, max_vectors: int) -> Iterator[tuple[slice, Ragged]]:
         """The documents of a slice in order, in blocks of at most max_vectors vectors, or single ones."""

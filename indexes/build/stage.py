@@ -13,7 +13,7 @@ from typing import Any
 from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.request import WHOLE, Request, Shard
-from cluscomp.indexes.build.work import WorkFolder
+from cluscomp.indexes.build.work import FinishedWork, WorkFolder
 from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress
@@ -21,7 +21,22 @@ from cluscomp.progress import Progress
 Facts = dict[str, Any]
 
 
-class BuildWork:
+class WorkDone:
+    """What finished stages have left: files in a folder, and their facts."""
+
+    def __init__(self, folder: FinishedWork) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Where a stage leaves a file for later ones."""
+        return self.folder.path / name
+
+    def facts(self, stage: str) -> Facts:
+        """What a finished stage recorded; empty while it is to do."""
+        return self.folder.facts(stage) or {}
+
+
+class BuildWork(WorkDone):
     """A build under way: the folder that remembers finished stages, and what this process did and measured.
 
     output: where the index shall stand. replace: an old index there may be replaced. config: further settings
@@ -30,6 +45,7 @@ class BuildWork:
     """
 
     plan: BuildPlan
+    folder: WorkFolder
 
     def __init__(
         self,
@@ -40,19 +56,12 @@ class BuildWork:
         replace: bool,
         config: Mapping[str, Any],
     ) -> None:
-        self.folder, self.progress = folder, progress
+        super().__init__(folder)
+        self.progress = progress
         self.output = place_of(output) if isinstance(output, (str, Path)) else output
         self.replace, self.config = replace, dict(config)
         self.ran: list[dict[str, Any]] = []
         self.resumed: list[str] = []
-
-    def path(self, name: str) -> Path:
-        """Where a stage leaves a file for later ones."""
-        return self.folder.path / name
-
-    def facts(self, stage: str) -> Facts:
-        """What a finished stage recorded; empty while it is to do."""
-        return self.folder.facts(stage) or {}
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -25,7 +25,7 @@ from cluscomp.indexes.build.recipe import recipe_of
 from cluscomp.indexes.build.report import build_files
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput
-from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage, WorkDone
 from cluscomp.indexes.build.writer import IndexWriter
 from cluscomp.indexes.index import open_index
 from cluscomp.indexes.storage.texts import FILE_NAME, CorpusFacts, scan_documents, write_documents
@@ -60,7 +60,7 @@ def plan_for(
     return make_plan(shape, max_memory=request.max_memory, train_rows=train_rows, block_rows=block_rows)
 
 
-def corpus_of(work: BuildWork) -> CorpusFacts | None:
+def corpus_of(work: WorkDone) -> CorpusFacts | None:
     """What the stage "read" found in the texts; None where vectors are read."""
     facts = work.facts("read").get("corpus")
     return None if facts is None else CorpusFacts(**{**facts, "sample": tuple(facts["sample"])})

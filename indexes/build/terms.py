@@ -28,7 +28,7 @@ from cluscomp.indexes.build.source import (
     refuse_columns,
     text_input,
 )
-from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage, WorkDone
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS, TRAINED
 from cluscomp.indexes.build.term_spool import TermSpool
 from cluscomp.indexes.build.term_writer import TermWriter
@@ -235,7 +235,7 @@ class SpooledRows:
 
 
 @contextmanager
-def _rows(work: BuildWork, request: Request) -> Iterator[SpooledRows]:
+def _rows(work: WorkDone, request: Request) -> Iterator[SpooledRows]:
     with text_store(work, request) as store:
         yield SpooledRows(TermSpool(work.folder.path), store)
 

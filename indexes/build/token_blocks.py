@@ -11,7 +11,7 @@ import numpy as np
 from cluscomp.indexes.build.document_shape import texts_at_a_time
 from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.source import TextInput
-from cluscomp.indexes.build.stage import BuildWork
+from cluscomp.indexes.build.stage import BuildWork, WorkDone
 from cluscomp.indexes.multivector.segment import require_finite_documents, require_vectors
 from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -42,7 +42,7 @@ def token_blocks(source: Any, store: DocumentStore | None, documents: slice, vec
 
 
 @contextmanager
-def text_store(work: BuildWork, request: Request) -> Iterator[DocumentStore | None]:
+def text_store(work: WorkDone, request: Request) -> Iterator[DocumentStore | None]:
     """The texts, where texts are read, else None."""
     with ExitStack() as stack:
         is_text = isinstance(request.source, TextInput)

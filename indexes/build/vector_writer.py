@@ -38,7 +38,7 @@ class VectorWriter(SegmentWriter):
 
     def start(self, n_vectors: int | None) -> None:
         self._counts = np.zeros(self.pipeline.spec.nlist, dtype=np.int64)
-        self._assigner = self.pipeline.list_assigner(self.sizes.copy(), n_vectors)
+        self._assigner = self.list_assigner(n_vectors)
 
     def table(self) -> dict[str, ArraySpec]:
         streams = {self._stream(name): array.spec(0) for name, array in self.pipeline.row_arrays().items()}

@@ -16,7 +16,7 @@ from cluscomp.indexes.build.rates import pipeline_rates
 from cluscomp.indexes.build.recipe import Recipe
 from cluscomp.indexes.build.request import Request, Shard
 from cluscomp.indexes.build.source import TextInput, VectorInput, open_vectors, stored_id_bytes
-from cluscomp.indexes.build.stage import BuildWork, Facts, Stage
+from cluscomp.indexes.build.stage import BuildWork, Facts, Stage, WorkDone
 from cluscomp.indexes.build.stages import PLAN, READ_TEXTS
 from cluscomp.indexes.build.texts import text_costs
 from cluscomp.indexes.build.vector_writer import VectorWriter
@@ -147,7 +147,7 @@ def _prepare(request: Request) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def _rows(work: BuildWork, request: Request) -> Iterator[VectorRows]:
+def _rows(work: WorkDone, request: Request) -> Iterator[VectorRows]:
     with ExitStack() as stack:
         if isinstance(request.source, TextInput):
             store = stack.enter_context(DocumentStore(work.path(FILE_NAME)))

@@ -19,6 +19,7 @@ from cluscomp.resume import Record
 from cluscomp.vocabulary import IfExists
 
 _RECORD, _LOCK = "stages.jsonl", "lock"
+NO_SETTINGS: Mapping[str, Any] = {}
 
 
 def work_path(output: str | Path | Place) -> Path:
@@ -29,15 +30,31 @@ def work_path(output: str | Path | Place) -> Path:
     return place.work_path("partial")
 
 
-class WorkFolder:
+class FinishedWork:
+    """Work folder as others read it: shards, which share what the stages before training have left."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any] = NO_SETTINGS) -> None:
+        self.path = path
+        self._record = Record(path / _RECORD, settings)
+
+    @property
+    def finished(self) -> tuple[str, ...]:
+        """Names of the finished stages in order."""
+        return self._record.finished
+
+    def facts(self, stage: str) -> dict[str, Any] | None:
+        """What a finished stage recorded, or None when it is still to do."""
+        return self._record.done(stage)
+
+
+class WorkFolder(FinishedWork):
     """Open work folder, locked against a second build of the same output."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path = path
         self.discarded = False
         path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path)
-        self._record = Record(path / _RECORD, settings)
+        super().__init__(path, settings)
 
     def adopt(self, if_exists: IfExists) -> None:
         """Take over the stages that an interrupted build left, or clear them.
@@ -54,15 +71,6 @@ class WorkFolder:
         if if_exists == "replace" or not self._record.matches():
             self.discarded = if_exists != "replace" and difference is not None
             self._clear()
-
-    @property
-    def finished(self) -> tuple[str, ...]:
-        """Names of the finished stages in order."""
-        return self._record.finished
-
-    def facts(self, stage: str) -> dict[str, Any] | None:
-        """What a finished stage recorded, or None when it is still to do."""
-        return self._record.done(stage)
 
     def finish(self, stage: str, **facts: Any) -> dict[str, Any]:
         """Record a stage as finished, with its facts (JSON values)."""

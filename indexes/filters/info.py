@@ -22,6 +22,7 @@ class SearchInfo:
             codes. It never means that k hits were found.
         rows_read: (nq,) rows whose finer codes were read, where error bars ended the rerank; else None.
         unknown_ids: ids of the filter that the index does not have.
+        missing_shards: numbers of shards that did not answer; no query is complete then.
     """
 
     allowed: np.ndarray
@@ -32,6 +33,7 @@ class SearchInfo:
     complete: np.ndarray
     unknown_ids: int = 0
     rows_read: np.ndarray | None = None
+    missing_shards: tuple[int, ...] = ()
 
     @property
     def share_read(self) -> np.ndarray | None:

@@ -9,6 +9,9 @@ documents pass changes nothing. The cost of a search hardly depends on how many 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from cluscomp.arrays import iter_blocks
@@ -34,25 +37,26 @@ def counted_lists(
     queries: Ragged,
     nprobe: int,
     most: int,
+    held: Callable[[Any], np.ndarray],
 ) -> np.ndarray:
     """Lists (nq,) int64 that count for each query: of its vectors, the one that needs most decides.
 
     passing: the segments with all other documents deleted. queries: checked. nprobe: lists without a
-    condition. most: upper bound, at least nprobe.
+    condition. most: upper bound, at least nprobe. held: vectors (nlist,) in each list, of the
+    documents of some segments that are not deleted.
     """
     partition = pipeline.partition
     if partition is None or nprobe >= most:
         return np.full(len(queries), nprobe, dtype=np.int64)
-    every = vectors_in_lists(together, partition.nlist)
-    some = vectors_in_lists(passing, partition.nlist)
+    every, some = held(together), held(passing)
     rows = pipeline.project_queries(pipeline.base_rows(queries.rows))
     needed = np.empty(len(rows), dtype=np.int64)
     for block in iter_blocks(len(rows), max(1, _PRODUCTS // partition.nlist)):
         ranked = partition.ranked(rows[block], partition.nlist).lists
         budget = every[ranked[:, :nprobe]].sum(axis=1)
-        held = np.cumsum(some[ranked], axis=1)
+        sums = np.cumsum(some[ranked], axis=1)
         needed[block] = np.where(
-            held[:, -1] >= budget, (held < budget[:, None]).sum(axis=1) + 1, partition.nlist
+            sums[:, -1] >= budget, (sums < budget[:, None]).sum(axis=1) + 1, partition.nlist
         )
     return np.clip(np.maximum.reduceat(needed, queries.offsets[:-1]), nprobe, most)
 

@@ -75,7 +75,7 @@ def _scan(
 ) -> Hits:
     """Best k by the codes. Candidates are chosen among the documents of all segments together."""
     nprobe, candidates = min(effort.nprobe, pipeline.spec.nlist), max(effort.candidates, k)
-    documents = together.made("documents", lambda: _documents(pipeline, together))
+    documents = document_set(pipeline, together)
     if effort.direct:
         live = np.concatenate([
             live_rows(segment) + first
@@ -90,9 +90,12 @@ def _scan(
     return Hits(*found)
 
 
-def _documents(pipeline: Pipeline, together: Together[DocumentSegment]) -> native.DocumentSet:
+def document_set(pipeline: Pipeline, together: Together[DocumentSegment]) -> native.DocumentSet:
     """The documents of all segments as kernels search them."""
-    return native.DocumentSet([segment.searchable(pipeline) for segment in together.segments])
+    return together.made(
+        "documents",
+        lambda: native.DocumentSet([segment.searchable(pipeline) for segment in together.segments]),
+    )
 
 
 def _rescore(

@@ -13,7 +13,7 @@ from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.filters.info import SearchInfo
 from cluscomp.indexes.filters.searching import Answer, Found, Scope, search_scopes
-from cluscomp.indexes.multivector.counted_lists import counted_lists
+from cluscomp.indexes.multivector.counted_lists import counted_lists, vectors_in_lists
 from cluscomp.indexes.multivector.queries import pruned, ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.search import Effort, search_documents
 from cluscomp.indexes.multivector.segment import DocumentSegment
@@ -218,7 +218,17 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
             return self._search_part(together, asked, k, effort, most, filter, tenant)
         if k == 0:
             return Answer(together, no_hits(len(asked)))
-        return Answer(together, search_documents(self.pipeline, together, asked, k, effort))
+        return Answer(together, self._search_together(together, asked, k, effort))
+
+    def _search_together(
+        self, together: Together[DocumentSegment], queries: Ragged, k: int, effort: Effort
+    ) -> Hits:
+        """Best k of the documents that are not deleted."""
+        return search_documents(self.pipeline, together, queries, k, effort)
+
+    def _vectors_in_lists(self, together: Together[DocumentSegment]) -> np.ndarray:
+        """Vectors (nlist,) of documents that are not deleted, in each list."""
+        return vectors_in_lists(together, self.spec.nlist)
 
     def _search_part(
         self,
@@ -253,15 +263,17 @@ class SearchedDocuments(StoredIndex[DocumentSegment]):
         everything = n <= chosen or not has_choice
         effort = replace(effort, direct=n <= min(chosen, MOST_DIRECT))
         if effort.direct or effort.by_fde or not has_choice:
-            hits = search_documents(self.pipeline, passing, queries, k, effort)
+            hits = self._search_together(passing, queries, k, effort)
             return Found.of(hits, "direct" if everything else "lists", 0, n if everything else chosen)
-        counted = counted_lists(self.pipeline, together, passing, queries, effort.nprobe, most)
+        counted = counted_lists(
+            self.pipeline, together, passing, queries, effort.nprobe, most, self._vectors_in_lists
+        )
         scores = np.empty((len(queries), k), dtype=np.float32)
         positions = np.empty((len(queries), k), dtype=np.int64)
         for nprobe in np.unique(counted):
             some = np.flatnonzero(counted == nprobe)
             wider = replace(effort, nprobe=int(nprobe))
-            hits = search_documents(self.pipeline, passing, queries.take(some), k, wider)
+            hits = self._search_together(passing, queries.take(some), k, wider)
             scores[some], positions[some] = hits.scores, hits.positions
         found = Found.of(
             Hits(scores, positions), "direct" if everything else "lists", 0, n if everything else chosen

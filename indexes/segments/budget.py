@@ -12,7 +12,9 @@ Budgets count the rows of all segments together: results do not depend on how ro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,10 +26,31 @@ from cluscomp.indexes.segments.gathering import stored_lists
 from cluscomp.indexes.segments.passing import Passing
 from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.search import queries_at_once
+from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.hits import Hits, padded
 from cluscomp.indexes.stages.ivf import Probes
+from cluscomp.indexes.stages.pipeline import Pipeline
 
 _LIST_SCORES = 1 << 22  # of the queries whose lists are chosen at once
+
+
+class Counted(Protocol):
+    """What the choice of lists has to know of rows that pass: how many there are, in all and in each list."""
+
+    pipeline: Pipeline
+    together: Together[Any]
+    n: int
+
+    @property
+    def in_lists(self) -> np.ndarray: ...
+
+    @property
+    def live_in_lists(self) -> np.ndarray: ...
+
+    @property
+    def filled(self) -> np.ndarray: ...
+
+    def least_budget(self, nprobe: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -66,14 +89,21 @@ class PassingHits:
     rows_read: np.ndarray | None = None
 
 
+Best = Callable[[Any, np.ndarray, np.ndarray, Visits, int, Rerank], tuple[Hits, np.ndarray]]
+"""(passing, base, projected, visits, k, refine_factor): the best k rows in the lists visited, and the rows
+(nq,) that were read by error bars.
+"""
+
+
 def search_passing(
-    passing: Passing,
+    passing: Counted,
     queries: np.ndarray,
     k: int,
     *,
     nprobe: int,
     refine_factor: Rerank,
     max_nprobe: int | None = None,
+    best: Best | None = None,
 ) -> PassingHits:
     """Best k passing rows of each query.
 
@@ -84,6 +114,7 @@ def search_passing(
         nprobe: lists that a search without a condition visits, 1 to nlist.
         refine_factor: the rerank scores k * refine_factor passing rows, or those whose error bars reach.
         max_nprobe: most lists that a query sees where more rows pass than its budget; None for no bound.
+        best: reads the rows that are visited; None: those of the segments here.
 
     Returns:
         Hits, and what was read.
@@ -99,15 +130,16 @@ def search_passing(
     at_once = min(at_once, max(1, _LIST_SCORES // pipeline.spec.nlist))
     wanted = min(k, passing.n)
     by_bound = isinstance(refine_factor, ByBound)
-    found, visits, read = [], [], [np.empty(0, dtype=np.int64)]
+    read: Best = best or _best
+    found, visits, rows = [], [], [np.empty(0, dtype=np.int64)]
     for block in iter_blocks(len(queries), at_once):
         base = pipeline.base_rows(queries[block])
         projected = pipeline.project_queries(base)
         visits.append(visits_of(passing, projected, nprobe, max_nprobe))
         if wanted:
-            hits, rows_read = _best(passing, base, projected, visits[-1], wanted, refine_factor)
+            hits, rows_read = read(passing, base, projected, visits[-1], wanted, refine_factor)
             found.append(hits)
-            read.append(rows_read)
+            rows.append(rows_read)
     nothing = np.empty((len(queries), 0), dtype=np.int64)
     hits = (
         Hits(np.concatenate([h.scores for h in found]), np.concatenate([h.positions for h in found]))
@@ -118,13 +150,13 @@ def search_passing(
         np.concatenate([getattr(v, name) for v in visits] or [np.empty(0, dtype=dtype)])
         for name, dtype in (("probed", np.int64), ("rows_scored", np.int64), ("direct", bool))
     )
-    rows_read = np.concatenate(read) if wanted else np.zeros(len(queries), dtype=np.int64)
+    rows_read = np.concatenate(rows) if wanted else np.zeros(len(queries), dtype=np.int64)
     return PassingHits(
         padded(hits, k), probed, scored, direct, scored == passing.n, rows_read if by_bound else None
     )
 
 
-def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: int | None = None) -> Visits:
+def visits_of(passing: Counted, projected: np.ndarray, nprobe: int, max_nprobe: int | None = None) -> Visits:
     """The lists that each query visits, by the rule above. projected: queries behind the transforms."""
     nq, partition = len(projected), passing.pipeline.partition
     if partition is None or passing.n == 0:
@@ -147,7 +179,7 @@ def visits_of(passing: Passing, projected: np.ndarray, nprobe: int, max_nprobe: 
     return Visits(Probes(lists, products), *read)
 
 
-def _all_rows(passing: Passing, nq: int, lists: np.ndarray) -> Visits:
+def _all_rows(passing: Counted, nq: int, lists: np.ndarray) -> Visits:
     """Visits to all lists with passing rows."""
     probes = Probes(np.ascontiguousarray(np.broadcast_to(lists, (nq, len(lists)))))
     return Visits(probes, np.full(nq, len(lists)), np.full(nq, passing.n), np.ones(nq, dtype=bool))
@@ -162,21 +194,21 @@ def _best(
         rough = refine_factor.bars is not None
 
         def scan(some: np.ndarray, width: int, bars: float) -> Hits:
-            return _scan(passing, projected[some], visits.of(some), width, rough=rough, bars=bars)
+            return scan_visited(passing, projected[some], visits.of(some), width, rough=rough, bars=bars)
 
         bounded = rescore_by_bound(pipeline, passing.together, base, k, refine_factor, scan, passing.n)
         return bounded.hits, bounded.rows_read
     if pipeline.refine is None:
-        return _scan(passing, projected, visits, k, rough=False), nothing
+        return scan_visited(passing, projected, visits, k, rough=False), nothing
     pool = min(k * refine_factor, passing.n)
     if pool == passing.n and bool((visits.rows_scored == passing.n).all()):  # no choice is left to the codes
         candidates = np.ascontiguousarray(np.broadcast_to(passing.positions, (len(base), pool)))
     else:
-        candidates = _scan(passing, projected, visits, pool, rough=True).positions
+        candidates = scan_visited(passing, projected, visits, pool, rough=True).positions
     return rescore(pipeline, passing.together, base, candidates, k), nothing
 
 
-def _scan(
+def scan_visited(
     passing: Passing, projected: np.ndarray, visits: Visits, k: int, *, rough: bool, bars: float = 0.0
 ) -> Hits:
     """Best k by the codes of the rows that pass, in the lists visited."""

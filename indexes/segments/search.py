@@ -16,7 +16,7 @@ from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.hits import Hits
-from cluscomp.indexes.stages.ivf import EVERYTHING
+from cluscomp.indexes.stages.ivf import EVERYTHING, Probes
 from cluscomp.indexes.stages.pipeline import Pipeline
 
 _MIN_QUERIES, _MAX_QUERIES = 16, 1024
@@ -92,10 +92,34 @@ def _scan(
     bars: float = 0.0,
 ) -> Hits:
     """Best k by the codes; scores are those of the codes, rounded where they may be rough, plus bars."""
-    partition = pipeline.partition
-    probes = EVERYTHING if partition is None else partition.probe(queries, nprobe)
-    if seen is not None and partition is not None:
+    probes = probes_of(pipeline, queries, nprobe, seen)
+    return scan_lists(pipeline, together, queries, probes, k, rough=rough, bars=bars)
+
+
+def probes_of(
+    pipeline: Pipeline, queries: np.ndarray, nprobe: int, seen: list[np.ndarray] | None = None
+) -> Probes:
+    """What queries behind the transforms visit. seen: gets the lists, where there are lists."""
+    if pipeline.partition is None:
+        return EVERYTHING
+    probes = pipeline.partition.probe(queries, nprobe)
+    if seen is not None:
         seen.append(probes.lists)
+    return probes
+
+
+def scan_lists(
+    pipeline: Pipeline,
+    together: Together[Segment],
+    queries: np.ndarray,
+    probes: Probes,
+    k: int,
+    *,
+    rough: bool,
+    bars: float = 0.0,
+) -> Hits:
+    """Best k by the codes in the lists that each query visits; rough, bars: as `Codec.scan` takes them."""
+    nprobe = min(probes.lists.shape[1], pipeline.spec.nlist)
     lists = stored_lists(pipeline, together, queries.shape[0], nprobe)
     prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
     return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough, bars))

@@ -20,6 +20,7 @@ Elasticsearch's and Weaviate's capped lists; there the first choice has no price
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import PartitionSpec
 from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import chain
-from cluscomp.indexes.stages.ivf import Ivf, ListAssigner, Probes, common_scale
+from cluscomp.indexes.stages.ivf import Ivf, Probes, common_scale
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.progress import Progress, Ticker
 
@@ -44,7 +45,8 @@ DEFAULT_CAP = 1.5
 BALANCE_ITERATIONS = 5
 """Steps within the bounds, after those of plain k-means."""
 
-_PREFERENCES = 16  # looked at beyond the first, and four times as many each time they are all full
+PREFERENCES = 16
+"""Lists looked at beyond the first, and four times as many each time they are all full."""
 _ENTRIES = 1 << 20  # of preferences held at once
 _ENTRY_BYTES = 12  # number and cost of a list that a row may choose
 _PLAIN_STEPS = 3  # that a step within the bounds takes as long as, about
@@ -81,6 +83,7 @@ class BalancedIvf(Ivf):
 
     spec: BIVF
     plain_distances = False
+    places_in_order = True
     _finder: native.Candidates | None = None
 
     @property
@@ -139,7 +142,7 @@ class BalancedIvf(Ivf):
         """First choice (n,) int32 of each float32 row: the list where it belongs while there is room."""
         return np.asarray(self._assigner_of().assign(self._comparable(x))[0])
 
-    def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> ListAssigner:
+    def list_assigner(self, sizes: np.ndarray, n_new: int | None) -> CappedAssigner:
         """Places rows within the quota, in the order in which they come."""
         return CappedAssigner(self, sizes, n_new)
 
@@ -208,6 +211,10 @@ class BalancedIvf(Ivf):
         return normalize_rows(x) if self.metric == "ip" else x
 
 
+Preferences = Callable[[slice, int], np.ndarray]
+"""(rows, length): the `length` best lists (n, length) int32 of some of the rows, by cost + price."""
+
+
 class CappedAssigner:
     """Places rows one after the other into lists that hold `sizes` rows."""
 
@@ -219,16 +226,24 @@ class CappedAssigner:
 
     def assign(self, x: np.ndarray) -> np.ndarray:
         """List (n,) int32 of each float32 row: its first choice that has room."""
-        labels = self._lists.assign(x)
+        return self.place(
+            self._lists.assign(x), lambda part, length: self._lists.preferences(x[part], length)
+        )
+
+    def place(self, labels: np.ndarray, preferences: Preferences) -> np.ndarray:
+        """`assign` for rows whose first choices (n,) int32 are known; these are written over, and returned.
+
+        preferences: asked for rows whose first choice may be full.
+        """
         done = self._place(labels[:, None], labels)
-        length = _PREFERENCES
+        length = PREFERENCES
         while done < len(labels):
             length = min(length, self._lists.nlist)
-            part = slice(done, done + max(1, _ENTRIES // length))
-            choices = np.hstack([labels[part, None], self._lists.preferences(x[part], length)])
+            part = slice(done, min(len(labels), done + max(1, _ENTRIES // length)))
+            choices = np.hstack([labels[part, None], preferences(part, length)])
             placed = self._place(choices, labels[part])
             done += placed
-            length = length * 4 if placed < len(choices) else max(_PREFERENCES, length // 4)
+            length = length * 4 if placed < len(choices) else max(PREFERENCES, length // 4)
         return labels
 
     def _place(self, choices: np.ndarray, labels: np.ndarray) -> int:

@@ -77,10 +77,12 @@ class ListAssigner(Protocol):
 class Ivf(Stage):
     """Lists around k-means centroids (inverted file); the base of all partitions, which are made of (spec,
     dim, metric). metric: "l2" or "ip". plain_distances: lists are probed by distance and nothing else.
+    places_in_order: the list of a row depends on the rows before it.
     """
 
     needs_training = True
     plain_distances = True
+    places_in_order = False
 
     def __init__(self, spec: PartitionSpec, dim: int, metric: str) -> None:
         self.spec = spec

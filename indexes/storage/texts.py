@@ -197,6 +197,11 @@ class DocumentStore:
         rows = self._rows(f"SELECT id {_RANGE}", (start, stop))
         return [row[0] for row in rows]
 
+    def rows(self, start: int, stop: int) -> Iterator[tuple[str, str | None, str | None]]:
+        """Id, title and text of the documents at positions start..stop-1, read in batches."""
+        for first in range(start, stop, BATCH):
+            yield from self._rows(f"SELECT id, title, text {_RANGE}", (first, min(first + BATCH, stop)))
+
     def take(self, positions: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
         """Position -> (id, title, text) for the positions that are here."""
         found: dict[int, tuple[str, str | None, str | None]] = {}

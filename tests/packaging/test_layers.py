@@ -36,6 +36,7 @@ RANK = {
     "encoders": 6,
     "indexes": 7,
     "eval": 8,
+    "distributed": 8,
     "lora": 8,
     "demo": 9,
     "bench": 9,

@@ -139,7 +139,7 @@ def test_lists_that_count_are_those_of_a_plain_loop(make_documents, documents, q
     every = index._together
     passing = index._allowed_by(every, "part == 1", None).together
     asked = Ragged(queries, np.concatenate([[0], np.cumsum(lengths)]))
-    found = counted_lists(index.pipeline, every, passing, asked, 3, 20)
+    found = counted_lists(index.pipeline, every, passing, asked, 3, 20, index._vectors_in_lists)
     n_every, n_some = vectors_in_lists(every, 32), vectors_in_lists(passing, 32)
     assert n_every.sum() == sum(
         np.diff(s.doc_offsets)[np.unpackbits(s.live_bits(), count=s.n_rows, bitorder="little") == 1].sum()
