@@ -7,11 +7,13 @@
 #include "cluscomp/parallel.h"
 #include "cluscomp/term_blocks.h"
 #include "forward_rows.h"
+#include "unseen_rows.h"
 
 namespace cluscomp {
 namespace {
 
 constexpr size_t kStrip = 16;  // bounds that are compared at a time
+constexpr size_t kAhead = 32;  // rows whose entries are on their way from memory while others are scored
 
 // A bound and the place of its block, so that larger keys come first: bounds are not negative.
 uint64_t key_of(float bound, size_t place) {
@@ -20,21 +22,13 @@ uint64_t key_of(float bound, size_t place) {
 size_t place_of(uint64_t key) { return 0xffffffffU - static_cast<uint32_t>(key); }
 float bound_of(uint64_t key) { return std::bit_cast<float>(static_cast<uint32_t>(key >> 32)); }
 
-// What a thread keeps between searches. seen: `mark` for the rows that this query has scored.
+// What a thread keeps between searches.
 struct Workspace {
   QueryWeights query;
+  UnseenRows rows;
   std::vector<float> bounds;
-  std::vector<uint8_t> seen;
   std::vector<uint64_t> keys;
-  uint8_t mark = 0;
-
-  void start(int64_t n_rows) {
-    if (static_cast<int64_t>(seen.size()) < n_rows) seen.resize(static_cast<size_t>(n_rows), 0);
-    if (++mark == 0) {
-      std::fill(seen.begin(), seen.end(), uint8_t{0});
-      mark = 1;
-    }
-  }
+  std::vector<int64_t> found;  // first entry of each term of the query in the summaries of each list
 };
 
 class Search {
@@ -46,16 +40,16 @@ class Search {
   // Returns how many rows were scored.
   int64_t run(int64_t query, float* scores, int64_t* positions) {
     scored_ = 0;
-    work_.start(x_.n_rows);
     work_.query.set(x_, queries_, query);
     if (settings_.every) {
       for (int64_t row = 0; row < x_.n_rows; ++row) {
         if (row % 8 == 0 && skip_.bytes && skip_.bytes[row / 8] == 0xff)
           row += 7;
-        else
+        else if (!skip_[row])
           score(row);
       }
     } else {
+      work_.rows.start(x_.n_rows);
       choose(query);
       bound(query);
       open_best();
@@ -69,7 +63,8 @@ class Search {
   struct List {
     int64_t list, first_block;
     float weight;
-    size_t place;  // of its first block among those of all lists
+    size_t place;                          // of its first block among those of all lists
+    int64_t first_entry = 0, entries = 0;  // its summaries; none for a list of one block
   };
 
   // The largest terms of a query, and where their bounds stand.
@@ -98,46 +93,67 @@ class Search {
 
   void bound(int64_t query) {
     for (size_t j = 0; j < lists_.size(); ++j) {
+      List& list = lists_[j];
       const size_t stop = j + 1 < lists_.size() ? lists_[j + 1].place : count_;
-      if (stop - lists_[j].place == 1)
-        work_.bounds[lists_[j].place] = std::numeric_limits<float>::infinity();
-      else if (stop > lists_[j].place)
-        add_summaries(query, lists_[j].list, work_.bounds.data() + lists_[j].place);
+      if (stop - list.place == 1)
+        work_.bounds[list.place] = std::numeric_limits<float>::infinity();
+      else if (stop > list.place)
+        set_entries(list);
     }
+    if (b_.entry_terms.wide)
+      add_summaries(query, static_cast<const int32_t*>(b_.entry_terms.data));
+    else
+      add_summaries(query, static_cast<const uint16_t*>(b_.entry_terms.data));
     std::fill_n(work_.bounds.begin() + static_cast<int64_t>(count_), kStrip, -1.0f);
   }
 
-  void add_summaries(int64_t query, int64_t list, float* bounds) {
-    int64_t low = b_.list_entries[list];
-    const int64_t stop = b_.list_entries[list + 1];
-    if (low < 0 || stop < low || stop > b_.n_entries) damaged_blocks("the summaries of a term");
-    if (b_.entry_terms.wide)
-      add_entries(query, static_cast<const int32_t*>(b_.entry_terms.data), low, stop, b_.list_scales[list], bounds);
-    else
-      add_entries(query, static_cast<const uint16_t*>(b_.entry_terms.data), low, stop, b_.list_scales[list], bounds);
+  void set_entries(List& list) const {
+    const int64_t first = b_.list_entries[list.list], stop = b_.list_entries[list.list + 1];
+    if (first < 0 || stop < first || stop > b_.n_entries) damaged_blocks("the summaries of a term");
+    list.first_entry = first;
+    list.entries = stop - first;
   }
 
+  // First where the entries of all terms of the query are in all lists, so that reads do not wait for each other.
   template <class Term>
-  void add_entries(int64_t query, const Term* terms, int64_t low, int64_t stop, float scale, float* bounds) {
-    for (int64_t t = queries_.offsets[query]; t < queries_.offsets[query + 1] && low < stop; ++t) {
-      const int64_t term = queries_.lists[t];
-      const float weight = queries_.weights[t];
-      low = first_not_below(terms, low, stop, term);
-      for (; low < stop && static_cast<int64_t>(terms[low]) == term; ++low)
-        bounds[b_.entry_blocks[low]] += weight * (scale * static_cast<float>(b_.entry_codes[low]));
+  void add_summaries(int64_t query, const Term* terms) {
+    const int64_t first = queries_.offsets[query], m = queries_.offsets[query + 1] - first;
+    const int64_t* asked = queries_.lists + first;
+    work_.found.resize(lists_.size() * static_cast<size_t>(m));
+    int64_t* found = work_.found.data();
+    for (const List& list : lists_) {
+      const Term* from = terms + list.first_entry;
+      find(from, list.entries, asked, m, found);
+      for (int64_t t = 0; t < m && list.entries; ++t) {
+        __builtin_prefetch(b_.entry_blocks + list.first_entry + found[t]);
+        __builtin_prefetch(b_.entry_codes + list.first_entry + found[t]);
+      }
+      found += m;
+    }
+    found = work_.found.data();
+    for (const List& list : lists_) {
+      const Term* from = terms + list.first_entry;
+      const uint16_t* blocks = b_.entry_blocks + list.first_entry;
+      const uint8_t* codes = b_.entry_codes + list.first_entry;
+      const float scale = b_.list_scales[list.list];
+      float* bounds = work_.bounds.data() + list.place;
+      for (int64_t t = 0; t < m; ++t) {
+        const float weight = queries_.weights[first + t];
+        for (int64_t i = found[t]; i < list.entries && static_cast<int64_t>(from[i]) == asked[t]; ++i)
+          bounds[blocks[i]] += weight * (scale * static_cast<float>(codes[i]));
+      }
+      found += m;
     }
   }
 
+  // found[t]: the first of n ascending numbers that is not below asked[t].
   template <class Term>
-  static int64_t first_not_below(const Term* terms, int64_t low, int64_t stop, int64_t term) {
-    int64_t n = stop - low;
-    while (n > 0) {
-      const int64_t half = n / 2;
-      const bool below = static_cast<int64_t>(terms[low + half]) < term;
-      low += below ? half + 1 : 0;
-      n = below ? n - half - 1 : half;
-    }
-    return low;
+  static void find(const Term* from, int64_t n, const int64_t* asked, int64_t m, int64_t* found) {
+    std::fill_n(found, m, 0);
+    for (; n > 1; n -= n / 2)
+      for (int64_t t = 0; t < m; ++t)
+        found[t] += static_cast<int64_t>(from[found[t] + n / 2 - 1]) < asked[t] ? n / 2 : 0;
+    for (int64_t t = 0; t < m && n; ++t) found[t] += static_cast<int64_t>(from[found[t]]) < asked[t];
   }
 
   // Blocks from the best bound down: the first few, which settle what a block must promise, then those that promise it.
@@ -188,32 +204,27 @@ class Search {
     std::sort(keys.begin(), keys.end(), std::greater<>());
   }
 
-  // Opens blocks until one is left out; whether none was.
+  // Opens blocks until one is left out; whether none was. Rows are read some blocks before they are scored.
   bool open_keys() {
-    for (const uint64_t key : work_.keys) {
-      if (best_.full() && bound_of(key) < settings_.heap_factor * best_.least()) return false;
-      const size_t place = place_of(key);
-      size_t j = lists_.size() - 1;
-      while (lists_[j].place > place) --j;
-      open(lists_[j].first_block + static_cast<int64_t>(place - lists_[j].place));
+    const auto& keys = work_.keys;
+    work_.rows.clear();
+    for (size_t i = 0, read = 0; i < keys.size(); ++i) {
+      if (best_.full() && bound_of(keys[i]) < settings_.heap_factor * best_.least()) return false;
+      while (read < keys.size() && (read <= i || work_.rows.waiting() < kAhead))
+        work_.rows.read(x_, b_, block_of(keys[read++]), skip_);
+      for (const int32_t row : work_.rows.next()) score(row);
     }
     return true;
   }
 
-  void open(int64_t block) {
-    const int64_t first = b_.block_starts[block], stop = b_.block_starts[block + 1];
-    if (first < 0 || stop < first || stop > b_.n_places) damaged_blocks("the start of a block");
-    for (int64_t i = first; i < stop; ++i) {
-      const int64_t row = b_.block_rows[i];
-      if (row < 0 || row >= x_.n_rows) damaged_blocks("a row of a block");
-      if (work_.seen[static_cast<size_t>(row)] == work_.mark) continue;
-      work_.seen[static_cast<size_t>(row)] = work_.mark;
-      score(row);
-    }
+  int64_t block_of(uint64_t key) const {
+    const size_t place = place_of(key);
+    size_t j = lists_.size() - 1;
+    while (lists_[j].place > place) --j;
+    return lists_[j].first_block + static_cast<int64_t>(place - lists_[j].place);
   }
 
   void score(int64_t row) {
-    if (skip_[row]) return;
     ++scored_;
     const float sum = score_entries(x_, entries_of(x_, row), work_.query.data());
     if (sum > 0 && (!best_.full() || sum >= best_.least())) best_.offer(sum, row);
