@@ -44,6 +44,7 @@ take_interleaved = _core.take_interleaved
 squared_distances = _core.squared_distances
 MedoidSearch = _core.MedoidSearch
 Postings = _core.Postings
+ordered_terms = _core.ordered_terms
 ForwardRows = _core.ForwardRows
 TermBlocks = _core.TermBlocks
 SparseAssigner = _core.SparseAssigner

@@ -2,9 +2,12 @@
 
 #include <nanobind/stl/optional.h>
 
+#include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "arrays.h"
+#include "cluscomp/term_order.h"
 #include "term_queries.h"
 
 namespace cluscomp::bind {
@@ -80,9 +83,26 @@ auto score(const StoredPostings& self, Starts offsets, Starts lists, In<float, V
   return scores;
 }
 
+nb::tuple ordered_terms(Starts offsets, Starts lists, In<float, Vector1> weights) {
+  const TermQueries queries = queries_of(offsets, lists, weights);
+  std::vector<int64_t> kept(lists.data(), lists.data() + lists.shape(0));
+  std::vector<float> values(weights.data(), weights.data() + weights.shape(0));
+  auto stops = make_array<int64_t>({static_cast<size_t>(queries.n) + 1});
+  order_terms(offsets.data(), queries.n, kept.data(), values.data(), stops.data());
+  const auto n = static_cast<size_t>(stops.data()[queries.n]);
+  auto new_lists = make_array<int64_t>({n});
+  auto new_weights = make_array<float>({n});
+  std::copy_n(kept.begin(), n, new_lists.data());
+  std::copy_n(values.begin(), n, new_weights.data());
+  return nb::make_tuple(stops, new_lists, new_weights);
+}
+
 }  // namespace
 
 void bind_postings(nb::module_& m) {
+  m.def("ordered_terms", &ordered_terms, "offsets"_a, "lists"_a, "weights"_a,
+        "Terms of queries without those of list -1, ascending by list within each: offsets (nq + 1) int64, lists (N) "
+        "int64, weights (N) float32 (term_order.h).");
   nb::class_<StoredPostings>(m, "Postings", "Weights of terms in rows, by term (postings.h).")
       .def(
           "__init__",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.errors import CorruptIndexError
 from cluscomp.indexes.segments.together import first_positions
 from cluscomp.indexes.sparse.named_terms import NamedTerms
@@ -46,17 +47,24 @@ class AskedTerms:
         return self._found[id(names)][1]
 
     def _numbered(self, segment: NamedTerms) -> Terms:
-        names, numbers, known = self._known
-        extra, n_known = segment.known.find(names), self._pipeline.terms.n_terms
-        lists = np.where(known >= 0, known, np.where(extra >= 0, extra + n_known, -1))[numbers]
-        return _ordered(self._pipeline, self._queries, lists)
+        names, places, lists = self._known
+        if len(segment.names):  # terms that training has not seen
+            extra, n_known = segment.known.find(names), self._pipeline.terms.n_terms
+            lists = np.where(lists >= 0, lists, np.where(extra >= 0, extra + n_known, -1))
+        lists = lists if places is None else lists[places]
+        offsets, lists, weights = native.ordered_terms(self._queries.offsets, lists, self._queries.weights)
+        return offsets, lists, self._pipeline.terms.query_weights(lists, weights)
 
     @cached_property
-    def _known(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Names that occur, which of them (N,) each term has, and their numbers in training, or -1."""
-        used, numbers = np.unique(self._queries.numbers, return_inverse=True)
+    def _known(self) -> tuple[list[str], np.ndarray | None, np.ndarray]:
+        """Names that occur, which of them (N,) each term has, None where each is its own, and their numbers
+        in training, or -1.
+        """
+        used, places = self._queries.numbers, None
+        if len(self._queries) > 1:
+            used, places = np.unique(used, return_inverse=True)
         names = [self._queries.names[i] for i in used.tolist()]
-        return names, numbers, self._pipeline.known.find(names)
+        return names, places, self._pipeline.known.find(names)
 
 
 def search_terms(segments: Sequence[Segment], asked: AskedTerms, k: int, find: Find[Segment]) -> Hits:
@@ -71,7 +79,7 @@ def search_terms(segments: Sequence[Segment], asked: AskedTerms, k: int, find: F
             found.append(Hits(*find(segment, terms, k)))
         except IndexError as exc:
             raise _damaged(exc) from exc
-    return merged_hits(found, first_positions(segments), k)
+    return found[0] if len(found) == 1 else merged_hits(found, first_positions(segments), k)
 
 
 def score_terms(segments: Sequence[NamedTerms], asked: AskedTerms, positions: np.ndarray) -> np.ndarray:
@@ -88,15 +96,6 @@ def score_terms(segments: Sequence[NamedTerms], asked: AskedTerms, positions: np
         except IndexError as exc:
             raise _damaged(exc) from exc
     return scores
-
-
-def _ordered(pipeline: TermPipeline, queries: TermRows, lists: np.ndarray) -> Terms:
-    here = np.flatnonzero(lists >= 0)
-    rows, lists = queries.rows[here], lists[here]
-    order = np.lexsort((lists, rows))
-    rows, lists, weights = rows[order], lists[order], queries.weights[here][order]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(queries)))]).astype(np.int64)
-    return offsets, lists, pipeline.terms.query_weights(lists, weights)
 
 
 def _damaged(exc: IndexError) -> CorruptIndexError:

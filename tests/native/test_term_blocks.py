@@ -153,6 +153,36 @@ def test_scores_of_given_rows(rng, level, dtype):
         np.testing.assert_array_equal(scores, expected.astype(np.float32))
 
 
+def test_terms_are_ordered(rng):
+    """Against NumPy's sort, query by query."""
+    sizes = rng.integers(0, 9, 40)
+    offsets = np.cumsum([0, *sizes])
+    lists = np.concatenate([rng.choice(50, size, replace=False) for size in sizes]).astype(np.int64)
+    lists[rng.random(len(lists)) < 0.3] = -1
+    weights = rng.random(len(lists)).astype(np.float32)
+    stops, found, values = native.ordered_terms(offsets, lists, weights)
+    for query, (a, b) in enumerate(pairwise(offsets)):
+        order = a + np.argsort(lists[a:b])
+        order = order[lists[order] >= 0]
+        part = slice(*stops[query : query + 2])
+        np.testing.assert_array_equal(found[part], lists[order])
+        np.testing.assert_array_equal(values[part], weights[order])
+    assert stops[-1] == len(found) == len(values) == (lists >= 0).sum()
+
+
+def test_more_rows_than_are_read_ahead_in_small_and_large_blocks(rng, level):
+    """Blocks of one row and of all: the order in which rows are read ahead changes no hit."""
+    weights = dense(rng, 400, 30, "<f4", share=0.1)
+    weights[:, 0] = rng.random(400)  # one term that all rows have
+    settings = {"min_cluster_size": 1, "centroid_fraction": 0.4, "summary_energy": 0.6}
+    queries = random_queries(rng, 10, 30, most=12)
+    expected = reference(weights, Settings(**settings))
+    blocks = stored(arrays_of(weights, **settings))
+    for cut, factor, k in ((0, 1.0, 10), (4, 0.8, 40)):
+        found = hits(*blocks.search(*packed(queries), k, cut, factor, False, None)[:2])
+        assert found == [search(weights, expected, q, k, cut, factor) for q in queries]
+
+
 def test_threads_change_no_bit(rng, threads):
     weights = dense(rng, 1500, 40, "<f4")
     queries = packed(random_queries(rng, 200, 40))
