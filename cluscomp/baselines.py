@@ -34,6 +34,7 @@ BASELINES = {
     "numpy": Baseline("numpy", "numpy", "pip install cluscomp"),
     "hnswlib": Baseline("hnswlib", "hnswlib", "pip install 'cluscomp[baselines]'"),
     "usearch": Baseline("usearch", "usearch", "pip install 'cluscomp[baselines]'"),
+    "pyseismic": Baseline("seismic", "pyseismic-lsr", "pip install pyseismic-lsr"),
     "fastplaid": Baseline(
         "fast_plaid",
         "fast-plaid",

@@ -21,6 +21,7 @@ from cluscomp.bench import (
     pq_train,
     scan,
     segments,
+    seismic,
     sinkhorn,
     tenants,
 )
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, ModuleType] = {
     "pq-train": pq_train,
     "scan": scan,
     "segments": segments,
+    "seismic": seismic,
     "sinkhorn": sinkhorn,
     "tenants": tenants,
 }

@@ -8,11 +8,11 @@ from pathlib import Path
 from cluscomp.baselines import installed, library
 from cluscomp.checks import one_of
 
-KNOWN = ("faiss", "torch", "scann", "hnswlib", "pot", "scipy", "numpy")
+KNOWN = ("faiss", "torch", "scann", "hnswlib", "pot", "scipy", "numpy", "pyseismic")
 """Libraries that a case may have a counterpart in."""
 
 # torch has no index and no quantizer; it stands for plain matrix products, and only where asked for.
-USUAL = ("faiss", "scann", "hnswlib")
+USUAL = ("faiss", "scann", "hnswlib", "pyseismic")
 
 
 def choose(names: str | None) -> tuple[str, ...]:

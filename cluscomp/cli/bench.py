@@ -35,7 +35,7 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Other libraries: faiss, torch, scann, hnswlib, pot (without it: faiss, scann and hnswlib "
+            help="Other libraries: faiss, torch, scann, hnswlib, pyseismic, pot (without it: faiss, scann, hnswlib and pyseismic "
             "where installed).",
             env=False,
             metavar="A,B",

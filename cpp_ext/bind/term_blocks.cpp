@@ -77,9 +77,10 @@ auto each(const std::vector<ListBlocks>& made, const Of& of) {
 }
 
 nb::tuple divide(const StoredForward& self, Starts starts, In<int32_t, Vector1> rows, double centroid_fraction,
-                 double summary_energy, int64_t min_cluster_size, int64_t doc_cut, uint64_t seed) {
+                 double summary_energy, int64_t summary_terms, int64_t min_cluster_size, int64_t doc_cut,
+                 uint64_t seed) {
   const int64_t m = check_offsets(starts, static_cast<int64_t>(rows.shape(0)));
-  const BlockSettings settings{centroid_fraction, summary_energy, min_cluster_size, doc_cut, seed};
+  const BlockSettings settings{centroid_fraction, summary_energy, summary_terms, min_cluster_size, doc_cut, seed};
   std::vector<ListBlocks> made;
   {
     nb::gil_scoped_release release;
@@ -157,8 +158,8 @@ void bind_term_blocks(nb::module_& m) {
           "row_starts"_a, "row_terms"_a, "row_weights"_a, "n_lists"_a)
       .def("score", &score, "offsets"_a, "lists"_a, "weights"_a, "candidates"_a,
            "Scores (nq, m) float32 of given rows (nq, m); -inf for row -1.")
-      .def("divide", &divide, "starts"_a, "rows"_a, "centroid_fraction"_a, "summary_energy"_a, "min_cluster_size"_a,
-           "doc_cut"_a, "seed"_a,
+      .def("divide", &divide, "starts"_a, "rows"_a, "centroid_fraction"_a, "summary_energy"_a, "summary_terms"_a,
+           "min_cluster_size"_a, "doc_cut"_a, "seed"_a,
            "Blocks and summaries of terms: number of blocks of each, sizes and rows of the blocks, number of "
            "entries of each, their terms, blocks and codes, scale of each.");
   nb::class_<StoredBlocks>(m, "TermBlocks", "Clustered postings (term_blocks.h).")

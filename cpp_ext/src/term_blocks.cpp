@@ -194,6 +194,11 @@ class Divider {
     }
   }
 
+  // Whether a summary of n rows has all the terms that it may have.
+  bool is_full(size_t count, int32_t n) const {
+    return settings_.summary_terms && static_cast<int64_t>(count) / n >= settings_.summary_terms;
+  }
+
   // The largest weights of the terms of some rows, as many as the energy asks for, into maxima_.
   void summary(const int32_t* rows, int32_t n) {
     all_.clear();
@@ -211,7 +216,7 @@ class Divider {
     double total = 0, sum = 0;
     for (const Value& value : maxima_) total += static_cast<double>(value.weight);
     size_t count = 0;
-    while (count < maxima_.size() && (!count || sum < settings_.summary_energy * total))
+    while (count < maxima_.size() && (!count || sum < settings_.summary_energy * total) && !is_full(count, n))
       sum += static_cast<double>(maxima_[count++].weight);
     maxima_.resize(count);
   }

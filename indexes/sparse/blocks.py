@@ -57,11 +57,13 @@ class Lengths:
 
     @classmethod
     def estimated(cls, n_rows: int, n_postings: int, spec: Seismic) -> Lengths:
-        """Of words of sentences, by measurement."""
+        """Of words of texts, by measurement of sentences, questions and abstracts of 10 to 103 words."""
+        lists = n_postings // 15 + 1
+        places = min(n_postings, spec.n_postings * lists or n_postings)
+        blocks = int(places * (0.05 + 0.8 * spec.centroid_fraction)) + 1
         return cls(
-            n_rows, n_postings, n_postings // 12 + 1, int(n_postings * 0.11) + 1, int(n_postings * 0.8),
-            int(n_postings * 5 * spec.summary_energy),
-        )  # fmt: skip
+            n_rows, n_postings, lists, blocks, places, int(places * _summarised(n_rows, n_postings, spec))
+        )
 
     def specs(self, weight: str) -> dict[str, ArraySpec]:
         """Dtype and shape of all arrays. weight: dtype of a stored weight."""
@@ -79,6 +81,14 @@ class Lengths:
             "entry_codes": ArraySpec("|u1", (self.summaries,)),
             "list_scales": ArraySpec("<f4", (self.lists,)),
         }
+
+
+def _summarised(n_rows: int, n_postings: int, spec: Seismic) -> float:
+    """Values of summaries for each row in a block: by the length of rows, as many as the energy asks for."""
+    wanted = 0.27 * (spec.summary_energy / 0.4) ** 1.17 * (n_postings / max(1, n_rows)) ** 0.915
+    if not spec.summary_terms or spec.summary_energy >= 1:
+        return wanted
+    return min(wanted, 0.82 * spec.summary_terms)  # about .82 of the rows are in blocks that have a summary
 
 
 def streamed_dtypes(n_lists: int) -> dict[str, str]:
@@ -137,7 +147,7 @@ class Divider:
         blocks, block_sizes, block_rows, entries, entry_terms, entry_blocks, codes, scales = (
             self._forward.divide(
                 starts, rows.astype(np.int32), spec.centroid_fraction, spec.summary_energy,
-                spec.min_cluster_size, spec.doc_cut, self.seed,
+                spec.summary_terms, spec.min_cluster_size, spec.doc_cut, self.seed,
             )
         )  # fmt: skip
         self._blocks[terms], self._entries[terms], self._scales[terms] = blocks, entries, scales

@@ -26,13 +26,15 @@ class Seismic(Sparse):
 
     n_postings: rows kept of a term on average, those with the largest weights; 0 keeps all. max_fraction: a
     term keeps at most so many times that. centroid_fraction: blocks of a term for each of its rows.
-    summary_energy: share of the weights of its rows that the summary of a block keeps. min_cluster_size:
-    least rows of a block. doc_cut: largest terms of a row that decide its block.
+    summary_energy: share of the weights of its rows that the summary of a block keeps. summary_terms: terms
+    that it keeps at most for each row of the block, unless summary_energy is 1; 0: no bound.
+    min_cluster_size: least rows of a block. doc_cut: largest terms of a row that decide its block.
     """
 
     n_postings: int = 3500
     centroid_fraction: float = 0.1
     summary_energy: float = 0.4
+    summary_terms: int = 8
     max_fraction: float = 1.5
     min_cluster_size: int = 2
     doc_cut: int = 15
@@ -69,6 +71,7 @@ _SETTINGS: Mapping[str, Reader] = {
     "n_postings": _whole(0),
     "centroid_fraction": _share,
     "summary_energy": _share,
+    "summary_terms": _whole(0),
     "max_fraction": read_number,
     "min_cluster_size": _whole(1),
     "doc_cut": _whole(1),

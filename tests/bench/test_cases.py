@@ -8,7 +8,7 @@ from cluscomp.baselines import installed
 from cluscomp.bench.run import BENCHMARKS, run_benchmarks
 from cluscomp.bench.settings import Settings
 
-BASELINES = tuple(name for name in ("faiss", "torch", "pot") if name in installed())
+BASELINES = tuple(name for name in ("faiss", "torch", "pot", "pyseismic") if name in installed())
 
 
 @pytest.fixture(autouse=True)

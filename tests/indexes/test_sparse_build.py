@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from cluscomp.bench.sentences import docstring_sentences, source_folders
 from cluscomp.encoders import load_encoder
 from cluscomp.errors import EmptyInputError, UsageError
 from cluscomp.eval import evaluate_index, load_beir
@@ -86,6 +87,27 @@ def test_plan_counts_words_of_a_sample(tmp_path):
         build_index(documents, index_key="Sparse(bm25)", output=tmp_path / str(width))
         index = open_index(tmp_path / str(width))
         assert plan.code_bytes_per_document == pytest.approx(index.code_bytes_per_document, rel=0.15)
+
+
+@pytest.mark.parametrize("key", ["Seismic(bm25,bits=8)", "Seismic(bm25,bits=8,summary_energy=0.2)"])
+def test_plan_of_clustered_postings_of_short_texts(tmp_path, key):
+    """Sentences of 10 words."""
+    texts = docstring_sentences(source_folders(packages=False), 8000)
+    documents = [(str(i), "", text) for i, text in enumerate(texts)]
+    plan = plan_build(documents, index_key=key)
+    report = build_index(documents, index_key=key, output=tmp_path / "i")
+    assert plan.index_bytes == pytest.approx(report.index_bytes, rel=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["", ",summary_terms=0", ",summary_terms=2", ",summary_energy=0.2"])
+@pytest.mark.parametrize("name", ["scifact", "cranfield", "npl"])
+def test_plan_of_clustered_postings_of_long_texts(shared_data, tmp_path, name, setting):
+    """Abstracts of 103, 71 and 23 words."""
+    key = f"Seismic(bm25,bits=8{setting})"
+    plan = plan_build(shared_data / name, index_key=key, empty_documents="keep")
+    report = build_index(shared_data / name, index_key=key, output=tmp_path / "i", empty_documents="keep")
+    assert plan.index_bytes == pytest.approx(report.index_bytes, rel=0.2)
 
 
 def test_what_does_not_go_together(tmp_path):

@@ -76,6 +76,8 @@ def random_queries(rng, n, terms, most=6):
         (1, 1, {}),
         (60, 7, {"doc_cut": 2, "centroid_fraction": 0.3}),
         (150, 25, {"summary_energy": 0.7}),
+        (150, 40, {"summary_energy": 0.9, "summary_terms": 1}),
+        (150, 40, {"summary_energy": 0.95, "summary_terms": 0}),
         (120, 12, {"min_cluster_size": 9, "summary_energy": 1.0}),
         (90, 12, {"min_cluster_size": 200, "centroid_fraction": 1.0}),
     ],

@@ -25,6 +25,7 @@ class Settings:
 
     centroid_fraction: float = 0.1
     summary_energy: float = 0.4
+    summary_terms: int = 8
     min_cluster_size: int = 2
     doc_cut: int = 15
     seed: int = 0
@@ -79,8 +80,8 @@ def clusters(rows: np.ndarray, members: list[int], settings: Settings) -> list[l
     return [[row for row, own in zip(members, labels, strict=True) if own == label] for label in kept]
 
 
-def summary(rows: np.ndarray, members: list[int], energy: float) -> dict[int, float]:
-    """Largest weights of a block, as many as hold the energy."""
+def summary(rows: np.ndarray, members: list[int], energy: float, terms: int = 0) -> dict[int, float]:
+    """Largest weights of a block, as many as hold the energy, and at most so many a row."""
     most = rows[members].max(axis=0)
     weights = {int(term): float(most[term]) for term in np.flatnonzero(most)}
     order = heaviest(weights)
@@ -89,7 +90,7 @@ def summary(rows: np.ndarray, members: list[int], energy: float) -> dict[int, fl
         total += weights[term]
     kept, held = {}, 0.0
     for term in order:
-        if kept and energy < 1 and held >= energy * total:
+        if kept and energy < 1 and (held >= energy * total or (terms and len(kept) == terms * len(members))):
             break
         kept[term] = weights[term]
         held += weights[term]
@@ -114,7 +115,7 @@ def divide(
     if len(blocks) == 1:
         return blocks, F32(0)
     for block in blocks:
-        block.summary = summary(rows, block.rows, settings.summary_energy)
+        block.summary = summary(rows, block.rows, settings.summary_energy, settings.summary_terms)
     largest = max(value for block in blocks for value in block.summary.values())
     scale = F32(1) if whole else scale_of(largest)
     steps = scale * np.arange(256, dtype=F32)

@@ -60,6 +60,7 @@ constexpr int64_t kMostBlocks = 1 << 16;  // of a term
 struct BlockSettings {
   double centroid_fraction;  // a term of n rows gets max(1, floor(fraction * n)) blocks at most
   double summary_energy;     // share of the sum of its values that a summary keeps at least; 1: all of them
+  int64_t summary_terms;  // a summary of r rows keeps at most so many times r terms, unless it keeps all; 0: no bound
   int64_t min_cluster_size;  // rows of smaller clusters move to others
   int64_t doc_cut;           // largest terms of a row that are compared with centroids
   uint64_t seed;             // of the choice of centroids
@@ -80,9 +81,9 @@ struct ListBlocks {
 // to the centroid with the largest sum over its doc_cut largest terms, ascending, of fl(weight * weight), in float32;
 // ties: the first. Then rows of clusters below min_cluster_size go to the best of the others; without others there is
 // one block. A summary has the largest weight of each term; its terms are kept from the largest weight down, the
-// lowest term first among equals, until their sum (float64) is at least energy times that of all.
-// scale = the least float with fl(255 * scale) at least the largest kept value (weights of 8 bits: 1), codes are the
-// least with fl(scale * code) at least the value.
+// lowest term first among equals, until their sum (float64) is at least energy times that of all, or the summary is
+// full. scale = the least float with fl(255 * scale) at least the largest kept value (weights of 8 bits: 1), codes are
+// the least with fl(scale * code) at least the value.
 std::vector<ListBlocks> divide_terms(const ForwardRows& x, const int64_t* starts, const int32_t* rows, int64_t m,
                                      const BlockSettings& settings);
 
