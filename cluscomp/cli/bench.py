@@ -35,8 +35,8 @@ def bench(
         str | None,
         flag(
             "--vs",
-            help="Other libraries: faiss, torch, scann, hnswlib, pyseismic, pot (without it: faiss, scann, hnswlib and pyseismic "
-            "where installed).",
+            help="Other libraries: faiss, torch, scann, hnswlib, pyseismic, pot (without it: faiss, scann, "
+            "hnswlib and pyseismic where installed).",
             env=False,
             metavar="A,B",
         ),
