@@ -46,7 +46,7 @@ def docstring_sentences(folders: Sequence[Path], n: int) -> list[str]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    found = {}
+    found: dict[bytes, Path] = {}
     for folder in folders:
         for path in folder.rglob("*.py"):
             name = path.relative_to(folder)
