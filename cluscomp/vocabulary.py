@@ -35,6 +35,10 @@ EngineName = Literal["local", "ray"]
 """What runs the steps of a build in shards, and searches of shards: this process, or a Ray cluster."""
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
+Training = Literal["single", "distributed"]
+"""Where the lists of a build in shards are trained: in one process, or by as many as run its steps."""
+TRAININGS: tuple[Training, ...] = get_args(Training)
+
 Partial = Literal["fail", "allow"]
 """What a search does where a shard does not answer: raise an error, or return what the others found."""
 PARTIAL: tuple[Partial, ...] = get_args(Partial)

@@ -22,6 +22,7 @@ from cluscomp.indexes.segments.ids import make_ids
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.segments.together import Together
 from cluscomp.indexes.stages.ivf import default_nprobe
+from cluscomp.indexes.stages.list_training import ListTrainer, train_lists
 from cluscomp.indexes.stages.pipeline import sample_rows, training_rows
 from cluscomp.indexes.stages.training_facts import training_facts
 from cluscomp.progress import Progress
@@ -159,7 +160,11 @@ class IndexContents(Filterable, Generic[Segment]):
         return self._training
 
     def train_vectors(
-        self, rows: np.ndarray, progress: Progress | None = None, n_rows: int | None = None
+        self,
+        rows: np.ndarray,
+        progress: Progress | None = None,
+        n_rows: int | None = None,
+        lists: ListTrainer = train_lists,
     ) -> None:
         """Learn all stages from vectors, or from as many of them, drawn at random, as training looks at.
 
@@ -167,13 +172,14 @@ class IndexContents(Filterable, Generic[Segment]):
             rows: (n, dim) of kernel dtype.
             n_rows: rows of the index that is trained, of which these are a sample. None: as many as vectors.
             progress: called as progress(stage, done, total).
+            lists: trains the lists, here or elsewhere.
 
         Raises:
             NonFiniteError, TooFewRowsError: the vectors cannot be learned from.
         """
         sample = sample_rows(rows, self.training_limit, self.seed)
         require_finite(sample, largest=self.pipeline.largest_stored)
-        self.pipeline.train(sample, progress)
+        self.pipeline.train(sample, progress, lists)
         self.settings["training_rows"] = int(sample.shape[0])
         if self.pipeline.learns_from_rows:
             self._training = training_facts(self.pipeline, sample, len(rows) if n_rows is None else n_rows)

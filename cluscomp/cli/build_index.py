@@ -13,7 +13,7 @@ from cluscomp.cli.build_files import BuildFiles, Maker, complete_key
 from cluscomp.cli.common import flag
 from cluscomp.cli.failures import INFEASIBLE, exits_by_contract
 from cluscomp.cli.progress import StageProgress
-from cluscomp.vocabulary import EngineName, IfExists
+from cluscomp.vocabulary import EngineName, IfExists, Training
 
 if TYPE_CHECKING:
     from cluscomp.indexes.build import BuildReport
@@ -51,6 +51,15 @@ def build_index(
         flag(
             "--engine",
             help="What runs the steps of --shards: local, or ray. (default: local)",
+            panel=build_flags.INDEX,
+        ),
+    ] = None,
+    train: Annotated[
+        Training | None,
+        flag(
+            "--train",
+            help="Where lists are trained: single, in one process, or distributed, in --shards of them. "
+            "(default: single)",
             panel=build_flags.INDEX,
         ),
     ] = None,
@@ -107,8 +116,8 @@ def build_index(
     spec = complete_key(_required(index_key, "--index-key", codec is not None), codec, hybrid)
     made_by = Maker(encoder, encoder_kind, bf16, word_encoder).checked(spec, files)
     kinds = filters.parse_kinds(attribute_kinds)
-    if shards is None and (engine is not None or address is not None):
-        raise errors.UsageError("--engine and --address run the steps of --shards, which is not given")
+    if shards is None and any(given is not None for given in (engine, train, address)):
+        raise errors.UsageError("--engine, --train and --address are of --shards, which is not given")
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": str(spec),
@@ -138,7 +147,7 @@ def build_index(
         with StageProgress(quiet=quiet) as progress:
             report = build_shards(
                 files.source(), encoder=model, output=target, shards=shards, engine=engine or "local",
-                address=address, if_exists=if_exists, progress=progress, **options,
+                train=train or "single", address=address, if_exists=if_exists, progress=progress, **options,
             )  # fmt: skip
         _show_report(report, as_json)
         return

@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from cluscomp.distributed.job import Job
 from cluscomp.distributed.marker import Marker
 from cluscomp.distributed.plan import PLAN_NAME, Plan, make_plan, read_plan
 from cluscomp.distributed.steps import ENCODE, TRAIN, phases
+from cluscomp.distributed.training import train as train_step
 from cluscomp.files import FolderLock, real_path, try_lock
 from cluscomp.folders import is_free
 from cluscomp.indexes.build.memory import peak_bytes
@@ -24,7 +26,7 @@ from cluscomp.indexes.build.report import BuildReport, finished_report, is_finis
 from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress, silent
-from cluscomp.vocabulary import IF_EXISTS, EngineName, IfExists, IfTaken
+from cluscomp.vocabulary import IF_EXISTS, TRAININGS, EngineName, IfExists, IfTaken, Training
 
 if TYPE_CHECKING:
     from cluscomp.encoders import Encoder, MultiVectorEncoder
@@ -39,6 +41,7 @@ def build(
     output: str | Path,
     shards: int = 1,
     engine: EngineName = "local",
+    train: Training = "single",
     address: str | None = None,
     metric: str = "ip",
     encoder: Encoder | MultiVectorEncoder | None = None,
@@ -69,6 +72,9 @@ def build(
         output: folder to write.
         shards: into how many parts of neighbouring rows the source is cut, 1 to 4096.
         engine: "local", one shard after the other in this process, or "ray".
+        train: "single" trains in one process. "distributed" trains the lists of `IVF` keys in as many
+            processes as there are shards, with the same bits; this process trains the rest, and holds the
+            sample.
         address: of a running Ray cluster; None: the one that this process is connected to, or a new one on
             this machine.
         metric: as for `build_index`.
@@ -101,6 +107,7 @@ def build(
     """
     start = time.monotonic()
     checks.one_of("if_exists", if_exists, IF_EXISTS)
+    checks.one_of("train", train, TRAININGS)
     target, ticks = place_of(output), progress or silent
     running = engine_of(engine, address)
     arguments = arguments_of(
@@ -123,6 +130,8 @@ def build(
         _adopt(folder, plan, if_exists)
         job = Job(folder, read_plan(folder), request)
         with running as engine_:
+            if train == "distributed":
+                train_step(job, ticks, partial(engine_.crew, job))
             for steps in phases(job):
                 engine_.run(job, steps, ticks)
         ticks("commit", 0, 1)

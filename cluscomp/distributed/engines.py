@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
 from cluscomp import checks
+from cluscomp.clustering.parted import Crew, LocalCrew
 from cluscomp.distributed.job import Job
+from cluscomp.distributed.parted_lists import SamplePart
 from cluscomp.distributed.steps import Step, run_step
 from cluscomp.errors import UsageError
 from cluscomp.progress import Progress, silent
@@ -20,6 +22,10 @@ class Engine(Protocol):
 
     def run(self, job: Job, steps: Sequence[Step], progress: Progress) -> list[dict[str, Any]]:
         """Do all steps; returns their facts in order. The first error ends the phase, and is raised."""
+        ...
+
+    def crew(self, job: Job, parts: Sequence[SamplePart]) -> AbstractContextManager[Crew]:
+        """What trains lists on the parts of a sample."""
         ...
 
 
@@ -42,6 +48,10 @@ class LocalEngine:
             facts.append(run_step(job, step, progress if alone else silent))
             progress(step.name, done, len(steps))
         return facts
+
+    def crew(self, job: Job, parts: Sequence[SamplePart]) -> AbstractContextManager[Crew]:
+        """See Engine."""
+        return nullcontext(LocalCrew([part.rows() for part in parts]))
 
 
 def engine_of(name: str, address: str | None) -> AbstractContextManager[Engine]:

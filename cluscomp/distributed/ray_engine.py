@@ -7,13 +7,17 @@ wrong row is not tried again; other errors of the system are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cluscomp import errors
+from cluscomp.clustering.parted import Crew
 from cluscomp.distributed.job import Job
+from cluscomp.distributed.parted_lists import SamplePart
 from cluscomp.distributed.ray_cluster import RayCluster, environment
+from cluscomp.distributed.ray_crew import ray_crew
 from cluscomp.distributed.steps import TRAIN, Step, run_step_at
 from cluscomp.progress import Progress, silent
 
@@ -54,6 +58,10 @@ class RayEngine:
             for reference in waiting:  # the first error ends the others
                 ray.cancel(reference, force=True)
         return facts
+
+    def crew(self, job: Job, parts: Sequence[SamplePart]) -> AbstractContextManager[Crew]:
+        """See Engine. Large arrays travel as files of the plan."""
+        return ray_crew(self._cluster, job.work, parts)
 
     def _options(self, job: Job, steps: Sequence[Step]) -> dict[str, Any]:
         widest, total = self._cluster.cpus()

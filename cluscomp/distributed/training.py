@@ -15,6 +15,7 @@ import numpy as np
 from cluscomp import checks
 from cluscomp.arrays import iter_blocks, require_finite
 from cluscomp.distributed.job import Job
+from cluscomp.distributed.parted_lists import CrewOf, PartedLists
 from cluscomp.files import flush, sync_folder
 from cluscomp.indexes.build.guides import GUIDES
 from cluscomp.indexes.build.recipe import recipe_of
@@ -32,8 +33,10 @@ from cluscomp.progress import Progress
 _DOCUMENTS = 256  # pooled at a time
 
 
-def train(job: Job, progress: Progress) -> None:
+def train(job: Job, progress: Progress, crew_of: CrewOf | None = None) -> None:
     """Leave PLAN/trained; a killed step goes on behind its last finished stage.
+
+    crew_of: makes what trains the lists, in as many parts as there are shards; None: this process does.
 
     Raises OutputExistsError while another process trains, and what training raises.
     """
@@ -46,6 +49,10 @@ def train(job: Job, progress: Progress) -> None:
             building = job.plan.building
             folder.finish("plan", train_rows=building.train_limit, block_rows=building.block_rows)
         work = BuildWork(folder, job.folder, progress, replace=False, config={})
+        if crew_of is not None:
+            pipeline = job.request.new_index().pipeline
+            normalizes = pipeline.normalizes and pipeline.support is None
+            work.lists = PartedLists(work.path(SAMPLE_FILE), normalizes, job.plan.shards, crew_of)
         run_stages(_stages(job), work, job.request)
         if not job.is_trained:
             os.rename(work.path(TRAINED), job.trained)

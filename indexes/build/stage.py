@@ -14,6 +14,7 @@ from cluscomp.indexes.build.memory import peak_bytes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.request import WHOLE, Request, Shard
 from cluscomp.indexes.build.work import FinishedWork, WorkFolder
+from cluscomp.indexes.stages.list_training import ListTrainer, train_lists
 from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress
@@ -40,8 +41,8 @@ class BuildWork(WorkDone):
     """A build under way: the folder that remembers finished stages, and what this process did and measured.
 
     output: where the index shall stand. replace: an old index there may be replaced. config: further settings
-    to record in build.json. plan: set by the stage "plan". ran: stages that ran, measured. resumed: stages
-    that were taken over.
+    to record in build.json. plan: set by the stage "plan". lists: trains the lists. ran: stages that ran,
+    measured. resumed: stages that were taken over.
     """
 
     plan: BuildPlan
@@ -60,6 +61,7 @@ class BuildWork(WorkDone):
         self.progress = progress
         self.output = place_of(output) if isinstance(output, (str, Path)) else output
         self.replace, self.config = replace, dict(config)
+        self.lists: ListTrainer = train_lists
         self.ran: list[dict[str, Any]] = []
         self.resumed: list[str] = []
 

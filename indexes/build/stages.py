@@ -125,6 +125,7 @@ def _train(work: BuildWork, request: Request, shard: Shard) -> Facts:
             sample,
             lambda part, done, total: work.progress(f"train {part}", done, total),
             n_rows=work.facts("sample")["of"],
+            lists=work.lists,
         )
     index.encoder = request.source.info
     if request.kept is not None:

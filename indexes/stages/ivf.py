@@ -113,7 +113,7 @@ class Ivf(Stage):
         from cluscomp.clustering.kmeans import DEFAULT_TOL
         from cluscomp.clustering.parted import cluster_parts
 
-        metric = self._kmeans_metric
+        metric = self.kmeans_metric
         centroids = cluster_parts(
             crew, first, self.nlist, metric=metric, n_iter=KMEANS_ITERATIONS, seed=seed, tol=DEFAULT_TOL,
             progress=progress,
@@ -128,7 +128,7 @@ class Ivf(Stage):
 
         one_pass = self.dim * self.nlist
         return Cost(
-            train_bytes=kmeans_bytes(shape.rows, self.nlist, self.dim, self._kmeans_metric),
+            train_bytes=kmeans_bytes(shape.rows, self.nlist, self.dim, self.kmeans_metric),
             train=Work(assign=one_pass) * (shape.rows * (KMEANS_ITERATIONS + 1)),
             least_rows=ROWS_PER_CENTROID * self.nlist,
             add_row_bytes=8 * self.dim + 16,
@@ -145,7 +145,7 @@ class Ivf(Stage):
                 f"{self.spec} needs at least {self.nlist} training rows, but got {x.shape[0]}; "
                 f"pass more rows or a key with fewer lists, such as IVF{max(1, math.isqrt(x.shape[0]))},Flat"
             )
-        options: dict[str, Any] = {"metric": self._kmeans_metric, "n_iter": KMEANS_ITERATIONS}
+        options: dict[str, Any] = {"metric": self.kmeans_metric, "n_iter": KMEANS_ITERATIONS}
         try:
             result = cluster_rows(x, self.nlist, seed=seed, progress=progress, **options)
         except TooFewRowsError:  # enough rows, but not with a direction
@@ -208,7 +208,8 @@ class Ivf(Stage):
         return self.metric == "ip"
 
     @property
-    def _kmeans_metric(self) -> Metric:
+    def kmeans_metric(self) -> Metric:
+        """Metric of the k-means that finds the centroids."""
         return "l2" if self.metric == "l2" else "cosine"
 
     def to_faiss(self, faiss: ModuleType) -> Any:

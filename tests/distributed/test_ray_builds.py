@@ -157,3 +157,20 @@ def test_no_cluster_at_an_address(tmp_path, vectors):
         pytest.skip("this process is connected to a cluster")
     with pytest.raises(UsageError, match="there is no Ray cluster"):
         build(vectors, index_key="SQ8", output=tmp_path / "i", engine="ray", address="127.0.0.1:1")
+
+
+def test_lists_are_trained_by_actors(cluster, tmp_path):
+    rng = np.random.default_rng(3)
+    np.save(tmp_path / "x.npy", rng.standard_normal((6000, 128)).astype(np.float32))
+    for engine, train in (("local", "single"), ("ray", "distributed")):
+        build(
+            tmp_path / "x.npy",
+            index_key="PCA96,IVF200,SQ8",  # centroids of 77 kB travel as files
+            output=tmp_path / engine,
+            shards=2,
+            engine=engine,
+            train=train,
+        )
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert spilled(cluster.folder) == 0

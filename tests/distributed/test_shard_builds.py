@@ -11,8 +11,9 @@ import pytest
 
 import cluscomp as cc
 from cluscomp.distributed import build
+from cluscomp.distributed.exchange import Parcel, discard, packed, unpacked
 from cluscomp.encoders.base import EncoderInfo
-from cluscomp.errors import DuplicateIdError, NonFiniteError, UsageError
+from cluscomp.errors import DuplicateIdError, NonFiniteError, UnknownKeyError, UsageError
 from cluscomp.indexes.build.appending import append_rows
 from cluscomp.indexes.build.source import Given
 from cluscomp.indexes.verify import verify_index
@@ -220,3 +221,28 @@ def test_errors_of_a_shard_name_it_and_leave_nothing(tmp_path, vectors):
     with pytest.raises(UsageError, match="2001 shards of 2000 rows"):
         build(vectors, index_key="SQ8", output=tmp_path / "i", shards=2001)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ids.npy", "nan.npy"]
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2", "cosine"])
+@pytest.mark.parametrize("key", ["PCA8,IVF8,SQ8", "OPQ4,IVF8,PQ4x4,RFlat", "SQ8"])
+def test_lists_trained_in_parts_have_the_bits_of_one_process(tmp_path, vectors, key, metric):
+    for train in ("single", "distributed"):
+        build(vectors, index_key=key, metric=metric, output=tmp_path / train, shards=3, train=train)
+    one, two = tmp_path / "single", tmp_path / "distributed"
+    assert contents(one) == contents(two) and manifest(one) == manifest(two)
+
+
+def test_what_cannot_train_in_parts_is_refused(tmp_path, vectors):
+    with pytest.raises(UsageError, match="BIVF8.* trains in one place"):
+        build(vectors, index_key="BIVF8,SQ8", output=tmp_path / "i", shards=3, train="distributed")
+    with pytest.raises(UnknownKeyError, match="train"):
+        build(vectors, index_key="SQ8", output=tmp_path / "i", shards=3, train="everywhere")
+
+
+def test_large_arrays_travel_as_files(tmp_path):
+    large, small = np.arange(20_000.0), np.arange(3)
+    sent = packed((large, small, "text"), tmp_path)
+    assert isinstance(sent[0], Parcel) and sent[1] is small and len(list(tmp_path.iterdir())) == 1
+    np.testing.assert_array_equal(unpacked(sent)[0], large)
+    discard(sent)
+    assert not list(tmp_path.iterdir())

@@ -15,8 +15,7 @@ def elsewhere(cuts):
 
     def train(partition, rows, steps, seed, progress):
         parts = np.split(rows, cuts)
-        metric = "l2" if partition.metric == "l2" else "cosine"
-        crew = LocalCrew([RowsPart(apply_steps(steps, part), metric) for part in parts])
+        crew = LocalCrew([RowsPart(apply_steps(steps, part), partition.kmeans_metric) for part in parts])
         first = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
         partition.train_parts(crew, first, seed, progress)
 
