@@ -164,7 +164,7 @@ class IndexContents(Filterable, Generic[Segment]):
         rows: np.ndarray,
         progress: Progress | None = None,
         n_rows: int | None = None,
-        lists: ListTrainer = train_lists,
+        lists: ListTrainer | None = None,
     ) -> None:
         """Learn all stages from vectors, or from as many of them, drawn at random, as training looks at.
 
@@ -172,14 +172,14 @@ class IndexContents(Filterable, Generic[Segment]):
             rows: (n, dim) of kernel dtype.
             n_rows: rows of the index that is trained, of which these are a sample. None: as many as vectors.
             progress: called as progress(stage, done, total).
-            lists: trains the lists, here or elsewhere.
+            lists: trains the lists; None: this process does.
 
         Raises:
             NonFiniteError, TooFewRowsError: the vectors cannot be learned from.
         """
         sample = sample_rows(rows, self.training_limit, self.seed)
         require_finite(sample, largest=self.pipeline.largest_stored)
-        self.pipeline.train(sample, progress, lists)
+        self.pipeline.train(sample, progress, lists or train_lists)
         self.settings["training_rows"] = int(sample.shape[0])
         if self.pipeline.learns_from_rows:
             self._training = training_facts(self.pipeline, sample, len(rows) if n_rows is None else n_rows)
