@@ -110,10 +110,16 @@ def test_several_vectors_a_document(tmp_path):
     assert late.key == "Pool(f=1),IVF4,SQ8" and len(late) == len(new)
     convert_index(tmp_path / "old", tmp_path / "x.npy", to="npy")
     assert np.load(tmp_path / "x.lengths.npy").sum() == len(np.load(tmp_path / "x.npy"))
-    with pytest.raises(UsageError, match="documents have several"):
-        convert_index(tmp_path / "old", tmp_path / "x.parquet", to="parquet")
     with pytest.raises(UsageError, match="index of documents with the key"):
         convert_index(tmp_path / "old", tmp_path / "no", index_key=f"Flat+{TERMS}")
+
+
+def test_several_vectors_a_document_are_no_rows_of_parquet(tmp_path):
+    pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
+    rows = ragged_rows()
+    index_factory(f"Pool(f=1),IVF4,SQ8+{TERMS}", DIM).train(rows).add(rows).save(tmp_path / "i")
+    with pytest.raises(UsageError, match="documents have several"):
+        convert_index(tmp_path / "i", tmp_path / "x.parquet", to="parquet")
 
 
 def test_clustered_postings_stay(rows, queries, tmp_path):
