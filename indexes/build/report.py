@@ -92,7 +92,7 @@ def is_finished(target: Place, request: Request) -> bool:
     if target.raw_manifest() is None:
         return False
     try:
-        built = json.loads(target.extra(SETTINGS_NAME) or b"")["settings"]
+        built = json.loads(target.extra_file(SETTINGS_NAME) or b"")["settings"]
     except (OSError, ValueError, KeyError, TypeError):
         built = {}
     wanted = json.loads(json.dumps(request.identity()))

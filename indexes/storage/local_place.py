@@ -58,7 +58,7 @@ class LocalPlace:
         except OSError:
             return None
 
-    def extra(self, name: str) -> bytes | None:
+    def extra_file(self, name: str) -> bytes | None:
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:

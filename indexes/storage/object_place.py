@@ -129,7 +129,7 @@ class ObjectPlace:
         with self.errors("read"):
             return self._read(MANIFEST_NAME)
 
-    def extra(self, name: str) -> bytes | None:
+    def extra_file(self, name: str) -> bytes | None:
         raw = self.raw_manifest()
         entry = None if raw is None else parse_manifest(raw, str(self)).extra_files.get(name)
         if entry is None:

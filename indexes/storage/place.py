@@ -72,7 +72,7 @@ class Place(Protocol):
         """The newest manifest, None where there is none."""
         ...
 
-    def extra(self, name: str) -> bytes | None:
+    def extra_file(self, name: str) -> bytes | None:
         """A file that is stored with the newest state, None where there is none."""
         ...
 
