@@ -31,6 +31,8 @@ LABELS = {
     "OPQ48,PQ48": ("OPQ48,PQ48", 1, 19, "start"),
     "OPQ48,IVF64,PQ48": ("OPQ48,IVF64,PQ48", 10, -10, "end"),
     "BIVF64,PQ48": ("BIVF64,PQ48", 9, 2, "start"),
+    "PQ48": ("PQ48", 9, 12, "start"),
+    "RR,RaBitQ": ("RR,RaBitQ", 9, 14, "start"),
     "SQ8": ("SQ8", 0, -10, "middle"),
     "SQfp16": ("SQfp16", 0, -10, "middle"),
     "Flat": ("Flat", 0, -10, "middle"),
