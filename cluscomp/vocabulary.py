@@ -49,6 +49,7 @@ EMPTY_DOCUMENTS: tuple[EmptyDocuments, ...] = get_args(EmptyDocuments)
 
 DemoCollection = Literal["stdlib", "packages"]
 """What the demo searches: the running Python's library, or all installed packages."""
+DEMO_COLLECTIONS: tuple[DemoCollection, ...] = get_args(DemoCollection)
 
 KBeyond = Literal["fail", "clip"]
 """What a search for more hits than there are rows does: raise an error, or return as many as there are."""

@@ -208,12 +208,13 @@ def plan_scale(
 
 def _index(index_key: str, dim: int, metric: str) -> Any:
     spec = parse_key(index_key).resolved()
-    if spec.pool is not None or kind_of(spec).terms or kind_of(spec).both:
+    kind = kind_of(spec)
+    if kind.ragged or kind.terms or kind.both:
         raise UsageError(
             f"{index_key!r} has several vectors or terms a document, whose number only the documents tell; "
             "use build-index --dry-run with a part of them"
         )
-    return kind_of(spec).index(spec, dim, checks.metric(metric))
+    return kind.index(spec, dim, checks.metric(metric))
 
 
 def _part(shape: BuildShape, rows: int) -> BuildShape:

@@ -42,7 +42,7 @@ ONE_CALL = {
     "|native.squared_distances(x, 0, 20000, out)",
     "term_blocks": "n = 300000; t, w = np.tile(np.arange(40, dtype='u2'), n), np.ones(40 * n, 'f'); "
     "f = native.ForwardRows(np.arange(0, 40 * n + 1, 40), t, w, 40)"
-    "|f.divide(np.array([0, n]), np.arange(n, dtype='i4'), .1, .4, 2, 15, 0)",
+    "|f.divide(np.array([0, n]), np.arange(n, dtype='i4'), .1, .4, 0, 2, 15, 0)",
     "postings": "from cluscomp.terms import TermRows; n = 100000; names = [str(i) for i in range(2000)]; "
     "t = TermRows.of(names, np.full(n, 20), rng.integers(0, 2000, 20 * n), rng.random(20 * n) + .1); "
     "i = cc.index_factory('Sparse', 1).add(t)|i.search(t, 1000)",

@@ -213,10 +213,10 @@ def test_term_blocks(level, rng, kind):
     lists, rows = np.arange(0, 20 * 90 + 1, 90), np.tile(np.arange(90, dtype="i4"), 20)
     if not np.isfinite(weights).all():
         with pytest.raises(IndexError, match="damaged"):
-            forward.divide(lists, rows, 0.1, 0.4, 2, 15, 0)
+            forward.divide(lists, rows, 0.1, 0.4, 0, 2, 15, 0)
         return
     blocks, sizes, places, entries, entry_terms, entry_blocks, codes, scales = forward.divide(
-        lists, rows, 0.1, 0.4, 2, 15, 0
+        lists, rows, 0.1, 0.4, 0, 2, 15, 0
     )
     assert blocks.min() >= 1 and sizes.sum() == len(places) == 1800 and np.isfinite(scales).all()
     first = [np.concatenate([[0], np.cumsum(counts)]) for counts in (blocks, sizes, entries)]
