@@ -13,7 +13,7 @@ Modha, "Concept decompositions for large sparse text data using clustering", Mac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -231,8 +231,21 @@ def relocate_empty(
     if empty.size == 0:
         return
     rows_to_move = donors(rows, labels, rows.gains(scores), empty.size, counts.size)
-    for cluster, (row, label) in zip(empty, rows_to_move, strict=False):
-        moved, weight = rows.alone(row)
+    move_rows(zip(empty, rows_to_move, strict=False), rows.alone, sums, counts)
+
+
+def move_rows(
+    moves: Iterable[tuple[int, tuple[int, int]]],
+    alone: Callable[[int], tuple[np.ndarray, float]],
+    sums: np.ndarray,
+    counts: np.ndarray,
+) -> None:
+    """Move rows between sums (k, d) and counts (k,), in place.
+
+    moves: (cluster, (row, its label)). alone: what a row adds to both.
+    """
+    for cluster, (row, label) in moves:
+        moved, weight = alone(row)
         sums[cluster] += moved
         counts[cluster] += weight
         sums[label] -= moved

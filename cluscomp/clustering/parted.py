@@ -23,6 +23,7 @@ from cluscomp.clustering.lloyd import (
     lloyd,
     means_of_sums,
     members_of,
+    move_rows,
 )
 from cluscomp.clustering.seeding import random_start
 from cluscomp.progress import Progress, Ticker
@@ -185,13 +186,12 @@ class PartedRows:
         said = self._crew.each("candidates", limit, k)
         best = Candidates.of_all([found for found, _ in said], self._first)
         members = sum(count for _, count in said)
-        for cluster, (row, label) in zip(empty, chosen_donors(best, members), strict=False):
-            part = int(np.searchsorted(self._first, row, side="right")) - 1
-            moved, weight = self._crew.one(part, "alone", row - int(self._first[part]))
-            sums[cluster] += moved
-            counts[cluster] += weight
-            sums[label] -= moved
-            counts[label] -= weight
+        move_rows(zip(empty, chosen_donors(best, members), strict=False), self._alone, sums, counts)
+
+    def _alone(self, row: int) -> tuple[np.ndarray, float]:
+        part = int(np.searchsorted(self._first, row, side="right")) - 1
+        found: tuple[np.ndarray, float] = self._crew.one(part, "alone", row - int(self._first[part]))
+        return found
 
 
 def cluster_parts(
