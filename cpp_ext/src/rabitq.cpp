@@ -93,7 +93,8 @@ void Rabitq::encode_row(const float* row, const float* whole, Metric metric, Scr
   double square = 0;
   for (int64_t j = 0; j < dims; ++j) {
     const double step = std::floor((static_cast<double>(o[j]) + static_cast<double>(largest)) * inverse);
-    x[j] = static_cast<float>(std::min(step, static_cast<double>(most))) - middle();
+    // Zero first: a value that is not finite, which the gates refuse, gives NaN here, and becomes the number 0.
+    x[j] = static_cast<float>(std::min(std::max(0.0, step), static_cast<double>(most))) - middle();
     if (!(largest > 0)) x[j] = 0.5f;
     square += static_cast<double>(x[j]) * static_cast<double>(x[j]);
   }
