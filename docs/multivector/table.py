@@ -23,7 +23,7 @@ import cluscomp as cc
 from cluscomp import native
 from cluscomp.errors import CluscompError
 from cluscomp.eval import evaluate
-from cluscomp.eval.compare.config import read_config
+from cluscomp.eval.compare.config_file import read_config
 from cluscomp.eval.compare.loading import load_collection
 from cluscomp.eval.retrieval import run_from_results
 

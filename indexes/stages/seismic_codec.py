@@ -88,7 +88,7 @@ SEISMIC_FORM = Form(
     r"Seismic(?:\(([^()]*)\))?",
     "Seismic(bm25,bits=8)",
     parse_seismic,
-    "Seismic(bm25,bits=n,n_postings=n,summary_energy=x,...)",
+    "Seismic(bm25,bits=n,n_postings=n,summary_energy=x,summary_terms=n,...)",
     texts=True,
     rerank=False,
     meaning="weighted terms in clustered postings with summaries, searched approximately",

@@ -14,7 +14,8 @@ from cluscomp.cli.main import app
 from cluscomp.errors import UsageError
 from cluscomp.eval import evaluate
 from cluscomp.eval.compare import compare_indexes, read_config
-from cluscomp.eval.compare.config import parse_config, train_others_on
+from cluscomp.eval.compare.config import train_others_on
+from cluscomp.eval.compare.config_file import parse_config
 from cluscomp.eval.compare.loading import load_collection
 from cluscomp.eval.compare.measure import yardstick
 from cluscomp.eval.report.markdown import render_markdown

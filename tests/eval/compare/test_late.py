@@ -92,7 +92,7 @@ def test_losses_add_up_and_fall_where_they_belong(result, measure):
 def test_resumed_without_the_exact_search(tmp_path, monkeypatch):
     config = read_config(with_tokens(tmp_path, '["Flat", "Pool2,SQ8"]'))
     assert compare_indexes(config, tmp_path / "out").measured == 2
-    import cluscomp.eval.compare.run as module
+    import cluscomp.eval.compare.rows as module
 
     monkeypatch.setattr(module, "yardstick", None)  # a call would fail
     again = compare_indexes(config, tmp_path / "out")

@@ -20,7 +20,7 @@ from cluscomp.errors import (
 )
 from cluscomp.eval import evaluate_index
 from cluscomp.eval.compare import compare_indexes, read_config
-from cluscomp.eval.compare.config import parse_config
+from cluscomp.eval.compare.config_file import parse_config
 from cluscomp.eval.compare.results import write_parquet
 
 KEYS = '["Flat", "IVF8,PQ8x4,RSQ8", "PQ4"]'
