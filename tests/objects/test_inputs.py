@@ -24,11 +24,6 @@ pytest.importorskip("obstore")
 X = np.random.default_rng(5).standard_normal((50, 6)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def folder() -> Address:
     return parse_address(fresh("inputs"))

@@ -77,3 +77,14 @@ def sign(folder: Path, name: str) -> None:
         manifest[files][name] |= {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
 
     change_manifest(folder, change)
+
+
+def manifest_of(folder: Path) -> Any:
+    """The manifest as JSON."""
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files but the lock, which holds nothing once it is free."""
+    assert not (folder / ".lock").exists() or (folder / ".lock").stat().st_size == 0
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != ".lock"}
