@@ -8,6 +8,8 @@ from typing import Any
 
 from cluscomp import checks
 from cluscomp.attributes import Schema
+from cluscomp.errors import UsageError
+from cluscomp.indexes.segments import by_list as lists
 from cluscomp.indexes.segments.compacting import live_attributes, live_texts, runs_to_merge, stays
 from cluscomp.indexes.segments.rebalancing import Rebalanced, rebalanced, require_bound
 from cluscomp.indexes.segments.segment import list_sizes
@@ -18,6 +20,8 @@ from cluscomp.progress import Progress, Ticker
 
 MAX_SEGMENTS = 16
 """Segments that `compact` leaves unless told otherwise."""
+MAX_SEGMENTS_BY_LIST = 4096
+"""Most parts that lists are cut into, as many as an index has segments."""
 MAX_DEAD = 0.2
 """Share of deleted rows that it leaves in a segment."""
 
@@ -76,6 +80,7 @@ class Compactable:
         segments: int = MAX_SEGMENTS,
         dead: float = MAX_DEAD,
         rebalance: bool = False,
+        by_list: int | None = None,
         progress: Progress | None = None,
     ) -> CompactReport:
         """Merge segments and drop the rows that were deleted; every search finds what it found before.
@@ -94,14 +99,20 @@ class Compactable:
                 n rows that are stored. Of a list the rows stay that were added first; the others go to the
                 best list, by their decoded vectors, that has room. Where codes are residuals (PQ), theirs
                 are made again of decoded vectors, and lose a little once more.
+            by_list: instead of merging neighbours, cut the index into so many segments, each with the rows
+                of lists whose centroids lie near each other, all of about as many rows; deleted rows go. For
+                searches over shards (`distributed.open`), which then ask the shards of visited lists alone.
+                Rows keep their order within a list, and no score changes; but rows of different lists that
+                score the same, to the last bit, may come in another order than before.
             progress: called with (stage, done, total), in stored rows of the segments that are merged.
 
         Returns:
             A `CompactReport`: rows, segments, bytes, dropped rows, and how even the lists are.
 
         Raises:
-            UsageError: segments or dead is out of its range, this kind of index cannot be compacted, or
-                rebalance is asked of lists without a bound.
+            UsageError: segments, dead or by_list is out of its range, this kind of index cannot be compacted,
+                rebalance is asked of lists without a bound, or by_list of rows that do not lie in one list
+                each, or together with rebalance.
             CorruptIndexError: positions or text ids in a folder are inconsistent.
 
         """
@@ -109,9 +120,19 @@ class Compactable:
         share = checks.number("dead", dead, low=0, high=1)
         if rebalance:
             require_bound(self.pipeline)
+        parts = None if by_list is None else checks.integer("by_list", by_list, 1, MAX_SEGMENTS_BY_LIST)
+        if parts is not None:
+            lists.require_lists(self.pipeline, parts)
+            if rebalance:
+                raise UsageError(
+                    "by_list groups lists by their rows, which rebalance moves; rebalance first, then cut"
+                )
         with self._lock:
-            before = self._segments
-            after = compacted(self.pipeline, before, most, share, progress, tenant=self._schema.tenant)
+            before, tenant = self._segments, self._schema.tenant
+            if parts is None:
+                after = compacted(self.pipeline, before, most, share, progress, tenant=tenant)
+            else:
+                after = cut_by_list(self.pipeline, before, parts, progress, tenant=tenant)
             result = rebalanced(self.pipeline, after, progress) if rebalance else Rebalanced(after)
             self._segments = result.segments
         return _report(self.pipeline, before, result)
@@ -135,6 +156,28 @@ def compacted(
         _merged(pipeline, run, ticker, tenant) if new else run[0]
         for run, new in zip(runs, is_new, strict=True)
     )
+
+
+def cut_by_list(
+    pipeline: Pipeline,
+    segments: Sequence[Any],
+    parts: int,
+    progress: Progress | None = None,
+    *,
+    tenant: str | None = None,
+) -> tuple[StoredSegment, ...]:
+    """One segment for each part of the lists, with its rows that are left. tenant: the tenant column."""
+    partition = pipeline.partition
+    assert partition is not None
+    sizes = lists.live_list_sizes(segments, partition.nlist)
+    if not sizes.any():
+        return ()
+    part_of = lists.list_parts(partition.centroids, sizes, parts)
+    if lists.is_cut(segments, part_of, parts):
+        return tuple(segments)
+    runs = lists.segments_of_parts(segments, part_of, parts)
+    ticker = Ticker(progress, "compact", sum(one.n_rows for run in runs for one in run))
+    return tuple(_merged(pipeline, run, ticker, tenant) for run in runs)
 
 
 def _merged(pipeline: Pipeline, run: Sequence[Any], ticker: Ticker, tenant: str | None) -> Any:

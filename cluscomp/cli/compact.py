@@ -42,6 +42,15 @@ def compact(
             env=False,
         ),
     ] = False,
+    by_list: Annotated[
+        int | None,
+        flag(
+            "--by-list",
+            help="Cut into so many segments of neighbouring lists, for searches over shards.",
+            env=False,
+            min=1,
+        ),
+    ] = None,
     gc: Annotated[
         bool,
         flag("--gc", help="Remove files of older generations now, not ten minutes after.", env=False),
@@ -60,17 +69,26 @@ def compact(
     the old state or the new one, also after a kill; --gc takes the files of older generations from those that
     are opening one. The rows of merged segments are held in memory twice.
 
+    With --by-list, each segment has the rows of some lists (keys with IVF), and searches over shards ask
+    those of the lists that they visit; rows of different lists with equal scores may change places.
+
     Example: cluscomp compact my.index --all
     """
     from cluscomp.indexes.compaction import MAX_DEAD, MAX_SEGMENTS
 
     if everything and (segments is not None or dead is not None):
         raise UsageError("--all stands for --segments 1 --dead 0; leave these out, or leave out --all")
+    if by_list is not None and (everything or segments is not None or dead is not None):
+        raise UsageError(
+            "--by-list says how many segments there are, without deleted rows; leave out the others"
+        )
     common.set_threads(threads)
     most, share = (1, 0.0) if everything else (MAX_SEGMENTS, MAX_DEAD)
     most, share = most if segments is None else segments, share if dead is None else dead
     with StageProgress(quiet=quiet) as progress, rows.changing(index, wait, dry_run=dry_run) as opened:
-        report = opened.compact(segments=most, dead=share, rebalance=rebalance, progress=progress)
+        report = opened.compact(
+            segments=most, dead=share, rebalance=rebalance, by_list=by_list, progress=progress
+        )
         if gc and not dry_run:
             opened.save(index, grace=0)
     changed = report.rewritten > 0 or report.segments_before != report.segments_after

@@ -61,6 +61,7 @@ def train_crisp(
     """Fine-tune an encoder with its token vectors pooled in every forward pass (CRISP).
 
     The folder loads with --encoder FOLDER --encoder-kind multivector (or tokens); the index pools by its key.
+    Several processes: torchrun --nproc-per-node N -m cluscomp -- train crisp ... (a batch is shared by all).
 
     Example: cluscomp train crisp --corpus scifact --encoder minilm --budget 8 --output crisp8
     """
@@ -70,6 +71,7 @@ def train_crisp(
     from cluscomp.training.crisp.pooling import PoolingRule
     from cluscomp.training.crisp.train import CrispSettings
     from cluscomp.training.crisp.train import train_crisp as train
+    from cluscomp.training.distributed import rank_and_size, stop_processes
 
     common.set_threads(threads)
     options = {"method": method, "renormalize": renormalize, "seed": seed}
@@ -98,7 +100,9 @@ def train_crisp(
             progress=losses.progress,
             report=losses.report,
         )
-    _show(report, settings, output_folder, dry_run, as_json)
+    if rank_and_size()[0] == 0:
+        _show(report, settings, output_folder, dry_run, as_json)
+    stop_processes()
 
 
 class _Losses:

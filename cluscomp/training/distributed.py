@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def start_processes(device: str) -> None:
-    """Join the group of processes that the launcher's variables describe; nothing without a launcher."""
+def start_processes(device: str | None) -> None:
+    """Join the group of processes that the launcher's variables describe; nothing without a launcher.
+
+    device: of the models that will be loaded; None: CUDA, else CPU. "cuda" is then, in each process, the GPU
+    that has its number on the machine.
+    """
+    import torch
     import torch.distributed as dist
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        on_gpu = torch.cuda.is_available() if device is None else device.startswith("cuda")
+        if on_gpu and "LOCAL_RANK" in os.environ:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if on_gpu else "gloo")
         atexit.register(_leave)  # gloo's threads abort a process that ends without it
 
 

@@ -78,9 +78,23 @@ def test_inspect_says_what_the_lists_hold_beyond_their_bound(invoke, grown):
     assert f"bound of 20 rows exceeded by {facts['exceeded_by']}" in shown
 
 
+def test_by_list(invoke, grown):
+    queries = np.eye(DIM, dtype=np.float32)
+    before = open_index(grown).search(queries, 9, nprobe=3)[0].tobytes()
+    facts = json.loads(invoke("compact", grown, "--by-list", 2, "--json").stdout)
+    assert (facts["segments_after"], facts["deleted"], facts["written"]) == (2, 0, True)
+    index = open_index(grown, verify=True)
+    assert index.search(queries, 9, nprobe=3)[0].tobytes() == before
+    held = [segment.list_sizes(3) > 0 for segment in index.segments]
+    assert not (held[0] & held[1]).any()
+    assert "nothing was to be done" in invoke("compact", grown, "--by-list", 2).stdout
+
+
 def test_exit_codes(program, invoke, grown, tmp_path):
     assert invoke("compact", grown, "--all", "--dead", 0.5).exit_code == 2
     assert invoke("compact", grown, "--segments", 0).exit_code == 2
+    assert invoke("compact", grown, "--by-list", 2, "--all").exit_code == 2
+    assert invoke("compact", grown, "--by-list", 4).exit_code == 2
     assert invoke("compact", grown, "--dead", 2).exit_code == 2
     assert program("compact", tmp_path / "none").returncode == 5
     file = file_of(grown, "segment0.positions")

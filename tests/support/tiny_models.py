@@ -11,8 +11,9 @@ WORDS = ["red", "green", "blue", "cat", "dog", "bird", "sees", "the", "a", "of",
 
 
 def save_tiny_model(
-    folder: Path, *, seed: int = 0, normalize: bool = True, prompts: dict | None = None, pooling: str = "mean"
-) -> Path:
+    folder: Path, *, seed: int = 0, normalize: bool = True, prompts: dict | None = None,
+    pooling: str = "mean", dropout: float = 0.1,
+) -> Path:  # fmt: skip
     """A BERT of 2 layers and 16 dimensions with 64 positions, saved as a sentence-transformers folder."""
     torch = pytest.importorskip("torch", reason="needs the extra 'encode'")
     library = pytest.importorskip("sentence_transformers", reason="needs the extra 'encode'")
@@ -38,6 +39,7 @@ def save_tiny_model(
     config = BertConfig(
         vocab_size=len(dict.fromkeys(vocabulary)), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=32, max_position_embeddings=64, initializer_range=0.5,
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
     )  # fmt: skip
     BertModel(config).eval().save_pretrained(backbone)
     BertTokenizerFast(str(backbone / "vocab.txt"), model_max_length=64).save_pretrained(backbone)

@@ -25,14 +25,19 @@ class ShardPart:
     rows: int
 
 
+Arguments = Sequence[Any] | None
+
+
 class Group(Protocol):
     """Shards in processes of some kind. is_open: until they are closed."""
 
     parts: Sequence[ShardPart]
     is_open: bool
 
-    def ask(self, method: str, arguments: Sequence[Any]) -> list[Any]:
-        """What each shard answers (`ShardReader.answer`); a `Lost` where it does not."""
+    def ask(self, method: str, arguments: Sequence[Arguments]) -> list[Any]:
+        """What each shard answers (`ShardReader.answer`) to its own arguments; a `Lost` where it does not,
+        and None where it has no arguments, and is not asked.
+        """
         ...
 
     def close(self) -> None:
@@ -54,12 +59,12 @@ class LocalGroup:
         self.parts, self.is_open = parts, True
         self._readers = [ShardReader(path, generation, part.first, part.last) for part in parts]
 
-    def ask(self, method: str, arguments: Sequence[Any]) -> list[Any]:
+    def ask(self, method: str, arguments: Sequence[Arguments]) -> list[Any]:
         """See Group."""
-        answers = []
-        for reader in self._readers:
+        answers: list[Any] = []
+        for reader, own in zip(self._readers, arguments, strict=True):
             try:
-                answers.append(reader.answer(method, *arguments))
+                answers.append(None if own is None else reader.answer(method, *own))
             except OSError as exc:
                 answers.append(Lost(str(exc)))
         return answers
@@ -78,10 +83,17 @@ class Asking:
         self._group, self._partial = group, partial
         self.missing: set[int] = set()
 
-    def __call__(self, method: str, *arguments: Any) -> list[Any]:
-        """Answers of the shards that are there. Raises ShardUnavailableError unless some may be missing."""
-        found = []
-        for part, answer in zip(self._group.parts, self._group.ask(method, arguments), strict=True):
+    @property
+    def parts(self) -> Sequence[ShardPart]:
+        """What the shards have."""
+        return self._group.parts
+
+    def each(self, method: str, arguments: Sequence[Arguments]) -> list[Any]:
+        """Answers of the shards, each to its own arguments; None where there are none or no answer. Raises
+        ShardUnavailableError unless some may be missing.
+        """
+        answers = self._group.ask(method, arguments)
+        for number, (part, answer) in enumerate(zip(self._group.parts, answers, strict=True)):
             if isinstance(answer, Lost):
                 if not self._partial:
                     raise ShardUnavailableError(
@@ -89,9 +101,9 @@ class Asking:
                         f"does not answer: {answer.reason}; pass partial='allow' to find what the others have"
                     )
                 self.missing.add(part.number)
-            elif part.number not in self.missing:
-                found.append(answer)
-        return found
+            if part.number in self.missing:
+                answers[number] = None
+        return answers
 
 
 _ASKING: ContextVar[Asking] = ContextVar("asking")
@@ -109,8 +121,20 @@ def asking(group: Group, *, partial: bool) -> Iterator[Asking]:
 
 
 def ask(method: str, *arguments: Any) -> list[Any]:
-    """What the shards of the search under way answer; see `Asking`."""
-    return _ASKING.get()(method, *arguments)
+    """What the shards of the search under way answer, all to the same arguments; see `Asking`."""
+    asked = _ASKING.get()
+    answers = asked.each(method, [arguments] * len(asked.parts))
+    return [answer for answer in answers if answer is not None]
+
+
+def ask_each(method: str, arguments: Sequence[Arguments]) -> list[Any]:
+    """`Asking.each` of the search under way."""
+    return _ASKING.get().each(method, arguments)
+
+
+def asked_parts() -> Sequence[ShardPart]:
+    """The shards of the search under way."""
+    return _ASKING.get().parts
 
 
 def lost_shards() -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluscomp.distributed.ray_cluster import RayCluster, environment
-from cluscomp.distributed.search.groups import Lost, ShardPart
+from cluscomp.distributed.search.groups import Arguments, Lost, ShardPart
 from cluscomp.distributed.search.reader import ShardReader
 from cluscomp.errors import CluscompError
 
@@ -28,9 +28,13 @@ class RayGroup:
         )
         self.actors = [actor.remote(path, generation, part.first, part.last) for part in parts]
 
-    def ask(self, method: str, arguments: Sequence[Any]) -> list[Any]:
+    def ask(self, method: str, arguments: Sequence[Arguments]) -> list[Any]:
         """See Group."""
-        return [self._got(asked) for asked in [one.answer.remote(method, *arguments) for one in self.actors]]
+        asked = [
+            None if own is None else actor.answer.remote(method, *own)
+            for actor, own in zip(self.actors, arguments, strict=True)
+        ]
+        return [None if reference is None else self._got(reference) for reference in asked]
 
     def close(self) -> None:
         """See Group."""

@@ -62,8 +62,8 @@ def open(
     driver = DRIVERS.get(kind_of(spec).name)
     if driver is None:
         raise UsageError(
-            f"the key {str(spec)!r} has no search over shards: blocks of similar rows, and weights of two "
-            "sides, belong to one process; use open_index"
+            f"the key {str(spec)!r} has no search over shards: searches that leave out blocks by what they "
+            "have found, and those that fuse two sides, run in one process; use open_index"
         )
     index = driver.from_folder(opened)
     rows = [segment.n_rows for segment in index.segments]

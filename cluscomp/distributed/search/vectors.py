@@ -9,7 +9,8 @@ import numpy as np
 
 from cluscomp.arrays import iter_blocks
 from cluscomp.distributed.search.candidates import best, best_of_chosen, in_rows
-from cluscomp.distributed.search.groups import ask, lost_shards
+from cluscomp.distributed.search.groups import ask, asked_parts, lost_shards
+from cluscomp.distributed.search.owners import ask_owners, lists_held
 from cluscomp.distributed.search.shared import SharedAllowed
 from cluscomp.indexes.filters.given import Given
 from cluscomp.indexes.filters.searching import Answer
@@ -48,8 +49,9 @@ class ShardedVectors(SearchedVectors):
             projected = self.pipeline.project_queries(base)
             probes = probes_of(self.pipeline, projected, effort.nprobe, seen)
 
-            def scan(some: np.ndarray, finer: np.ndarray | None, most: int, rough: bool, bars: float) -> Any:
-                return ask("scan", finer, projected[some], _of(probes, some), most, rough, bars)  # noqa: B023
+            def scan(some: Any, finer: np.ndarray | None, most: int, rough: bool, bars: float) -> Any:
+                rows, lists = projected[some], _of(probes, some)  # noqa: B023
+                return _scanned(self.pipeline, together, rows, lists, finer, most, rough, bars)
 
             shards = _Scans(self.pipeline, together, scan, together.n_live)
             found.append(shards.best(base, k, effort.refine_factor)[0])
@@ -119,10 +121,43 @@ def _best_passing(
     allowed: SharedAllowed = passing.allowed
 
     def scan(some: Any, finer: np.ndarray | None, most: int, rough: bool, bars: float) -> Any:
-        seen = visits if isinstance(some, slice) else visits.of(some)
-        return ask("scan_passing", allowed.given, finer, projected[some], seen, most, rough, bars)
+        seen, rows = visits if isinstance(some, slice) else visits.of(some), projected[some]
+        if passing.pipeline.partition is None:
+            return ask("scan_passing", allowed.given, finer, rows, seen, most, rough, bars)
+
+        def arguments(chosen: Any) -> Any:
+            own = seen if isinstance(chosen, slice) else seen.of(chosen)
+            base = None if finer is None else finer[chosen]
+            return allowed.given, base, rows[chosen], own, most, rough, bars
+
+        held = _held(passing.pipeline, passing.together)
+        return ask_owners("scan_passing", held, seen.probes.lists, arguments)
 
     return _Scans(passing.pipeline, passing.together, scan, passing.n).best(base, k, rerank)
+
+
+def _scanned(
+    pipeline: Pipeline, together: Together[Segment], rows: np.ndarray, probes: Probes,
+    finer: np.ndarray | None, most: int, rough: bool, bars: float,
+) -> Any:  # fmt: skip
+    """Scans of the shards that hold a list which a query visits. rows: queries behind the transforms. finer:
+    the same for the rerank, None without one.
+    """
+    if pipeline.partition is None:
+        return ask("scan", finer, rows, probes, most, rough, bars)
+
+    def arguments(some: Any) -> Any:
+        base = None if finer is None else finer[some]
+        return base, rows[some], _of(probes, some), most, rough, bars
+
+    return ask_owners("scan", _held(pipeline, together), probes.lists, arguments)
+
+
+def _held(pipeline: Pipeline, together: Together[Segment]) -> np.ndarray:
+    """Lists that each shard holds, counted once."""
+    parts, nlist = asked_parts(), pipeline.spec.nlist
+    held: np.ndarray = together.made("held", lambda: lists_held(together.segments, parts, nlist))
+    return held
 
 
 def _of(probes: Probes, some: Any) -> Probes:

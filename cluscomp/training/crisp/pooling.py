@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cluscomp import checks
 from cluscomp.errors import UsageError
 from cluscomp.multivector.pooling import pool_tokens
+from cluscomp.training.distributed import all_reduce, gather_rows
 from cluscomp.vocabulary import POOL_METHODS
 
 if TYPE_CHECKING:
@@ -93,6 +94,19 @@ def pool_padded(tokens: Tensor, mask: Tensor, rule: PoolingRule) -> tuple[Tensor
     if rule.renormalize:
         means = torch.nn.functional.normalize(means, dim=1)
     return _padded(means, kept)
+
+
+def gather_padded(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors (B, T, d) and mask (B, T) of the texts of all processes, in the order of ranks, padded to the
+    longest of all. Every process brings as many texts; gradients pass as in `gather_rows`.
+    """
+    import torch
+
+    longest = int(all_reduce(torch.tensor([tokens.shape[1]], device=tokens.device), "max"))
+    added = longest - tokens.shape[1]
+    padded = torch.nn.functional.pad(tokens, (0, 0, 0, added))
+    told = torch.nn.functional.pad(mask, (0, added)).to(torch.uint8)  # gloo gathers no bool
+    return gather_rows(padded), gather_rows(told).bool()
 
 
 def _groups(rows: Tensor, lengths: Tensor, rule: PoolingRule) -> tuple[Tensor, Tensor]:

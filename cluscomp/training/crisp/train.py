@@ -1,4 +1,8 @@
-"""CRISP: fine-tuning an encoder with its token vectors pooled in every forward pass (arXiv 2505.11471)."""
+"""CRISP: fine-tuning an encoder with its token vectors pooled in every forward pass (arXiv 2505.11471).
+
+Several processes (distributed.py) share every batch: each encodes its pairs and compares its queries with the
+documents of all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.errors import OutputExistsError, require
+from cluscomp.errors import OutputExistsError, UsageError, require
 from cluscomp.files import atomic_json
 from cluscomp.folders import new_folder
 from cluscomp.progress import Progress
@@ -19,7 +23,14 @@ from cluscomp.resume import first_difference
 from cluscomp.training.checkpoint import REPORT_NAME, RunState, check_output, prepare
 from cluscomp.training.crisp.model import embed, maxsim_scores, set_max_length
 from cluscomp.training.crisp.pairs import Pairs, batches
-from cluscomp.training.crisp.pooling import PoolingRule, pool_padded
+from cluscomp.training.crisp.pooling import PoolingRule, gather_padded, pool_padded
+from cluscomp.training.distributed import (
+    all_reduce,
+    average_gradients,
+    barrier,
+    rank_and_size,
+    start_processes,
+)
 from cluscomp.training.losses import contrastive_loss
 from cluscomp.training.stage import StepReport
 from cluscomp.training.training_set import load_training_set
@@ -105,12 +116,24 @@ def train_crisp(
     keep a finished one of the same settings). save_every: steps between checkpoints, which stand beside the
     output; a resumed training gives the bits of one that was not stopped.
 
-    Raises UsageError, OutputExistsError, TooFewRowsError (less than one batch), what `load_training_set` and
-    `load_token_model` raise.
+    Under torchrun or accelerate every process trains on its share of each batch, and the first one writes and
+    reports; output and checkpoints lie in a folder that all of them see. A program calls `stop_processes()`
+    after its last training.
+
+    Raises UsageError (also for batches that the processes cannot share equally), OutputExistsError,
+    TooFewRowsError (less than one batch), what `load_training_set` and `load_token_model` raise.
     """
     from cluscomp.encoders.token_model import load_token_model
 
+    require("torch", extra="train", why="training")
     settings = settings or CrispSettings()
+    start_processes(device)
+    rank, size = rank_and_size()
+    if settings.batch_size % size:
+        raise UsageError(
+            f"batches of {settings.batch_size} pairs cannot be shared equally by {size} processes; choose a "
+            f"batch size that is a multiple of {size}"
+        )
     output = checks.path("output", output)
     identity = {"method": "crisp", "encoder": encoder, "corpus": Path(corpus).name, "split": split}
     identity |= asdict(settings)
@@ -122,17 +145,27 @@ def train_crisp(
     plan = batches(len(pairs), settings.batch_size, settings.epochs, settings.seed)
     if dry_run:
         return CrispReport(identity, len(pairs), len(plan), [])
-    prepare(output, if_exists)
+    if rank == 0:
+        prepare(output, if_exists)
+    else:
+        progress = report = None
+    barrier()
     state = RunState(output, identity)
     model = load_token_model(encoder, device=device)
     losses = _fit(model, pairs, plan, settings, state, save_every, progress, report)
     outcome = CrispReport(identity, len(pairs), len(plan), losses)
+    if rank == 0:
+        _write(model, outcome, output)
+        state.remove()
+    barrier()
+    return outcome
+
+
+def _write(model: Any, outcome: CrispReport, output: Path) -> None:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     with new_folder(output, 2 * weights) as folder:
         model.save(str(folder))
         atomic_json(folder / REPORT_NAME, outcome.to_json())
-    state.remove()
-    return outcome
 
 
 def _finished(output: Path, if_exists: str, identity: dict[str, Any]) -> CrispReport | None:
@@ -171,11 +204,12 @@ def _fit(
         loss = batch_loss(model, pairs, plan[step], settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients([p for p in model.parameters() if p.grad is not None])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step, len(plan))
         optimizer.step()
-        losses.append(float(loss.detach()))
+        losses.append(float(all_reduce(loss.detach(), "sum")) / rank_and_size()[1])
         if (step + 1) % save_every == 0 and step + 1 < len(plan):
             _keep(state, step + 1, losses, model, optimizer)
         if report is not None:
@@ -188,11 +222,15 @@ def _fit(
 
 
 def _keep(state: RunState, steps: int, losses: list[float], model: Any, optimizer: Any) -> None:
-    """Write the weights and the optimizer's moments after some steps."""
+    """Write the weights and the optimizer's moments after some steps; the first process does."""
+    if rank_and_size()[0] > 0:
+        barrier()
+        return
     arrays = {f"model.{name}": value for name, value in model.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         arrays |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
     state.save(_STEPS, arrays, {"steps": steps, "losses": losses})
+    barrier()
 
 
 def _restore(state: RunState, model: Any, optimizer: Any) -> tuple[int, list[float]]:
@@ -212,23 +250,32 @@ def _restore(state: RunState, model: Any, optimizer: Any) -> tuple[int, list[flo
 
 
 def batch_loss(model: Any, pairs: Pairs, chosen: np.ndarray, settings: CrispSettings) -> Tensor:
-    """The contrastive loss of a batch, both sides pooled; further positives of a query count as neither."""
+    """The contrastive loss of a batch, both sides pooled; further positives of a query count as neither.
+
+    With several processes, that of the queries which are this one's, against the documents of all.
+    """
     import torch
 
-    texts = pairs.texts
-    queries = embed(model, [texts.queries[i] for i in pairs.queries[chosen]], "query")
-    documents = embed(model, [texts.documents[i] for i in pairs.documents[chosen]], "document")
+    rank, size = rank_and_size()
+    share = len(chosen) // size
+    mine = slice(rank * share, (rank + 1) * share)
+    texts, own_pairs = pairs.texts, chosen[mine]
+    queries = embed(model, [texts.queries[i] for i in pairs.queries[own_pairs]], "query")
+    documents = embed(model, [texts.documents[i] for i in pairs.documents[own_pairs]], "document")
     scores = maxsim_scores(
-        *pool_padded(*queries, settings.queries), *pool_padded(*documents, settings.documents)
+        *pool_padded(*queries, settings.queries),
+        *gather_padded(*pool_padded(*documents, settings.documents)),
     )
-    own = torch.eye(len(chosen), dtype=torch.bool, device=scores.device)
-    relevant = torch.from_numpy(pairs.relevant(chosen)).to(scores.device)
+    own = torch.eye(len(chosen), dtype=torch.bool, device=scores.device)[mine]
+    relevant = torch.from_numpy(pairs.relevant(chosen)[mine]).to(scores.device)
     return contrastive_loss(scores * settings.scale, own, relevant & ~own)
 
 
 def _seed_everything(seed: int, step: int) -> None:
     import torch
 
-    state = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    rank, _ = rank_and_size()
+    entropy = (seed, step, rank) if rank else (seed, step)  # processes drop different units
+    state = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     random.seed(state)
     torch.manual_seed(state)

@@ -104,11 +104,11 @@ class _Run:
     def __call__(
         self, source: Any, encoder: str, split: str, pseudo_queries: str, if_exists: str, device: str | None
     ) -> TrainingReport:
+        start_processes(device)
         data = load_training_set(source, split=split, pseudo_queries=pseudo_queries)
         base = load_encoder(encoder, device=device)
         assert isinstance(base, DenseEncoder)  # the only kind there is without `kind`
         check_split(base.info.dim, self.settings.m, self.settings.nbits)  # before minutes of encoding
-        start_processes(base.model.device.type)
         self.is_first = rank_and_size()[0] == 0
         if self.is_first:
             prepare(self.output, if_exists)
