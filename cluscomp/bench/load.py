@@ -7,29 +7,32 @@ number, and for the loopback only.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import random
-import re
+import selectors
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from cluscomp.bench.connections import Connection
 from cluscomp.errors import UsageError
 
-MOST_SECONDS, MOST_REQUESTS, MOST_CONNECTIONS = 60.0, 200_000, 800
-_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n")
-_LAST = re.compile(rb"(?i)\r\nconnection: *close\r\n")
+MOST_SECONDS, MOST_REQUESTS, MOST_CONNECTIONS = 60.0, 200_000, 1800
+OPENED_SECONDS = 0.15
+"""Connections that are open before requests arrive are enough for those that arrive in this time."""
+_SHORT = 0.0001
+"""Seconds of a pause that is too short for the clock of selectors, which counts milliseconds."""
 
 
 @dataclass
 class Load:
     """What became of requests. seconds: from the first arrival to the last answer. times: of each request by
     its status, in seconds from its arrival. late: seconds from the arrival of each to the moment at which the
-    client turns to it, which are no fault of the server.
+    client sends it, which its time contains: the client is behind its plan, or waits for one of its
+    connections.
     """
 
     offered: float | None
@@ -74,111 +77,126 @@ def request_bytes(host: str, port: int, path: str, body: bytes) -> bytes:
 
 def closed_loop(host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
     """Ask on some connections, on each again as soon as it is answered: what a server answers at most."""
-    return asyncio.run(_closed(host, port, requests, connections, min(seconds, MOST_SECONDS)))
+    with selectors.DefaultSelector() as selector:
+        loop = _Closed(selector, host, port, requests, connections)
+        return loop.run(min(seconds, MOST_SECONDS))
 
 
 def open_loop(
     host: str, port: int, requests: Sequence[bytes], rate: float, seconds: float, seed: int = 0
 ) -> Load:
     """Ask `rate` times a second at random moments, for some seconds."""
-    return asyncio.run(_open(host, port, requests, rate, min(seconds, MOST_SECONDS), seed))
+    with selectors.DefaultSelector() as selector:
+        return _Open(selector, host, port, requests, rate, seed).run(min(seconds, MOST_SECONDS))
 
 
-Done = Callable[["_Connection", int], None]
-"""Called with the status of an answer; 0 for none."""
+def _opened(selector: selectors.BaseSelector, host: str, port: int, n: int) -> list[Connection]:
+    """Connections on each of which the server has answered: what it takes to open them is no part of a search."""
+    hello, answered = f"GET /health HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode(), list[int]()
+    connections = [Connection(selector, host, port) for _ in range(n)]
+    for connection in connections:
+        connection.ask(hello, answered.append)
+    while len(answered) < n:
+        for key, events in selector.select():
+            key.data.ready(events)
+    return [connection for connection in connections if connection.is_open]
 
 
-class _Connection(asyncio.Protocol):
-    """One request at a time. No futures and no tasks: what the client takes of the processor is missing to a
-    server beside it.
-    """
+class _Closed:
+    """Requests by number, each on the connection whose answer came."""
 
-    def __init__(self) -> None:
-        self._buffer, self._done = b"", None  # type: bytes, Done | None
-        self.is_open = False
+    def __init__(
+        self, selector: selectors.BaseSelector, host: str, port: int, requests: Sequence[bytes], n: int
+    ) -> None:
+        self._selector, self._requests, self._load = selector, requests, Load(None)
+        self._connections = _opened(selector, host, port, n)
+        self._ends, self._sent, self._under_way = 0.0, 0, 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.is_open = transport, True
+    def run(self, seconds: float) -> Load:
+        """Ask for some seconds, and wait for the last answers."""
+        begun = time.perf_counter()
+        self._ends = begun + seconds
+        for connection in self._connections:
+            self._ask(connection)
+        while self._under_way:
+            for key, events in self._selector.select():
+                key.data.ready(events)
+        self._load.seconds = time.perf_counter() - begun
+        for connection in self._connections:
+            connection.close()
+        return self._load
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_open = False
-        self._settle(0)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        length = _LENGTH.search(self._buffer, 0, end + 2)
-        if len(self._buffer) >= end + 4 + (int(length[1]) if length else 0):
-            status, is_last = int(self._buffer[9:12]), _LAST.search(self._buffer, 0, end + 2)
-            self._buffer = b""
-            if is_last:
-                self.is_open = False
-                self.transport.close()
-            self._settle(status)
-
-    def ask(self, request: bytes, done: Done) -> None:
-        """Send a request."""
-        self._done = done
-        self.transport.write(request)
-
-    def _settle(self, status: int) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(self, status)
-
-
-async def _connected(host: str, port: int) -> _Connection:
-    _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port)
-    return connection
-
-
-async def _closed(host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
-    load, opened = Load(None), [await _connected(host, port) for _ in range(connections)]
-    begun, ends = time.perf_counter(), asyncio.get_running_loop().create_future()
-    asking = set(opened)
-
-    def ask(connection: _Connection, number: int) -> None:
+    def _ask(self, connection: Connection) -> None:
         asked = time.perf_counter()
 
-        def answered(_: _Connection, status: int) -> None:
+        def answered(status: int) -> None:
             now = time.perf_counter()
-            load.times.setdefault(status, []).append(now - asked)
-            if now - begun < seconds and connection.is_open:
-                ask(connection, number + connections)
-                return
-            asking.discard(connection)
-            if not asking and not ends.done():
-                ends.set_result(None)
+            self._load.times.setdefault(status, []).append(now - asked)
+            self._under_way -= 1
+            if now < self._ends and connection.is_open:
+                self._ask(connection)
 
-        connection.ask(requests[number % len(requests)], answered)
-
-    for number, connection in enumerate(opened):
-        ask(connection, number)
-    await ends
-    load.seconds = time.perf_counter() - begun
-    for connection in opened:
-        connection.transport.close()
-    return load
+        self._sent, self._under_way = self._sent + 1, self._under_way + 1
+        connection.ask(self._requests[self._sent % len(self._requests)], answered)
 
 
-class _Arrivals:
+class _Open:
     """Sends requests as they arrive, each on a free connection, a new one, or the next that becomes free."""
 
-    def __init__(self, host: str, port: int, load: Load) -> None:
-        self._host, self._port, self._load = host, port, load
-        self._free, self._waiting = deque[_Connection](), deque[tuple[bytes, float]]()
-        self._opening = set[asyncio.Task[None]]()
-        self._connections = self._under_way = 0
-        self._all_done = asyncio.Event()
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        host: str,
+        port: int,
+        requests: Sequence[bytes],
+        rate: float,
+        seed: int,
+    ) -> None:
+        self._selector, self._host, self._port, self._requests = selector, host, port, requests
+        self._load, self._chance, self._rate = Load(rate), random.Random(seed), rate
+        self._free, self._waiting = deque[Connection](), deque[tuple[bytes, float]]()
+        self._connections = self._arrived = self._under_way = 0
+        self._next = self._last = 0.0
 
-    def arrive(self, request: bytes, arrival: float) -> None:
-        """A request whose time counts from its arrival."""
-        self._load.late.append(time.perf_counter() - arrival)
-        self._under_way += 1
-        self._send(request, arrival)
+    def run(self, seconds: float) -> Load:
+        """Let requests arrive for some seconds, and wait for the last answers."""
+        n = min(MOST_CONNECTIONS, int(self._rate * OPENED_SECONDS) + 1)
+        self._free.extend(_opened(self._selector, self._host, self._port, n))
+        self._connections = len(self._free)
+        begun = self._next = time.perf_counter()
+        self._last = begun + seconds
+        self._plan()
+        while self._under_way or self._next <= self._last:
+            self._turn()
+        self._load.seconds = time.perf_counter() - begun
+        for connection in self._free:
+            connection.close()
+        return self._load
+
+    def _turn(self) -> None:
+        """Read what is there, with what arrives in between sent in time; wait where nothing is there."""
+        left = self._next - time.perf_counter() if self._next <= self._last else None
+        wait = left if left is None else int(max(left, 0.0) * 1000) / 1000
+        ready = self._selector.select(wait)
+        for key, events in ready:
+            key.data.ready(events)
+            self._send_due()
+        if not ready and wait == 0 and left > _SHORT:
+            time.sleep(_SHORT)
+        self._send_due()
+
+    def _plan(self) -> None:
+        """Draw the next arrival."""
+        self._next += self._chance.expovariate(self._rate)
+        if self._arrived >= MOST_REQUESTS:
+            self._last = 0.0
+
+    def _send_due(self) -> None:
+        while self._next <= self._last and self._next <= time.perf_counter():
+            request, arrival = self._requests[self._arrived % len(self._requests)], self._next
+            self._arrived, self._under_way = self._arrived + 1, self._under_way + 1
+            self._plan()
+            self._send(request, arrival)
 
     def _send(self, request: bytes, arrival: float) -> None:
         while self._free and not self._free[-1].is_open:
@@ -188,60 +206,17 @@ class _Arrivals:
             self._ask(self._free.pop(), request, arrival)
         elif self._connections < MOST_CONNECTIONS:
             self._connections += 1
-            task = asyncio.ensure_future(self._open(request, arrival))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._ask(Connection(self._selector, self._host, self._port), request, arrival)
         else:
             self._waiting.append((request, arrival))
 
-    async def end(self) -> None:
-        """Wait until all are answered, and close the connections."""
-        while self._under_way:
-            self._all_done.clear()
-            await self._all_done.wait()
-        for connection in self._free:
-            connection.transport.close()
-
-    async def _open(self, request: bytes, arrival: float) -> None:
-        try:
-            connection = await _connected(self._host, self._port)
-        except OSError:
-            self._connections -= 1
-            self._count(0, arrival)
-        else:
-            self._ask(connection, request, arrival)
-
-    def _ask(self, connection: _Connection, request: bytes, arrival: float) -> None:
-        def answered(connection: _Connection, status: int) -> None:
-            self._count(status, arrival)
+    def _ask(self, connection: Connection, request: bytes, arrival: float) -> None:
+        def answered(status: int) -> None:
+            self._load.times.setdefault(status, []).append(time.perf_counter() - arrival)
+            self._under_way -= 1
             self._free.append(connection)
             if self._waiting:
                 self._send(*self._waiting.popleft())
 
+        self._load.late.append(time.perf_counter() - arrival)
         connection.ask(request, answered)
-
-    def _count(self, status: int, arrival: float) -> None:
-        self._load.times.setdefault(status, []).append(time.perf_counter() - arrival)
-        self._under_way -= 1
-        if not self._under_way:
-            self._all_done.set()
-
-
-async def _open(
-    host: str, port: int, requests: Sequence[bytes], rate: float, seconds: float, seed: int
-) -> Load:
-    chance, load = random.Random(seed), Load(rate)
-    arrivals = _Arrivals(host, port, load)
-    begun = arrival = time.perf_counter()
-    for number in range(MOST_REQUESTS):
-        arrival += chance.expovariate(rate)
-        if arrival - begun > seconds:
-            break
-        if (left := arrival - time.perf_counter()) > 0.0005:
-            await asyncio.sleep(left)
-        elif number % 16 == 0:
-            await asyncio.sleep(0)
-        arrivals.arrive(requests[number % len(requests)], arrival)
-    await arrivals.end()
-    load.seconds = time.perf_counter() - begun
-    return load

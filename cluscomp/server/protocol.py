@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 MOST_HEAD = 64 << 10
 """Most bytes of a request's line and headers, those aside that come in the piece in which they begin."""
+PIECE = 64 << 10
+"""Most bytes that are read at once. The 256 KiB of asyncio are memory from the system each time, and back, which
+takes longer than all else that a refusal takes.
+"""
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -44,6 +48,7 @@ class Connection(_Base):  # type: ignore[misc]
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        transport.max_size = PIECE  # type: ignore[attr-defined]
         self.transport: Any = JoinedWrites(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

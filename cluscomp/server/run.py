@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cluscomp.errors import UsageError, require
+from cluscomp.process import keep_objects, raise_open_files
 from cluscomp.server.app import make_app
 from cluscomp.server.core import Core
 from cluscomp.server.door import Door
@@ -57,6 +58,7 @@ def run_server(
     A second signal ends the process at once, with 128 and its number as the exit code.
     """
     server = make_server(core)
+    raise_open_files()
     with _signals(server, core) as seen:
         asyncio.run(_serve(server, listener, started))
     return seen[0] if seen else None
@@ -98,6 +100,7 @@ async def _serve(server: Any, listener: socket.socket, started: Callable[[], Non
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     if server.started:
+        keep_objects()
         started()
     await serving
 

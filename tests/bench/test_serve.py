@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 
 import numpy as np
@@ -18,7 +19,7 @@ class Double:
     """A server that answers from a list of statuses, over and over; None closes the connection."""
 
     def __init__(self, statuses):
-        self.statuses, self.asked = statuses, 0
+        self.statuses, self.asked, self.opened = statuses, 0, 0
         self.ready, self.loop = threading.Event(), asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run)
 
@@ -45,7 +46,10 @@ class Double:
 
     async def _answer(self, reader, writer):
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /health "):
+                self.opened += 1
+                writer.write(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n")
+            while True:
                 assert await reader.readexactly(4) == b"body"
                 status = self.statuses[self.asked % len(self.statuses)]
                 self.asked += 1
@@ -55,6 +59,7 @@ class Double:
                 writer.write(b"HTTP/1.1 %d X\r\n%bcontent-length: 5\r\n\r\n" % (status, last))
                 await writer.drain()
                 writer.write(b"hello")
+                await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             pass
         finally:
@@ -99,6 +104,44 @@ def test_connections_that_the_server_ends_are_not_used_again():
         assert closed.statuses() in ({200: 1, 503: 1}, {503: 1}) and closed.seconds < 10
 
 
+def test_connections_are_open_before_the_clock_starts():
+    with Double([200]) as double:
+        load = open_loop("127.0.0.1", double.port, requests(double.port), 400, 0.2)
+        assert double.opened >= 60 and load.count(200) == double.asked
+        closed = closed_loop("127.0.0.1", double.port, requests(double.port), 7, 0.1)
+        assert double.opened >= 67 and set(closed.statuses()) == {200}
+
+
+def test_requests_and_answers_may_come_in_pieces():
+    """A request larger than the buffers of a socket, to a server that reads late; nobody loses a byte."""
+    body, got = b"x" * (8 << 20), []
+
+    def serve(listener):
+        with listener.accept()[0] as there:
+            there.recv(1000)
+            there.sendall(b"HTTP/1.1 404 X\r\ncontent-")
+            there.sendall(b"length: 0\r\n\r\n")
+            while sum(map(len, got)) < len(wanted):
+                got.append(there.recv(1 << 16))
+            for piece in (b"HTTP/1.1 200 OK\r\nConte", b"nt-Length: 4\r\nConnection: close\r\n\r", b"\nab", b"cd"):
+                there.sendall(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        wanted = request_bytes("127.0.0.1", port, "/x", body)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        load = closed_loop("127.0.0.1", port, [wanted], 1, 0.01)
+        thread.join(20)
+    assert load.statuses() == {200: 1} and b"".join(got) == wanted
+
+
+def test_where_nobody_listens_there_is_no_answer():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert set(open_loop("127.0.0.1", port, requests(port), 200, 0.1).statuses()) == {0}
+
+
 def test_a_closed_loop_asks_again_when_answered():
     with Double([200]) as double:
         load = closed_loop("127.0.0.1", double.port, requests(double.port), 3, 0.2)
@@ -118,7 +161,7 @@ def test_a_server_is_measured_beside_a_route_over_faiss(tmp_path):
     index.save(tmp_path / "x")
     found = bench_serve(tmp_path / "x", seconds=0.2, rounds=1, peers=("faiss",))
     assert {(row.server, row.load) for row in found} == {
-        ("cluscomp", "idle"), ("cluscomp", "peak"), ("cluscomp", "half"), ("cluscomp", "twice"), ("faiss route", "idle"), ("faiss route", "peak"),
+        ("cluscomp", "idle"), ("cluscomp", "peak"), ("cluscomp", "many"), ("cluscomp", "half"), ("cluscomp", "twice"), ("faiss route", "idle"), ("faiss route", "peak"),
         ("cluscomp", "near"), ("faiss route", "near"),
     }  # fmt: skip
     assert all(row.failed == 0 and row.served > 0 for row in found)

@@ -13,6 +13,7 @@ RANK = {
     "errors": 0,
     "progress": 0,
     "vocabulary": 0,
+    "process": 0,
     "fusion": 2,
     "checks": 1,
     "cache": 1,

@@ -105,20 +105,6 @@ def test_heads_are_read_as_the_parser_would(full, head, status):
     assert Wire(server.port).ask(head)[0] == status
 
 
-def test_a_crowd_is_told_so(serve, folder, monkeypatch):
-    """Where the loop is behind; not by a place that is left."""
-    with serve({"small": folder}) as server:
-        wire = Wire(server.port)
-        assert wire.ask(SEARCH, BODY)[0] == 200
-        monkeypatch.setattr("cluscomp.server.turns.Turns.is_crowded", lambda self: True)
-        for parts in ((SEARCH + BODY,), (SEARCH, BODY)):
-            status, headers, body = wire.ask(*parts)
-            assert (status, headers["retry-after"]) == (429, "1") and "can be read" in json.loads(body)[
-                "detail"
-            ]
-        assert wire.ask(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
-
-
 def test_requests_in_one_piece_are_refused_one_by_one(full):
     server, _, _ = full()
     wire = Wire(server.port)
