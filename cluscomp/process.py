@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 YOUNG_OBJECTS = 20_000
-"""New objects at which the interpreter looks for garbage: those of the requests that wait in a server are more than the
+"""New objects at which the interpreter looks for garbage: requests that wait in a server have more than the
 700 at which it looks otherwise.
 """
 

@@ -91,7 +91,7 @@ def open_loop(
 
 
 def _opened(selector: selectors.BaseSelector, host: str, port: int, n: int) -> list[Connection]:
-    """Connections on each of which the server has answered: what it takes to open them is no part of a search."""
+    """Connections on each of which the server has answered: to open them is no part of a search."""
     hello, answered = f"GET /health HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode(), list[int]()
     connections = [Connection(selector, host, port) for _ in range(n)]
     for connection in connections:
@@ -181,7 +181,7 @@ class _Open:
         for key, events in ready:
             key.data.ready(events)
             self._send_due()
-        if not ready and wait == 0 and left > _SHORT:
+        if not ready and left is not None and wait == 0 and left > _SHORT:
             time.sleep(_SHORT)
         self._send_due()
 

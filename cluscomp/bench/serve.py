@@ -34,11 +34,12 @@ NEAR, MORE = 0.9, 1.5
 
 @dataclass(frozen=True)
 class ServeRow:
-    """Medians over the rounds. load: "idle", one connection; "peak", 32 of them; "many", 128 of them; "half" and
-    "twice" the larger rate of these two at random moments, of cluscomp; "near", a peer at .9 of its own peak at random moments, and cluscomp at 1.5
-    times that rate. refused: answers with 429; failed: all others but 200. late_p99_ms: how late the
-    client sent a request that arrived, which the times of answers contain: those of rows where this is more than
-    a small part of them tell of the client. processor_us: processor time of the server for each answer, on all its threads.
+    """Medians over the rounds. load: "idle", one connection; "peak", 32 of them; "many", 128 of them; "half"
+    and "twice" the larger rate of these two at random moments, of cluscomp; "near", a peer at .9 of its own
+    peak at random moments, and cluscomp at 1.5 times that rate. refused: answers with 429; failed: all others
+    but 200. late_p99_ms: how late the client sent a request that arrived, which the times of answers contain:
+    where this is most of them, they tell of the client. processor_us: processor time of the server for each
+    answer, on all its threads.
     """
 
     server: str

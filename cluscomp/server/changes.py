@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from cluscomp.errors import DimensionError
@@ -10,13 +9,11 @@ from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server import models, parsing
 from cluscomp.server.conditions import check_unicode, filter_text, filter_value
 from cluscomp.server.core import Core
-from cluscomp.server.encoding import as_queries
+from cluscomp.server.forms import documents_of
 from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
 from cluscomp.server.writing import Change, WriterThread
-
-MOST_DOCUMENTS = 100_000
 
 
 def add_changes(posts: Posts, core: Core) -> None:
@@ -53,25 +50,10 @@ def add_changes(posts: Posts, core: Core) -> None:
 
 
 async def _rows(core: Core, served: Served, body: models.PutRequest) -> Queries:
-    names = ("texts", "vectors", "vectors_b64", "tokens_b64")
-    given = [name for name in names if getattr(body, name) is not None]
-    if len(given) != 1:
-        raise parsing.unfit(f"one of {', '.join(names)} is needed, and {len(given)} are given")
-    if body.texts is None:
-        rows = parsing.vectors_of(body, served, MOST_DOCUMENTS)
-    else:
-        rows = await _encoded(core, served, body.texts)
+    rows = await documents_of(core, served, body)
     if rows.n != len(body.ids):
         raise DimensionError(f"{len(body.ids)} ids, but {rows.n} documents; each needs one")
     return rows
-
-
-async def _encoded(core: Core, served: Served, texts: list[str]) -> Queries:
-    for text in texts:
-        check_unicode(text)
-    deadline = time.monotonic() + core.settings.timeout
-    encoded = await core.encoders.call(served, lambda model: model.encode_documents(texts), deadline)
-    return as_queries(encoded)
 
 
 def _put(index: Any, body: models.PutRequest, rows: Queries) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from cluscomp.errors import RequestRefusedError, require
+from cluscomp.terms import HybridRows, TermRows, as_term_rows
 
 
 class Client:
@@ -56,10 +57,10 @@ class Client:
         self, name: str, queries: Any, k: int, *, lengths: Any = None, **options: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (nq, k) float32 and ids (nq, k), text, as `Index.search` gives them; -inf and None where
-        fewer were found. options: nprobe, refine_factor (a number, or "bound"), candidates, query_cut,
-        heap_factor, timeout_ms.
+        fewer were found. queries: vectors, with lengths those of all queries below each other; TermRows; of a
+        hybrid index HybridRows, whose terms may be texts. options: as the fields of a search, such as nprobe.
         """
-        answer = self.ask(name, vectors=queries, lengths=lengths, k=k, **options)
+        answer = self.ask(name, **_forms(queries, lengths), k=k, **options)
         results = answer["results"]
         width = max((len(result["hits"]) for result in results), default=0)
         scores = np.full((len(results), width), -np.inf, dtype=np.float32)
@@ -77,19 +78,17 @@ class Client:
         texts: Sequence[str] | None = None,
         vectors: Any = None,
         lengths: Any = None,
+        terms: Any = None,
         k: int = 10,
         **options: Any,
     ) -> dict[str, Any]:
-        """The whole answer to a search by one of text, texts and vectors. options: also include."""
-        body: dict[str, Any] = {"k": k, **options}
+        """The whole answer to a search by one of text, texts, vectors and terms; of a hybrid index also by
+        vectors beside one of the others. terms: mappings of terms to weights, or TermRows. options: also
+        include.
+        """
+        body: dict[str, Any] = {"k": k, **options, **_fields(vectors, lengths, texts, terms)}
         if text is not None:
             body["text"] = text
-        if texts is not None:
-            body["texts"] = list(texts)
-        if vectors is not None and lengths is None:
-            body["vectors_b64"] = packed(np.atleast_2d(np.asarray(vectors)))
-        elif vectors is not None:
-            body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
         return self._ask("POST", f"{_path(name)}/search", body)
 
     def get(
@@ -117,16 +116,16 @@ class Client:
         lengths: Any = None,
         attributes: Sequence[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Add documents, or put them in the place of those that have their ids; needs the admin token."""
+        """Add documents, or put them in the place of those that have their ids; needs the admin token.
+        vectors: in the forms of the queries of `search`. texts: to be encoded, instead.
+        """
         body: dict[str, Any] = {"ids": [str(one) for one in ids]}
         if attributes is not None:
             body["attributes"] = list(attributes)
+        forms = {} if vectors is None else _forms(vectors, lengths)
         if texts is not None:
-            body["texts"] = list(texts)
-        elif lengths is None:
-            body["vectors_b64"] = packed(np.atleast_2d(np.asarray(vectors)))
-        else:
-            body["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
+            forms["texts"] = texts
+        body |= _fields(**forms)
         return self._ask("POST", f"{_path(name)}/documents", body)
 
     def delete(
@@ -170,6 +169,31 @@ class Client:
             raise _refused(answer)
         found: dict[str, Any] = answer.json()
         return found
+
+
+def _forms(queries: Any, lengths: Any) -> dict[str, Any]:
+    """Queries as arguments of `ask`."""
+    if isinstance(queries, TermRows):
+        return {"terms": queries}
+    if isinstance(queries, HybridRows):
+        words = {"texts" if queries.are_texts else "terms": queries.terms}
+        return {"vectors": queries.vectors, "lengths": queries.lengths, **words}
+    return {"vectors": queries, "lengths": lengths}
+
+
+def _fields(vectors: Any = None, lengths: Any = None, texts: Any = None, terms: Any = None) -> dict[str, Any]:
+    """The fields of a body that queries or documents are."""
+    fields: dict[str, Any] = {}
+    if texts is not None:
+        fields["texts"] = list(texts)
+    if terms is not None:
+        rows = as_term_rows(terms)
+        fields["terms"] = [rows.mapping(row) for row in range(len(rows))]
+    if vectors is not None and lengths is None:
+        fields["vectors_b64"] = packed(np.atleast_2d(np.asarray(vectors)))
+    elif vectors is not None:
+        fields["tokens_b64"] = packed(np.asarray(vectors)) | {"lengths": np.asarray(lengths).tolist()}
+    return fields
 
 
 def packed(rows: np.ndarray) -> dict[str, Any]:

@@ -7,6 +7,7 @@ others. Here it is bytes that were made before; the body is not looked at, and n
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from cluscomp.server.answers import Lines, answer_bytes, head_start, problem_lines
 from cluscomp.server.core import Core
@@ -18,7 +19,19 @@ _URL = re.compile(_SEARCH)
 _HEAD = re.compile(rb"POST " + _SEARCH + rb" HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\n)+)\r\n")
 _LENGTH = re.compile(rb"(?im)^content-length: *([0-9]{1,15})\r$")
 _RARE = re.compile(rb"(?im)^(?:origin|expect|upgrade|transfer-encoding|connection(?!: *keep-alive\r$)):?")
+MOST_KEPT = 2048
+"""Bytes of a head up to which what it says is kept for the next one."""
 _ROUTE = f"{PREFIX}{{name}}/search"
+
+
+@lru_cache(256)
+def _body_of(head: bytes) -> int | None:
+    """Bytes of the body behind a head of usual form; None for another head. Those of a client are alike."""
+    found = _HEAD.fullmatch(head)
+    if found is None or _RARE.search(found[1]) is not None:
+        return None
+    lengths = _LENGTH.findall(found[1])
+    return int(lengths[0]) if len(lengths) == 1 else None
 
 
 class Door:
@@ -41,11 +54,9 @@ class Door:
         """
         if not self._core.room.is_full():
             return None
-        head = _HEAD.match(data)
-        if head is None or _RARE.search(head[1]) is not None:
-            return None
-        lengths = _LENGTH.findall(head[1])
-        if len(lengths) != 1 or len(data) != head.end() + int(lengths[0]):
+        end = data.find(b"\r\n\r\n", 0, MOST_KEPT) + 4
+        length = _body_of(data[:end]) if end >= 4 else None
+        if length is None or len(data) != end + length:
             return None
         return self._told(headers)
 

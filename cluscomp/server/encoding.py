@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from cluscomp.encoders.remembered import encodes_texts, remembered_encoder
+from cluscomp.encoders.remembered import encodes_texts, remembered_encoder, remembered_words
 from cluscomp.errors import UsageError
 from cluscomp.server.room import Room
 from cluscomp.server.searching import Observe, Queries
@@ -54,6 +54,8 @@ class EncoderThread:
         """
         if self._enabled and encodes_texts(served.index.encoder):
             self._thread.submit(self._model, served).result()
+        elif self._enabled and served.both and (served.index.encoder or {}).get("words"):
+            self._thread.submit(self._words, served).result()
 
     def encoded(self, served: Served, texts: Sequence[str]) -> Queries:
         """As `queries`, however long it takes; blocks."""
@@ -78,10 +80,13 @@ class EncoderThread:
     async def call(self, served: Served, work: Callable[[Any], Any], deadline: float) -> Any:
         """What `work` makes of the encoder of an index, on the encoder's thread."""
         self._require(served)
-        with self._room.entered():
-            awaited = Awaited(deadline)
-            self._thread.submit(self._run, served, work, awaited)
-            return await awaited.result()
+        return await self._called(lambda: work(self._model(served)), deadline)
+
+    async def terms(self, served: Served, work: Callable[[Any], Any], deadline: float) -> Any:
+        """What `work` makes of the encoder of the terms of a hybrid index, on the encoder's thread."""
+        if not self._enabled:
+            raise UsageError("the server runs without encoders, so texts make no terms; send terms instead")
+        return await self._called(lambda: work(self._words(served)), deadline)
 
     def close(self) -> None:
         """End the thread after the texts that are being encoded."""
@@ -94,16 +99,23 @@ class EncoderThread:
                 if not self._enabled
                 else "the index knows no encoder of them"
             )
-            raise UsageError(f"{why}, so texts cannot be encoded; send vectors instead")
+            where = "beside them, or beside terms" if served.both else "instead"
+            raise UsageError(f"{why}, so texts cannot be encoded; send vectors {where}")
+
+    async def _called(self, work: Callable[[], Any], deadline: float) -> Any:
+        with self._room.entered():
+            awaited = Awaited(deadline)
+            self._thread.submit(self._run, work, awaited)
+            return await awaited.result()
 
     # ---- the thread ----
 
-    def _run(self, served: Served, work: Callable[[Any], Any], awaited: Awaited) -> None:
+    def _run(self, work: Callable[[], Any], awaited: Awaited) -> None:
         if awaited.is_dead():
             return
         begun = time.monotonic()
         try:
-            value = work(self._model(served))
+            value = work()
         except Exception as exc:  # noqa: BLE001 - the request is told
             value = exc
         self._observe("encode", time.monotonic() - begun)
@@ -150,6 +162,14 @@ class EncoderThread:
         name = _name_of(served)
         if name not in self._models:
             self._models[name] = remembered_encoder(served.index.encoder, None, "send vectors")
+        return self._models[name]
+
+    def _words(self, served: Served) -> Any:
+        """The encoder of the terms of a hybrid index."""
+        info = served.index.encoder
+        name = f"words of {_name_of(served)}"
+        if name not in self._models:
+            self._models[name] = remembered_words(info, "send terms")
         return self._models[name]
 
 

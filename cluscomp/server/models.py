@@ -16,6 +16,7 @@ Text = Annotated[str, Limits(min_length=1, max_length=MAX_TEXT)]
 Number = Annotated[float, Limits()]
 Id = Annotated[str, Limits(min_length=1, max_length=4096)]
 Row = Annotated[list[Number], Limits(min_length=1)]
+TermWeights = Annotated[dict[Annotated[str, Limits(min_length=1, max_length=4096)], Number], Limits()]
 Tenant = Annotated[str, Limits()]
 Positive = Annotated[int, Limits(ge=1, le=2**31 - 1)]
 Condition = Annotated[str, Limits(min_length=1, max_length=65536)] | dict[str, Any]
@@ -48,8 +49,10 @@ class PackedTokens:
 
 @dataclass
 class SearchRequest:
-    """A search: one of text, texts, vectors, vectors_b64, tokens_b64, and how to search. filter: a condition
-    on attributes, as text or as JSON values; all queries share it. tenant: whose documents may be found.
+    """A search: one of text, texts, vectors, vectors_b64, tokens_b64, terms, and how to search. terms: weight
+    of each term of a query. A hybrid index also takes vectors beside text, texts or terms of the same
+    queries. filter: a condition on attributes, as text or as JSON values; all queries share it. tenant: whose
+    documents may be found.
     refine_factor: candidates a hit, or a rule by error bars: "bound", "bound(3)", "certain".
     weight, depth: of a hybrid index, weight of the vectors, and documents of each side that take part.
     """
@@ -60,6 +63,7 @@ class SearchRequest:
     vectors: Annotated[list[Row] | None, Limits(min_length=1)] = None
     vectors_b64: Packed | None = None
     tokens_b64: PackedTokens | None = None
+    terms: Annotated[list[TermWeights] | None, Limits(min_length=1)] = None
     k: Positive = 10
     nprobe: Positive | None = None
     refine_factor: Rerank | None = None
@@ -268,9 +272,10 @@ class ExplainAnswer:
 
 @dataclass
 class PutRequest:
-    """Documents to add, or to put in the place of those that have their ids: vectors, or texts to encode.
+    """Documents to add, or to put in the place of those that have their ids: texts to encode, vectors, or
+    terms; of a hybrid index also vectors beside texts or terms.
 
-    Texts are not stored. attributes: one object for each id.
+    Texts are stored where the index stores texts. attributes: one object for each id.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = EXACTLY
@@ -279,6 +284,7 @@ class PutRequest:
     vectors: Annotated[list[Row] | None, Limits(min_length=1)] = None
     vectors_b64: Packed | None = None
     tokens_b64: PackedTokens | None = None
+    terms: Annotated[list[TermWeights] | None, Limits(min_length=1)] = None
     attributes: Annotated[list[dict[str, Any]] | None, Limits(min_length=1)] = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,32 @@ from cluscomp.server.models import Packed, PackedTokens, PutRequest, SearchReque
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
 from cluscomp.server.settings import ServerSettings
+from cluscomp.terms import TermRows
 
-FORMS = ("text", "texts", "vectors", "vectors_b64", "tokens_b64")
+WORDS, VECTORS = ("text", "texts", "terms"), ("vectors", "vectors_b64", "tokens_b64")
 OPTIONS = ("nprobe", "refine_factor", "candidates", "query_cut", "heap_factor", "weight", "depth")
 
 
-def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
-    """Texts to encode, or None where the body has vectors. Raises RequestRefusedError, InputError."""
+def check_forms(body: SearchRequest | PutRequest, served: Served) -> None:
+    """Raise RequestRefusedError unless the body has one form of its rows, or two for a hybrid index."""
+    words, vectors = given(body, WORDS), given(body, VECTORS)
+    if len(words) + len(vectors) == 1 or (served.both and len(words) == len(vectors) == 1):
+        return
+    both = " and ".join((*words, *vectors))
+    what = f"{both} are given" if both else "none is given"
+    known = [[name for name in names if name in vars(body)] for names in (WORDS, VECTORS)]
+    more = f"; beside vectors this index takes one of {', '.join(known[0])}" if served.both else ""
+    raise unfit(f"one of {', '.join(known[0] + known[1])} is needed, and {what}{more}")
+
+
+def given(body: SearchRequest | PutRequest, names: Sequence[str]) -> list[str]:
+    """Those of the fields that the body has."""
     fields = vars(body)
-    given = [name for name in FORMS if fields[name] is not None]
-    if len(given) != 1:
-        what = f"{' and '.join(given)} are given" if given else "none is given"
-        raise unfit(f"one of {', '.join(FORMS)} is needed, and {what}")
+    return [name for name in names if fields.get(name) is not None]
+
+
+def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
+    """Texts of the body, if it has some. Raises RequestRefusedError, InputError."""
     texts = [body.text] if body.text is not None else body.texts
     if texts is None:
         return None
@@ -39,17 +54,37 @@ def texts_of(body: SearchRequest, settings: ServerSettings) -> list[str] | None:
 
 
 def vectors_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Queries:
-    """Vectors of the body, of at most `most` queries or documents.
+    """Vectors of the body, of at most `most` queries or documents, for an index of vectors alone.
 
     Raises RequestRefusedError, DimensionError, InputError, UsageError.
     """
     if served.terms:
-        raise UsageError(f"{served.name!r} stores weighted terms, not vectors; send text")
+        raise UsageError(f"{served.name!r} stores weighted terms, not vectors; send text or terms")
     if served.both:
-        raise UsageError(f"{served.name!r} stores vectors and terms of texts; send text")
+        raise UsageError(
+            f"{served.name!r} stores vectors and terms; send text, texts or terms beside the vectors"
+        )
+    return dense_of(body, served, most)
+
+
+def terms_of(body: SearchRequest | PutRequest, served: Served, most: int) -> TermRows:
+    """Terms of at most `most` queries or documents. Raises RequestRefusedError, InputError, UsageError."""
+    if not served.terms and not served.both:
+        raise UsageError(f"{served.name!r} stores vectors, not weighted terms; send vectors or text")
+    if served.both and not given(body, VECTORS):
+        raise UsageError(f"{served.name!r} stores vectors and terms; send vectors beside the terms")
+    rows = body.terms or []
+    _check_number(len(rows), most)
+    for term in (term for row in rows for term in row):
+        check_unicode(term)
+    return TermRows.from_mappings(rows)
+
+
+def dense_of(body: SearchRequest | PutRequest, served: Served, most: int) -> Queries:
+    """As `vectors_of`, also for the vectors of a hybrid index."""
     if body.tokens_b64 is not None:
         return _tokens(body.tokens_b64, served, most)
-    if served.ragged:
+    if served.several_vectors:
         raise UsageError(
             f"{served.name!r} stores several vectors a document; send tokens_b64, with lengths, or text"
         )
@@ -134,7 +169,7 @@ def _rows(vectors: list[list[float]]) -> np.ndarray:
 
 
 def _tokens(packed: PackedTokens, served: Served, most: int) -> Queries:
-    if not served.ragged:
+    if not served.several_vectors:
         raise UsageError(f"{served.name!r} stores one vector a document; send vectors or vectors_b64")
     rows, lengths = unpacked(packed), packed.lengths
     if sum(lengths) != len(rows):

