@@ -14,7 +14,7 @@ from cluscomp.indexes.build.request import Request
 from cluscomp.indexes.build.run import build_settings
 from cluscomp.indexes.build.source import Given, TextInput
 from cluscomp.indexes.kind import kind_of
-from cluscomp.objects.address import is_address
+from cluscomp.objects.address import is_address, local_path, parse_address
 
 if TYPE_CHECKING:
     from cluscomp.indexes.keys.specs import IndexSpec
@@ -46,6 +46,11 @@ class BuildArguments:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
         return asdict(self)
+
+    @property
+    def paths(self) -> list[str]:
+        """All that steps read."""
+        return [path for path in (self.source, self.ids, self.lengths, self.attributes) if path is not None]
 
     def request(self, encoder: Any = None) -> Request:
         """Open the source. encoder: if it is loaded already.
@@ -90,6 +95,16 @@ class BuildArguments:
         return load_recorded(self.encoder)
 
 
+def require_shared(*values: Any) -> None:
+    """Raise UsageError for an address in the memory of this process, which others do not see."""
+    for value in values:
+        if is_address(value) and parse_address(value).scheme == "memory":
+            raise errors.UsageError(
+                f"{value} is in the memory of this process, which those of a Ray cluster do not see; use an "
+                "object store or a folder that they share"
+            )
+
+
 def path_text(name: str, value: Any) -> str:
     """An absolute path, or an address. Raises UsageError for other values: steps run in other processes."""
     if not isinstance(value, (str, os.PathLike)):
@@ -98,4 +113,4 @@ def path_text(name: str, value: Any) -> str:
             "and read files; save it to one, and pass its path"
         )
     path = checks.path(name, value)
-    return str(value) if is_address(value) else os.path.abspath(path)
+    return str(value) if is_address(value) else os.path.abspath(local_path(path))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cluscomp import checks, errors
-from cluscomp.distributed.arguments import BuildArguments, path_text
+from cluscomp.distributed.arguments import BuildArguments, path_text, require_shared
 from cluscomp.distributed.committing import commit
 from cluscomp.distributed.engines import engine_of
 from cluscomp.distributed.job import Job
@@ -109,13 +109,15 @@ def build(
     checks.one_of("if_exists", if_exists, IF_EXISTS)
     checks.one_of("train", train, TRAININGS)
     target, ticks = place_of(output), progress or silent
-    running = engine_of(engine, address)
     arguments = arguments_of(
         source, index_key=index_key, metric=metric, encoder=encoder, ids=ids, lengths=lengths,
         columns=columns, max_memory=max_memory, seed=seed, max_train_rows=max_train_rows,
         store_texts=store_texts, empty_documents=empty_documents, cache=cache, attributes=attributes,
         attributes_from=attributes_from, attribute_kinds=attribute_kinds,
     )  # fmt: skip
+    if engine == "ray":
+        require_shared(*arguments.paths)
+    running = engine_of(engine, address)
     if if_exists == "fail":
         target.check_target("fail")
     request = arguments.request(encoder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -52,3 +53,45 @@ def test_every_commit_of_every_process_is_there(tmp_path, monkeypatch):
     assert cc.verify_index(address) == []
     for row, name in zip(found.vectors(sorted(names)), sorted(names), strict=True):
         np.testing.assert_array_equal(row, float(name.rpartition(".")[2]))
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import cluscomp as cc
+from cluscomp.objects.store import ObStore
+
+address, at = sys.argv[1], int(sys.argv[2])
+index = cc.open_index(address)
+calls = 0
+
+def counted(method):
+    def call(self, *arguments):
+        global calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return method(self, *arguments)
+    return call
+
+for name in ("upload", "put", "put_if", "delete"):
+    setattr(ObStore, name, counted(getattr(ObStore, name)))
+index.add(np.ones((3, 4), np.float32), ["a", "b", "c"])
+index.save(address, grace=0)
+"""
+
+
+def test_a_process_that_is_killed_at_any_call_leaves_the_old_state_or_the_new_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSCOMP_CACHE", str(tmp_path / "cache"))
+    states, at, code = set(), 0, -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        at, address = at + 1, fresh("killed.index")
+        cc.index_factory("Flat", 4).add(np.zeros((2, 4), np.float32), ["x", "y"]).save(address)
+        code = subprocess.run([sys.executable, "-c", KILLED, address, str(at)], check=False).returncode
+        found = cc.open_index(address, verify=True)
+        states.add((found.generation, *found.ids))
+        found.delete(["x"])
+        found.save(address)
+        assert cc.verify_index(address) == []
+    assert code == 0 and at > 6
+    assert states == {(1, "x", "y"), (2, "x", "y", "a", "b", "c")}

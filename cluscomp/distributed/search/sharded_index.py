@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.distributed.arguments import require_shared
 from cluscomp.distributed.search.documents import ShardedDocuments
 from cluscomp.distributed.search.groups import Group, LocalGroup, ShardPart, asking, parts_of
 from cluscomp.distributed.search.terms import ShardedTerms
@@ -56,6 +57,8 @@ def open(
     checks.one_of("engine", engine, ENGINES)
     if shards is not None:
         checks.integer("shards", shards, 1)
+    if engine == "ray":
+        require_shared(path)
     place = place_of(path)
     opened = open_folder(place, verify=False)
     spec = opened.pipeline.spec
