@@ -34,6 +34,9 @@ first_row_beyond = _core.first_row_beyond
 Codes = _core.Codes
 Lists = _core.Lists
 Parts = _core.Parts
+ListChooser = _core.ListChooser
+Search = _core.Search
+are_ready = _core.are_ready
 IntegerIds = _core.IntegerIds
 score_rows = _core.score_rows
 score_pairs = _core.score_pairs
@@ -180,6 +183,10 @@ class Assigner:
         with self._lock:
             self.pairs_decided += decided
         return labels, scores
+
+    def list_chooser(self) -> ListChooser:
+        """What chooses the nearest centroid as the list of a query."""
+        return ListChooser.nearest(self._native)
 
     @property
     def filter(self) -> str:

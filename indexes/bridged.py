@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.errors import UsageError
-from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.rows import queries_of_dim, rows_of_dim
 from cluscomp.indexes.stages.pipeline import Pipeline
 
 
@@ -52,11 +52,9 @@ class Bridged:
         Raises:
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the queries are wrong.
         """
-        largest = self.pipeline.largest
-        base = self.pipeline.base_rows(
-            rows_of_dim(as_matrix(x), self.pipeline.dim, "queries", largest=largest)
-        )
-        return self.pipeline.project_queries(base) if self.projects else base
+        pipeline = self.pipeline
+        base, projected = pipeline.query_rows(queries_of_dim(x, pipeline.dim, pipeline.largest))
+        return projected if self.projects else base
 
     @property
     def projection(self) -> np.ndarray | None:

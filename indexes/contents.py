@@ -238,7 +238,7 @@ class IndexContents(Filterable, Generic[Segment]):
     def _checked_k(self, k: int, n_live: int, beyond: str) -> int:
         """Hits of each query; 0 only from an empty index that may clip."""
         k = checks.integer("k", k, 1)
-        if checks.one_of("k_beyond", beyond, K_BEYOND) == "clip":
+        if beyond != "fail" and checks.one_of("k_beyond", beyond, K_BEYOND) == "clip":
             return min(k, n_live)
         if k > n_live:
             raise UsageError(
@@ -259,8 +259,8 @@ class IndexContents(Filterable, Generic[Segment]):
         return positions
 
     def _checked_nprobe(self, nprobe: int, name: str = "nprobe") -> int:
-        nprobe = checks.integer(name, nprobe, 1)
-        if self.spec.partition is not None and nprobe > self.spec.nlist:
+        nprobe, partition = checks.integer(name, nprobe, 1), self.spec.partition
+        if partition is not None and nprobe > partition.nlist:
             raise UsageError(
                 f"{name}={nprobe}, but {self.key!r} has {self.spec.nlist} lists; valid are 1 to "
                 f"{self.spec.nlist}"

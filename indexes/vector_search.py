@@ -20,7 +20,7 @@ from cluscomp.indexes.segments.bounded import ByBound, Rerank, rerank_of
 from cluscomp.indexes.segments.budget import PassingHits, search_passing
 from cluscomp.indexes.segments.ids import TEXT
 from cluscomp.indexes.segments.passing import Passing
-from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.rows import queries_of_dim
 from cluscomp.indexes.segments.scoring import score_positions
 from cluscomp.indexes.segments.search import search_segments
 from cluscomp.indexes.segments.segment import Segment
@@ -134,7 +134,7 @@ class SearchedVectors(StoredIndex[Segment]):
             max_nprobe=max_nprobe,
             wants_info=return_info,
         )
-        self._warn_if_incomplete(answer, self._lists_to_visit(nprobe))
+        self._warn_if_incomplete(answer, nprobe)
         found = answer.hits.scores, answer.ids(self._id_kind)
         return found if not return_info or answer.info is None else (*found, answer.info)
 
@@ -185,7 +185,7 @@ class SearchedVectors(StoredIndex[Segment]):
         return score_positions(self.pipeline, self._together, self._queries(queries), positions)
 
     def _queries(self, queries: Any) -> np.ndarray:
-        return rows_of_dim(as_matrix(queries), self.dim, "queries", largest=self.pipeline.largest)
+        return queries_of_dim(queries, self.dim, self.pipeline.largest)
 
     def _found(
         self,
@@ -202,7 +202,7 @@ class SearchedVectors(StoredIndex[Segment]):
     ) -> Answer:
         """`search`, by position and without a warning."""
         together = self._together
-        rows = self._queries(queries)
+        rows = queries_of_dim(queries, self.dim, self.pipeline.largest)
         is_plain = filter is None and self._schema.tenant is None and tenant is UNSAID
         k = self._checked_k(k, together.n_live, k_beyond if filter is None else "clip")
         effort = Effort(
@@ -216,10 +216,10 @@ class SearchedVectors(StoredIndex[Segment]):
             return self._search_part(together, rows, k, effort, filter, tenant)
         if k == 0:
             return Answer(together, no_hits(rows.shape[0]))
+        if not wants_info:
+            return Answer(together, self._search_all(together, rows, k, effort))
         seen: list[np.ndarray] = []
         hits = self._search_all(together, rows, k, effort, seen)
-        if not wants_info:
-            return Answer(together, hits)
         lists = np.concatenate(seen) if seen else None
         return Answer(together, hits, visited_info(together, self.spec.nlist, lists, len(rows)))
 
@@ -229,18 +229,10 @@ class SearchedVectors(StoredIndex[Segment]):
         queries: np.ndarray,
         k: int,
         effort: Effort,
-        seen: list[np.ndarray],
+        seen: list[np.ndarray] | None = None,
     ) -> Hits:
         """A search without a filter. seen: gets the lists that were visited."""
-        return search_segments(
-            self.pipeline,
-            together,
-            queries,
-            k,
-            nprobe=effort.nprobe,
-            refine_factor=effort.refine_factor,
-            seen=seen,
-        )
+        return search_segments(self.pipeline, together, queries, k, effort.nprobe, effort.refine_factor, seen)
 
     def _search_passing(
         self, together: Together[Segment], allowed: Allowed, queries: np.ndarray, k: int, effort: Effort
@@ -273,7 +265,7 @@ class SearchedVectors(StoredIndex[Segment]):
             return self._checked_nprobe(nprobe)
         return 1 if self.spec.partition is None else self.nprobe
 
-    def _warn_if_incomplete(self, answer: Answer, nprobe: int) -> None:
+    def _warn_if_incomplete(self, answer: Answer, nprobe: int | None) -> None:
         positions = answer.hits.positions
         last = positions[:, -1:]  # missing hits come last
         if last.size and (last.item() if last.size == 1 else last.min()) >= 0:
@@ -284,8 +276,8 @@ class SearchedVectors(StoredIndex[Segment]):
         if short.size:
             warnings.warn(
                 f"{short.size} of {len(found)} queries found fewer than k={np.max(wanted)} rows (fewest: "
-                f"{short.min()}), because nprobe={nprobe} of {self.spec.nlist} lists hold no more; missing "
-                f"hits have id {'None' if self._id_kind == TEXT else -1} and score -inf. "
+                f"{short.min()}), because nprobe={self._lists_to_visit(nprobe)} of {self.spec.nlist} lists "
+                f"hold no more; missing hits have id {'None' if self._id_kind == TEXT else -1} and score -inf. "
                 "Raise nprobe, or ask for a smaller k",
                 IncompleteResultsWarning,
                 stacklevel=4,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from cluscomp import checks
@@ -62,7 +63,7 @@ class Schema(Mapping[str, Field]):
     def __hash__(self) -> int:
         return hash(tuple(self.fields.items()))
 
-    @property
+    @cached_property
     def tenant(self) -> str | None:
         """Name of the tenant column, if there is one."""
         return next((name for name, field in self.fields.items() if field.tenant), None)

@@ -87,6 +87,7 @@ void bind_ids(nb::module_& module);
 void bind_medoids(nb::module_& module);
 void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);
+void bind_search(nb::module_& module);
 void bind_prescreen(nb::module_& module);
 void bind_rabitq(nb::module_& module);
 void bind_postings(nb::module_& module);

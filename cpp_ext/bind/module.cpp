@@ -48,6 +48,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_rabitq(m);
   cluscomp::bind::bind_codes(m);
   cluscomp::bind::bind_scan(m);
+  cluscomp::bind::bind_search(m);
   cluscomp::bind::bind_prescreen(m);
   cluscomp::bind::bind_postings(m);
   cluscomp::bind::bind_sparse(m);

@@ -4,7 +4,6 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "cluscomp/score_rows.h"
 #include "codes.h"
 #include "part_bits.h"
+#include "parts.h"
 
 namespace cluscomp::bind {
 
@@ -64,18 +64,10 @@ nb::tuple run(const ScanCall& call, Search search) {
   return nb::make_tuple(scores, positions);
 }
 
-// Parts, and the Python objects that hold them.
-struct StoredParts {
-  std::vector<nb::object> owners;
-  std::vector<std::array<int64_t, 2>> whole;  // offsets of the parts without lists
-  Parts parts;
-
-  ScanCall call(const Queries& queries, int64_t k, const std::string& metric) const {
-    require_equal(static_cast<int64_t>(queries.shape(1)), parts.form().dim(), "columns of queries");
-    return {
-        .queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .k = k, .metric = metric_of(metric)};
-  }
-};
+ScanCall call_of(const StoredParts& self, const Queries& queries, int64_t k, const std::string& metric) {
+  require_equal(static_cast<int64_t>(queries.shape(1)), self.parts.form().dim(), "columns of queries");
+  return {.queries = queries.data(), .nq = static_cast<int64_t>(queries.shape(0)), .k = k, .metric = metric_of(metric)};
+}
 
 void check_part(const Parts& parts, const Codes& codes, const InvertedLists& lists) {
   require_equal(lists.rows(), codes.rows(), "last offset");
@@ -123,7 +115,7 @@ nb::tuple scan(const StoredParts& self, Queries queries, std::optional<In<int32_
                const std::string& metric, std::optional<nb::list> skip_bits, bool rough,
                std::optional<In<float, Matrix2>> bases, float bars) {
   const Parts& parts = self.parts;
-  ScanCall call = self.call(queries, k, metric);
+  ScanCall call = call_of(self, queries, k, metric);
   std::vector<int32_t> zeros;
   if (probes) {
     set_probes(call, *probes, parts.lists());
@@ -151,7 +143,7 @@ nb::tuple scan(const StoredParts& self, Queries queries, std::optional<In<int32_
 
 nb::tuple rescore_candidates(const StoredParts& self, Queries queries, In<int64_t, Matrix2> candidates, int64_t k,
                              const std::string& metric) {
-  const ScanCall call = self.call(queries, k, metric);
+  const ScanCall call = call_of(self, queries, k, metric);
   if (!self.parts.form().by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
   require_equal(static_cast<int64_t>(candidates.shape(0)), call.nq, "rows of candidates");
   const int64_t* end = candidates.data() + candidates.size();
@@ -164,7 +156,7 @@ nb::tuple rescore_candidates(const StoredParts& self, Queries queries, In<int64_
 
 nb::tuple rescore_bounded(const StoredParts& self, Queries queries, In<int64_t, Matrix2> candidates,
                           In<float, Matrix2> bounds, int64_t k, const std::string& metric, In<float, Vector1> slack) {
-  const ScanCall call = self.call(queries, k, metric);
+  const ScanCall call = call_of(self, queries, k, metric);
   if (!self.parts.form().by_row()) throw std::invalid_argument("interleaved codes cannot be read by row");
   require_equal(static_cast<int64_t>(candidates.shape(0)), call.nq, "rows of candidates");
   require_equal(static_cast<int64_t>(bounds.shape(0)), call.nq, "rows of bounds");

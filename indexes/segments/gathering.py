@@ -79,6 +79,12 @@ def stored_lists(pipeline: Pipeline, together: Together[Segment], n_queries: int
     return together.put("lists", (step, _lists(pipeline, together, kept.groups)))[1]
 
 
+def lists_stay(together: Together[Segment]) -> bool:
+    """Whether `stored_lists` will return the same from now on, which it has returned once."""
+    current: tuple[int, StoredLists] | None = together.found("lists")
+    return current is not None and current[0] == _LAST
+
+
 def _lists(pipeline: Pipeline, together: Together[Segment], groups: Sequence[Group]) -> StoredLists:
     covered = list(_cover(pipeline, together.segments, groups))
     if together.skip_bits is None:

@@ -20,16 +20,20 @@ def rescore(
     pipeline: Pipeline, together: Together[Segment], queries: np.ndarray, candidates: np.ndarray, k: int
 ) -> Hits:
     """Best k of the candidates (nq, c), -1 for none, by the finer codes."""
-    (parts,) = together.made("finer", lambda: (_finer_parts(pipeline, together),))
+    parts = finer_parts(pipeline, together)
     if parts is None:
         return _rescoreread_rows(pipeline, together, queries, candidates, k)
     return Hits(*parts.rescore(queries, candidates, k, pipeline.score_metric))
 
 
-def _finer_parts(pipeline: Pipeline, together: Together[Segment]) -> native.Parts | None:
-    """The finer codes as kernels score them; None where rows are read first: from disk, or since no kernel
-    reads such codes.
+def finer_parts(pipeline: Pipeline, together: Together[Segment]) -> native.Parts | None:
+    """The finer codes as kernels score them, made once; None where rows are read first: from disk, or since
+    no kernel reads such codes.
     """
+    return together.made("finer", lambda: (_finer_parts(pipeline, together),))[0]
+
+
+def _finer_parts(pipeline: Pipeline, together: Together[Segment]) -> native.Parts | None:
     assert pipeline.refine is not None
     if pipeline.spec.on_disk:
         return None

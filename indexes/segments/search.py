@@ -15,6 +15,8 @@ from cluscomp.indexes.segments.gathering import stored_lists
 from cluscomp.indexes.segments.rerank import rescore
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
+from cluscomp.indexes.segments.whole_search import prepared_search
+from cluscomp.indexes.stages.codec import StoredLists
 from cluscomp.indexes.stages.hits import Hits
 from cluscomp.indexes.stages.ivf import EVERYTHING, Probes
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -28,7 +30,6 @@ def search_segments(
     together: Together[Segment],
     queries: np.ndarray,
     k: int,
-    *,
     nprobe: int,
     refine_factor: Rerank,
     seen: list[np.ndarray] | None = None,
@@ -37,6 +38,8 @@ def search_segments(
 
     seen: gets the lists (n, nprobe) that each block of queries visits, if there are lists.
     """
+    if queries.shape[0] <= _MIN_QUERIES:
+        return _search_block(pipeline, together, queries, k, nprobe, refine_factor, seen)
     at_once = queries_at_once(pipeline, together.n_rows, queries.shape[0], nprobe)
     if queries.shape[0] <= at_once:
         return _search_block(pipeline, together, queries, k, nprobe, refine_factor, seen)
@@ -50,8 +53,6 @@ def search_segments(
 
 def queries_at_once(pipeline: Pipeline, n_rows: int, n_queries: int, nprobe: int) -> int:
     """Queries of one native call: about a second of work at most, fewer where more rows are read."""
-    if n_queries <= _MIN_QUERIES:
-        return _MIN_QUERIES
     nlist = pipeline.spec.nlist
     products = n_rows * pipeline.codec.dim * min(nprobe, nlist) // nlist
     return max(_MIN_QUERIES, min(_MAX_QUERIES, _PRODUCTS_PER_BLOCK // max(1, products)))
@@ -66,34 +67,40 @@ def _search_block(
     refine_factor: Rerank,
     seen: list[np.ndarray] | None,
 ) -> Hits:
-    base = pipeline.base_rows(queries)
-    projected = pipeline.project_queries(base)
+    base, projected = pipeline.query_rows(queries)
     if isinstance(refine_factor, ByBound):
-        rough = refine_factor.bars is not None
+        return _search_by_bound(pipeline, together, base, projected, k, nprobe, refine_factor, seen)
+    prepared = prepared_search(pipeline, together, queries.shape[0], nprobe)
+    most = k if pipeline.refine is None else min(k * refine_factor, together.n_live)
+    if prepared.kernels is None:
+        probes = probes_of(pipeline, projected, nprobe, seen)
+        hits = _scan_lists(
+            pipeline, prepared.lists, projected, probes, most, rough=pipeline.refine is not None
+        )
+        return hits if pipeline.refine is None else rescore(pipeline, together, base, hits.positions, k)
+    hits, visited = prepared.run(base, projected, k, most)
+    if seen is not None and pipeline.partition is not None:
+        seen.append(visited)
+    return hits
 
-        def scan(some: np.ndarray, width: int, bars: float) -> Hits:
-            return _scan(pipeline, together, projected[some], width, nprobe, rough, seen, bars)
 
-        return rescore_by_bound(pipeline, together, base, k, refine_factor, scan, together.n_live).hits
-    if pipeline.refine is None:
-        return _scan(pipeline, together, projected, k, nprobe, seen=seen)
-    candidates = _candidates(pipeline, together, projected, k, nprobe, refine_factor, seen)
-    return rescore(pipeline, together, base, candidates.positions, k)
-
-
-def _scan(
+def _search_by_bound(
     pipeline: Pipeline,
     together: Together[Segment],
-    queries: np.ndarray,
+    base: np.ndarray,
+    projected: np.ndarray,
     k: int,
     nprobe: int,
-    rough: bool = False,
-    seen: list[np.ndarray] | None = None,
-    bars: float = 0.0,
+    rerank: ByBound,
+    seen: list[np.ndarray] | None,
 ) -> Hits:
-    """Best k by the codes; scores are those of the codes, rounded where they may be rough, plus bars."""
-    probes = probes_of(pipeline, queries, nprobe, seen)
-    return scan_lists(pipeline, together, queries, probes, k, rough=rough, bars=bars)
+    rough = rerank.bars is not None
+
+    def scan(some: np.ndarray, width: int, bars: float) -> Hits:
+        probes = probes_of(pipeline, projected[some], nprobe, seen)
+        return scan_lists(pipeline, together, projected[some], probes, width, rough=rough, bars=bars)
+
+    return rescore_by_bound(pipeline, together, base, k, rerank, scan, together.n_live).hits
 
 
 def probes_of(
@@ -121,6 +128,19 @@ def scan_lists(
     """Best k by the codes in the lists that each query visits; rough, bars: as `Codec.scan` takes them."""
     nprobe = min(probes.lists.shape[1], pipeline.spec.nlist)
     lists = stored_lists(pipeline, together, queries.shape[0], nprobe)
+    return _scan_lists(pipeline, lists, queries, probes, k, rough=rough, bars=bars)
+
+
+def _scan_lists(
+    pipeline: Pipeline,
+    lists: StoredLists,
+    queries: np.ndarray,
+    probes: Probes,
+    k: int,
+    *,
+    rough: bool,
+    bars: float = 0.0,
+) -> Hits:
     prepared = pipeline.codec.prepare(queries, pipeline.score_metric)
     return Hits(*pipeline.codec.scan(prepared, lists, probes, k, pipeline.score_metric, rough, bars))
 
@@ -130,18 +150,6 @@ def rerank_candidates(
     refine_factor: int,
 ) -> np.ndarray:  # fmt: skip
     """Positions (nq, c) of the candidates that `search_segments` would score again; -1 where missing."""
-    projected = pipeline.project(pipeline.base_rows(queries))
-    return _candidates(pipeline, together, projected, k, nprobe, refine_factor).positions
-
-
-def _candidates(
-    pipeline: Pipeline,
-    together: Together[Segment],
-    projected: np.ndarray,
-    k: int,
-    nprobe: int,
-    factor: int,
-    seen: list[np.ndarray] | None = None,
-) -> Hits:
-    most = min(k * factor, together.n_live)
-    return _scan(pipeline, together, projected, most, nprobe, rough=True, seen=seen)
+    _, projected = pipeline.query_rows(queries)
+    probes, most = probes_of(pipeline, projected, nprobe), min(k * refine_factor, together.n_live)
+    return scan_lists(pipeline, together, projected, probes, most, rough=True).positions

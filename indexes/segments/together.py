@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +30,7 @@ class Together(Generic[Segment]):
         self.n_rows = sum(segment.n_rows for segment in segments)
         self.n_live = self.n_rows - sum(segment.n_deleted for segment in segments)
         self.firsts = np.array([*first_positions(segments), self.n_rows], dtype=np.int64)
-        self._made: dict[str, Any] = {}
+        self._made: dict[Hashable, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.segments,)  # what kernels read is made again
@@ -40,19 +40,19 @@ class Together(Generic[Segment]):
         """Deleted rows of each segment as kernels take them; None where no row is deleted."""
         return None if self.n_live == self.n_rows else [segment.skip_bits for segment in self.segments]
 
-    def made(self, name: str, make: Callable[[], Made]) -> Made:
+    def made(self, name: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` returns, made at the first call with this name; searches of several threads may each
         make it, to the same end.
         """
         made: Made | None = self._made.get(name)
         return self.put(name, make()) if made is None else made
 
-    def put(self, name: str, value: Made) -> Made:
+    def put(self, name: Hashable, value: Made) -> Made:
         """Keep a value under a name, in the place of what was there."""
         self._made[name] = value
         return value
 
-    def found(self, name: str) -> Any:
+    def found(self, name: Hashable) -> Any:
         """What was made under this name, or None."""
         return self._made.get(name)
 
@@ -68,7 +68,7 @@ class Together(Generic[Segment]):
     def take_ids(self, positions: np.ndarray, kind: str) -> np.ndarray:
         """Ids (same shape) of positions: int64 with -1, or object array of str with None, where missing."""
         if kind == INT:
-            found: np.ndarray = self.made("ids", self._integer_ids).take(positions)
+            found: np.ndarray = self._integer_ids.take(positions)
             return found
         flat = positions.reshape(-1)
         ids = np.full(flat.shape, None, dtype=object)
@@ -80,6 +80,7 @@ class Together(Generic[Segment]):
             ids[places] = column.take(flat[places] - self.firsts[number])
         return ids.reshape(positions.shape)
 
+    @cached_property
     def _integer_ids(self) -> native.IntegerIds:
         columns = [
             segment.ids.start if isinstance(segment.ids, RangeIds) else segment.ids.arrays()["ids"]

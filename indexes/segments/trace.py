@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluscomp.indexes.segments.rows import as_matrix, rows_of_dim
+from cluscomp.indexes.segments.rows import queries_of_dim
 from cluscomp.indexes.segments.search import rerank_candidates
 from cluscomp.indexes.segments.segment import Segment
 from cluscomp.indexes.segments.together import Together
@@ -27,7 +27,7 @@ def list_of_rows(segments: Sequence[Segment]) -> np.ndarray:
 
 def probed_lists(pipeline: Pipeline, queries: np.ndarray, nprobe: int) -> np.ndarray:
     """Lists (nq, nprobe) int32 that a search visits, best first; zeros without partition."""
-    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", largest=pipeline.largest)
+    rows = queries_of_dim(queries, pipeline.dim, pipeline.largest)
     if pipeline.partition is None:
         return np.zeros((len(rows), 1), dtype=np.int32)
     projected = pipeline.project_queries(pipeline.base_rows(rows))
@@ -46,7 +46,7 @@ def candidates(
     """Positions (nq, c) of the rows that the rerank scores again, -1 where missing; None without rerank."""
     if pipeline.refine is None:
         return None
-    rows = rows_of_dim(as_matrix(queries), pipeline.dim, "queries", largest=pipeline.largest)
+    rows = queries_of_dim(queries, pipeline.dim, pipeline.largest)
     return rerank_candidates(
         pipeline, Together(tuple(segments)), rows, k, nprobe=nprobe, refine_factor=refine_factor
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Hits:
+class Hits(NamedTuple):
     """scores: (nq, k) float32, best first, -inf where missing. positions: (nq, k) int64 over all segments, -1
     missing.
     """

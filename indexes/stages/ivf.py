@@ -62,6 +62,8 @@ class Probes:
     products: np.ndarray | None = None
 
 
+EVERY, NEAREST, RANKED = "every list", "the nearest", "the best"
+
 EVERYTHING = Probes(np.zeros((1, 1), dtype=np.int32))
 """What each query visits where all rows are one list."""
 
@@ -76,8 +78,9 @@ class ListAssigner(Protocol):
 
 class Ivf(Stage):
     """Lists around k-means centroids (inverted file); the base of all partitions, which are made of (spec,
-    dim, metric). metric: "l2" or "ip". plain_distances: lists are probed by distance and nothing else.
-    places_in_order: the list of a row depends on the rows before it.
+    dim, metric). metric: "l2" or "ip". plain_distances: lists are probed by distance and nothing else, so
+    that kernels choose them; where this is False, `assign` and `ranked` do. places_in_order: the list of a
+    row depends on the rows before it.
     """
 
     needs_training = True
@@ -91,7 +94,7 @@ class Ivf(Stage):
         self.metric = metric
         self._centroids: np.ndarray | None = None
         self._assigner: Any = None
-        self._searchable: native.Parts | None = None
+        self._choosers: dict[str, native.ListChooser] = {}
 
     @property
     def centroids(self) -> np.ndarray:
@@ -179,21 +182,38 @@ class Ivf(Stage):
 
     def probe(self, queries: np.ndarray, nprobe: int) -> Probes:
         """The nprobe best lists of each query; the first is the list `assign` gives."""
-        if nprobe == self.nlist:
-            every = np.broadcast_to(np.arange(self.nlist, dtype=np.int32), (len(queries), nprobe))
-            return Probes(every.copy())
-        if nprobe == 1:  # near ties must fall as they fell when the rows were assigned
+        chooser = self.chooser(nprobe)
+        if chooser is not None:
+            return Probes(*chooser.choose(queries, nprobe))
+        if nprobe == 1:
             return Probes(self.assign(queries)[:, None].astype(np.int32))
         return self.ranked(queries, nprobe)
 
+    def chooser(self, nprobe: int) -> native.ListChooser | None:
+        """What chooses nprobe lists in kernels; None where Python does."""
+        if not self.plain_distances:
+            return None
+        if nprobe == self.nlist:
+            return self._chooser(EVERY)
+        return self._chooser(NEAREST if nprobe == 1 else RANKED)
+
+    def _chooser(self, kind: str) -> native.ListChooser:
+        made = self._choosers.get(kind)
+        if made is None:  # when first used: an opened index may never ask
+            made = self._choosers[kind] = self._make_chooser(kind)
+        return made
+
+    def _make_chooser(self, kind: str) -> native.ListChooser:
+        if kind == EVERY:
+            return native.ListChooser.every(self.nlist)
+        if kind == NEAREST:  # near ties must fall as they fell when the rows were assigned
+            return self._assigner_of().list_chooser()
+        rows = build_prescreen(self.centroids, self.metric).over(self.centroids)
+        return native.ListChooser.ranked(native.Parts([rows]), self.metric)
+
     def ranked(self, queries: np.ndarray, count: int) -> Probes:
         """The `count` best lists of each query, best first, also where these are all."""
-        if self._searchable is None:
-            self._searchable = native.Parts(
-                [build_prescreen(self.centroids, self.metric).over(self.centroids)]
-            )
-        scores, lists = self._searchable.scan(queries, None, count, self.metric)
-        return Probes(lists.astype(np.int32), scores if self.metric == "ip" else None)
+        return Probes(*self._chooser(RANKED).choose(queries, count))
 
     def list_scores(self, queries: np.ndarray) -> np.ndarray:
         """Scores (nq, nlist) float32 by which `ranked` orders the lists, larger first; inner products of the
@@ -227,7 +247,7 @@ class Ivf(Stage):
 
     def load(self, parameters: Parameters) -> None:
         self._centroids = np.ascontiguousarray(parameters["centroids"], dtype=np.float32)
-        self._assigner = self._searchable = None
+        self._assigner, self._choosers = None, {}
 
     def _assigner_of(self) -> Any:
         if self._assigner is None:  # made when first used: an opened index may never assign

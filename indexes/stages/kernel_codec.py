@@ -24,6 +24,14 @@ class KernelCodec(Codec):
         """Codes in storage order as kernels read them; the same where that changes nothing."""
         return self.stored(lists.codes)
 
+    def listed_parts(self, lists: StoredLists) -> native.Parts:
+        """The codes of all views as kernels scan them, made once."""
+        parts = lists.kernels.get("parts")
+        if parts is None:
+            codes = [self.listed(view) for view in lists.views]
+            parts = lists.kernels["parts"] = native.Parts(codes, [view.lists() for view in lists.views])
+        return parts
+
     def scan(
         self,
         queries: np.ndarray,
@@ -34,17 +42,13 @@ class KernelCodec(Codec):
         rough: bool = False,
         bars: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        parts = lists.kernels.get("parts")
-        if parts is None:
-            codes = [self.listed(view) for view in lists.views]
-            parts = lists.kernels["parts"] = native.Parts(codes, [view.lists() for view in lists.views])
         visited = None if probes is EVERYTHING else probes.lists
         try:
-            found: tuple[np.ndarray, np.ndarray] = parts.scan(
+            found: tuple[np.ndarray, np.ndarray] = self.listed_parts(lists).scan(
                 queries, visited, k, metric, lists.skip_bits, rough, probes.products, bars
             )
-        except IndexError as exc:  # positions in a file are not trusted
-            raise CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it") from exc
+        except IndexError as exc:
+            raise damaged(exc) from exc
         return found
 
     def score_rows(self, queries: np.ndarray, view: ListView, rows: np.ndarray, metric: str) -> np.ndarray:
@@ -53,6 +57,11 @@ class KernelCodec(Codec):
             self.stored(view.codes), view.lists(), prepared, np.ascontiguousarray(rows), metric
         )
         return scores
+
+
+def damaged(exc: IndexError) -> CorruptIndexError:
+    """What kernels found in lists: positions in a file are not trusted."""
+    return CorruptIndexError(f"{exc}: the index is damaged; restore a copy or rebuild it")
 
 
 class KernelRefiner(KernelCodec, Refiner):

@@ -230,6 +230,13 @@ class Pipeline:
             base = step.apply_queries(base)
         return np.ascontiguousarray(base)
 
+    def query_rows(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Queries (nq, dim) of kernel dtype as finer codes compare them, and as lists and codes do."""
+        if not self.normalizes and not self.steps and queries.dtype == np.float32:
+            return queries, queries
+        base = self.base_rows(queries)
+        return base, self.project_queries(base)
+
     def take_back(self, projected: np.ndarray) -> np.ndarray:
         """Rows whose inner products with queries are those of `projected` with what the transforms make of
         the queries. UsageError where a transform has no way back.

@@ -114,36 +114,28 @@ def test_integer_ids_of_many_segments(whole, many, asked):
 # ---- how often the kernels are called --------------------------------------------------------------
 
 
-class CountedParts:
-    """native.Parts that counts its searches, and what it is made of."""
+class CountedSearch:
+    """native.Search that counts its calls, and how many queries each has."""
 
-    def __init__(self, log: list[str], *parts) -> None:
-        self._log, self._parts = log, native._core.Parts(*parts)
+    def __init__(self, log: list[int], *made) -> None:
+        self._log, self._search = log, native._core.Search(*made)
 
-    def scan(self, *call):
-        self._log.append("scan")
-        return self._parts.scan(*call)
-
-    def rescore(self, *call):
-        self._log.append("rescore")
-        return self._parts.rescore(*call)
+    def run(self, queries, *rest):
+        self._log.append(len(queries))
+        return self._search.run(queries, *rest)
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_calls_of_the_kernels_do_not_grow_with_the_segments(monkeypatch, whole, many, asked, key):
-    log: list[str] = []
-    monkeypatch.setattr(native, "Parts", lambda *parts: CountedParts(log, *parts))
-    calls = []
+    log: list[int] = []
+    monkeypatch.setattr(native, "Search", lambda *made: CountedSearch(log, *made))
     for bounds in ([], [200], list(range(4, N, 4))):
         index = cut(whole[key, "ip"], many, bounds)
         index.delete([0, 1, 399])
-        index.pipeline.partition is None or index.search(asked, 3)  # centroids are made ready once
         log.clear()
         for queries in (asked[:1], asked):
             index.search(queries, 3)
-        calls.append(list(log))
-    assert calls[0] == calls[1] == calls[2]
-    assert 2 <= len(calls[0]) <= 6
+        assert log == [1, len(asked)]
 
 
 # ---- lists side by side in memory ------------------------------------------------------------------

@@ -224,18 +224,18 @@ def test_train_reports_progress_by_key_part(rows) -> None:
 
 def test_long_searches_and_adds_come_up_for_air(monkeypatch, rows) -> None:
     """Ctrl-C is answered between native calls: few queries a call where many rows are read, same results."""
-    from cluscomp.indexes.segments import search, segment
+    from cluscomp.indexes.segments import search, segment, whole_search
 
     whole = index_factory("IVF8,PQ4x4,RFlat", 16, "ip", seed=1).train(rows).add(rows)
     expected = whole.search(rows[:100], 5, nprobe=3)
     calls: list[int] = []
-    scan = type(whole.pipeline.codec).scan
+    run = whole_search.Prepared.run
 
-    def counted(codec, queries, *rest):
+    def counted(prepared, queries, *rest):
         calls.append(len(queries))
-        return scan(codec, queries, *rest)
+        return run(prepared, queries, *rest)
 
-    monkeypatch.setattr(type(whole.pipeline.codec), "scan", counted)
+    monkeypatch.setattr(whole_search.Prepared, "run", counted)
     monkeypatch.setattr(search, "_PRODUCTS_PER_BLOCK", 1)
     monkeypatch.setattr(segment, "BLOCK_ROWS", 100)
     found = whole.search(rows[:100], 5, nprobe=3)

@@ -50,6 +50,8 @@ class Slices(PartitionSpec):
 class SlicedLists(Ivf):
     """centroids: means of the lists. edges: (nlist - 1,) between neighbouring lists."""
 
+    plain_distances = False
+
     def train(self, x, seed, progress=None):
         shares = np.arange(1, self.nlist) / self.nlist
         edges = np.quantile(x[:, 0], shares).astype(np.float32)

@@ -36,12 +36,17 @@ class ShardedVectors(SearchedVectors):
     def _allowed(self, together: Together[Any], given: Given) -> Any:
         return SharedAllowed.of(given)
 
-    def _warn_if_incomplete(self, answer: Answer, nprobe: int) -> None:
+    def _warn_if_incomplete(self, answer: Answer, nprobe: int | None) -> None:
         if not lost_shards():  # which is said elsewhere
             super()._warn_if_incomplete(answer, nprobe)
 
     def _search_all(
-        self, together: Together[Segment], queries: np.ndarray, k: int, effort: Effort, seen: list[np.ndarray]
+        self,
+        together: Together[Segment],
+        queries: np.ndarray,
+        k: int,
+        effort: Effort,
+        seen: list[np.ndarray] | None = None,
     ) -> Hits:
         found = []
         for block in iter_blocks(len(queries), BLOCK):
