@@ -277,8 +277,8 @@ class SearchedVectors(StoredIndex[Segment]):
             warnings.warn(
                 f"{short.size} of {len(found)} queries found fewer than k={np.max(wanted)} rows (fewest: "
                 f"{short.min()}), because nprobe={self._lists_to_visit(nprobe)} of {self.spec.nlist} lists "
-                f"hold no more; missing hits have id {'None' if self._id_kind == TEXT else -1} and score -inf. "
-                "Raise nprobe, or ask for a smaller k",
+                f"hold no more; missing hits have id {'None' if self._id_kind == TEXT else -1} and score "
+                "-inf. Raise nprobe, or ask for a smaller k",
                 IncompleteResultsWarning,
                 stacklevel=4,
             )
