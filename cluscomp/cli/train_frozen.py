@@ -15,6 +15,7 @@ from cluscomp.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from cluscomp.quantization import LearnedCodec
     from cluscomp.training.frozen.train import FrozenReport
 
 
@@ -30,6 +31,21 @@ Ids = Annotated[Path | None, flag("--ids", help="Text file with one document id 
 QueryEmbeddings = Annotated[
     Path | None,
     flag("--query-embeddings", help="Vectors of queries. (default: documents stand for them)", panel=PANEL),
+]
+Lengths = Annotated[
+    Path | None,
+    flag(
+        "--lengths",
+        help="For documents of several vectors: .npy, vectors of each document.",
+        panel=PANEL,
+    ),
+]
+QueryLengths = Annotated[
+    Path | None, flag("--query-lengths", help="Beside --lengths: .npy, vectors of each query.", panel=PANEL)
+]
+PoolName = Annotated[
+    str | None,
+    flag("--pool", help="Beside --lengths: pool of the index key. (default: Pool16)", panel=PANEL),
 ]
 QueryIds = Annotated[
     Path | None, flag("--query-ids", help="Text file with one query id a line.", panel=PANEL)
@@ -61,11 +77,24 @@ class FrozenFlags:
     qrels: Path | None
     metric: str
     label_centroids: bool
+    lengths: Path | None = None
+    query_lengths: Path | None = None
+    pool: str | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Documents are several vectors each."""
+        return self.lengths is not None
 
     def check(self) -> None:
         """Raise UsageError where flags are missing or do not go together."""
         if self.embeddings is None:
             raise UsageError("--frozen needs --embeddings, the vectors of the documents")
+        for name in ("query_lengths", "pool"):
+            if getattr(self, name) is not None and not self.is_late:
+                raise UsageError(f"--{name.replace('_', '-')} belongs to --lengths, which is not given")
+        if (self.query_lengths is None) != (self.query_embeddings is None) and self.is_late:
+            raise UsageError("with --lengths, --query-embeddings and --query-lengths come together")
         if self.qrels is not None:
             for name in ("query_embeddings", "query_ids", "ids"):
                 if getattr(self, name) is None:
@@ -83,49 +112,76 @@ def run(
     if m is None or output_folder is None:
         raise UsageError(f"{'--m' if m is None else '--output'} is missing")
     from cluscomp.quantization.learned_folder import check_codec_target
-    from cluscomp.training.frozen.loop import FrozenSettings
-    from cluscomp.training.frozen.train import train_frozen
 
     flags.check()
     check_codec_target(output_folder, if_exists)
-    x, queries, positives = _read(flags)
     with StageProgress(quiet=quiet) as progress:
-        codec, report = train_frozen(
-            x, m, nbits=nbits, queries=queries, positives=positives, metric=flags.metric, seed=seed,
-            settings=FrozenSettings(label_centroids=flags.label_centroids), progress=progress,
-        )  # fmt: skip
+        train = _train_late if flags.is_late else _train_single
+        codec, report = train(flags, m, nbits=nbits, metric=flags.metric, seed=seed, progress=progress)
     codec.save(output_folder, if_exists=if_exists)
     _show(report, codec.code_size, flags, output_folder, as_json)
 
 
-def _read(flags: FrozenFlags) -> tuple[np.ndarray, np.ndarray | None, list[np.ndarray] | None]:
-    """Documents, queries or None, rows of the positives or None."""
-    from cluscomp.eval.qrels import read_qrels
+def _train_single(flags: FrozenFlags, m: int, **options: Any) -> tuple[LearnedCodec, FrozenReport]:
+    """Train for documents of one vector."""
     from cluscomp.inputs.embeddings import open_embeddings
-    from cluscomp.training.frozen.data import positives_of
+    from cluscomp.training.frozen.loop import FrozenSettings
+    from cluscomp.training.frozen.train import train_frozen
 
     documents = open_embeddings(Path(str(flags.embeddings)), flags.ids)
-    x = documents.read(0, documents.n)
-    if flags.query_embeddings is None:
-        return x, None, None
-    asked = open_embeddings(flags.query_embeddings, flags.query_ids)
-    queries = asked.read(0, asked.n)
+    x, queries, positives = documents.read(0, documents.n), None, None
+    if flags.query_embeddings is not None:
+        asked = open_embeddings(flags.query_embeddings, flags.query_ids)
+        queries = asked.read(0, asked.n)
+        positives = _positives(flags, asked.ids, documents.ids)
+    settings = FrozenSettings(label_centroids=flags.label_centroids)
+    return train_frozen(x, m, queries=queries, positives=positives, settings=settings, **options)
+
+
+def _train_late(flags: FrozenFlags, m: int, **options: Any) -> tuple[LearnedCodec, FrozenReport]:
+    """Train for documents of several vectors."""
+    from cluscomp.inputs.ragged import open_ragged
+    from cluscomp.training.frozen.late_train import DEFAULT_POOL, LateSettings, train_frozen_late
+
+    documents, lengths, ids = open_ragged(Path(str(flags.embeddings)), flags.lengths, flags.ids)
+    given: dict[str, Any] = {}
+    if flags.query_embeddings is not None:
+        asked, counts, names = open_ragged(flags.query_embeddings, flags.query_lengths, flags.query_ids)
+        given = {"queries": asked.read(0, asked.n), "query_lengths": counts}
+        given["positives"] = _positives(flags, names, ids)
+    return train_frozen_late(
+        documents.read(0, documents.n), lengths, m, pool=flags.pool or DEFAULT_POOL,
+        settings=LateSettings(label_centroids=flags.label_centroids), **given, **options,
+    )  # fmt: skip
+
+
+def _positives(flags: FrozenFlags, query_ids: Any, ids: Any) -> list[np.ndarray] | None:
+    """Numbers of the documents that answer each query, None without judgements."""
+    from cluscomp.eval.qrels import read_qrels
+    from cluscomp.training.frozen.data import positives_of
+
     if flags.qrels is None:
-        return x, queries, None
-    names = [[str(name) for name in source.ids or ()] for source in (asked, documents)]
-    return x, queries, positives_of(read_qrels(flags.qrels), *names)
+        return None
+    return positives_of(
+        read_qrels(flags.qrels), *([str(name) for name in names] for names in (query_ids, ids))
+    )
 
 
 def _show(report: FrozenReport, code_size: int, flags: FrozenFlags, folder: Path, as_json: bool) -> None:
+    from cluscomp.training.frozen.late_train import DEFAULT_POOL
+
     key = f"RepCONC({folder})"
+    if flags.is_late:
+        key = f"{flags.pool or DEFAULT_POOL},{key}"
     if as_json:
         output.result_json({"output": str(folder), "key": key, **report.to_json()})
         return
     teacher = f"{report.n_positives} positives and exact scores" if report.n_positives else "exact scores"
     asked = f"{report.n_queries} queries" if report.n_queries else "documents in place of queries"
+    of_what = " a vector" if flags.is_late else ""
     output.result(
-        f"{folder}: {code_size} code bytes, {report.n_documents} documents, {asked}, taught by {teacher}, "
-        f"in {output.seconds_text(report.seconds)}"
+        f"{folder}: {code_size} code bytes{of_what}, {report.n_documents} documents, {asked}, taught by "
+        f"{teacher}, in {output.seconds_text(report.seconds)}"
     )
     first, kept = report.epochs[0].ndcg, report.epochs[report.kept].ndcg
     if first is not None and kept is not None:
@@ -134,6 +190,7 @@ def _show(report: FrozenReport, code_size: int, flags: FrozenFlags, folder: Path
             f"{report.kept} of {len(report.epochs) - 1}, which was kept"
         )
     words: list[Any] = ["build-index", "--embeddings", flags.embeddings]
+    words += ["--lengths", flags.lengths] if flags.is_late else []
     words += [] if flags.ids is None else ["--ids", flags.ids]
     words += ["--metric", flags.metric, "--index-key", key, "--output", f"{folder}.index"]
     output.result("next: " + shlex.join(str(word) for word in words))

@@ -30,7 +30,7 @@ def train_repconc(
     encoder: Annotated[
         str | None, flag("--encoder", help="Model to start from: 'minilm', hub name or folder.", panel=DATA)
     ] = None,
-    m: Annotated[int | None, flag("--m", help="Codes a document; must divide the dimension.", min=1)] = None,
+    m: Annotated[int | None, flag("--m", help="Codes a vector; must divide the dimension.", min=1)] = None,
     nbits: Annotated[int, flag("--nbits", help="Bits a code: 4, 6 or 8.")] = 8,
     output_folder: Annotated[
         Path | None, flag("--output", "-o", help="Folder for encoder, codec and report.")
@@ -122,8 +122,11 @@ def train_repconc(
     ] = 50,
     frozen: train_frozen.Frozen = False,
     embeddings: train_frozen.Embeddings = None,
+    lengths: train_frozen.Lengths = None,
+    pool: train_frozen.PoolName = None,
     ids: train_frozen.Ids = None,
     query_embeddings: train_frozen.QueryEmbeddings = None,
+    query_lengths: train_frozen.QueryLengths = None,
     query_ids: train_frozen.QueryIds = None,
     qrels: train_frozen.Qrels = None,
     metric: train_frozen.Metric = "ip",
@@ -151,7 +154,8 @@ def train_repconc(
     Several GPUs: torchrun --nproc-per-node N -m cluscomp -- train repconc ...
 
     With --frozen, a codec for vectors that are there already: no encoder, and
-    --output is the codec's folder.
+    --output is the codec's folder. With --lengths, documents are several vectors
+    each, pooled as --pool says, and the codec learns for MaxSim.
 
     Example: cluscomp train repconc --corpus scifact --encoder minilm --m 24 --output scifact.repconc
     """
@@ -161,7 +165,8 @@ def train_repconc(
         common.set_threads(threads)
         train_frozen.run(
             train_frozen.FrozenFlags(
-                embeddings, ids, query_embeddings, query_ids, qrels, metric, label_centroids
+                embeddings, ids, query_embeddings, query_ids, qrels, metric, label_centroids,
+                lengths, query_lengths, pool,
             ),
             m=m, nbits=nbits, output_folder=output_folder, if_exists=if_exists, seed=seed, quiet=quiet,
             as_json=as_json,

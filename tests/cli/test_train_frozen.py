@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,36 @@ def test_without_queries_documents_stand_for_them(invoke, files: Path) -> None:
     assert invoke(*command, "--output", files / "codec", "--if-exists", "replace", "-q").exit_code == 0
 
 
+def test_documents_of_several_vectors(invoke, files: Path, rng) -> None:
+    """600 rows are 100 documents of 6 tokens; 100 rows are 50 queries of 2."""
+    np.save(files / "lengths.npy", np.full(100, 6))
+    np.save(files / "query_lengths.npy", np.full(50, 2))
+    (files / "ids.txt").write_text("".join(f"d{i}\n" for i in range(100)))
+    (files / "qids.txt").write_text("".join(f"q{i}\n" for i in range(50)))
+    (files / "train.tsv").write_text("".join(f"q{i}\td{i}\t1\n" for i in range(50)))
+    given = flags(files, "embeddings", "ids", "query-embeddings", "query-ids", "qrels")
+    late = [
+        "--lengths",
+        files / "lengths.npy",
+        "--query-lengths",
+        files / "query_lengths.npy",
+        "--pool",
+        "Pool3",
+    ]
+    command = ["train", "repconc", "--frozen", *given, *late, "--m", 4, "--nbits", 4]
+    done = invoke(*command, "--output", files / "codec", "-q")
+    assert done.exit_code == 0, done.stderr
+    assert "2 code bytes a vector, 100 documents, 50 queries, taught by 50 positives" in done.stdout
+    following = shlex.split(done.stdout.split("next: ")[1])
+    assert following[following.index("--index-key") + 1] == f"Pool3,RepCONC({files / 'codec'})"
+    assert invoke(*following, "-q").exit_code == 0
+    by_folder = ["build-index", *flags(files, "embeddings", "ids"), *late[:2], "--codec", files / "codec"]
+    assert invoke(*by_folder, "--index-key", "Pool3", "--output", files / "b", "-q").exit_code == 0
+    asked = ["--query-embeddings", files / "q.npy", *late[2:4]]
+    shown = invoke("search", files / "b", *asked, "-k", 3, "--json")
+    assert shown.exit_code == 0, shown.stderr
+
+
 @pytest.mark.parametrize(
     ("names", "more", "code", "fault"),
     [
@@ -75,6 +106,8 @@ def test_without_queries_documents_stand_for_them(invoke, files: Path) -> None:
         (("embeddings", "qrels"), (), 2, "--query-embeddings is needed"),
         (("embeddings", "query-embeddings", "query-ids", "qrels"), (), 2, "--ids is needed"),
         (("embeddings", "query-ids"), (), 2, "belongs to --query-embeddings"),
+        (("embeddings",), ("--pool", "Pool4"), 2, "--pool belongs to --lengths"),
+        (("embeddings", "query-embeddings"), ("--lengths", "x.npy"), 2, "come together"),
         (("embeddings",), ("--metric", "l2"), 2, "'ip' and 'cosine'"),
         (("embeddings",), ("--m", "5"), 2, "does not split into m=5"),
     ],

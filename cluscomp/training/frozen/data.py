@@ -100,7 +100,7 @@ def make_pairs(
     if positives is None:
         checked: tuple[np.ndarray, ...] = (np.zeros(0, dtype=np.int64),) * len(queries)
     else:
-        checked = _checked(positives, len(queries), len(x))
+        checked = checked_positives(positives, len(queries), len(x))
     return Pairs(queries, checked, nearest_rows(x, queries, n_nearest), own)
 
 
@@ -135,7 +135,8 @@ def positives_of(
     return found
 
 
-def _checked(positives: Sequence[Any], n_queries: int, n_rows: int) -> tuple[np.ndarray, ...]:
+def checked_positives(positives: Sequence[Any], n_queries: int, n_rows: int) -> tuple[np.ndarray, ...]:
+    """Rows (k,) int64 of each query, ascending. Raises as `make_pairs` does."""
     if len(positives) != n_queries:
         raise DimensionError(f"there are {n_queries} queries, but positives for {len(positives)}")
     checked = tuple(np.unique(np.asarray(rows, dtype=np.int64)) for rows in positives)

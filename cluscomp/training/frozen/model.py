@@ -101,7 +101,7 @@ class Scorer:
         logits = (z @ decoded.T) / self.temperature
         if batch.own is not None:
             logits[np.arange(len(logits)), batch.own] = -np.inf
-        log_p = _log_softmax(logits)
+        log_p = log_softmax(logits)
         target = batch.target
         loss = -float(np.sum(target * np.where(target > 0, log_p, 0), dtype=np.float64)) / len(z)
         factor = self.temperature * np.float32(len(z))
@@ -130,14 +130,15 @@ class Scorer:
         return summed
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of the softmax of each row."""
     shifted: np.ndarray = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax of each row."""
-    return np.exp(_log_softmax(logits))
+    return np.exp(log_softmax(logits))
 
 
 @dataclass

@@ -28,6 +28,7 @@ from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.quantization.score_aware import THRESHOLD, eta_for, move_centroids
 from cluscomp.training.frozen.data import Task, make_pairs, split_pairs
+from cluscomp.training.frozen.lessons import RowLessons
 from cluscomp.training.frozen.loop import Epoch, FrozenSettings, initial, learn
 from cluscomp.training.frozen.model import Parameters, Scorer
 from cluscomp.training.query_metric import score_metric
@@ -94,7 +95,7 @@ def train_frozen(
     first = LearnedCodec((matrix @ metric_map).astype(np.float32), centroids, metric=metric)
     task = _task(rows, asked, positives, own, settings, rng)
     scorer = Scorer(matrix @ inverse, first.encode(rows), m, nbits, settings.temperature * task.spread())
-    learned, epochs, kept = learn(scorer, initial(first), task, settings, rng, progress)
+    learned, epochs, kept = learn(RowLessons(scorer, task, settings), initial(first), settings, rng, progress)
     report = FrozenReport(
         n_documents=len(rows),
         n_queries=0 if asked is None else len(asked),
@@ -105,7 +106,7 @@ def train_frozen(
         kept=kept,
         seconds=time.monotonic() - start,
     )
-    return _codec(first, learned, inverse, asked is not None, settings, seed, report), report
+    return finished_codec(first, learned, inverse, asked is not None, settings, seed, report), report
 
 
 def train_anisotropic(
@@ -129,11 +130,14 @@ def train_anisotropic(
     )
 
 
-def _codec(
+def finished_codec(
     first: LearnedCodec, learned: Parameters, inverse: np.ndarray, adapt: bool, settings: FrozenSettings,
-    seed: int, report: FrozenReport,
+    seed: int, report: FrozenReport, made_for: dict[str, Any] | None = None,
 ) -> LearnedCodec:  # fmt: skip
-    """Rotation R A, and in the adapter what undoes A for queries: R A (A^-2 (q + W q + b)) = R A^-1 (...)."""
+    """Rotation R A, and in the adapter what undoes A for queries: R A (A^-2 (q + W q + b)) = R A^-1 (...).
+
+    first: the state before training, whose rotation is R A. inverse: A^-1. made_for: more provenance.
+    """
     undo = inverse @ inverse
     weight = undo @ (np.eye(len(undo)) + learned.weight)
     identity = not adapt and settings.query_share == 0
@@ -145,7 +149,12 @@ def _codec(
         adapter_bias=None if identity else undo @ learned.bias,
         metric=first.metric,
         kind="frozen",
-        provenance={"seed": seed, "settings": asdict(settings), "report": report.to_json()},
+        provenance={
+            "seed": seed,
+            "settings": asdict(settings),
+            "report": report.to_json(),
+            **(made_for or {}),
+        },
     )
 
 
