@@ -63,6 +63,10 @@ class Collection:
         run = {
             query: {self.ids[j]: float(scores[i, j]) for j in best[i]} for i, query in enumerate(self.queries)
         }
+        return self.of_run(run)
+
+    def of_run(self, run: dict[str, dict[str, float]]) -> Values:
+        """`ndcg` of a run {query: {document: score}}."""
         asked = set(self.qrels)
         return self._mean(run, asked), self._mean(run, self.seen), self._mean(run, asked - self.seen)
 

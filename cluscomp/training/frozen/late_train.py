@@ -38,6 +38,7 @@ class LateSettings(FrozenSettings):
     """`FrozenSettings` for documents of several vectors. Both query_share and held_out must be 0."""
 
     query_share: float = 0.0
+    epochs: int = 8
     n_nearest: int = 100
     n_pseudo: int = 512
 
