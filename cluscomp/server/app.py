@@ -18,6 +18,10 @@ from cluscomp.server.problems import MEDIA_TYPE, first_faults, problem_body, pro
 from cluscomp.server.reading import add_reading
 from cluscomp.server.search_route import add_search
 
+_KNOWN = {
+    404: ("no-route", "there is no such route; /openapi.json has all of them"),
+    405: ("method", "this route does not take such requests; the header Allow says which it takes"),
+}
 TITLE = "cluscomp"
 DESCRIPTION = "Search of compressed indexes. Ids are always text; errors are application/problem+json."
 
@@ -93,8 +97,8 @@ def _add_errors(api: Any) -> None:
         return Response(problem_body(422, "fields", first_faults(exc.errors())), 422, None, MEDIA_TYPE)
 
     async def http(_: Any, exc: Any) -> Any:
-        code = {404: "no-route", 405: "method"}.get(exc.status_code, "body")
-        refused = RequestRefusedError(str(exc.detail), exc.status_code, code)
+        code, detail = _KNOWN.get(exc.status_code, ("body", str(exc.detail)))
+        refused = RequestRefusedError(detail, exc.status_code, code)
         found = answer(refused)
         found.headers.update(exc.headers or {})
         return found

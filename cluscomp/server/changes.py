@@ -11,6 +11,7 @@ from cluscomp.server.conditions import check_unicode, filter_text, filter_value
 from cluscomp.server.core import Core
 from cluscomp.server.forms import documents_of
 from cluscomp.server.posts import Facts, Posts, as_bytes
+from cluscomp.server.problems import unknown_ids_are_not_found
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
 from cluscomp.server.writing import Change, WriterThread
@@ -79,8 +80,9 @@ def _chosen(body: models.DeleteRequest) -> dict[str, Any]:
 def _delete(index: Any, body: models.DeleteRequest, chosen: dict[str, Any]) -> tuple[int, int]:
     if body.ids is None:
         return index.delete(**chosen), 0
-    names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
-    return index.delete(names, **chosen), 0
+    with unknown_ids_are_not_found():
+        names = ids_of_kind([check_unicode(one) for one in body.ids], index.id_kind)
+        return index.delete(names, **chosen), 0
 
 
 def _compact(index: Any, body: models.CompactRequest) -> tuple[int, int]:

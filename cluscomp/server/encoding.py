@@ -47,12 +47,16 @@ class EncoderThread:
         """Whether texts are encoded."""
         return self._enabled
 
+    def takes_texts(self, served: Served) -> bool:
+        """Whether texts alone are queries of an index."""
+        return self._enabled and encodes_texts(served.index.encoder)
+
     def load(self, served: Served) -> None:
         """Load the encoder of an index, if it knows one and texts are encoded; blocks.
 
         Raises EncoderMismatchError, MissingInputError, OptionalDependencyError.
         """
-        if self._enabled and encodes_texts(served.index.encoder):
+        if self.takes_texts(served):
             self._thread.submit(self._model, served).result()
         elif self._enabled and served.both and (served.index.encoder or {}).get("words"):
             self._thread.submit(self._words, served).result()
@@ -93,7 +97,7 @@ class EncoderThread:
         self._thread.shutdown(cancel_futures=True)
 
     def _require(self, served: Served) -> None:
-        if not self._enabled or not encodes_texts(served.index.encoder):
+        if not self.takes_texts(served):
             why = (
                 "the server runs without encoders"
                 if not self._enabled

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import normalize_rows
-from cluscomp.errors import InputError, RequestRefusedError, UsageError
+from cluscomp.encoders.hybrid import HybridEncoder
+from cluscomp.errors import InputError, UsageError
 from cluscomp.inputs.ids import ids_of_kind
 from cluscomp.server.encoding import as_queries
+from cluscomp.server.problems import unknown_ids_are_not_found
 from cluscomp.server.searching import Queries
 from cluscomp.server.served import Served
 
@@ -30,6 +32,7 @@ class Sides:
 
 def encoded_sides(model: Any, text: str, content: str | None) -> Sides:
     """Encode a query, and the text of a document again, whose stored vectors have no tokens any more."""
+    model = model.vectors if isinstance(model, HybridEncoder) else model
     query = as_queries(model.encode_queries([text])).vectors
     if content is None:
         return Sides(query, tokens_of(model, text, "query", len(query)))
@@ -62,7 +65,7 @@ def explained(served: Served, name: str, sides: Sides, whose: dict[str, Any]) ->
     whose: `tenant`, if one is said. Raises UsageError (one vector a document, codes without a way back, or no
     tenant said), RequestRefusedError (no such id).
     """
-    index: Any = served.index
+    index = served.dense
     stored = _stored(served, name, whose)
     query = normalize_rows(sides.query) if index.metric == "cosine" else sides.query
     products = query.astype(np.float32) @ stored.T
@@ -80,15 +83,13 @@ def explained(served: Served, name: str, sides: Sides, whose: dict[str, Any]) ->
 
 
 def _stored(served: Served, name: str, whose: dict[str, Any]) -> np.ndarray:
-    if not served.ragged:
+    if not served.several_vectors:
         raise UsageError(
             f"{served.name!r} stores one vector a document; only several can be compared by token"
         )
-    index: Any = served.index
-    try:
+    index = served.dense
+    with unknown_ids_are_not_found():
         vectors, _ = index.vectors(ids_of_kind([name], index.id_kind), **whose)
-    except InputError as exc:
-        raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
     found: np.ndarray = vectors
     return found
 

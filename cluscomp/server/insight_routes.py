@@ -4,12 +4,13 @@
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cluscomp.errors import InputError, RequestRefusedError
+from cluscomp.errors import InputError
 from cluscomp.server import cluster_map, heat, models, parsing
 from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.limits import Limits
 from cluscomp.server.posts import Facts, Posts, as_bytes
+from cluscomp.server.problems import unknown_ids_are_not_found
 from cluscomp.server.served import Served
 from cluscomp.server.tree import tree_of_lists
 
@@ -67,7 +68,7 @@ async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> hea
         raise parsing.unfit("one of text and tokens_b64 is needed")
     if body.text is None:
         request = models.SearchRequest(tokens_b64=body.tokens_b64)
-        return heat.given_side(parsing.vectors_of(request, served, core.settings.max_queries))
+        return heat.given_side(parsing.dense_of(request, served, core.settings.max_queries))
     text = check_unicode(body.text)
     if not text.strip():
         raise InputError("the text is empty; give the words to search for")
@@ -81,10 +82,6 @@ async def _sides(core: Core, served: Served, body: models.ExplainRequest) -> hea
 
 def _content(served: Served, name: str, whose: dict[str, Any]) -> str | None:
     """The stored text of a document, or None; blocks. Raises RequestRefusedError for an unknown id."""
-    try:
-        record = served.records([name], whose).get(name)
-    except InputError as exc:
-        raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
-    if record is None:
-        raise RequestRefusedError(f"id {name!r} is not in the index", 404, "unknown-id")
+    with unknown_ids_are_not_found():
+        record = served.records([name], whose, missing="fail")[name]
     return None if record.text is None else f"{record.title or ''} {record.text}".strip()

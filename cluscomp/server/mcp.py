@@ -14,7 +14,8 @@ from cluscomp.encoders.remembered import encodes_texts, remembered_encoder
 from cluscomp.errors import CluscompError, IncompleteResultsWarning, UsageError, require
 from cluscomp.server.encoding import as_queries
 from cluscomp.server.registry import Registry
-from cluscomp.server.served import Served, as_json
+from cluscomp.server.served import Served
+from cluscomp.server.shown import as_json
 
 MAX_K = 100
 MAX_IDS = 100

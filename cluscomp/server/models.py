@@ -81,13 +81,15 @@ class SearchRequest:
 
 @dataclass
 class Hit:
-    """A hit. id: always text. score: more is better. title, text, attributes: where asked for and stored."""
+    """A hit. id: always text. score: more is better. The others, where asked for, as of a document."""
 
     id: str
     score: float
     title: str | None = None
     text: str | None = None
     attributes: dict[str, Any] | None = None
+    terms: dict[str, float] | None = None
+    vectors: list[list[float]] | None = None
 
 
 @dataclass
@@ -131,7 +133,7 @@ class GetRequest:
 @dataclass
 class Document:
     """What the index holds of a document. vectors: what its codes stand for, several rows where it has
-    several; null where the codes have no way back. terms: of an index of weighted terms.
+    several; null where the codes have no way back. terms: of an index of weighted terms, or a hybrid one.
     """
 
     id: str
@@ -153,7 +155,9 @@ class GetAnswer:
 
 @dataclass
 class IndexFacts:
-    """What is known of an index. bytes_per_document: of all files. code_bytes_per_document: of codes."""
+    """What is known of an index. takes_texts: whether texts alone are queries. bytes_per_document: of all
+    files. code_bytes_per_document: of codes.
+    """
 
     name: str
     generation: int
@@ -163,6 +167,7 @@ class IndexFacts:
     dim: int
     several_vectors: bool
     encoder: str | None
+    takes_texts: bool
     has_texts: bool
     nlist: int | None
     columns: dict[str, str]

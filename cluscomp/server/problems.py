@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -46,6 +47,17 @@ def problem_body(status: int, code: str, detail: str) -> bytes:
         "detail": detail.encode("utf-8", "replace").decode(),
     }
     return json.dumps(problem).encode()
+
+
+@contextmanager
+def unknown_ids_are_not_found() -> Iterator[None]:
+    """Tell of an id that is not there with 404. Raises RequestRefusedError; DuplicateIdError goes on."""
+    try:
+        yield
+    except errors.DuplicateIdError:
+        raise
+    except errors.InputError as exc:
+        raise errors.RequestRefusedError(str(exc), 404, "unknown-id") from exc
 
 
 def first_faults(found: Sequence[dict[str, Any]]) -> str:

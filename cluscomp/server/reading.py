@@ -3,20 +3,21 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cluscomp.errors import InputError, RequestRefusedError
-from cluscomp.indexes.records import Record
-from cluscomp.inputs.ids import ids_of_kind
+from cluscomp.errors import RequestRefusedError
 from cluscomp.server import models
 from cluscomp.server.conditions import check_unicode
 from cluscomp.server.core import Core
 from cluscomp.server.parsing import unfit, whose_of
 from cluscomp.server.posts import Facts, Posts, as_bytes
-from cluscomp.server.served import Served, as_json
+from cluscomp.server.problems import unknown_ids_are_not_found
+from cluscomp.server.served import Served
+from cluscomp.server.shown import shown_fields
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+
+_NOTHING = {"title": None, "text": None, "attributes": None, "vectors": None, "terms": None}
 
 
 def add_reading(api: "FastAPI", posts: Posts, core: Core) -> None:
@@ -45,7 +46,7 @@ def add_reading(api: "FastAPI", posts: Posts, core: Core) -> None:
     async def indexes() -> Any:
         """All served indexes."""
         states = core.registry.open_states()
-        facts = await core.apart(lambda: [served.facts for served in states])
+        facts = await core.apart(lambda: [facts_of(core, served) for served in states])
         opened = {served.name for served in states}
         closed = [name for name in core.registry.names() if name not in opened]
         return {"indexes": facts, "closed": closed}
@@ -54,7 +55,7 @@ def add_reading(api: "FastAPI", posts: Posts, core: Core) -> None:
     async def one_index(name: str) -> Any:
         """What is known of an index."""
         served = await core.served(name)
-        return await core.apart(lambda: served.facts)
+        return await core.apart(facts_of, core, served)
 
     async def get(name: str, body: models.GetRequest, _: Facts) -> bytes:
         """Documents by id."""
@@ -67,30 +68,16 @@ def add_reading(api: "FastAPI", posts: Posts, core: Core) -> None:
     posts.add("documents:get", get, body=models.GetRequest, answer=models.GetAnswer)
 
 
+def facts_of(core: Core, served: Served) -> dict[str, Any]:
+    """What `IndexFacts` says; blocks when first asked."""
+    return {**served.facts, "takes_texts": core.encoders.takes_texts(served)}
+
+
 def documents(served: Served, body: models.GetRequest) -> list[dict[str, Any]]:
     """Documents by id, in order; blocks. Raises RequestRefusedError for an id that is not there, UsageError
     where no tenant is said.
     """
-    ids, include = body.ids, body.include
-    wanted = list(dict.fromkeys(check_unicode(one) for one in ids))
-    try:
-        known = ids_of_kind(wanted, served.index.id_kind)
-        found = served.index.get(known, vectors="vector" in include, **whose_of(body.tenant))
-    except InputError as exc:
-        raise RequestRefusedError(str(exc), 404, "unknown-id") from exc
-    by_id = {one: _shown(one, record, include) for one, record in zip(wanted, found, strict=True)}
-    return [by_id[one] for one in ids]
-
-
-def _shown(name: str, record: Record, include: Any) -> dict[str, Any]:
-    """A document as it is sent."""
-    title, text = (record.title, record.text) if "text" in include else (None, None)
-    vector = record.vector
-    return {
-        "id": name,
-        "title": title,
-        "text": text,
-        "attributes": as_json(record.attributes) if "attributes" in include else None,
-        "vectors": np.atleast_2d(vector).tolist() if isinstance(vector, np.ndarray) else None,
-        "terms": vector if isinstance(vector, dict) else None,
-    }
+    wanted = list(dict.fromkeys(check_unicode(one) for one in body.ids))
+    with unknown_ids_are_not_found():
+        found = shown_fields(served, wanted, body.include, whose_of(body.tenant), "fail")
+    return [{"id": one, **_NOTHING, **found[one]} for one in body.ids]

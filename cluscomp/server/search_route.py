@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from cluscomp.errors import UsageError
 from cluscomp.server import models, parsing
 from cluscomp.server.core import Core
 from cluscomp.server.forms import queries_of
 from cluscomp.server.posts import Facts, Posts, as_bytes
 from cluscomp.server.searching import Found
-from cluscomp.server.served import Served, as_json
+from cluscomp.server.served import Served
+from cluscomp.server.shown import shown_fields
 
 
 def add_search(posts: Posts, core: Core) -> None:
@@ -48,18 +48,10 @@ async def searched(core: Core, name: str, body: models.SearchRequest, facts: Fac
 
 
 def _stored(served: Served, names: list[list[str]], body: models.SearchRequest) -> dict[str, dict[str, Any]]:
-    """What a hit shows besides id and score, by id; blocks. Raises UsageError for vectors."""
-    include = body.include
-    if "vector" in include:
-        raise UsageError("hits have no vectors; ask for them by id: documents:get")
+    """What a hit shows besides id and score, by id; blocks."""
     ids = sorted({one for row in names for one in row})
-    shown: dict[str, dict[str, Any]] = {one: {} for one in ids}
-    for one, record in served.records(ids, parsing.whose_of(body.tenant)).items():
-        if "text" in include and served.has_texts:
-            shown[one] |= {"title": record.title, "text": record.text}
-        if "attributes" in include and record.attributes:
-            shown[one]["attributes"] = as_json(record.attributes)
-    return shown
+    shown = shown_fields(served, ids, body.include, parsing.whose_of(body.tenant))
+    return {one: shown.get(one, {}) for one in ids}
 
 
 def _names(ids: Any, scores: Any) -> list[str]:

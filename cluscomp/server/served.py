@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cluscomp.indexes.kind import kind_of
 from cluscomp.indexes.records import Record
 from cluscomp.inputs.ids import ids_of_kind
+from cluscomp.vocabulary import Missing
 
 if TYPE_CHECKING:
     from cluscomp.indexes.any_index import AnyIndex
@@ -37,13 +37,28 @@ class Served:
         """Whether the index stores titles and texts."""
         return self.index.has_texts
 
-    def records(self, ids: Sequence[str], whose: Mapping[str, Any]) -> dict[str, Record]:
-        """Title, text, attributes of the ids that are there; blocks. whose: `tenant`, if one is said. Raises
-        InputError for what is no id, UsageError where the index has a tenant column and no tenant is said.
+    @property
+    def dense(self) -> Any:
+        """The index of vectors: a side of a hybrid index."""
+        index: Any = self.index
+        return index.dense if self.both else index
+
+    def records(
+        self,
+        ids: Sequence[str],
+        whose: Mapping[str, Any],
+        *,
+        vectors: bool = False,
+        missing: Missing = "ignore",
+    ) -> dict[str, Record]:
+        """What the index holds of ids, by id; blocks. whose: `tenant`, if one is said. vectors: whether also
+        those. missing: "fail" or "ignore". Raises InputError for what is no id, or not there; UsageError
+        where the index has a tenant column and no tenant is said.
         """
         wanted = ids_of_kind(ids, self.index.id_kind)
-        found = self.index.get(wanted, missing="ignore", vectors=False, **whose)
-        return {str(one.id): one for one in found}
+        found = self.index.get(wanted, missing=missing, vectors=vectors, **whose)
+        names = ids if missing == "fail" else [str(one.id) for one in found]  # "007" asks for the id 7
+        return dict(zip(names, found, strict=True))
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -79,14 +94,6 @@ class Served:
     def joins_over_k(self) -> bool:
         """Whether the best k of a search are the first k of a search for more, bit for bit."""
         return self.index.spec.refine is None and not self.ragged and not self.both
-
-
-def as_json(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes as JSON values: instants in ISO 8601."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime.datetime) else value
-        for name, value in attributes.items()
-    }
 
 
 def folder_state(folder: Path) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ from cluscomp.errors import MissingInputError, UsageError
 from cluscomp.server.warming import Warmup
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+"""As browsers say it: in lower case, without a path."""
 MIN_TOKEN = 16
 """Shortest token, in characters: shorter ones can be guessed."""
 
@@ -64,6 +67,12 @@ class ServerSettings:
             number(name, getattr(self, name), above=0)
         for name in ("batch_wait", "refresh", "shutdown_grace"):
             number(name, getattr(self, name), low=0)
+        for origin in self.cors:
+            if not _ORIGIN.fullmatch(origin):
+                raise UsageError(
+                    f"cors {origin!r} is no origin of pages; write scheme and host, such as "
+                    "https://example.org or http://localhost:3000"
+                )
         if not is_loopback(self.host) and self.read_token is None and not self.insecure:
             raise UsageError(
                 f"host {self.host!r} can be reached from other machines, and no token is asked for; pass "

@@ -90,6 +90,30 @@ def test_texts_or_terms_beside_vectors_find_what_a_search_finds(serve, known_wor
     assert [hits_of(result) for result in one] == wanted[:1]
 
 
+def test_a_document_is_shown_and_explained_in_both_forms(serve, known_words):
+    """And what is shown of it finds it, which is how the page looks for documents like it."""
+    kind, path = known_words
+    index = cc.open_index(path)
+    with serve({"i": path}, encoder=True) as server, server.client() as client, server.http() as http:
+        facts = client.index("i")
+        found = client.get("i", ["d7", "d3"], ["vector"])
+        first = np.float32(found[0]["vectors"])
+        lengths = None if kind == "dense" else [len(first)]
+        like = client.ask(
+            "i", vectors=first, lengths=lengths, terms=[found[0]["terms"]], k=2, include=["vector"]
+        )
+        body = {"id": "d7", "tokens_b64": packed(first) | {"lengths": [len(first)]}}
+        explained = http.post("/v1/indexes/i/explain", json=body)
+    assert [one["terms"] for one in found] == index.terms(["d7", "d3"])
+    assert facts["takes_texts"] is False and facts["several_vectors"] == (kind == "late")
+    hit = like["results"][0]["hits"][0]
+    assert (hit["id"], hit["vectors"], hit["terms"]) == ("d7", found[0]["vectors"], found[0]["terms"])
+    if kind == "dense":
+        assert explained.status_code == 400
+    else:
+        assert np.allclose(explained.json()["products"], first @ first.T, atol=1e-4)
+
+
 def test_what_does_not_belong_together_is_refused(serve, known_words, flat):
     kind, path = known_words
     vectors, lengths = rows_of(kind, 2, seed=4)

@@ -73,7 +73,9 @@ def test_faults_change_nothing(serve, path, rows):
             (lambda: client.put("x", ["one"], rows[:1]), 400),
             (lambda: client.put("x", ["1"], rows[:1, :5]), 400),
             (lambda: client.put("x", ["1"], rows[:1] * np.inf), 400),
-            (lambda: client.delete("x", ["1", "99999"]), 400),
+            (lambda: client.delete("x", ["1", "99999"]), 404),
+            (lambda: client.delete("x", ["one"]), 404),
+            (lambda: client.delete("x", ["1", "1"]), 409),
             (lambda: client.compact("x", segments=0), 422),
             (lambda: client.put("y", ["1"], rows[:1]), 404),
         ):

@@ -13,6 +13,7 @@ from server_waits import wait_until
 
 import cluscomp as cc
 from cluscomp.errors import RequestRefusedError, UsageError
+from cluscomp.server.settings import ServerSettings
 
 READ, ADMIN = "read-token-0123456789", "admin-token-0123456789"
 VECTOR = {"vectors": [[0.5] * 24]}
@@ -47,6 +48,19 @@ def test_pages_of_other_origins_may_not_ask(serve, folder):
         answer = http.post(path, json=VECTOR, headers={"origin": "https://page.example"})
         assert answer.headers["access-control-allow-origin"] == "https://page.example"
         assert "access-control-allow-origin" not in http.get("/v1/indexes").headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://a.org/", "a.org", "null", "https://A.org", "ftp://a.org", "https://a.org:x", ""]
+)
+def test_what_no_browser_says_is_no_origin(origin):
+    with pytest.raises(UsageError, match="is no origin"):
+        ServerSettings(cors=(origin,))
+
+
+def test_names_of_origins():
+    for origin in ("https://a-b.example.org", "http://localhost:3000", "http://[::1]:80"):
+        assert ServerSettings(cors=(origin,)).cors == (origin,)
 
 
 def test_tokens(serve, folder):

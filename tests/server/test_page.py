@@ -65,7 +65,12 @@ def pages(tmp_path_factory):
 
         home = tmp_path_factory.mktemp("pages")
         patch.setenv("CLUSCOMP_CACHE", str(home / "cache"))
-        patch.setattr(cluscomp.encoders, "load_encoder", lambda name, kind, **_: WordEncoder(kind))
+        real = cluscomp.encoders.load_encoder
+        patch.setattr(
+            cluscomp.encoders,
+            "load_encoder",
+            lambda name, kind, **_: real(name, kind) if kind == "words" else WordEncoder(kind),
+        )
         corpus = home / "corpus.jsonl"
         lines = [
             json.dumps({"_id": one, "title": title, "text": text}) for one, (title, text) in TEXTS.items()
@@ -83,6 +88,14 @@ def pages(tmp_path_factory):
             cc.build_index(
                 corpus, index_key=key, output=home / name, encoder=WordEncoder(kind), store_texts=True
             )
+        folders["ready"] = home / "ready"
+        texts = [f"{title} {text}" for title, text in TEXTS.values()]
+        cc.build_index(
+            WordEncoder("dense").encode_queries(texts),
+            texts=corpus,
+            index_key="Flat+Sparse(bm25)",
+            output=home / "ready",
+        )
         with Running(folders, encoder=True) as server:
             yield server
         shutil.rmtree(home)
@@ -153,6 +166,14 @@ def test_products_are_shown_by_token(pages, browser):
     assert "sun" in heads or "moon" in heads
     browser.press("Escape")
     browser.wait("!document.querySelector('#why').open")
+    assert browser.problems == []
+
+
+def test_a_hybrid_index_whose_vectors_came_ready_is_searched_by_a_document(pages, browser):
+    browser.open(pages.url + "/#query=d3&first=ready&k=5")
+    browser.wait("document.querySelectorAll('.hits li').length === 5")
+    assert hits(browser, 0)[0][0] == "d3"
+    assert browser.run("document.querySelector('#query-label').textContent") == "Like document"
     assert browser.problems == []
 
 
@@ -229,7 +250,7 @@ def test_nothing_leaves_the_window(pages, browser, width):
 
 def test_controls_have_names(pages, browser):
     browser.open(pages.url)
-    browser.wait("document.querySelector('#first').options.length === 4")
+    browser.wait("document.querySelector('#first').options.length === 5")
     nameless = "[...document.querySelectorAll('input, select')].filter((one) => !one.labels.length).map((one) => one.id)"
     assert browser.run(nameless) == []
     assert (

@@ -93,6 +93,21 @@ def test_a_fault_of_one_request_is_not_that_of_others(serve, flat, queries):
     assert (caught.value.status, caught.value.code) == (400, "input")
 
 
+def test_hits_show_what_is_asked_for(serve, folder, late, queries):
+    """Vectors of hits are those that their codes stand for; of a document with several, all of them."""
+    small, whole = cc.open_index(folder), cc.open_index(late)
+    with serve({"small": folder, "late": late}) as server, server.client() as client:
+        hits = client.ask("small", vectors=queries[:1], k=3, include=["vector"])["results"][0]["hits"]
+        several = client.ask("late", vectors=queries[:4], lengths=[4], k=2, include=["vector", "text"])
+        plain = client.ask("small", vectors=queries[:1], k=3)["results"][0]["hits"]
+    for hit in hits:
+        assert np.array_equal(np.float32(hit["vectors"]), small.vectors([int(hit["id"])]))
+    for hit in several["results"][0]["hits"]:
+        assert np.array_equal(np.float32(hit["vectors"]), whole.vectors([hit["id"]])[0])
+        assert hit.keys() == {"id", "score", "vectors"}
+    assert plain == [{"id": hit["id"], "score": hit["score"]} for hit in hits]
+
+
 def test_k_above_the_rows_gives_all_of_them(serve, late, queries):
     with serve({"late": late}) as server, server.client() as client:
         scores, ids = client.search("late", queries[:5], 1000, lengths=[2, 3])

@@ -146,6 +146,10 @@ def test_documents_by_id(serve, texts, both):
     for ids in (["7", "3000"], ["seven"], ["7", "9" * 4000], ["-1"]):
         answer = both.post("/v1/indexes/small/documents:get", json={"ids": ids})
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown-id"), answer.text
+    answer = both.post("/v1/indexes/small/documents:get", json={"ids": ["007", "3"]})
+    assert [one["id"] for one in answer.json()["documents"]] == ["007", "3"]
+    answer = both.post("/v1/indexes/small/documents:get", json={"ids": ["007", "7"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "duplicate-id")
     several = both.post("/v1/indexes/late/documents:get", json={"ids": ["d3", "d1"], "include": ["vector"]})
     vectors = [np.array(one["vectors"], np.float32) for one in several.json()["documents"]]
     assert [rows.shape[1] for rows in vectors] == [24, 24]

@@ -17,12 +17,14 @@ async function search(index, query, k) {
   const body = {k: Math.min(k, 1000), include: ["text", "attributes"], ...options(index), ...whose(index)};
   const filter = $("filter").value.trim();
   if (filter && Object.keys(index.columns).length) body.filter = filter;
-  if (index.encoder) return ask(route(index.name, "search"), {...body, text: query});
+  if (index.takes_texts) return ask(route(index.name, "search"), {...body, text: query});
   const like = await ask(route(index.name, "documents:get"), {ids: [query], include: ["vector"], ...whose(index)});
-  const vectors = like.documents[0].vectors;
-  if (!vectors) throw new Error(`The codes of ${index.name} have no way back to vectors, so it cannot be searched by a document.`);
-  if (!index.several_vectors) return ask(route(index.name, "search"), {...body, vectors});
-  return ask(route(index.name, "search"), {...body, tokens_b64: {...packed(vectors), lengths: [vectors.length]}});
+  const {vectors, terms} = like.documents[0];
+  if (!vectors && !terms) throw new Error(`The codes of ${index.name} have no way back to vectors, so it cannot be searched by a document.`);
+  if (terms) body.terms = [terms];
+  if (vectors && index.several_vectors) body.tokens_b64 = {...packed(vectors), lengths: [vectors.length]};
+  else if (vectors) body.vectors = vectors;
+  return ask(route(index.name, "search"), body);
 }
 
 function packed(rows) {
@@ -88,7 +90,7 @@ function item(index, hit, rank, others, place, query) {
   const text = hit.text ? make("p", {class: "text"}, hit.text) : null;
   const tools = make("div", {class: "tools"});
   if (hit.text && hit.text.length > 240) tools.append(more(text));
-  if (index.several_vectors && index.encoder) {
+  if (index.several_vectors && index.takes_texts) {
     tools.append(make("button", {type: "button", onclick: () => why(index, hit, query), "aria-label": `Why ${hit.title || hit.id}`}, "Why"));
   }
   return make("li", {class: kind},
@@ -176,7 +178,7 @@ function fill(select, names, none) {
 
 function choices() {
   const indexes = chosen();
-  const words = indexes.length > 0 && indexes.every((index) => index.encoder);
+  const words = indexes.length > 0 && indexes.every((index) => index.takes_texts);
   $("query-label").textContent = words ? "Query" : "Like document";
   $("hint").textContent = words ? "Hits appear while you type." : "No encoder is served for this index: give the id of a document to find others like it.";
   const columns = Object.assign({}, ...indexes.map((index) => index.columns));
