@@ -117,6 +117,14 @@ CodecFolder = Annotated[
 ]
 Metric = Annotated[MetricName, flag("--metric", help="Similarity to search by.", panel=INDEX)]
 Output = Annotated[Path | None, flag("--output", "-o", help="Folder to write the index to.", panel=INDEX)]
+PoolSample = Annotated[
+    Path | None,
+    flag(
+        "--pool-sample",
+        help="For keys such as Pool16: vectors of likely queries, to which documents are fitted.",
+        panel=INDEX,
+    ),
+]
 StoreTexts = Annotated[
     bool,
     flag("--store-texts", help="Keep titles and texts in the index, to show them with hits.", panel=INDEX),

@@ -44,6 +44,7 @@ def build_index(
     metric: build_flags.Metric = "ip",
     output_folder: build_flags.Output = None,
     store_texts: build_flags.StoreTexts = False,
+    pool_sample: build_flags.PoolSample = None,
     max_train_rows: build_flags.MaxTrainRows = None,
     shards: build_flags.Shards = None,
     engine: Annotated[
@@ -118,6 +119,8 @@ def build_index(
     kinds = filters.parse_kinds(attribute_kinds)
     if shards is None and any(given is not None for given in (engine, train, address)):
         raise errors.UsageError("--engine, --train and --address are of --shards, which is not given")
+    if shards is not None and pool_sample is not None:
+        raise errors.UsageError("--pool-sample does not go with --shards; leave one of them out")
     common.set_threads(threads)
     settings: dict[str, Any] = {
         "index_key": str(spec),
@@ -137,7 +140,7 @@ def build_index(
     if dry_run:
         from cluscomp.indexes.build import plan_build
 
-        plan = plan_build(source, encoder=model, **settings)
+        plan = plan_build(source, encoder=model, pool_sample=pool_sample, **settings)
         _show_plan(plan, as_json)
         raise typer.Exit(0 if plan.feasible else INFEASIBLE)
     if shards is not None:
@@ -160,6 +163,7 @@ def build_index(
             encoder=model,
             if_exists=if_exists,
             cache=cache,
+            pool_sample=pool_sample,
             progress=progress,
             config=_resolved(ctx),
             **settings,

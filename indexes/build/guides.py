@@ -37,7 +37,7 @@ def _guides(work: BuildWork, request: Request, shard: Shard) -> Facts:
             require_tokens(pipeline, tokens, ids)
             spool.append(tokens)
             work.progress("guides", spool.documents, len(chosen))
-    pipeline.support.learn(spool.mapped(), pipeline.seed)
+    pipeline.support.learn(spool.mapped(), pipeline.seed, request.directions)
     for name, array in pipeline.support.parameters().items():
         with work.path(_file(name)).open("wb") as file:
             np.lib.format.write_array(file, array, allow_pickle=False)

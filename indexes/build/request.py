@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cluscomp.indexes.base import StoredIndex
 from cluscomp.indexes.build.described import NO_ATTRIBUTES, BuildAttributes
@@ -29,6 +32,7 @@ class Kept:
 class Request:
     """What a caller asked for; all but max_memory and cache decides the bits of the index.
 
+    directions: of queries, that the pool of the key is fitted to (multivector/pooling.py: query_directions).
     kept: where the source is another index, whose state its identity tells. into: the trained index that the
     rows are added to, None where a new one is built.
     """
@@ -44,6 +48,7 @@ class Request:
     kept: Kept | None = None
     described: BuildAttributes = NO_ATTRIBUTES
     into: StoredIndex[Any] | None = None
+    directions: np.ndarray | None = None
 
     def identity(self) -> dict[str, Any]:
         """JSON value that two builds share exactly when they make the same index."""
@@ -56,6 +61,7 @@ class Request:
             "source": self.source.identity,
             "encoder": self.source.info,
             **self.described.identity(),
+            **({} if self.directions is None else {"pool_sample": _digest(self.directions)}),
             **({} if self.into is None else {"into": trained_mark(self.into.pipeline)}),
         }
 
@@ -70,6 +76,10 @@ class Request:
             self.spec, 1 if kind.terms else self.source.dim, self.metric, seed=self.seed
         )
         return index
+
+
+def _digest(rows: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(rows).tobytes(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

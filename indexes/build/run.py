@@ -13,17 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from cluscomp import checks, errors
 from cluscomp.indexes.build.described import BuildAttributes
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.recipe import open_source
 from cluscomp.indexes.build.report import BuildReport, finished_report, is_finished, report_of
 from cluscomp.indexes.build.request import Request
-from cluscomp.indexes.build.source import Given, TextInput
+from cluscomp.indexes.build.source import Given, Source, TextInput
 from cluscomp.indexes.build.stage import BuildWork, run_stages
 from cluscomp.indexes.build.stages import PLAN, plan_for, stages_of
 from cluscomp.indexes.build.work import WorkFolder, work_path
 from cluscomp.indexes.keys.grammar import parse_key
+from cluscomp.indexes.multivector.pooling import query_directions
 from cluscomp.indexes.storage.place import Place
 from cluscomp.indexes.storage.places import place_of
 from cluscomp.progress import Progress, silent
@@ -52,6 +55,7 @@ def build_index(
     if_exists: IfExists = "fail",
     max_train_rows: int | None = None,
     store_texts: bool = False,
+    pool_sample: Any = None,
     empty_documents: str = "fail",
     cache: bool = True,
     attributes: Any = None,
@@ -93,6 +97,8 @@ def build_index(
             "fail" and "resume"; one with other settings is discarded by "fail" and refused by "resume".
         max_train_rows: most vectors to train on; None: what the key wants, less if the memory is short.
         store_texts: keep titles and texts, which `Index.get` returns.
+        pool_sample: for pools that are fitted to MaxSim: vectors (n, dim) of likely queries, as
+            `MultiVectorIndex.train` takes them.
         empty_documents: what to do with documents without text: "fail", "skip" or "keep".
         cache: keep encodings in the cache folder, so that the next build from the same texts need not encode.
         attributes: facts about the rows for filters: a .parquet or .jsonl file whose column `_id` or `id`
@@ -126,7 +132,10 @@ def build_index(
     described = BuildAttributes.of(
         attributes, attributes_from, source if texts is None else texts, attribute_kinds
     )
-    request = Request(**settings, store_texts=store_texts, source=opened, cache=cache, described=described)
+    request = Request(
+        **settings, store_texts=store_texts, source=opened, cache=cache, described=described,
+        directions=_directions(pool_sample, settings, opened),
+    )  # fmt: skip
     return run_request(request, target, if_exists, progress, config, start)
 
 
@@ -145,6 +154,7 @@ def plan_build(
     seed: int = 0,
     max_train_rows: int | None = None,
     store_texts: bool = False,
+    pool_sample: Any = None,
     empty_documents: str = "fail",
     attributes: Any = None,
     attributes_from: Literal["metadata"] | None = None,
@@ -167,6 +177,7 @@ def plan_build(
         seed: as in `build_index`.
         max_train_rows: as in `build_index`.
         store_texts: as in `build_index`.
+        pool_sample: as in `build_index`.
         empty_documents: as in `build_index`.
         attributes: as in `build_index`.
         attributes_from: as in `build_index`.
@@ -186,7 +197,12 @@ def plan_build(
     described = BuildAttributes.of(
         attributes, attributes_from, source if texts is None else texts, attribute_kinds
     )
-    return plan_for(Request(**settings, store_texts=store_texts, source=opened, described=described))
+    directions = _directions(pool_sample, settings, opened)
+    return plan_for(
+        Request(
+            **settings, store_texts=store_texts, source=opened, described=described, directions=directions
+        )
+    )
 
 
 def run_request(
@@ -204,6 +220,12 @@ def run_request(
     target.check_target("replace")
     work = _build(request, target, if_exists, progress or silent, config or {})
     return report_of(work, start)
+
+
+def _directions(pool_sample: Any, settings: Mapping[str, Any], opened: Source) -> np.ndarray | None:
+    """`query_directions` for what is built."""
+    dim = 0 if pool_sample is None else opened.dim
+    return query_directions(pool_sample, settings["spec"], dim, settings["seed"])
 
 
 def build_settings(

@@ -14,7 +14,7 @@ from cluscomp.errors import SubsampleWarning, UsageError
 from cluscomp.indexes.filters.filterable import UNSAID
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.multivector.candidates import score_positions, vectors_at
-from cluscomp.indexes.multivector.pooling import fitted_spec, learn_pool, pool_of, pooled
+from cluscomp.indexes.multivector.pooling import fitted_spec, learn_pool, pool_of, pooled, query_directions
 from cluscomp.indexes.multivector.queries import ragged_of_dim, require_query_vectors
 from cluscomp.indexes.multivector.searched import DEFAULT_CANDIDATES, SearchedDocuments
 from cluscomp.indexes.multivector.segment import (
@@ -127,7 +127,9 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
 
     # ---- train, add ----
 
-    def train(self, x: Any, *, lengths: Any = None, progress: Progress | None = None) -> MultiVectorIndex:
+    def train(
+        self, x: Any, *, lengths: Any = None, pool_sample: Any = None, progress: Progress | None = None
+    ) -> MultiVectorIndex:
         """Learn rotation, lists and codebooks from the token vectors of documents; none is added.
 
         Documents are pooled first; where more vectors result than training looks at (256 a list, at least
@@ -136,6 +138,9 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
         Args:
             x: token vectors of documents, ragged.
             lengths: (n,) vectors of each document, or None.
+            pool_sample: for pools that are fitted to MaxSim: vectors (n, d) of likely queries, an array or a
+                path; pooled documents are to keep their largest inner products with 2000 of these. None: with
+                2000 of the documents' own tokens.
             progress: called as progress(stage, done, total); stage is the part of the key that learns.
 
         Returns:
@@ -143,10 +148,11 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
 
         Raises:
             TooFewRowsError: fewer vectors than the key has centroids.
-            UsageError: the index holds documents already.
+            UsageError: the index holds documents already, or pool_sample is given for another pool.
             DimensionError, DTypeError, NonFiniteError, TooLargeError: the vectors are wrong.
         """
         self._require_empty()
+        directions = query_directions(pool_sample, self.spec, self.dim, self.seed)
         documents = ragged_of_dim(x, lengths, self.dim, "vectors", largest=None)
         sample = self._sample(documents)
         if self.pipeline.needs_training and len(sample) < len(documents):
@@ -156,7 +162,7 @@ class MultiVectorIndex(Uncopied, SearchedDocuments):
                 stacklevel=2,
             )
         require_finite_documents(sample, RangeIds(0, len(sample)), self.pipeline.largest)
-        learn_pool(self.pipeline, sample)
+        learn_pool(self.pipeline, sample, directions)
         kept = self.pool_documents(sample, as_stage(progress, str(self.pool)))
         self.train_vectors(kept.rows, progress, n_rows=len(documents))
         return self

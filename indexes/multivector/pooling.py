@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cluscomp.array_forms import form_of
+from cluscomp.arrays import as_rows
 from cluscomp.errors import UsageError
 from cluscomp.indexes.keys.pool import Pool, code_bytes
 from cluscomp.indexes.keys.specs import IndexSpec
 from cluscomp.indexes.stages.pipeline import Pipeline
 from cluscomp.indexes.stages.registry import make_codec
-from cluscomp.indexes.stages.support_pool import guides
+from cluscomp.indexes.stages.support_pool import drawn_directions, guides
+from cluscomp.inputs.embeddings import open_embeddings
 from cluscomp.multivector import Ragged, as_ragged, pool_tokens
 from cluscomp.progress import Progress
 
@@ -64,8 +70,23 @@ def pooled(pipeline: Pipeline, documents: Ragged, progress: Progress | None = No
     return as_ragged(vectors, lengths, check_finite=False)
 
 
-def learn_pool(pipeline: Pipeline, documents: Ragged) -> None:
-    """Let a pool that learns do so from some of the documents, drawn at random."""
+def learn_pool(pipeline: Pipeline, documents: Ragged, directions: np.ndarray | None = None) -> None:
+    """Let a pool that learns do so from some of the documents, drawn at random. directions: of queries."""
     if pipeline.support is not None:
         few = documents.take(guides(len(documents), pipeline.seed))
-        pipeline.support.learn(few, pipeline.seed)
+        pipeline.support.learn(few, pipeline.seed, directions)
+
+
+def query_directions(pool_sample: Any, spec: IndexSpec, dim: int, seed: int) -> np.ndarray | None:
+    """What a pool learns from vectors of queries (n, d), an array or a path; None of None.
+
+    Raises UsageError where the key has no pool that is fitted, and what the array gate and files raise.
+    """
+    if pool_sample is None:
+        return None
+    if spec.fitted_pool is None:
+        raise UsageError(f"pool_sample is for pools that are fitted, such as Pool16, but the key is {spec}")
+    if isinstance(pool_sample, (str, Path)):
+        source = open_embeddings(pool_sample)
+        pool_sample = source.read(0, source.n)
+    return drawn_directions(as_rows(pool_sample, name="pool_sample", dim=dim), seed)

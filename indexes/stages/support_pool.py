@@ -95,16 +95,17 @@ class SupportPool(Stage):
         """Memory while documents are pooled: the sample in float32 and in 16 bits, and its products."""
         return 8 * SAMPLE_SIZE * self.dim + 8 * VALUES_PER_BLOCK
 
-    def learn(self, documents: Ragged, seed: int) -> None:
-        """Learn from token vectors of documents that `guides` chose; InputError where there are none."""
+    def learn(self, documents: Ragged, seed: int, directions: np.ndarray | None = None) -> None:
+        """Learn from token vectors of documents that `guides` chose; InputError where there are none.
+
+        directions: what `drawn_directions` returns for vectors of queries; None: those of the tokens.
+        """
         tokens = self._prepared(documents)
-        n = tokens.rows.shape[0]
-        if n == 0:
+        if tokens.rows.shape[0] == 0:
             raise InputError(f"{self.spec} learns from token vectors, but the documents have none")
-        chosen = np.sort(checks.rng(seed).choice(n, min(SAMPLE_SIZE, n), replace=False))
+        own = drawn_directions(tokens.rows, seed) if directions is None else directions
         sample = np.zeros((SAMPLE_SIZE, self.dim), dtype="<f2")
-        sample[: len(chosen)] = normalize_rows(take_rows(tokens.rows, chosen))
-        own = sample[: len(chosen)]
+        sample[: len(own)] = own
         line = support_line(form_of(tokens.rows), tokens.lengths, *self._means(tokens), sample=own)
         share, _, *rest = astuple(SupportFit(WARD_SHARE))
         self.load({"sample": sample, "fit": np.array([share, *line, *rest], dtype="<f4")})
@@ -143,6 +144,12 @@ class SupportPool(Stage):
         sums = np.bincount(labels, weights=row_norms(tokens.rows), minlength=len(means))
         lengths = sums / np.bincount(labels, minlength=len(means))
         return means * lengths[:, None].astype(np.float32), kept
+
+
+def drawn_directions(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Some of the rows (n, d), scaled to length one: (min(n, SAMPLE_SIZE), d) float16."""
+    chosen = np.sort(checks.rng(seed).choice(len(rows), min(SAMPLE_SIZE, len(rows)), replace=False))
+    return normalize_rows(take_rows(rows, chosen)).astype("<f2")
 
 
 def longest_token() -> float:

@@ -163,3 +163,23 @@ def test_files_of_query_vectors_need_query_vectors(invoke, late_index, flags):
     result = invoke("search", late_index, "--query", "words", *flags)
     assert result.exit_code == 2
     assert "to --query-embeddings" in result.stderr
+
+
+def test_documents_fitted_to_queries(invoke, late_index, tmp_path, asked) -> None:
+    """--pool-sample changes what a pool learns, and is refused where none does, or by shards."""
+    base = ["build-index", "--embeddings", tmp_path / "x.npy", "--lengths", tmp_path / "x.lengths.npy"]
+    base += ["--pool-sample", tmp_path / "q.npy", "--output", tmp_path / "other"]
+    assert invoke(*base, "--index-key", "Pool4,SQ8", "--dry-run").exit_code == 0
+    done = invoke(*base, "--index-key", "Pool4,IVF8,SQ8")
+    assert done.exit_code == 0, done.output
+    samples = [
+        open_index(path).pipeline.support.parameters()["sample"] for path in (late_index, tmp_path / "other")
+    ]
+    assert np.any(samples[1][:14]) and not samples[1][14:].any() and samples[0][14:].any()
+    for key, more, fault in (
+        ("Pool4(ward),SQ8", (), "--pool-sample is for pools that are fitted"),
+        ("Pool4,SQ8", ("--shards", 2), "does not go with --shards"),
+    ):
+        refused = invoke(*base, "--index-key", key, "--if-exists", "replace", *more)
+        assert refused.exit_code == 2
+        assert fault in refused.stderr

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cluscomp as cc
-from cluscomp.errors import CorruptIndexError, NotTrainedError, UsageError
+from cluscomp.errors import CorruptIndexError, DimensionError, NotTrainedError, UsageError
 from cluscomp.indexes import index_factory, open_index
 from cluscomp.indexes.build.run import build_index
 from cluscomp.indexes.keys.grammar import parse_key
@@ -62,6 +62,35 @@ def test_the_sample_is_of_unit_length_and_drawn_from_the_documents(documents):
     rounded = {tuple(row) for row in x.astype("f2")}
     near = [tuple(row) in rounded for row in sample[:filled]]
     assert np.mean(near) > 0.5  # the others fall to the other side when they are rounded
+
+
+def test_a_sample_of_queries_takes_the_place_of_the_documents(documents, questions, tmp_path):
+    """In memory, from an array and from a file, and in a build: the directions are those of the queries."""
+    (x, lengths), (q, _) = documents, questions
+    np.save(tmp_path / "q.npy", q)
+    own = trained("Pool4,Flat", documents).pipeline.support.parameters()
+    wanted = (q / np.linalg.norm(q, axis=1, keepdims=True)).astype("f2")
+    built = build_index(
+        x,
+        lengths=lengths,
+        index_key="Pool4,Flat",
+        output=tmp_path / "i",
+        pool_sample=tmp_path / "q.npy",
+        seed=3,
+    )
+    made = [
+        index_factory("Pool4,Flat", x.shape[1], "ip", seed=3).train(x, lengths=lengths, pool_sample=2 * q),
+        open_index(built.output),
+    ]
+    for index in made:
+        arrays = index.pipeline.support.parameters()
+        np.testing.assert_allclose(arrays["sample"][: len(q)].astype("f4"), wanted, atol=1e-3)
+        assert not arrays["sample"][len(q) :].any()
+        assert not np.array_equal(arrays["fit"], own["fit"])  # the line is that of these directions
+    with pytest.raises(UsageError, match="pool_sample is for pools that are fitted.*Pool4\\(ward\\),Flat"):
+        index_factory("Pool4(ward),Flat", x.shape[1], "ip").train(x, lengths=lengths, pool_sample=q)
+    with pytest.raises(DimensionError, match="pool_sample"):
+        index_factory("Pool4,Flat", x.shape[1], "ip").train(x, lengths=lengths, pool_sample=q[:, :3])
 
 
 def test_guides_are_drawn_without_repetition():
