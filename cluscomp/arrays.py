@@ -26,8 +26,6 @@ TOKEN_TERMS = 1 << 40
 """Products that one score of token vectors may add up, those of fixed-dimensional encodings included."""
 _ROOM = 16  # sums of d squares stay this factor below the largest float32: differences take 4 of it
 _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
-NORMALIZE_VALUES = 1 << 20
-"""float64 values that `normalize_rows` holds at a time, in two arrays of 8 MB."""
 
 
 def largest_safe(dim: int, metric: str = "l2", *, terms: int = 1) -> float:
@@ -174,14 +172,29 @@ def iter_blocks(n: int, rows: int) -> Iterator[slice]:
 
 
 def normalize_rows(x: np.ndarray) -> np.ndarray:
-    """L2-normalise rows of kernel dtype into a new float32 array; a zero row stays zero.
+    """L2-normalise rows (n, d) of kernel dtype or float64 into a new float32 array; a zero row stays zero.
 
-    Norms are taken in float64, so that neither overflow nor underflow of squares can occur.
+    Squares are summed in float64, so that they neither overflow nor vanish, and in one order: bits depend on
+    neither machine, threads nor blocks (cpp_ext/include/cluscomp/unit_rows.h).
     """
-    unit = np.empty(x.shape, dtype=np.float32)
-    for block in iter_blocks(x.shape[0], max(1, NORMALIZE_VALUES // x.shape[1])):
-        rows = to_float32(x[block]).astype(np.float64)
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        norms[norms == 0] = 1.0
-        unit[block] = rows / norms[:, None]
+    from cluscomp import native
+
+    if x.dtype == np.float64:
+        unit: np.ndarray = native.unit_rows_f64(np.ascontiguousarray(x))
+    else:
+        unit = native.unit_rows(_spaced(x))
     return unit
+
+
+def row_norms(x: np.ndarray) -> np.ndarray:
+    """Euclidean norms (n,) float64 of rows (n, d) of kernel dtype, summed as `normalize_rows` does."""
+    from cluscomp import native
+
+    norms: np.ndarray = native.row_norms(_spaced(x))
+    return norms
+
+
+def _spaced(x: np.ndarray) -> np.ndarray:
+    """Rows whose elements lie beside each other, at any distance from one row to the next."""
+    row_bytes = x.shape[1] * x.itemsize
+    return x if x.strides[1] == x.itemsize and x.strides[0] >= row_bytes else np.ascontiguousarray(x)

@@ -60,6 +60,10 @@ maxsim = _core.maxsim
 Documents = _core.Documents
 DocumentSet = _core.DocumentSet
 SupportSample = _core.SupportSample
+PackedMatrix = _core.PackedMatrix
+row_norms = _core.row_norms
+unit_rows = _core.unit_rows
+unit_rows_f64 = _core.unit_rows_f64
 
 _MAX_THREADS = 4096
 BLOCK_ROWS = 16384
@@ -230,6 +234,19 @@ def rescore(
     """`Parts.rescore` of one part."""
     found: tuple[np.ndarray, np.ndarray] = Parts([codes]).rescore(queries, candidates, k, metric)
     return found
+
+
+# ---- products with a matrix ------------------------------------------------------------------------
+
+
+def packed_matrix(matrix: np.ndarray) -> PackedMatrix:
+    """Pack a matrix (d, columns) of real numbers, in float64, for products with rows.
+
+    `multiply(x)` is x @ matrix of rows x (n, d) of kernel dtype: (n, columns) float32, rounded once.
+    `multiply_f64(x)` takes float64 rows and does not round. Each sum is one chain of fused multiply-adds in
+    float64, in the order of the columns of x, so its bits depend on neither machine, threads nor blocks.
+    """
+    return PackedMatrix(np.ascontiguousarray(matrix, dtype=np.float64))
 
 
 # ---- product quantization --------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import Array, as_rows, iter_blocks, to_float32
-from cluscomp.clustering.blocks import block_rows, row_norms
+from cluscomp.arrays import Array, as_rows, iter_blocks, normalize_rows, row_norms, to_float32
+from cluscomp.clustering.blocks import block_rows
 from cluscomp.clustering.device import assign_on_device, is_cuda_tensor
-from cluscomp.clustering.metrics import kernel_metric, unit_rows
+from cluscomp.clustering.metrics import kernel_metric
 from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
 
@@ -133,7 +133,7 @@ def assign_rows(
     """
     if metric == "cosine":
         # Scaling a row does not change which centroid wins, so rows are not normalised, only their scores.
-        centroids = unit_rows(centroids).astype(np.float32)
+        centroids = normalize_rows(centroids)
         norms = row_norms(x) if norms is None and with_scores else norms
     assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric))
     labels, scores = run_assigner(assigner, x, hints=hints, ticker=ticker, with_scores=with_scores)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cluscomp.arrays import iter_blocks, to_float32
+from cluscomp.arrays import iter_blocks
 
 T = TypeVar("T")
 
@@ -27,18 +27,6 @@ def block_rows(dim: int, n_clusters: int) -> int:
     """Rows of one kernel call that compares each row of length `dim` with `n_clusters` centroids."""
     most = min(_MAX_ROWS, _VALUES_PER_BLOCK // dim)
     return max(_MIN_ROWS, min(most, _PRODUCTS_PER_BLOCK // (dim * n_clusters)))
-
-
-def row_norms(x: np.ndarray) -> np.ndarray:
-    """Euclidean norms (n,) float64 of the rows of x (kernel dtype), in blocks.
-
-    Squares are summed in float64, so that neither overflow nor underflow can occur.
-    """
-    norms = np.empty(x.shape[0], dtype=np.float64)
-    for block in iter_blocks(x.shape[0], block_rows(x.shape[1], 1)):
-        rows = to_float32(x[block])
-        norms[block] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    return norms
 
 
 def take_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:

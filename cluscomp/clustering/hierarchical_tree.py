@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import iter_blocks, to_float32
+from cluscomp.arrays import iter_blocks, normalize_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.clustering.blocks import block_rows, take_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import check_numbers
 from cluscomp.clustering.lloyd import WeightedRows
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.errors import UsageError
 from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import BALANCES, Metric
@@ -213,7 +212,7 @@ class KMeansTree(Estimator):
 def _means(rows: np.ndarray, labels: np.ndarray, n_clusters: int, metric: Metric) -> np.ndarray:
     """Mean (k, d) float32 of each cluster; cosine: the direction of the mean of the unit rows, or zero."""
     sums, counts = WeightedRows(rows, metric).sums(labels, n_clusters)
-    means = unit_rows(sums) if metric == "cosine" else sums / counts[:, None]
+    means = normalize_rows(sums) if metric == "cosine" else sums / counts[:, None]
     return means.astype(np.float32)
 
 

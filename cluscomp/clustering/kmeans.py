@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from cluscomp import checks
-from cluscomp.arrays import Array, as_numbers, as_rows, to_float32
+from cluscomp.arrays import Array, as_numbers, as_rows, normalize_rows, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.device import (
     as_rows_anywhere,
@@ -22,7 +22,6 @@ from cluscomp.clustering.device import (
 from cluscomp.clustering.device_rows import rows_anywhere
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.lloyd import LloydResult, WeightedRows, lloyd
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.clustering.seeding import StartRows, kmeans_plus_plus_start, random_start, start_bytes
 from cluscomp.errors import DimensionError, InputError, SubsampleWarning, TooFewRowsError
 from cluscomp.progress import Progress, Ticker
@@ -188,7 +187,7 @@ def start_centroids(
 ) -> np.ndarray:
     """Centroids (k, d) float32 to start from; start: what `check_start` returned."""
     if isinstance(start, np.ndarray):
-        return unit_rows(start).astype(np.float32) if rows.metric == "cosine" else start
+        return normalize_rows(start) if rows.metric == "cosine" else start
     return STARTS[start](rows, n_clusters, rng)
 
 

@@ -21,11 +21,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from cluscomp import native
-from cluscomp.arrays import iter_blocks, to_float32
+from cluscomp.arrays import iter_blocks, normalize_rows, row_norms, to_float32
 from cluscomp.clustering.assign import assign_rows
-from cluscomp.clustering.blocks import block_rows, row_norms, take_rows
+from cluscomp.clustering.blocks import block_rows, take_rows
 from cluscomp.clustering.exact_sums import Extent, exact_sum, rounder
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
 
@@ -213,7 +212,7 @@ def update_centroids(
 def means_of_sums(sums: np.ndarray, counts: np.ndarray, metric: Metric, centroids: np.ndarray) -> np.ndarray:
     """Means (k, d) float32 of clusters, or for cosine their directions; `centroids` where there is none."""
     if metric == "cosine":
-        means = unit_rows(sums)
+        means = normalize_rows(sums)
         # Members that cancel each other have no mean direction; any centroid is as good, so keep the old one.
         kept = ~means.any(axis=1)
     else:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from cluscomp.arrays import iter_blocks
+from cluscomp import native
+from cluscomp.arrays import iter_blocks, normalize_rows, row_norms
 from cluscomp.clustering.blocks import block_rows, subtracted, take_rows
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.vocabulary import Metric
 
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_CLUSTER = 16_384, 8
@@ -62,7 +62,7 @@ def _distinct_sample(
     usable = sample_usable(rows, n_clusters, rng)
     sample = rows.take(usable)
     if rows.metric == "cosine":
-        sample = unit_rows(sample).astype(np.float32)
+        sample = normalize_rows(sample)
     mass = np.ones(usable.size) if rows.mass is None else rows.mass[usable]
     _, first, group = np.unique(_hash_rows(sample, rng), return_index=True, return_inverse=True)
     return take_rows(sample, first), np.bincount(group, weights=mass)
@@ -111,7 +111,7 @@ def far_rows(x: np.ndarray, mass: np.ndarray, n_drawn: int, rng: np.random.Gener
     decides which are drawn.
     """
     n_trials = 2 + int(np.log(n_drawn))
-    squares = np.einsum("ij,ij->i", x, x, dtype=np.float64).astype(np.float32)
+    squares = (row_norms(x) ** 2).astype(np.float32)
     drawn = np.empty(n_drawn, dtype=np.int64)
     drawn[0] = _draw(mass, 1, rng)[0]
     nearest = _squared_distances(x, squares, drawn[:1])[:, 0]
@@ -123,7 +123,7 @@ def far_rows(x: np.ndarray, mass: np.ndarray, n_drawn: int, rng: np.random.Gener
             cost = np.where(free, mass, 0.0)
         trials = _draw(cost, n_trials, rng)
         distances = np.minimum(_squared_distances(x, squares, trials), nearest[:, None])
-        best = int(np.argmin(mass @ distances))
+        best = int(np.argmin(native.packed_matrix(distances).multiply_f64(mass[None])))
         drawn[i] = trials[best]
         nearest = np.ascontiguousarray(distances[:, best])
     return drawn
@@ -141,6 +141,6 @@ def _draw(cost: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 def _squared_distances(x: np.ndarray, squares: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Squared distances (n, len(chosen)) float32; those below the rounding error count as 0."""
     largest = squares[:, None] + squares[chosen]
-    distances: np.ndarray = largest - 2.0 * (x @ x[chosen].T)
+    distances: np.ndarray = largest - 2.0 * native.packed_matrix(x[chosen].T).multiply(x)
     distances[distances <= _ROUNDING * largest] = 0.0
     return distances

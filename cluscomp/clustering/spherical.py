@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp import checks
+from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.estimator import Estimator
 from cluscomp.clustering.kmeans import (
@@ -25,7 +26,6 @@ from cluscomp.clustering.kmeans import (
     check_weights,
     cluster_rows,
 )
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.clustering.spherical_rows import SparseRows, is_sparse
 from cluscomp.errors import UsageError
 from cluscomp.progress import Progress, Ticker
@@ -177,11 +177,7 @@ def cluster_sparse_rows(
     ticker = Ticker(progress, "k-means", rows.n * (n_iter + 1) * n_runs)
     run = best_of_runs(
         rows,
-        lambda: (
-            rows.random_start(n_clusters, rng)
-            if isinstance(start, str)
-            else unit_rows(start).astype(np.float32)
-        ),
+        lambda: rows.random_start(n_clusters, rng) if isinstance(start, str) else normalize_rows(start),
         n_runs,
         n_iter=n_iter,
         tol=tol,

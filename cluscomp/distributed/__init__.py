@@ -6,7 +6,7 @@ segment of the index.
 
 build.py      build, plan_shards            steps.py       the steps and their order
 plan.py       plan.json, its hash           job.py         an opened plan
-arguments.py, recorded_encoder.py  what was asked for, as JSON; numerics.py  what rounds
+arguments.py, recorded_encoder.py  what was asked for, as JSON
 training.py   train, of all rows            shard_rows.py  the rows of a shard
 lists.py      choose and place, for lists of bounded size
 encoding.py   encode, of one shard          marker.py      what it has left, written last

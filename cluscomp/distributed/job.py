@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cluscomp import errors
-from cluscomp.distributed.numerics import warn_of_others
 from cluscomp.distributed.plan import Plan, is_cut_by_rows, read_plan, require_same_source
 from cluscomp.indexes.build.recipe import Recipe, recipe_of
 from cluscomp.indexes.build.request import Request
@@ -34,7 +33,6 @@ class Job:
         plan = read_plan(folder)
         request = plan.arguments.request(encoder)
         require_same_source(plan, request, folder)
-        warn_of_others(plan.numerics, request.new_index().pipeline)
         return cls(folder, plan, request)
 
     @property

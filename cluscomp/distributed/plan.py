@@ -19,7 +19,6 @@ from typing import Any
 
 from cluscomp import checks, errors
 from cluscomp.distributed.arguments import BuildArguments
-from cluscomp.distributed.numerics import numerics
 from cluscomp.files import atomic_json
 from cluscomp.indexes.build.plan import BuildPlan
 from cluscomp.indexes.build.request import Request, Shard
@@ -38,7 +37,6 @@ MAX_SHARDS = 4096
 class Plan:
     """arguments: as they were given. settings: JSON value that decides the bits of the index. n: rows.
     shards: into how many the rows are cut. building: sizes and costs, those of a build of all rows.
-    numerics: what rounds on the machine that planned.
     """
 
     arguments: BuildArguments
@@ -46,7 +44,6 @@ class Plan:
     n: int
     shards: int
     building: BuildPlan
-    numerics: Mapping[str, str]
 
     @property
     def id(self) -> str:
@@ -78,7 +75,6 @@ class Plan:
                 {"source": self.arguments.source, "start": cut.start, "stop": cut.stop} for cut in cuts
             ],
             "building": self.building.to_json(),
-            "numerics": dict(self.numerics),
         }
 
     def write(self, folder: Path) -> None:
@@ -110,7 +106,6 @@ def read_plan(folder: Path) -> Plan:
             int(value["n"]),
             len(value["shards"]),
             BuildPlan.from_json(value["building"]),
-            value["numerics"],
         )
         known = plan.id == value["plan"]
     except (KeyError, TypeError, ValueError) as exc:
@@ -142,7 +137,7 @@ def make_plan(arguments: BuildArguments, request: Request, shards: int) -> Plan:
             "each its id, or as many as there are rows"
         )
     settings = json.loads(json.dumps(request.identity()))
-    return Plan(arguments, settings, building.n, shards, building, numerics())
+    return Plan(arguments, settings, building.n, shards, building)
 
 
 def require_same_source(plan: Plan, request: Request, folder: Path) -> None:

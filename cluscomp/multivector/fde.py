@@ -133,9 +133,11 @@ def _moved(part: Ragged, centre: np.ndarray | None) -> Ragged:
 def sign_bits(rows: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """Sides (N,) int64 of the rows: a bit a plane, the first one highest; set where <plane, row> > 0."""
     weights = 1 << np.arange(planes.shape[0] - 1, -1, -1, dtype=np.int64)
+    normals = native.packed_matrix(planes.T)
     bits = np.empty(rows.shape[0], dtype=np.int64)
     for block in iter_blocks(rows.shape[0], block_rows(rows.shape[1], 1)):
-        bits[block] = (to_float32(rows[block]).astype(np.float64) @ planes.T > 0) @ weights
+        sides = normals.multiply_f64(to_float32(rows[block]).astype(np.float64))
+        bits[block] = (sides > 0) @ weights
     return bits
 
 
@@ -166,7 +168,7 @@ def encode_part(
         sums /= np.maximum(counts, 1)[:, None]
         if fill_empty and buckets > 1:
             _fill(sums.reshape(n, buckets, part.dim), counts.reshape(n, buckets), part, bits)
-    projected = sums if matrix is None else sums @ matrix
+    projected = sums if matrix is None else native.packed_matrix(matrix).multiply_f64(sums)
     return projected.reshape(n, -1)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from cluscomp import checks, native
-from cluscomp.arrays import to_float32
+from cluscomp.arrays import normalize_rows, to_float32
 from cluscomp.clustering.ward import LINKAGE_INPUTS, LinkageInput, ward_merges
 from cluscomp.errors import UsageError
 from cluscomp.multivector.budgets import Budget
@@ -258,9 +258,6 @@ def _block_means(rows: np.ndarray, labels: np.ndarray, k: int, renormalize: bool
     if not renormalize:
         sums /= counts[:, None]
         return sums
-    norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))
-    for group in np.flatnonzero(norms == 0):
+    for group in np.flatnonzero(~sums.any(axis=1)):
         sums[group] = to_float32(rows[np.flatnonzero(labels == group)[:1]])[0]
-        norms[group] = np.sqrt(sums[group] @ sums[group]) or 1.0
-    sums /= norms[:, None]
-    return sums
+    return normalize_rows(sums)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from cluscomp.errors import (
 )
 from cluscomp.files import atomic_json, new_file
 from cluscomp.folders import new_folder
+from cluscomp.portable import Portable
 from cluscomp.progress import Progress, Ticker
 from cluscomp.quantization.codes import CODE_BITS, code_size
 from cluscomp.quantization.learned_folder import (
@@ -43,30 +45,33 @@ from cluscomp.quantization.learned_folder import (
     read_arrays,
     read_settings,
 )
-from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.scalar import check_codes
 
 ORTHONORMAL_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
-class QueryMap:
-    """What queries pass: q -> A q + b, with rotation and adapter in one matrix. b is None without adapter."""
+class AffineMap(Portable):
+    """x -> A x + b; b is None where nothing is added. Documents are rotated, queries may pass an adapter."""
 
     matrix: np.ndarray
     shift: np.ndarray | None
 
     @classmethod
-    def of(cls, rotation: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> QueryMap:
+    def of(cls, rotation: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> AffineMap:
         """A = R W (d_out, d) and R b (d_out,), rounded once to float32; A = R without adapter."""
         if weight is None or bias is None:
             return cls(rotation, None)
         r = rotation.astype(np.float64)
         return cls((r @ weight).astype(np.float32), (r @ bias).astype(np.float32))
 
-    def apply(self, queries: np.ndarray) -> np.ndarray:
-        """Queries (n, d) of kernel dtype -> (n, d_out) float32."""
-        mapped = multiply_rows(queries, self.matrix.T)
+    @cached_property
+    def _packed(self) -> native.PackedMatrix:
+        return native.packed_matrix(self.matrix.T)
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (n, d) of kernel dtype -> (n, d_out) float32."""
+        mapped: np.ndarray = self._packed.multiply(rows)
         return mapped if self.shift is None else mapped + self.shift
 
 
@@ -149,7 +154,8 @@ class LearnedCodec:
         Raises:
             DimensionError, DTypeError, NonFiniteError: the rows are wrong.
         """
-        return multiply_rows(as_rows(x, dim=self.dim, min_rows=0), self.rotation.T)
+        rows = as_rows(x, dim=self.dim, min_rows=0)
+        return AffineMap(self.rotation, None).apply(rows)
 
     def rotate_queries(self, queries: Any) -> np.ndarray:
         """Pass queries through the adapter, where there is one, and rotate them.
@@ -164,7 +170,7 @@ class LearnedCodec:
             DimensionError, DTypeError, NonFiniteError: the queries are wrong.
         """
         rows = as_rows(queries, name="queries", dim=self.dim, min_rows=0)
-        return QueryMap.of(self.rotation, self.adapter_weight, self.adapter_bias).apply(rows)
+        return AffineMap.of(self.rotation, self.adapter_weight, self.adapter_bias).apply(rows)
 
     def encode(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Encode documents.
@@ -181,10 +187,11 @@ class LearnedCodec:
         """
         x = as_rows(x, dim=self.dim, min_rows=0)
         codebook = native.PqCodebook(self.document_centroids, self.nbits)
+        rotation = AffineMap(self.rotation, None)
         codes = np.empty((x.shape[0], self.code_size), dtype=np.uint8)
         ticker = Ticker(progress, "encode", x.shape[0])
         for block in iter_blocks(x.shape[0], block_rows(self.dim, 1 << self.nbits)):
-            rotated = multiply_rows(x[block], self.rotation.T)
+            rotated = rotation.apply(x[block])
             codes[block] = native.pq_encode(rotated, codebook, self.nbits)
             ticker.advance(rotated.shape[0])
         return codes

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import as_rows, iter_blocks, to_float32
 from cluscomp.clustering.blocks import block_rows
 from cluscomp.errors import DimensionError, UsageError
+from cluscomp.portable import Portable
 from cluscomp.progress import Progress, Ticker
 
 
-class LinearTransform:
+class LinearTransform(Portable):
     """y = A x with orthonormal rows: a rotation (d_out = d_in) or a projection (d_out < d_in); no bias.
 
+    Products are those of `native.packed_matrix`, whose bits are the same on every machine.
     There is no bias because a shift would change the order of inner products; under l2 it cancels anyway.
 
     matrix: (d_out, d_in) real numbers with orthonormal rows, kept as float32.
@@ -28,35 +32,39 @@ class LinearTransform:
             raise DimensionError(
                 f"matrix maps {self.d_in} to {self.d_out} dimensions; it must not raise their number"
             )
-        # Products are taken in float64 and rounded once, so that a row's result does not depend on its block.
-        self._matrix64 = self.matrix.astype(np.float64)
-        _check_orthonormal(self._matrix64)
+        _check_orthonormal(self.matrix.astype(np.float64))
+
+    @cached_property
+    def _forth(self) -> native.PackedMatrix:
+        return native.packed_matrix(self.matrix.T)
+
+    @cached_property
+    def _back(self) -> native.PackedMatrix:
+        return native.packed_matrix(self.matrix)
 
     def apply(self, x: Any, *, progress: Progress | None = None) -> np.ndarray:
         """Map rows x (n, d_in) to (n, d_out) float32. progress(stage, done, total) counts rows."""
         rows = as_rows(x, dim=self.d_in, min_rows=0)
-        return multiply_rows(rows, self._matrix64.T, Ticker(progress, "rotate", rows.shape[0]))
+        ticker = Ticker(progress, "rotate", rows.shape[0])
+        rotated = np.empty((rows.shape[0], self.d_out), dtype=np.float32)
+        for block in iter_blocks(rows.shape[0], block_rows(self.d_in, self.d_out)):
+            rotated[block] = self.apply_rows(rows[block])
+            ticker.advance(block.stop - block.start)
+        return rotated
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray:
         """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""
-        return multiply_rows(rows, self._matrix64.T)
+        rotated: np.ndarray = self._forth.multiply(rows)
+        return rotated
 
     def inverse(self, y: Any) -> np.ndarray:
         """Map rows y (n, d_out) back to (n, d_in) float32: exact for a rotation, the projection otherwise."""
-        return multiply_rows(as_rows(y, name="y", dim=self.d_out, min_rows=0), self._matrix64)
+        return self.inverse_rows(as_rows(y, name="y", dim=self.d_out, min_rows=0))
 
-
-def multiply_rows(x: np.ndarray, matrix: np.ndarray, ticker: Ticker | None = None) -> np.ndarray:
-    """X @ matrix (n, d_out) float32 of rows x (n, d) of kernel dtype.
-
-    Summed in float64 and rounded once, so that a row's result does not depend on its block.
-    """
-    out = np.empty((x.shape[0], matrix.shape[1]), dtype=np.float32)
-    for block in iter_blocks(x.shape[0], block_rows(*matrix.shape)):
-        out[block] = to_float32(x[block]).astype(np.float64) @ matrix
-        if ticker is not None:
-            ticker.advance(block.stop - block.start)
-    return out
+    def inverse_rows(self, rows: np.ndarray) -> np.ndarray:
+        """`inverse` for rows (n, d_out) that have passed the array gate."""
+        back: np.ndarray = self._back.multiply(rows)
+        return back
 
 
 def _check_orthonormal(matrix: np.ndarray) -> None:

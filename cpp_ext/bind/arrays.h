@@ -36,6 +36,16 @@ inline RowType row_type(const nb::dlpack::dtype& dtype) {
   throw nb::type_error("rows must be float32, float16 or bfloat16 (bits in uint16)");
 }
 
+// The same with any distance between rows.
+using SpacedRows = nb::ndarray<nb::ro, nb::device::cpu, Matrix2>;
+
+inline RowsView rows_view(const SpacedRows& x) {
+  const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1));
+  if (n > 0 && ((d > 1 && x.stride(1) != 1) || (n > 1 && x.stride(0) < d)))
+    throw std::invalid_argument("elements of a row must lie beside each other, and rows must not overlap");
+  return {x.data(), row_type(x.dtype()), n, d, n > 1 ? x.stride(0) : d};
+}
+
 inline RowsView rows_view(const Rows& x) {
   const auto n = static_cast<int64_t>(x.shape(0)), d = static_cast<int64_t>(x.shape(1));
   return {x.data(), row_type(x.dtype()), n, d, d};
@@ -89,6 +99,7 @@ void bind_pq(nb::module_& module);
 void bind_scan(nb::module_& module);
 void bind_search(nb::module_& module);
 void bind_prescreen(nb::module_& module);
+void bind_products(nb::module_& module);
 void bind_rabitq(nb::module_& module);
 void bind_postings(nb::module_& module);
 void bind_sparse(nb::module_& module);

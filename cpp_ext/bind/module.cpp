@@ -45,6 +45,7 @@ NB_MODULE(_core, m) {
   cluscomp::bind::bind_ids(m);
   cluscomp::bind::bind_medoids(m);
   cluscomp::bind::bind_pq(m);
+  cluscomp::bind::bind_products(m);
   cluscomp::bind::bind_rabitq(m);
   cluscomp::bind::bind_codes(m);
   cluscomp::bind::bind_scan(m);

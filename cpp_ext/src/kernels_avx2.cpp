@@ -12,7 +12,7 @@ namespace {
 
 struct Avx2 {
   static constexpr int kRows = 4, kPanels = 1, kTopRows = 2, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
-                       kDotRows = 1;
+                       kDotRows = 1, kProductRows = 6, kProductPanels = 1, kRestSums = 4;
   struct F {
     __m256 lo, hi;
   };
@@ -115,6 +115,7 @@ struct Avx2 {
   static D max_d(D a, D b) { return {_mm256_max_pd(a.lo, b.lo), _mm256_max_pd(a.hi, b.hi)}; }
   static D add_d(D a, D b) { return {_mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi)}; }
   static D sub_d(D a, D b) { return {_mm256_sub_pd(a.lo, b.lo), _mm256_sub_pd(a.hi, b.hi)}; }
+  static D div_d(D a, D b) { return {_mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi)}; }
   static D fma_d(D a, D b, D c) { return {_mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi)}; }
   static double reduce_d(D a) {
     const __m256d four = _mm256_add_pd(a.lo, a.hi);

@@ -9,7 +9,7 @@ namespace {
 
 struct Avx512 {
   static constexpr int kRows = 8, kPanels = 2, kTopRows = 4, kColumnGroups = 4, kHeldPairs = 8, kGramRows = 8,
-                       kDotRows = 2;
+                       kDotRows = 2, kProductRows = 12, kProductPanels = 2, kRestSums = 16;
   using F = __m512;
   using D = __m512d;
   using I = __m512i;
@@ -67,6 +67,7 @@ struct Avx512 {
   static D max_d(D a, D b) { return _mm512_max_pd(a, b); }
   static D add_d(D a, D b) { return _mm512_add_pd(a, b); }
   static D sub_d(D a, D b) { return _mm512_sub_pd(a, b); }
+  static D div_d(D a, D b) { return _mm512_div_pd(a, b); }
   static D fma_d(D a, D b, D c) { return _mm512_fmadd_pd(a, b, c); }
   static double reduce_d(D a) {
     const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));

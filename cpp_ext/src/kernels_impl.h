@@ -16,6 +16,7 @@
 #include "float_filter_impl.h"
 #include "int_filter_impl.h"
 #include "pq_tables_impl.h"
+#include "product_impl.h"
 #include "score_aware_impl.h"
 #include "select_impl.h"
 #include "sparse_impl.h"
@@ -279,6 +280,7 @@ struct Impl {
         .documents = DocumentsImpl::table(),
         .support = SupportImpl<V>::table(),
         .planes = BitPlanes<V>::table(),
+        .product = ProductImpl<V>::table(),
     };
   }
 };

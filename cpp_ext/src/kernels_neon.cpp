@@ -9,7 +9,7 @@ namespace {
 
 struct Neon {
   static constexpr int kRows = 4, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
-                       kDotRows = 1;
+                       kDotRows = 1, kProductRows = 6, kProductPanels = 1, kRestSums = 4;
   struct F {
     float32x4_t v[4];
   };
@@ -157,6 +157,9 @@ struct Neon {
   }
   static D sub_d(const D& a, const D& b) {
     return each<D>([&](int i) { return vsubq_f64(a.v[i], b.v[i]); });
+  }
+  static D div_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return vdivq_f64(a.v[i], b.v[i]); });
   }
   static D fma_d(const D& a, const D& b, const D& c) {
     return each<D>([&](int i) { return vfmaq_f64(c.v[i], a.v[i], b.v[i]); });

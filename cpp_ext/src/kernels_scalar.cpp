@@ -9,7 +9,7 @@ namespace {
 
 struct Scalar {
   static constexpr int kRows = 2, kPanels = 1, kTopRows = 1, kColumnGroups = 1, kHeldPairs = 4, kGramRows = 4,
-                       kDotRows = 1;
+                       kDotRows = 1, kProductRows = 4, kProductPanels = 1, kRestSums = 1;
   struct F {
     float v[16];
   };
@@ -156,6 +156,9 @@ struct Scalar {
   }
   static D sub_d(const D& a, const D& b) {
     return each<D>([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static D div_d(const D& a, const D& b) {
+    return each<D>([&](int i) { return a.v[i] / b.v[i]; });
   }
   static D fma_d(const D& a, const D& b, const D& c) {
     return each<D>([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });

@@ -12,11 +12,13 @@
 #include "cluscomp/interleaved_codes.h"
 #include "cluscomp/kernels.h"
 #include "cluscomp/maxsim.h"
+#include "cluscomp/packed_matrix.h"
 #include "cluscomp/pq_codes.h"
 #include "cluscomp/prescreen.h"
 #include "cluscomp/rabitq_codes.h"
 #include "cluscomp/support.h"
 #include "cluscomp/transport.h"
+#include "cluscomp/unit_rows.h"
 #include "cluscomp/ward.h"
 
 using namespace cluscomp;
@@ -96,6 +98,24 @@ void compare_sparse(const Kernels& kern, const std::vector<float>& x, const std:
   std::vector<float> scores(static_cast<size_t>(kSparsePanel));
   kern.sparse_scores(columns.data(), x.data(), static_cast<int64_t>(columns.size()), panel.data(), scores.data());
   out.sums.insert(out.sums.end(), scores.begin(), scores.end());
+}
+
+// Products of rows with k columns, in float32 and in float64, and their lengths.
+void compare_products(const std::vector<float>& x, int64_t n, int64_t d, int64_t k, Results& out) {
+  std::vector<double> rows(x.begin(), x.end()), matrix(static_cast<size_t>(d * k)),
+      products(static_cast<size_t>(n * k));
+  for (size_t i = 0; i < matrix.size(); ++i) matrix[i] = rows[i % rows.size()] * 1.1;
+  const PackedMatrix packed(matrix.data(), d, k);
+  const RowsView view{x.data(), RowType::f32, n, d, d};
+  const size_t at = out.sums.size(), unit = at + products.size();
+  out.sums.resize(unit + 2 * x.size());
+  packed.multiply(view, out.sums.data() + at);
+  unit_rows(view, out.sums.data() + unit);
+  unit_rows(rows.data(), n, d, out.sums.data() + unit + x.size());
+  packed.multiply(rows.data(), n, products.data());
+  out.doubles.insert(out.doubles.end(), products.begin(), products.end());
+  row_norms(view, products.data());
+  out.doubles.insert(out.doubles.end(), products.begin(), products.begin() + n);
 }
 
 // Ward's merges of two runs of rows, and the scores of the same rows as documents.
@@ -233,6 +253,7 @@ Results run(int64_t d, int64_t k) {
   kern.squares(x.data(), 7, c.data(), 5, d, out.sums.data() + pairs + 35, 5);
   compare_shuffles(kern, x, d, out);
   compare_bytes(kern, x, d, out);
+  compare_products(x, n, d, k, out);
   compare_sparse(kern, x, c, d, out);
   compare_rabitq(x, random_floats(x.size(), 6), n, d, out);
   compare_codes(x, random_floats(x.size(), 5), n, d, out);

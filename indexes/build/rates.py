@@ -68,12 +68,11 @@ def measure_rates(
     assigner = native.Assigner(rows[:_CENTROIDS].copy(), "l2")
     part = np.ascontiguousarray(rows[:, :subvector_dim])
     narrow = native.Assigner(part[:codewords].copy(), "l2")
-    matrix = rng.standard_normal((dim, dim))
-    wide = rows.astype(np.float64)
+    matrix = native.packed_matrix(rng.standard_normal((dim, dim)))
     return Rates(
         assign=_rate(lambda: assigner.assign(rows), _ROWS * dim * _CENTROIDS, timer),
         codebook=_rate(lambda: narrow.assign(part), _ROWS * subvector_dim * codewords, timer),
-        matmul=_rate(lambda: wide @ matrix, _ROWS * dim * dim, timer),
+        matmul=_rate(lambda: matrix.multiply(rows), _ROWS * dim * dim, timer),
     )
 
 

@@ -7,14 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluscomp.arrays import NORMALIZE_VALUES
-
 ROWS_PER_CENTROID = 32
 """Training rows for each centroid below which centroids are not worth their name."""
-
-
-NORMALIZE_BYTES = 16 * NORMALIZE_VALUES
-"""Held besides the result while rows are scaled to length one: float64 values before and after."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +16,7 @@ class Work:
     """Multiply-adds by the kernel that does them, since kernels differ in speed.
 
     assign: rows against centroids of all dimensions. codebook: parts of rows against the centroids of a
-    product quantizer. matmul: float64 matrix products.
+    product quantizer. matmul: products of rows with matrices.
     """
 
     assign: float = 0.0

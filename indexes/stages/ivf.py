@@ -140,7 +140,7 @@ class Ivf(Stage):
 
     def _kmeans(self, x: np.ndarray, seed: int, progress: Progress | None) -> np.ndarray:
         """Centroids (nlist, dim) float32; ip: of length one."""
-        from cluscomp.clustering.blocks import row_norms
+        from cluscomp.arrays import row_norms
         from cluscomp.clustering.kmeans import cluster_rows
 
         if x.shape[0] < self.nlist:

@@ -15,8 +15,7 @@ from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.faiss_parts import linear_link
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.transform import Transform
-from cluscomp.quantization.learned import LearnedCodec, QueryMap
-from cluscomp.quantization.linear import multiply_rows
+from cluscomp.quantization.learned import AffineMap, LearnedCodec
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,21 @@ class LearnedStep(Transform):
         super().__init__(spec, dim, codec)
         self._has_adapter = spec.shape.adapter
         self._arrays: Parameters = {}
-        self.query_map: QueryMap
+        self.document_map: AffineMap
+        self.query_map: AffineMap
         if spec.source is not None:
             self._load_from(spec.source)
 
     def cost(self, shape: Shape) -> Cost:
-        """Rows and their product in float64, and the result in float32."""
+        """The result."""
         return Cost(
-            add_row_bytes=8 * (self.dim_in + self.dim_out) + 4 * self.dim_out,
+            add_row_bytes=4 * self.dim_out,
             add=Work(matmul=self.dim_in * self.dim_out),
         )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        return self._scorable(multiply_rows(x, self._loaded()["rotation"].T), "rows")
+        self._loaded()
+        return self._scorable(self.document_map.apply(x), "rows")
 
     def apply_queries(self, queries: np.ndarray) -> np.ndarray:
         """`apply` for queries, which pass the adapter before."""
@@ -116,7 +117,8 @@ class LearnedStep(Transform):
             name: np.ascontiguousarray(parameters[name], dtype=np.float32) for name in self.parameter_specs
         }
         adapter = (self._arrays.get(name) for name in ("adapter_weight", "adapter_bias"))
-        self.query_map = QueryMap.of(self._arrays["rotation"], *adapter)
+        self.document_map = AffineMap(self._arrays["rotation"], None)
+        self.query_map = AffineMap.of(self._arrays["rotation"], *adapter)
 
     def _load_from(self, codec: LearnedCodec) -> None:
         arrays: Parameters = {"rotation": codec.rotation}

@@ -11,7 +11,7 @@ import numpy as np
 from cluscomp.arrays import normalize_rows
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import TransformSpec, reduced_dim
-from cluscomp.indexes.stages.cost import NORMALIZE_BYTES, Cost, Shape
+from cluscomp.indexes.stages.cost import Cost, Shape
 from cluscomp.indexes.stages.faiss_parts import linear_link
 from cluscomp.indexes.stages.transform import Transform
 
@@ -47,8 +47,8 @@ class NormalizeStep(Transform):
     """The first dim_out components of rows, scaled to length one; zero rows stay zero."""
 
     def cost(self, shape: Shape) -> Cost:
-        """A part of the rows in float64, and the result."""
-        return Cost(add_bytes=NORMALIZE_BYTES, add_row_bytes=4 * self.dim_out)
+        """The result."""
+        return Cost(add_row_bytes=4 * self.dim_out)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return normalize_rows(x[:, : self.dim_out])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cluscomp.indexes.stages.cost import NORMALIZE_BYTES, Cost, Shape, Work
+from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.joint_training import is_joint
 from cluscomp.indexes.stages.pipeline import BLOCK_ROWS, MIN_TRAINING_SAMPLE, Pipeline
 
@@ -23,7 +23,7 @@ def pipeline_cost(pipeline: Pipeline, train_rows: int, itemsize: int) -> Cost:
         train_bytes=held,
         train=work,
         least_rows=max(part.least_rows for part in parts),
-        add_bytes=sum(part.add_bytes for part in parts) + (NORMALIZE_BYTES if pipeline.normalizes else 0),
+        add_bytes=sum(part.add_bytes for part in parts),
         add_row_bytes=row,
         add=sum((part.add for part in parts), Work()),
         codewords=pipeline.codec.cost(Shape()).codewords,
@@ -47,7 +47,7 @@ def _training(pipeline: Pipeline, rows: int, itemsize: int) -> tuple[int, Work]:
     if not rows:
         return 0, Work()
     held = rows * pipeline.dim * (itemsize + (4 if itemsize == 2 or pipeline.normalizes else 0))
-    peak = held + (NORMALIZE_BYTES if pipeline.normalizes else 0)
+    peak = held
     few, current, work = min(rows, MIN_TRAINING_SAMPLE), 0, Work()
     joint = is_joint(pipeline.steps, pipeline.partition, pipeline.codec)
     for step in pipeline.steps[:-1] if joint else pipeline.steps:

@@ -14,8 +14,8 @@ import numpy as np
 
 from cluscomp import checks
 from cluscomp.array_forms import form_of
-from cluscomp.arrays import normalize_rows
-from cluscomp.clustering.blocks import row_norms, take_rows
+from cluscomp.arrays import normalize_rows, row_norms
+from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import InputError
 from cluscomp.indexes.keys.pool import WARD, Pool
 from cluscomp.indexes.keys.specs import IndexSpec

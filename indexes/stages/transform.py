@@ -85,21 +85,23 @@ class LinearStep(Transform):
         """The matrix to learn from float32 rows (n, dim_in)."""
 
     def cost(self, shape: Shape) -> Cost:
-        """Rows and their product in float64, and the result in float32."""
+        """The result."""
         return Cost(
             train_bytes=16 * self.dim_in * self.dim_in,
-            add_row_bytes=8 * (self.dim_in + self.dim_out) + 4 * self.dim_out,
+            add_row_bytes=4 * self.dim_out,
             add=Work(matmul=self.dim_in * self.dim_out),
         )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
+        return self._trained().apply_rows(x)
+
+    def _trained(self) -> LinearMap:
         if self._linear is None:
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
-        return self._linear.apply(x)
+        return self._linear
 
     def back(self, rows: np.ndarray) -> np.ndarray:
-        product: np.ndarray = rows @ self.parameters()["matrix"]
-        return product
+        return self._trained().inverse_rows(rows)
 
     def to_faiss(self, faiss: ModuleType) -> list[Any]:
         return [linear_link(faiss, self.parameters()["matrix"])]
@@ -122,4 +124,6 @@ class LinearMap(Protocol):
 
     matrix: np.ndarray
 
-    def apply(self, x: np.ndarray) -> np.ndarray: ...
+    def apply_rows(self, rows: np.ndarray) -> np.ndarray: ...
+
+    def inverse_rows(self, rows: np.ndarray) -> np.ndarray: ...

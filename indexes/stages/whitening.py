@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import normalize_rows
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.forms import NUMBER, Form
 from cluscomp.indexes.keys.specs import CodecSpec, TransformSpec, reduced_dim
-from cluscomp.indexes.stages.cost import NORMALIZE_BYTES, Cost, Shape, Work
+from cluscomp.indexes.stages.cost import Cost, Shape, Work
 from cluscomp.indexes.stages.parameters import ArraySpec, Parameters
 from cluscomp.indexes.stages.transform import Transform
 from cluscomp.progress import Progress
@@ -65,24 +67,24 @@ class PcawStep(Transform):
         self.load({"matrix": directions, "scales": scales_of(variances, self.power)})
 
     def cost(self, shape: Shape) -> Cost:
-        """The covariance of the training rows; rows and their product in float64, and scaled ones."""
+        """The covariance of the training rows; projected rows, scaled ones and unit ones."""
         from cluscomp.quantization.pca import covariance_bytes
 
         return Cost(
             train_bytes=covariance_bytes(shape.rows, self.dim_in),
             train=Work(matmul=shape.rows * self.dim_in * self.dim_in),
-            add_bytes=NORMALIZE_BYTES,
-            add_row_bytes=8 * (self.dim_in + self.dim_out) + 12 * self.dim_out,
+            add_row_bytes=12 * self.dim_out,
             add=Work(matmul=self.dim_in * self.dim_out),
         )
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        from cluscomp.quantization.linear import multiply_rows
-
         if not self._arrays:
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
-        matrix = self._arrays["matrix"].astype(np.float64)
-        return normalize_rows(multiply_rows(x, matrix.T) * self._arrays["scales"])
+        return normalize_rows(self._directions.multiply(x) * self._arrays["scales"])
+
+    @cached_property
+    def _directions(self) -> native.PackedMatrix:
+        return native.packed_matrix(self._arrays["matrix"].T)
 
     def unit_after(self, before: bool) -> bool:
         return True
@@ -98,6 +100,7 @@ class PcawStep(Transform):
         return dict(self._arrays)
 
     def load(self, parameters: Parameters) -> None:
+        self.__dict__.pop("_directions", None)
         self._arrays = {
             name: np.ascontiguousarray(parameters[name], dtype=np.float32) for name in ("matrix", "scales")
         }

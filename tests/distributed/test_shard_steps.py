@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cluscomp as cc
+from cluscomp import native
 from cluscomp.distributed import build
 from cluscomp.distributed.build import arguments_of, commit_plan, plan_shards
 from cluscomp.distributed.job import Job
@@ -170,18 +170,25 @@ def test_a_plan_that_was_edited_is_refused(tmp_path, source):
         run_step_at(folder, Step("train"), silent)
 
 
-def test_a_machine_that_rounds_otherwise_warns(tmp_path, source, monkeypatch):
-    for key, warns in (("OPQ4,PQ4", True), ("IVF8,SQ8", False)):
-        folder = planned(tmp_path / key, source, key=key)
-        path = folder / "plan.json"
-        value = json.loads(path.read_text())
-        assert set(value["numerics"]) == {"numpy", "blas", "simd"}
-        value["numerics"]["blas"] = "mkl 1"
-        path.write_text(json.dumps(value))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            Job.open(folder)
-        assert [str(w.message).count("the plan was made with mkl 1") for w in caught] == [1] * warns
+@pytest.mark.parametrize("key", ["OPQ4,IVF8,PQ4", "PCAW8,SQ8"])
+def test_shards_encoded_by_unlike_machines_are_those_of_one(tmp_path, source, key):
+    """Each shard with another instruction set than the one before, where this machine has several."""
+    encoded_files = []
+    for name, levels in (("alike", [native.simd_level()]), ("unlike", native.available_simd_levels())):
+        folder = planned(tmp_path / name, source, key=key, metric="cosine")
+        run_step_at(folder, Step("train"), silent)
+        before = native.simd_level()
+        try:
+            for shard in range(3):
+                native.set_simd_level(levels[shard % len(levels)])
+                run_step_at(folder, Step("encode", shard), silent)
+        finally:
+            native.set_simd_level(before)
+        files = (folder / "parts").glob("*/*")
+        encoded_files.append(
+            {(file.parent.name.split(".")[0], file.name): file.read_bytes() for file in files}
+        )
+    assert encoded_files[0] == encoded_files[1] and len(encoded_files[0]) >= 3
 
 
 def test_the_first_of_two_attempts_stays(tmp_path, source, monkeypatch):

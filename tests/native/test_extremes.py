@@ -266,3 +266,13 @@ def test_support(level, rng, kind):
     sample = native.SupportSample(extreme(rng, kind, 40, 24))
     values, _ = sample.values(x, offsets)
     sample.fit(x, offsets, np.zeros(3, "i8"), values, np.zeros(3), 0.25, 0.1, 3, 5)
+
+
+def test_products_and_lengths(level, rng, kind):
+    x = extreme(rng, kind, 50, 24)
+    rotated, unit = native.packed_matrix(np.eye(24)[:, :9]).multiply(x), native.unit_rows(x)
+    assert rotated.shape == (50, 9) and unit.shape == x.shape
+    if kind not in ("infinite", "nan"):
+        np.testing.assert_array_equal(rotated, x[:, :9])
+        lengths = np.linalg.norm(unit.astype("f8"), axis=1)
+        assert ((np.abs(lengths - 1) < 1e-6) | ~x.any(axis=1)).all()

@@ -12,7 +12,7 @@ from cluscomp.arrays import as_numbers, as_rows, iter_blocks, normalize_rows, to
 from cluscomp.clustering.balanced.items import Items, find_items
 from cluscomp.clustering.balanced.solver import Solution, solve
 from cluscomp.clustering.blocks import block_rows
-from cluscomp.clustering.metrics import kernel_metric, unit_rows
+from cluscomp.clustering.metrics import kernel_metric
 from cluscomp.errors import DimensionError, UsageError
 from cluscomp.progress import Progress, Ticker
 from cluscomp.vocabulary import Metric
@@ -108,7 +108,7 @@ def _whole(value: Any, k: int, name: str) -> np.ndarray:
 def total_cost(x: np.ndarray, centroids: np.ndarray, labels: np.ndarray, metric: Metric) -> float:
     """Objective of the labels in float64 (table in metrics.py); x of kernel dtype."""
     if metric == "cosine":
-        centroids = unit_rows(centroids).astype(np.float32)
+        centroids = normalize_rows(centroids)
     losses = np.empty(x.shape[0])  # summed as a whole: sums of blocks would round as the blocks fall
     for block in iter_blocks(x.shape[0], block_rows(x.shape[1], 16)):
         rows = normalize_rows(x[block]) if metric == "cosine" else x[block]
@@ -138,7 +138,7 @@ def priced_labels(
 
 
 def _priced(centroids: np.ndarray, metric: Metric, prices: np.ndarray) -> native.Assigner:
-    points = unit_rows(centroids) if metric == "cosine" else centroids
+    points = normalize_rows(centroids) if metric == "cosine" else centroids
     return native.Assigner(
         np.ascontiguousarray(points, np.float32), kernel_metric(metric), -prices.astype(np.float32)
     )

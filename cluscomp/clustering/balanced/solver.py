@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluscomp import native
+from cluscomp.arrays import normalize_rows
 from cluscomp.clustering.balanced.items import Items
 from cluscomp.clustering.balanced.moves import move_rest, pull
 from cluscomp.clustering.balanced.prices import Problem, list_length, sample_bytes
-from cluscomp.clustering.metrics import unit_rows
 from cluscomp.progress import Ticker
 
 _FLOW_ROUNDS = 2  # between two looks at the keyboard: half a second each at a million rows
@@ -83,7 +83,7 @@ def _settle(problem: Problem, dual: native.DualAscent) -> np.ndarray:
 def as_points(centroids: np.ndarray, items: Items) -> np.ndarray:
     """Centroids as the kernels read them beside these items."""
     if items.metric == "cosine":
-        centroids = unit_rows(centroids).astype(np.float32)
+        centroids = normalize_rows(centroids)
     return np.ascontiguousarray(centroids)
 
 

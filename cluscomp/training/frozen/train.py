@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.arrays import as_rows, normalize_rows, to_float32
 from cluscomp.errors import DimensionError, UsageError
 from cluscomp.progress import Progress
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
 from cluscomp.quantization.codes import unpack_codes
 from cluscomp.quantization.learned import LearnedCodec
-from cluscomp.quantization.linear import multiply_rows
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.quantization.score_aware import THRESHOLD, eta_for, move_centroids
 from cluscomp.training.frozen.data import Task, make_pairs, split_pairs
@@ -88,7 +88,7 @@ def train_frozen(
     own = np.sort(rng.choice(len(rows), size=min(settings.n_pseudo, len(rows)), replace=False))
     metric_map, inverse = score_metric(rows[own] if asked is None else asked, settings.query_share)
     rotation, centroids = train_opq(
-        multiply_rows(rows, metric_map), m, nbits, n_iter=OPQ_ITERATIONS, seed=seed,
+        native.packed_matrix(metric_map).multiply(rows), m, nbits, n_iter=OPQ_ITERATIONS, seed=seed,
         progress=progress,
     )  # fmt: skip
     matrix = rotation.matrix.astype(np.float64)

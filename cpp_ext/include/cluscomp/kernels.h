@@ -10,6 +10,7 @@
 
 #include "cluscomp/bit_plane_kernels.h"
 #include "cluscomp/documents_kernels.h"
+#include "cluscomp/product_kernels.h"
 #include "cluscomp/rows.h"
 #include "cluscomp/support_kernels.h"
 #include "cluscomp/transport_kernels.h"
@@ -145,6 +146,7 @@ struct Kernels {
   DocumentKernels documents;
   SupportKernels support;
   BitPlaneKernels planes;
+  ProductKernels product;
 };
 
 extern const Kernels kernels_scalar;
