@@ -27,8 +27,8 @@ def bench(
         typer.Argument(
             metavar="NAME",
             help="assign, balanced, filter, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, "
-            "scan, search-overhead, segments, seismic, sinkhorn, tenants, or all (gpu only where there is "
-            "one); serve, with --index.",
+            "rotate, scan, search-overhead, segments, seismic, sinkhorn, tenants, or all (gpu only where "
+            "there is one); serve, with --index.",
             show_default=False,
         ),
     ],
