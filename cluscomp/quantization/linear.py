@@ -35,7 +35,8 @@ class LinearTransform(Portable):
         _check_orthonormal(self.matrix.astype(np.float64))
 
     @cached_property
-    def _forth(self) -> native.PackedMatrix:
+    def forth(self) -> native.PackedMatrix:
+        """What `apply_rows` multiplies rows by."""
         return native.packed_matrix(self.matrix.T)
 
     @cached_property
@@ -54,7 +55,7 @@ class LinearTransform(Portable):
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray:
         """`apply` for rows (n, d_in) that have passed the array gate, so uint16 means bfloat16 bits."""
-        rotated: np.ndarray = self._forth.multiply(rows)
+        rotated: np.ndarray = self.forth.multiply(rows)
         return rotated
 
     def inverse(self, y: Any) -> np.ndarray:

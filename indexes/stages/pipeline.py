@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cluscomp import checks
+from cluscomp import checks, native
 from cluscomp.arrays import TOKEN_TERMS, largest_safe, normalize_rows, to_float32
 from cluscomp.clustering.blocks import take_rows
 from cluscomp.errors import KeyAdviceWarning, NotTrainedError
@@ -228,14 +228,15 @@ class Pipeline:
         """`project` for queries, which a learned codec maps otherwise than rows."""
         for step in self.steps:
             base = step.apply_queries(base)
-        return np.ascontiguousarray(base)
+        return base if base.flags.c_contiguous else np.ascontiguousarray(base)
 
     def query_rows(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Queries (nq, dim) of kernel dtype as finer codes compare them, and as lists and codes do."""
-        if not self.normalizes and not self.steps and queries.dtype == np.float32:
-            return queries, queries
-        base = self.base_rows(queries)
-        return base, self.project_queries(base)
+        if self.normalizes:
+            base = native.unit_rows(queries)
+        else:
+            base = queries if queries.dtype == np.float32 else to_float32(queries)
+        return base, self.project_queries(base) if self.steps else base
 
     def take_back(self, projected: np.ndarray) -> np.ndarray:
         """Rows whose inner products with queries are those of `projected` with what the transforms make of

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.errors import NotTrainedError, UsageError
 from cluscomp.indexes.keys.specs import CodecSpec, TransformSpec
 from cluscomp.indexes.stages.codec import Codec
@@ -95,6 +96,11 @@ class LinearStep(Transform):
     def apply(self, x: np.ndarray) -> np.ndarray:
         return self._trained().apply_rows(x)
 
+    def apply_queries(self, queries: np.ndarray) -> np.ndarray:
+        """`apply`, in fewer steps: a search of one query takes microseconds."""
+        product: np.ndarray = (self._linear or self._trained()).forth.multiply(queries)
+        return product
+
     def _trained(self) -> LinearMap:
         if self._linear is None:
             raise NotTrainedError(f"{self.spec} has not been trained; call index.train(x) first")
@@ -123,6 +129,9 @@ class LinearMap(Protocol):
     """What LinearStep uses of quantization.linear.LinearTransform."""
 
     matrix: np.ndarray
+
+    @property
+    def forth(self) -> native.PackedMatrix: ...
 
     def apply_rows(self, rows: np.ndarray) -> np.ndarray: ...
 

@@ -24,7 +24,9 @@ KEYS = (
     "IVF8,SQ8",
     "IVF8,PQ4",
     "IVF8,PQ4x4,Refine(SQ8)",
-    "IVF8,RaBitQ,RFlat",
+    "RR,IVF8,RaBitQ,RFlat",
+    "PCA8,IVF8,SQ8,RFlat",
+    "L2norm,OPQ4,IVF8,PQ4x4,RFlat",
 )
 MOST_CALLS = 26
 """Of Python's functions by a search: one of them takes about a tenth of a microsecond, and what it does as
@@ -48,10 +50,10 @@ def calls_of(search) -> list[str]:
     return names[1:]
 
 
-@pytest.mark.filterwarnings("ignore::cluscomp.errors.KeyAdviceWarning")
+@pytest.mark.parametrize("metric", ["ip", "cosine"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_search_enters_few_functions_of_python(make_index, queries, key):
-    index = make_index(key, "ip")
+def test_a_search_enters_few_functions_of_python(make_index, queries, key, metric):
+    index = make_index(key, metric)
     for query in (queries[0], queries[:1]):
         index.search(query, 5)  # what is made once
         names = calls_of(lambda query=query: index.search(query, 5))
