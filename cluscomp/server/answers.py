@@ -15,10 +15,18 @@ JSON_LINE = (b"content-type", b"application/json")
 
 def answer_bytes(start: bytes, number: str, lines: Lines, body: bytes) -> bytes:
     """A whole answer. start: of `head_start`. number: id of the request. lines: more headers."""
+    return named(start, number) + answer_end(lines, body)
+
+
+def named(start: bytes, number: str) -> bytes:
+    """The beginning of an answer: what `head_start` gives, and the id of the request."""
+    return b"%b%b: %b\r\n" % (start, ID_HEADER, number.encode())
+
+
+def answer_end(lines: Lines, body: bytes) -> bytes:
+    """The rest of an answer: more headers, and the body."""
     more = b"".join([b"%b: %b\r\n" % line for line in lines])
-    return b"%b%b: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-        start, ID_HEADER, number.encode(), more, len(body), body
-    )  # fmt: skip
+    return b"%bcontent-length: %d\r\n\r\n%b" % (more, len(body), body)
 
 
 def head_start(status: int, lines: Lines) -> bytes:

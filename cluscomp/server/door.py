@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from cluscomp.server.answers import Lines, answer_bytes, head_start, problem_lines
+from cluscomp.server.answers import Lines, answer_end, head_start, named, problem_lines
 from cluscomp.server.core import Core
 from cluscomp.server.headers import request_id
 from cluscomp.server.posts import PREFIX
@@ -41,6 +41,8 @@ class Door:
         self._core = core
         self._status, lines, self._body = problem_lines(core.room.refusal())
         self._start = head_start(self._status, lines)
+        self._lines: Lines = ()
+        self._end = answer_end(self._lines, self._body)
 
     def refusal(self, method: bytes, url: bytes, headers: Lines) -> bytes | None:
         """The answer to a request that is refused; None for one that goes on. headers: more of the answer."""
@@ -63,4 +65,6 @@ class Door:
     def _told(self, headers: Lines) -> bytes:
         number = request_id()
         self._core.count({"id": number}, _ROUTE, self._status, 0.0)
-        return answer_bytes(self._start, number, headers, self._body)
+        if headers is not self._lines:  # another list where they change, each second
+            self._lines, self._end = headers, answer_end(headers, self._body)
+        return named(self._start, number) + self._end

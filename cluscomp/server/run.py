@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cluscomp.errors import UsageError, require
-from cluscomp.process import keep_objects, raise_open_files
+from cluscomp.process import kept_objects, raise_open_files
 from cluscomp.server.app import make_app
 from cluscomp.server.core import Core
 from cluscomp.server.door import Door
@@ -100,8 +100,9 @@ async def _serve(server: Any, listener: socket.socket, started: Callable[[], Non
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     if server.started:
-        keep_objects()
-        started()
+        with kept_objects():
+            started()
+            await serving
     await serving
 
 

@@ -54,7 +54,7 @@ def test_sigterm_ends_what_is_under_way_and_exits_with_0(program, folder, querie
             wait_until(lambda: "cluscomp_queue_depth 1.0" in other._client.get("/metrics").text)
         process.send_signal(signal.SIGTERM)
         asking.join(20)
-    assert process.wait(20) == 0
+    assert process.wait(20) == 0 and process.stderr.read() == ""  # native objects are gone, too
     assert answers[0][0].shape == (2, 3)
 
 
