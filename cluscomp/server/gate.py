@@ -63,7 +63,8 @@ class _Passage:
     async def _answer(self, name: str, post: Post) -> None:
         post.check(self._facts)
         content = await self._body()
-        answer = await post.answer(name, self._headers.get(b"content-type", b""), content, self._facts)
+        with post.admitted():
+            answer = await post.answer(name, self._headers.get(b"content-type", b""), content, self._facts)
         self._status = 200
         await self._write([JSON_LINE], answer)
 

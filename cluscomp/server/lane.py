@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from cluscomp.errors import RequestRefusedError
@@ -18,6 +19,7 @@ from cluscomp.server.admission import Admission
 from cluscomp.server.answers import JSON_LINE, Lines, head_start, problem_lines
 from cluscomp.server.core import Core
 from cluscomp.server.headers import request_id
+from cluscomp.server.pace import Pace
 from cluscomp.server.posts import PREFIX, Facts, Post, Posts
 
 _URL = re.compile(re.escape(PREFIX) + r"([^/?%#]+)/([a-z:]+)")
@@ -33,6 +35,7 @@ class Lane:
 
     def __init__(self, posts: Posts, core: Core) -> None:
         self._posts, self._core, self._admission = posts, core, Admission(core)
+        self._pace = Pace()
         self.body_timeout = core.settings.body_timeout
 
     def exchange(self, method: bytes, url: bytes, headers: dict[bytes, bytes], send: Send) -> Exchange | None:
@@ -53,7 +56,8 @@ class Lane:
             post.check(facts)
         except RequestRefusedError:
             return None
-        return Exchange(self._core, post, found[1], headers.get(b"content-type", b""), facts, send)
+        kind = headers.get(b"content-type", b"")
+        return Exchange(self._core, self._pace, post, found[1], kind, facts, send)
 
 
 class Exchange:
@@ -61,10 +65,14 @@ class Exchange:
     response_complete, keep_alive, disconnected, message_event.
     """
 
-    def __init__(self, core: Core, post: Post, name: str, kind: bytes, facts: Facts, send: Send) -> None:
-        self._core, self._post, self._name, self._kind, self._facts = core, post, name, kind, facts
+    def __init__(
+        self, core: Core, pace: Pace, post: Post, name: str, kind: bytes, facts: Facts, send: Send
+    ) -> None:
+        self._core, self._pace, self._post, self._name = core, pace, post, name
+        self._kind, self._facts = kind, facts
         self._send, self._begun = send, time.monotonic()
         self._parts: list[bytes] = []
+        self._place: AbstractContextManager[None] | None = None  # while it is let in
         self.response_complete = self.disconnected = False
         self.keep_alive = True
         self.message_event = self
@@ -78,6 +86,16 @@ class Exchange:
 
     def run(self) -> None:
         """Answer, now that the body is there: at once, or when what it waits for has come."""
+        place = self._post.admitted()
+        try:
+            place.__enter__()
+        except RequestRefusedError as exc:
+            self._refuse(exc)
+        else:
+            self._place = place
+            self._pace.begin(self._start)
+
+    def _start(self) -> None:
         parts, self._parts = self._parts, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._work = self._post.answer(self._name, self._kind, body, self._facts)
@@ -111,6 +129,8 @@ class Exchange:
 
     def _answer(self, status: int, start: bytes, body: bytes) -> None:
         self.response_complete = True
+        if self._place is not None:
+            self._place.__exit__(None, None, None)
         self._core.count(self._facts, self._post.route, status, time.monotonic() - self._begun)
         if not self.disconnected:
             self._send(start, self._facts["id"], () if self.keep_alive else (_CLOSE,), body)

@@ -49,12 +49,11 @@ class Post:
         raise RequestRefusedError("the admin token is needed: Authorization: Bearer TOKEN", 401, "token")
 
     async def answer(self, name: str, kind: bytes, content: bytes, facts: Facts) -> bytes:
-        """The answer to a body. kind: its media type.
+        """The answer to a body, of a request that was let in (`admitted`). kind: its media type.
 
         Raises RequestRefusedError, and what the work raises.
         """
-        with self.admitted():
-            return await self.work(name, None if self.read is None else self._body(kind, content), facts)
+        return await self.work(name, None if self.read is None else self._body(kind, content), facts)
 
     def _body(self, kind: bytes, content: bytes) -> Any:
         assert self.read is not None

@@ -146,3 +146,21 @@ def test_results_come_some_in_a_turn():
 
     seen = asyncio.run(run())
     assert {IN_A_TURN, 2 * IN_A_TURN, 3 * IN_A_TURN} <= set(seen)
+
+
+def test_who_waits_for_its_turn_has_a_place(serve, folder, monkeypatch):
+    """Bodies that come at once are read some in a turn; those that wait count as searches that wait."""
+    monkeypatch.setattr("cluscomp.server.pace.IN_A_TURN", 2)
+    with serve({"small": folder}, queue=5) as server:
+        held = Held(server)
+        wires = [Wire(server.port) for _ in range(9)]
+        wires[0].socket.sendall(SEARCH + BODY)
+        assert held.begun.wait(20)
+        parted = [SEARCH + BODY[:20], BODY[20:]]
+        for part in parted:  # heads are there before the first body is whole
+            for wire in wires[1:]:
+                wire.socket.sendall(part)
+        wait_until(lambda: server.core.searcher.depth == 5)
+        held.release.set()
+        statuses = sorted(wire.ask()[0] for wire in wires)
+    assert statuses == [200] * 6 + [429] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -84,6 +85,7 @@ def test_fifty_newer_states_under_load(serve, folder, rows, queries, tmp_path):
                 index.save(path, grace=0)
                 wait_until(lambda: server.core.registry.current("x").generation == index.generation)
                 if number in (9, 29, 49):
+                    gc.collect()  # what else left rings behind before
                     open_files.append(len(os.listdir("/proc/self/fd")))
                     mapped.append(Path("/proc/self/maps").read_text().count("/x/"))
         finally:
