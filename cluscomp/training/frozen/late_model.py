@@ -55,7 +55,7 @@ class LateScorer:
     ) -> None:
         self._unit = unit
         self.query_map = np.ascontiguousarray(query_map, dtype=np.float32)
-        self.codes = unpack_codes(packed, m, nbits).astype(np.int64)
+        self.codes = unpack_codes(packed, m, nbits)
         self.offsets = offsets
 
     def loss(
@@ -81,7 +81,7 @@ class LateScorer:
                 back[tokens] = chosen @ x
             if centroids:
                 winners = places[best]
-                codes, inverse = self.codes[rows[winners]], 1 / lengths[winners]
+                codes, inverse = self.codes[rows[winners]].astype(np.int64), 1 / lengths[winners]
                 weights = weights * inverse
                 slopes.centroids += _sums(codes, weights, part, parameters.centroids.shape)
                 if self._unit:

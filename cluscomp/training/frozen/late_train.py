@@ -25,7 +25,7 @@ from cluscomp.quantization.codebooks import check_enough_rows, check_split
 from cluscomp.quantization.learned import LearnedCodec
 from cluscomp.quantization.rotation import train_opq
 from cluscomp.training.frozen.data import checked_positives
-from cluscomp.training.frozen.late_lessons import LateLessons, LatePairs, make_late_pairs, token_runs
+from cluscomp.training.frozen.late_lessons import LateLessons, make_late_pairs, token_runs
 from cluscomp.training.frozen.late_model import LateScorer
 from cluscomp.training.frozen.loop import FrozenSettings, initial, learn
 from cluscomp.training.frozen.train import METRICS, OPQ_ITERATIONS, FrozenReport, finished_codec
@@ -71,8 +71,8 @@ def train_frozen_late(
     x, lengths: token vectors of the documents, ragged, as `pool_tokens` takes them. m, nbits: codes a vector
     and bits a code. pool: that of the index key, such as "Pool16" or "Pool12(ward)". queries, query_lengths:
     ragged, or None: then runs of the documents' tokens stand for them and there is no adapter. positives: for
-    each query the numbers of the documents that answer it, or None. seed: also of
-    what the pool learns, as in an index of this seed. progress(stage, done, total).
+    each query the numbers of the documents that answer it, or None. seed: also of what the pool learns, as in
+    an index of this seed. Vectors are held in memory as they are given. progress(stage, done, total).
 
     Returns the codec and a report. Raises UsageError, DimensionError, TooFewRowsError, EmptyInputError,
     InputError (a document or query without vectors) and the errors of the array gate.
@@ -98,7 +98,7 @@ def train_frozen_late(
         n_queries=0 if asked is None else len(asked),
         n_positives=0 if answers is None else sum(len(rows) for rows in answers),
         n_held_out=0,
-        temperature=float(_teaching(pseudo, real).temperature.mean()),
+        temperature=float((pseudo if real is None else real).temperature.mean()),
         epochs=epochs,
         kept=last,
         seconds=time.monotonic() - start,
@@ -107,10 +107,6 @@ def train_frozen_late(
         first, learned, np.eye(tokens.dim), asked is not None, settings, seed, report, {"pool": pool}
     )
     return codec, report
-
-
-def _teaching(pseudo: LatePairs, real: LatePairs | None) -> LatePairs:
-    return pseudo if real is None else real
 
 
 def _pooled(
@@ -134,7 +130,7 @@ def _pooled(
 
 def _checked(
     x: Any, lengths: Any, queries: Any, query_lengths: Any, positives: Sequence[Any] | None, metric: str,
-    settings: FrozenSettings,
+    settings: LateSettings,
 ) -> tuple[Ragged, Ragged | None, tuple[np.ndarray, ...] | None]:  # fmt: skip
     """Documents, queries and positives; normalised for cosine, queries as float32."""
     settings.check()
