@@ -39,6 +39,9 @@ OPTIONAL = {
     "scikit-learn": "sklearn",
 }
 
+TOKENS_BY_DEFAULT = (2, 59)
+"""Version of Ray from which on clusters that it starts for a program ask for tokens by themselves."""
+
 
 @exits_by_contract
 def doctor(
@@ -55,6 +58,7 @@ def doctor(
         **_runtime(),
         **_native_core(),
         "server": _server(packages),
+        "ray": _ray(packages["ray"]),
         "cache": _cache(),
         "packages": packages,
     }
@@ -113,6 +117,19 @@ def _server(packages: dict[str, str | None]) -> str:
     """Whether `cluscomp serve` can run."""
     missing = [name for name, extra in OPTIONAL.items() if extra == "serve" and packages[name] is None]
     return f"lacks {', '.join(missing)}" if missing else "can be started by `cluscomp serve INDEX`"
+
+
+def _ray(version: str | None) -> str:
+    """Whether Ray asks for tokens; without one, whoever reaches a cluster can run code on it."""
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if version is None:
+        return "not installed"
+    if mode is not None:
+        told = "clusters ask for tokens" if mode.lower() == "token" else "whoever reaches a cluster runs code"
+        return f"RAY_AUTH_MODE={mode}: {told}"
+    if tuple(map(int, version.split(".")[:2])) < TOKENS_BY_DEFAULT:
+        return "RAY_AUTH_MODE is not set: whoever reaches a cluster runs code; set it to token"
+    return "RAY_AUTH_MODE is not set: clusters started here ask for tokens; set it to token for others"
 
 
 def _version(distribution: str) -> str | None:

@@ -117,7 +117,7 @@ def build(
     )  # fmt: skip
     if engine == "ray":
         require_shared(*arguments.paths)
-    running = engine_of(engine, address)
+    running = engine_of(engine, address, shards)
     if if_exists == "fail":
         target.check_target("fail")
     request = arguments.request(encoder)

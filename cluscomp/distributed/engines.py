@@ -54,8 +54,11 @@ class LocalEngine:
         return nullcontext(LocalCrew([part.rows() for part in parts]))
 
 
-def engine_of(name: str, address: str | None) -> AbstractContextManager[Engine]:
-    """The engine of a name. Raises UnknownKeyError, UsageError, OptionalDependencyError."""
+def engine_of(name: str, address: str | None, shards: int) -> AbstractContextManager[Engine]:
+    """The engine of a name. shards: steps of a phase.
+
+    Raises UnknownKeyError, UsageError, OptionalDependencyError.
+    """
     checks.one_of("engine", name, ENGINES)
     if name == "local":
         if address is not None:
@@ -63,4 +66,4 @@ def engine_of(name: str, address: str | None) -> AbstractContextManager[Engine]:
         return LocalEngine()
     from cluscomp.distributed.ray_engine import RayEngine
 
-    return RayEngine(address)
+    return RayEngine(address, shards)

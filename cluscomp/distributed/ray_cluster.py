@@ -6,9 +6,12 @@ dashboard and reports to nobody; Ray asks for its token where that is on (RAY_AU
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -61,6 +64,11 @@ class RayCluster:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is one already, which need not be started on this machine."""
+        return self._address is not None or bool(self.ray.is_initialized())
+
     def cpus(self) -> tuple[int, int]:
         """Processors of the largest node, and of all."""
         each = [node["Resources"].get("CPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
@@ -79,14 +87,28 @@ class RayCluster:
         # Paths of sockets end at 107 bytes, so that the folder has to be a short one.
         parent = "/tmp" if os.path.isdir("/tmp") else None  # nosec B108 - the folder has a random name
         self._folder = Path(tempfile.mkdtemp(prefix="r", dir=parent))
-        self.ray.init(
-            num_cpus=native.get_num_threads(),
-            object_store_memory=STORE_BYTES,
-            include_dashboard=False,
-            _temp_dir=str(self._folder),
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        with _errors_only():
+            self.ray.init(
+                address="local",  # not another cluster that happens to run on this machine
+                num_cpus=native.get_num_threads(),
+                object_store_memory=STORE_BYTES,
+                include_dashboard=False,
+                _temp_dir=str(self._folder),
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Keep notices of Ray out of the output of a command: of tokens, and of signals that a thread ignores."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def require_ray() -> ModuleType:

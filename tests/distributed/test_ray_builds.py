@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -90,6 +91,21 @@ def test_the_index_is_that_of_one_process(cluster, tmp_path, vectors, key, cuts)
         assert len(report.stages) == shards
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert spilled(cluster.folder) == 0
+
+
+def test_a_command_starts_a_cluster_of_its_own(tmp_path, vectors):
+    """It starts while the process trains, also beside another cluster; nothing is said of it."""
+    build(vectors, index_key="OPQ4,IVF8,PQ4x4", output=tmp_path / "one", shards=2)
+    flags = ["--embeddings", vectors, "--index-key", "OPQ4,IVF8,PQ4x4", "--shards", "2", "--threads", "2"]
+    command = [sys.executable, "-m", "cluscomp", "build-index", *flags, "--output", tmp_path / "ray"]
+    ours = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [*map(str, command), "--engine", "ray", "--quiet"], env=ours, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert contents(tmp_path / "one") == contents(tmp_path / "ray")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "ray"]
 
 
 def test_documents_and_attributes(cluster, tmp_path):

@@ -21,7 +21,8 @@ class RayGroup:
         widest, total = cluster.cpus()
         threads = max(1, min(widest, total // len(parts)))
         actor = cluster.ray.remote(ShardActor).options(
-            num_cpus=min(1.0, total / len(parts)),
+            num_cpus=min(1.0, total / len(parts)) / 2,  # those of a lost node find room on the others
+            scheduling_strategy="SPREAD",
             max_restarts=-1,
             max_task_retries=1,
             runtime_env=environment(threads),
