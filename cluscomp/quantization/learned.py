@@ -62,8 +62,9 @@ class AffineMap(Portable):
         """A = R W (d_out, d) and R b (d_out,), rounded once to float32; A = R without adapter."""
         if weight is None or bias is None:
             return cls(rotation, None)
-        r = rotation.astype(np.float64)
-        return cls((r @ weight).astype(np.float32), (r @ bias).astype(np.float32))
+        adapter = native.packed_matrix(np.column_stack([weight, bias]))
+        both = adapter.multiply(rotation)
+        return cls(np.ascontiguousarray(both[:, :-1]), np.ascontiguousarray(both[:, -1]))
 
     @cached_property
     def _packed(self) -> native.PackedMatrix:

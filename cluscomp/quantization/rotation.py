@@ -180,7 +180,10 @@ def _allocate_directions(covariance: np.ndarray, d_out: int, m: int) -> np.ndarr
 
 
 def rotate_rows(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """X @ matrix.T (n, d_out) of float32 rows x (n, d) in float32; LinearTransform takes float64 products."""
+    """X @ matrix.T (n, d_out) of float32 rows x (n, d), in float32: half the time of float64 products.
+
+    By BLAS, and for training alone, whose bits depend on LAPACK anyway; all else takes `LinearTransform`.
+    """
     rotated = np.empty((x.shape[0], matrix.shape[0]), dtype=np.float32)
     columns = matrix.T.astype(np.float32)
     for block in iter_blocks(x.shape[0], SUM_ROWS):

@@ -8,14 +8,18 @@
 namespace cluscomp {
 namespace {
 
-constexpr int64_t kPieceRows = 48;  // whole groups on every level; 150 KB of doubles where d is 384
+// Rows of one piece: whole groups on every level, as many as leave the caches some room.
+int64_t piece_rows(int64_t d) {
+  constexpr int64_t kLeast = 12, kMost = 48, kBytes = int64_t{3} << 19;
+  return std::clamp(rows_in(kBytes, d * 8) / kLeast * kLeast, kLeast, kMost);
+}
 
 // place(row, out) puts one row into its group; times(rows, n, first) multiplies n of them, `first` being the first.
 template <class Place, class Times>
 void by_pieces(int64_t n, int64_t d, Place place, Times times) {
   const int64_t group = kernels().product.group,
                 group_size = (d + kProductColumns - 1) / kProductColumns * kProductColumns * group;
-  parallel_for(n, kPieceRows, [&](int64_t begin, int64_t end) {
+  parallel_for(n, piece_rows(d), [&](int64_t begin, int64_t end) {
     thread_local std::vector<double> rows;
     rows.resize(static_cast<size_t>((end - begin + group - 1) / group * group_size));
     for (int64_t i = begin; i < end; ++i)

@@ -47,7 +47,7 @@ CODEBOOK = 100_000 * 384 * 256 / 0.04988 / 2
 SCORES = 15e9
 """Codes that keep inner products; by `measured_rates` on the same processor while it was shared."""
 MATMUL = 23e9
-"""float64 products of rows and a matrix of 384 x 384; measured likewise."""
+"""Rows times a matrix of 384 x 384 by NumPy in float64, which the kernel exceeds; measured likewise."""
 QUERY = 30e-6
 """Of a query without lists; measured likewise."""
 REFERENCE = "docs/benchmarks.md and docs/scaling.md: a core of an AMD EPYC (Zen 5, AVX-512)"
