@@ -15,8 +15,9 @@ from cluscomp.errors import UsageError
 
 if TYPE_CHECKING:
     from cluscomp.bench.report import Report
+    from cluscomp.bench.settings import Settings
 
-ALL, SERVE = "all", "serve"
+ALL, SERVE, BUILDS = "all", "serve", "builds"
 CHECK_FAILED = 1
 
 
@@ -28,7 +29,7 @@ def bench(
             metavar="NAME",
             help="assign, balanced, filter, flat, gpu, kmeans, lists, maxsim, pool, pq-encode, pq-train, "
             "rotate, scan, search-overhead, segments, seismic, sinkhorn, tenants, or all (gpu only where "
-            "there is one); serve, with --index.",
+            "there is one); serve, with --index; builds.",
             show_default=False,
         ),
     ],
@@ -112,6 +113,10 @@ def bench(
 
     serve measures searches over HTTP: one at a time, as many as are answered, and half and twice as many that
     arrive at random moments; --vs faiss adds a bare route over the same codes.
+
+    builds runs whole builds as commands: a million rows in one process and in 2 shards, also on Ray (--only
+    engines), and 100 000 to 4 million rows beside what `cluscomp plan` says (--only growth), of the rows of
+    --embeddings, repeated with noise.
     """
     if as_json and as_markdown:
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
@@ -137,6 +142,9 @@ def bench(
         only=only,
         code_bytes=code_bytes,
     )
+    if name == BUILDS:
+        _builds(settings, quiet, as_json)
+        return
     every = [known for known in BENCHMARKS if known != "gpu" or native.cuda_available()]
     names = every if name == ALL else [name]
     with StageProgress(quiet=quiet) as progress:
@@ -160,6 +168,19 @@ def _show(report: Report, *, as_json: bool, as_markdown: bool) -> None:
         output.result_table(COLUMNS, [cells(row) for row in report.rows])
         for line in report.checks():
             output.result(line)
+
+
+def _builds(settings: Settings, quiet: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from cluscomp.bench.builds import COLUMNS, bench_builds, cells
+
+    with StageProgress(quiet=quiet) as progress:
+        rows = bench_builds(settings, progress)
+    if as_json:
+        output.result_json([asdict(row) for row in rows])
+    else:
+        output.result_table(COLUMNS, [cells(row) for row in rows])
 
 
 def _serve(
