@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 YOUNG_OBJECTS = 20_000
 """New objects at which the interpreter looks for garbage: requests that wait in a server have more than the
@@ -13,21 +12,20 @@ YOUNG_OBJECTS = 20_000
 """
 
 
-def raise_open_files() -> int:
-    """Let this process, and those that it starts, open as many files as the system lets it ask for; how many
-    that are.
+def raise_open_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system lets it ask for.
 
     A connection is an open file, and most systems let a process open 1024 unless it asks for more.
     """
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return sys.maxsize
+        return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS says "unlimited" and takes no such number
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if now == resource.RLIM_INFINITY else now
+    except (OSError, ValueError):  # macOS says "unlimited" and takes no such number
+        return
 
 
 @contextmanager

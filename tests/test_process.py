@@ -39,8 +39,6 @@ def test_objects_are_kept_within_the_block_only():
 def test_open_files():
     code = (
         "import resource as r; from cluscomp.process import raise_open_files as go; m = r.getrlimit(r.RLIMIT_NOFILE)[1];"
-        "r.setrlimit(r.RLIMIT_NOFILE, (64, m)); print(go() == m, r.getrlimit(r.RLIMIT_NOFILE) == (m, m))"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, m)); go(); print(r.getrlimit(r.RLIMIT_NOFILE) == (m, m))"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True True\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"

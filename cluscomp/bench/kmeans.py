@@ -21,10 +21,10 @@ STEPS = 10
 
 
 def plans(settings: Settings) -> list[Plan]:
-    """200 000 rows, 4096 clusters."""
-    n = settings.rows(200_000, 4_000)
-    k = min(4096, max(1, n // 40))
-    return [Plan(_name(n, k), partial(_run, n, k))]
+    """200 000 rows, 4096 clusters; 100 000 rows, 2048 clusters."""
+    rows = [settings.rows(200_000, 4_000), settings.rows(100_000, 2_000)]
+    shapes = [(n, min(most, max(1, n // 40))) for n, most in zip(rows, (4096, 2048), strict=True)]
+    return [Plan(_name(n, k), partial(_run, n, k)) for n, k in dict.fromkeys(shapes)]
 
 
 def _name(n: int, k: int) -> str:

@@ -19,13 +19,10 @@ import numpy as np
 
 from cluscomp.bench.connections import Connection
 from cluscomp.errors import UsageError
-from cluscomp.process import raise_open_files
 
 MOST_SECONDS, MOST_REQUESTS, MOST_CONNECTIONS = 60.0, 200_000, 1800
 OPENED_SECONDS = 0.15
 """Connections that are open before requests arrive are enough for those that arrive in this time."""
-SPARE_FILES = 256
-"""Open files that are left for all but connections, of this process and of a server with the same limit."""
 _SHORT = 0.0001
 """Seconds of a pause that is too short for the clock of selectors, which counts milliseconds."""
 
@@ -159,12 +156,11 @@ class _Open:
         self._load, self._chance, self._rate = Load(rate), random.Random(seed), rate
         self._free, self._waiting = deque[Connection](), deque[tuple[bytes, float]]()
         self._connections = self._arrived = self._under_way = 0
-        self._most = max(1, min(MOST_CONNECTIONS, raise_open_files() - SPARE_FILES))
         self._next = self._last = 0.0
 
     def run(self, seconds: float) -> Load:
         """Let requests arrive for some seconds, and wait for the last answers."""
-        n = min(self._most, int(self._rate * OPENED_SECONDS) + 1)
+        n = min(MOST_CONNECTIONS, int(self._rate * OPENED_SECONDS) + 1)
         self._free.extend(_opened(self._selector, self._host, self._port, n))
         self._connections = len(self._free)
         begun = self._next = time.perf_counter()
@@ -208,7 +204,7 @@ class _Open:
             self._connections -= 1
         if self._free:
             self._ask(self._free.pop(), request, arrival)
-        elif self._connections < self._most:
+        elif self._connections < MOST_CONNECTIONS:
             self._connections += 1
             self._ask(Connection(self._selector, self._host, self._port), request, arrival)
         else:

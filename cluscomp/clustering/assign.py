@@ -122,6 +122,7 @@ def assign_rows(
     *,
     norms: np.ndarray | None = None,
     hints: np.ndarray | None = None,
+    basis: np.ndarray | None = None,
     ticker: Ticker | None = None,
     with_scores: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -129,13 +130,14 @@ def assign_rows(
 
     norms: (n,) row norms for the metric cosine where the caller has them; computed here otherwise.
     hints: (n,) int32 likely labels, such as those of the last step; they save time and change nothing.
+    basis: directions in which centroids vary most, as `native.Assigner` takes them; they do as well.
     Returns labels (n,) int32 and scores (n,) float32 as `assign` does; without with_scores none (0,).
     """
     if metric == "cosine":
         # Scaling a row does not change which centroid wins, so rows are not normalised, only their scores.
         centroids = normalize_rows(centroids)
         norms = row_norms(x) if norms is None and with_scores else norms
-    assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric))
+    assigner = native.Assigner(np.ascontiguousarray(centroids), kernel_metric(metric), basis=basis)
     labels, scores = run_assigner(assigner, x, hints=hints, ticker=ticker, with_scores=with_scores)
     if metric == "cosine" and norms is not None and with_scores:
         np.divide(scores, norms, out=scores, where=norms > 0, casting="same_kind")

@@ -24,6 +24,7 @@ from cluscomp import native
 from cluscomp.arrays import iter_blocks, normalize_rows, row_norms, to_float32
 from cluscomp.clustering.assign import assign_rows
 from cluscomp.clustering.blocks import block_rows, take_rows
+from cluscomp.clustering.directions import main_directions, pays_to_bound_by_directions
 from cluscomp.clustering.exact_sums import Extent, exact_sum, rounder
 from cluscomp.progress import Ticker
 from cluscomp.vocabulary import Metric
@@ -43,6 +44,7 @@ class WeightedRows:
         self.mass = mass
         self.norms = None if metric == "l2" else self._row_norms()
         self.pull = self._pull()
+        self._basis: np.ndarray | None = None
 
     def _row_norms(self) -> np.ndarray:
         return row_norms(self.x)
@@ -65,7 +67,18 @@ class WeightedRows:
         self, centroids: np.ndarray, hints: np.ndarray | None, ticker: Ticker | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n,) int32 and scores (n,) float32; hints: the labels of the last step, if there was one."""
-        return assign_rows(self.x, centroids, self.metric, norms=self.norms, hints=hints, ticker=ticker)
+        basis = None if hints is None else self._directions(centroids)
+        return assign_rows(
+            self.x, centroids, self.metric, norms=self.norms, hints=hints, basis=basis, ticker=ticker
+        )
+
+    def _directions(self, centroids: np.ndarray) -> np.ndarray | None:
+        """Those by which pairs are bounded first, found once, when labels are known from the step before: the
+        bounds are worth little until a centroid near the row is known.
+        """
+        if self._basis is None and pays_to_bound_by_directions(self.n, *centroids.shape):
+            self._basis = main_directions(centroids)
+        return self._basis
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Copy (m, d) float32 of the given rows, ascending numbers (m,)."""

@@ -24,11 +24,12 @@ Filter filter_of(const std::string& name) {
   if (name == "i8") return Filter::i8;
   if (name == "i6") return Filter::i6;
   if (name == "i16") return Filter::i16;
-  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8, i6, i16").c_str());
+  if (name == "prefix") return Filter::prefix;
+  throw nb::value_error(("filter '" + name + "' is not one of: none, f32, i8, i6, i16, prefix").c_str());
 }
 
 const char* filter_name(const Assigner& self) {
-  constexpr const char* names[] = {"none", "f32", "i8", "i6", "i16"};
+  constexpr const char* names[] = {"none", "f32", "i8", "i6", "i16", "prefix"};
   return names[static_cast<int>(self.filter())];
 }
 
@@ -39,13 +40,19 @@ void bind_assign(nb::module_& m) {
       .def(
           "__init__",
           [](Assigner* self, In<float, Matrix2> centroids, const std::string& metric,
-             std::optional<In<float, Vector1>> bias) {
+             std::optional<In<float, Vector1>> bias, std::optional<In<float, Matrix2>> basis) {
             const auto k = static_cast<int64_t>(centroids.shape(0)), d = static_cast<int64_t>(centroids.shape(1));
             if (k < 1 || d < 1) throw std::invalid_argument("centroids need at least one row and one column");
             if (bias) require_equal(static_cast<int64_t>(bias->shape(0)), k, "length of bias");
-            new (self) Assigner(centroids.data(), k, d, metric_of(metric), bias ? bias->data() : nullptr);
+            Basis directions;
+            if (basis) {
+              directions = {basis->data(), static_cast<int64_t>(basis->shape(1))};
+              require_equal(static_cast<int64_t>(basis->shape(0)), d, "rows of basis");
+              require_equal(directions.m % 16 + (directions.m ? 0 : 16), 0, "columns of basis beyond a multiple of 16");
+            }
+            new (self) Assigner(centroids.data(), k, d, metric_of(metric), bias ? bias->data() : nullptr, directions);
           },
-          "centroids"_a, "metric"_a, "bias"_a = nb::none())
+          "centroids"_a, "metric"_a, "bias"_a = nb::none(), "basis"_a = nb::none())
       .def(
           "assign",
           [](const Assigner& self, const Rows& x, std::optional<In<int32_t, Vector1>> hints, bool with_scores) {
@@ -68,8 +75,14 @@ void bind_assign(nb::module_& m) {
           "x"_a, "hints"_a = nb::none(), "with_scores"_a = true,
           "Returns labels (n,), scores (n,), empty without with_scores, and the number of pairs decided in float64.")
       .def_prop_rw(
-          "filter", &filter_name, [](Assigner& self, const std::string& name) { self.force_filter(filter_of(name)); },
-          "Filter at the start: none, f32, i8, i6 or i16. Setting it is for tests; labels do not depend on it.");
+          "filter", &filter_name,
+          [](Assigner& self, const std::string& name) {
+            const Filter filter = filter_of(name);
+            if (filter == Filter::prefix && !self.has_prefix()) throw std::invalid_argument("there is no basis");
+            self.force_filter(filter);
+          },
+          "Filter at the start: none, f32, i8, i6, i16 or prefix. Setting it is for tests; labels do not depend on "
+          "it.");
 
   m.def(
       "accumulate",

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kBlockRows = 64;   // rows whose bounds are held at once
 constexpr int64_t kTileWidth = 512;  // centroids in one tile: 64 x 512 bounds stay in the second-level cache
+constexpr int64_t kAhead = 4;        // centroids that are on their way while others are bounded
 constexpr int64_t kGrain = 4 * kBlockRows;
 static_assert(kGrain == kColumnRows);
 
@@ -29,6 +30,7 @@ Filter choose_filter(const Kernels& kern, int64_t k, int64_t d) {
 // dimension that dwarfs the others leaves nearly all pairs open: then only the float filter helps.
 int64_t too_many_open(Filter filter, int64_t k) {
   if (filter == Filter::i16) return std::max<int64_t>(2, k / 8);
+  if (filter == Filter::prefix) return k / 6;  // a bound from all dimensions of a pair costs as much as 5 of the filter
   return filter == Filter::i6 ? std::max<int64_t>(4, k / 64) : std::max<int64_t>(8, k / 8);
 }
 
@@ -50,6 +52,8 @@ struct Assigner::Scratch {
   double mean_dot[kBlockRows];
   int32_t row_sum[kBlockRows], position[kBlockRows], open_rows[kColumnRows];
   ColumnScratch columns;
+  PrefixFilter::Rows prefix;
+  int64_t reached = 0;  // pairs of a block that the first bounds left open
 
   void fit(int64_t d, int64_t ld, int64_t width) {
     grow(raw, kBlockRows * ld);
@@ -69,8 +73,14 @@ struct Assigner::Scratch {
   }
 };
 
-Assigner::Assigner(const float* centroids, int64_t k, int64_t d, Metric metric, const float* bias)
-    : kern_(kernels()), k_(k), d_(d), ld_(round_up(d, kLanes)), metric_(metric), filter_(choose_filter(kern_, k, d)) {
+Assigner::Assigner(const float* centroids, int64_t k, int64_t d, Metric metric, const float* bias, Basis basis)
+    : kern_(kernels()),
+      k_(k),
+      d_(d),
+      ld_(round_up(d, kLanes)),
+      metric_(metric),
+      filter_(choose_filter(kern_, k, d)),
+      behind_prefix_(filter_) {
   centroids_.assign(static_cast<size_t>(k * ld_), 0.0f);
   mean_.assign(static_cast<size_t>(ld_), 0.0f);
   bias_.assign(static_cast<size_t>(k), 0.0);
@@ -82,6 +92,10 @@ Assigner::Assigner(const float* centroids, int64_t k, int64_t d, Metric metric, 
   }
   for (int64_t j = 0; j < d; ++j) mean_[j] = static_cast<float>(sum[j] / static_cast<double>(k));
   set_terms();
+  if (!basis.values) return;
+  const IntFilter& precision = filter_ == Filter::i6 ? kern_.coarse : kern_.fine;
+  prefix_.emplace(kern_, precision, basis.values, basis.m, centroids_.data(), k, d, ld_, mean_.data(), terms_.data());
+  filter_ = Filter::prefix;
 }
 
 void Assigner::set_terms() {
@@ -113,6 +127,7 @@ void Assigner::make_panels(Filter filter) const {
                      [&] { column_panels_ = pack_columns(kern_, points, k_, d_, ld_, mean_.data(), terms_.data()); });
       break;
     case Filter::i6: std::call_once(coarse_once_, [&] { coarse_panels_ = pack(kern_.coarse); }); break;
+    case Filter::prefix: break;  // made with the object
   }
 }
 
@@ -139,9 +154,10 @@ void Assigner::prepare_row(int64_t r, Scratch& s) const {
   s.mean_dot[r] = metric_ == Metric::ip ? kern_.dot_f64(x, mean_.data(), ld_) : 0.0;
 }
 
-// Decides the open pairs of one row among `width` centroids from `first` on; returns how many there were.
+// Decides the open pairs of one row among `width` centroids from `first` on; returns how many there were. prefix: has a
+// second bound, of all dimensions.
 int64_t Assigner::verify_tile(const float* bounds, int64_t row, int64_t first, int64_t width, float slack, Best& best,
-                              Scratch& s) const {
+                              Scratch& s, const PrefixFilter* prefix) const {
   const int64_t padded = round_up(width, kLanes);
   const float* x = s.raw.data() + row * ld_;
   int64_t tried = -1, decided = 0;
@@ -153,9 +169,16 @@ int64_t Assigner::verify_tile(const float* bounds, int64_t row, int64_t first, i
   }
   float limit = threshold(best, s.sum_sq[row], s.mean_dot[row]) - slack;
   const int64_t open = kern_.select(bounds, padded, limit, s.open.data());
+  s.reached += open;
+  const auto send_for = [&](int64_t i) {
+    if (prefix && i < open && s.open[i] < width) prefix->prefetch(first + s.open[i]);
+  };
+  for (int64_t i = 0; i < kAhead; ++i) send_for(i);
   for (int64_t i = 0; i < open; ++i) {
     const int64_t c = s.open[i];
+    send_for(i + kAhead);
     if (c == tried || c >= width || first + c == best.label || bounds[c] < limit) continue;
+    if (prefix && prefix->whole_bound(s.prefix, row, first + c) < limit) continue;
     const double before = best.value;
     consider(x, first + c, best);
     ++decided;
@@ -218,13 +241,28 @@ int64_t Assigner::verify_int(const IntFilter& filter, const IntPanels& panels, i
   return decided;
 }
 
+int64_t Assigner::verify_prefix(int64_t rows, Scratch& s) const {
+  const int64_t width = std::min(round_up(k_, kLanes), kTileWidth);
+  int64_t decided = 0;
+  for (int64_t r = 0; r < rows; ++r) prepare_row(r, s);
+  prefix_->prepare(s.centred.data(), s.largest, s.sum_sq, rows, s.prefix);
+  s.reached = 0;
+  for (int64_t first = 0; first < k_; first += width) {
+    const int64_t here = std::min(width, k_ - first);
+    prefix_->bounds(s.prefix, rows, first, here, width);
+    for (int64_t r = 0; r < rows; ++r)
+      decided += verify_tile(s.prefix.bounds.data() + r * width, r, first, here, 0.0f, s.best[r], s, &*prefix_);
+  }
+  return decided;
+}
+
 int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Filter filter, const int32_t* hints,
                                int32_t* labels, float* scores, Scratch& s) const {
   const int64_t rows = end - begin;
   load_rows(x, begin, end, s.raw.data(), ld_);
   for (int64_t r = 0; r < rows; ++r) {
     s.best[r] = {};
-    if (hints && (filter == Filter::i8 || filter == Filter::i6))
+    if (hints && (filter == Filter::i8 || filter == Filter::i6 || filter == Filter::prefix))
       consider(s.raw.data() + r * ld_, hints[begin + r], s.best[r]);
   }
   int64_t decided = 0;
@@ -233,6 +271,7 @@ int64_t Assigner::assign_block(const RowsView& x, int64_t begin, int64_t end, Fi
     case Filter::f32: decided = verify_f32(rows, scores != nullptr, s); break;
     case Filter::i8: decided = verify_int(kern_.fine, fine_panels_, rows, s); break;
     case Filter::i6: decided = verify_int(kern_.coarse, coarse_panels_, rows, s); break;
+    case Filter::prefix: decided = verify_prefix(rows, s); break;
     case Filter::i16: break;  // assign_short_rows
   }
   for (int64_t r = 0; r < rows; ++r) {
@@ -307,9 +346,10 @@ int64_t Assigner::assign(const RowsView& x, const int32_t* hints, int32_t* label
                                                  : assign_block(x, b, stop, now, hints, labels, scores, scratch);
       total.fetch_add(decided);
       if (k_ * d_ > (1 << 20)) check_interrupt();  // a piece of wide rows and many centroids takes seconds
-      const bool integer = now == Filter::i6 || now == Filter::i8 || now == Filter::i16;
-      if (integer && decided > too_many_open(now, k_) * (stop - b)) {
-        const Filter finer = now == Filter::i6 ? Filter::i8 : Filter::f32;
+      const bool integer = now == Filter::i6 || now == Filter::i8 || now == Filter::i16 || now == Filter::prefix;
+      const int64_t open = now == Filter::prefix ? scratch.reached : decided;
+      if (integer && open > too_many_open(now, k_) * (stop - b)) {
+        const Filter finer = now == Filter::prefix ? behind_prefix_ : now == Filter::i6 ? Filter::i8 : Filter::f32;
         make_panels(finer);
         filter.compare_exchange_strong(now, finer);  // unless another thread has gone further already
       }

@@ -15,6 +15,18 @@ def gaussian(rng, n, k, d):
     return rng.normal(size=(n, d)).astype("f4"), rng.normal(size=(k, d)).astype("f4")
 
 
+def directions(rng, d, m):
+    """(d, m) float32 of orthonormal columns."""
+    return np.linalg.qr(rng.normal(size=(d, m)))[0].astype("f4")
+
+
+def with_filter(rng, filter_name, c, metric="l2"):
+    basis = directions(rng, c.shape[1], c.shape[1] // 32 * 16) if filter_name == "prefix" else None
+    assigner = native.Assigner(c, metric, basis=basis)
+    assigner.filter = filter_name
+    return assigner
+
+
 SHAPES = [
     (1, 1, 1),
     (3, 2, 5),
@@ -39,12 +51,11 @@ def test_labels_are_those_of_float64(level, rng, n, k, d, metric):
     np.testing.assert_allclose(scores, -2 * value if metric == "l2" else value, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("filter_name", ["none", "f32", "i8", "i6", "i16"])
+@pytest.mark.parametrize("filter_name", ["none", "f32", "i8", "i6", "i16", "prefix"])
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 def test_every_filter_gives_the_same_labels(level, rng, filter_name, metric):
     x, c = gaussian(rng, 200, 700, 60)
-    assigner = native.Assigner(c, metric)
-    assigner.filter = filter_name
+    assigner = with_filter(rng, filter_name, c, metric)
     labels, scores = assigner.assign(x)
     plain = native.Assigner(c, metric)
     plain.filter = "none"
@@ -76,11 +87,10 @@ def hard_cases(rng):
 
 @pytest.mark.parametrize("metric", ["l2", "ip"])
 @pytest.mark.parametrize("case", sorted(hard_cases(np.random.default_rng(0))))
-@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16"])
+@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16", "prefix"])
 def test_hard_inputs(level, rng, case, metric, filter_name):
     x, c = hard_cases(rng)[case]
-    assigner = native.Assigner(c, metric)
-    assigner.filter = filter_name
+    assigner = with_filter(rng, filter_name, c, metric)
     labels, _ = assigner.assign(x)
     reference.check_labels(x, c, metric, labels)
     if case in ("duplicates", "all equal"):  # exact ties go to the lowest index
@@ -89,14 +99,66 @@ def test_hard_inputs(level, rng, case, metric, filter_name):
 
 
 @pytest.mark.parametrize("scale", [1e-18, 1e-20, 1e-21, 1e-22, 1e-24, 1e-30])
-@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16"])
+@pytest.mark.parametrize("filter_name", ["f32", "i8", "i6", "i16", "prefix"])
 def test_rows_whose_squares_vanish_in_float32(level, rng, filter_name, scale):
     """Bounds made of float32 norms lose what such rows differ in; all pairs must then be decided in float64."""
     x, c = (rows * np.float32(scale) for rows in gaussian(rng, 120, 200, 50))
-    assigner = native.Assigner(c, "l2")
-    assigner.filter = filter_name
+    assigner = with_filter(rng, filter_name, c)
     distance = ((x[:, None].astype("f8") - c[None].astype("f8")) ** 2).sum(-1)
     np.testing.assert_array_equal(assigner.assign(x)[0], distance.argmin(1))
+
+
+def in_few_directions(rng, n, k, d):
+    """Rows and centroids that vary most along a few directions, which are returned, too."""
+    basis = directions(rng, d, d // 64 * 16)
+    x, c = gaussian(rng, n, k, d)
+    return (*(0.1 * rows + 2 * rows @ basis @ basis.T + 1 for rows in (x, c)), basis)
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+@pytest.mark.parametrize("hinted", [False, True])
+@pytest.mark.parametrize("d", [128, 200])
+def test_few_directions_bound_most_pairs(level, rng, metric, hinted, d):
+    x, c, basis = in_few_directions(rng, 300, 1100, d)
+    plain = native.Assigner(c, metric)
+    labels, _ = plain.assign(x)
+    reference.check_labels(x, c, metric, labels)
+    hints = (
+        np.where(rng.random(300) < 0.8, labels, rng.integers(1100, size=300)).astype("i4") if hinted else None
+    )
+    assigner = native.Assigner(c, metric, basis=basis)
+    assert assigner.filter == "prefix"
+    for rows in (x, x.astype("f2").astype("f4"), x[:1], x[:65]):
+        found = assigner.assign(rows, None if hints is None else hints[: len(rows)])
+        for ours, theirs in zip(found, plain.assign(rows), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("what", ["stretched", "no directions", "one twice", "zeros", "other directions"])
+def test_any_basis_gives_the_same_labels(level, rng, what):
+    """Bounds know how far the columns are from orthonormal ones."""
+    x, c, basis = in_few_directions(rng, 200, 600, 128)
+    basis = {
+        "stretched": 1.02 * basis,
+        "no directions": rng.normal(size=basis.shape).astype("f4"),
+        "one twice": np.repeat(basis[:, :16], 2, axis=1),
+        "zeros": np.zeros_like(basis),
+        "other directions": directions(rng, 128, 32),
+    }[what]
+    labels, scores = native.Assigner(c).assign(x)
+    found = native.Assigner(c, basis=np.ascontiguousarray(basis, dtype="f4")).assign(x)
+    np.testing.assert_array_equal(found[0], labels)
+    np.testing.assert_array_equal(found[1], scores)
+
+
+def test_a_basis_of_another_shape_is_refused(rng):
+    _, c, basis = in_few_directions(rng, 1, 40, 128)
+    for wrong in (basis[:, :30], basis[:100], basis[:, :0]):
+        with pytest.raises(ValueError, match="of basis"):
+            native.Assigner(c, basis=np.ascontiguousarray(wrong))
+    plain = native.Assigner(c)
+    with pytest.raises(ValueError, match="no basis"):
+        plain.filter = "prefix"
 
 
 def test_a_filter_that_fails_hands_over_and_stays_right(rng):
