@@ -16,9 +16,8 @@ int64_t piece_rows(int64_t d) {
 
 // place(row, out) puts one row into its group; times(rows, n, first) multiplies n of them, `first` being the first.
 template <class Place, class Times>
-void by_pieces(int64_t n, int64_t d, Place place, Times times) {
-  const int64_t group = kernels().product.group,
-                group_size = (d + kProductColumns - 1) / kProductColumns * kProductColumns * group;
+void by_pieces(const ProductKernels& kern, int64_t n, int64_t d, Place place, Times times) {
+  const int64_t group = kern.group, group_size = (d + kProductColumns - 1) / kProductColumns * kProductColumns * group;
   parallel_for(n, piece_rows(d), [&](int64_t begin, int64_t end) {
     thread_local std::vector<double> rows;
     rows.resize(static_cast<size_t>((end - begin + group - 1) / group * group_size));
@@ -41,27 +40,27 @@ PackedMatrix::PackedMatrix(const double* matrix, int64_t d, int64_t columns)
 }
 
 void PackedMatrix::multiply(const RowsView& x, float* out) const {
-  const Kernels& kern = kernels();
+  const ProductKernels& kern = kernels().product;
   by_pieces(
-      x.n, d_,
+      kern, x.n, d_,
       [&](int64_t i, double* place) {
-        if (x.type == RowType::f32) return kern.product.widen(static_cast<const float*>(x.row(i)), d_, place);
+        if (x.type == RowType::f32) return kern.widen(static_cast<const float*>(x.row(i)), d_, place);
         thread_local std::vector<float> row;
         row.resize(static_cast<size_t>(d_));
         load_rows(x, i, i + 1, row.data(), d_);
-        kern.product.widen(row.data(), d_, place);
+        kern.widen(row.data(), d_, place);
       },
       [&](const double* rows, int64_t n, int64_t first) {
-        kern.product.to_f32(rows, n, panels_.data(), d_, columns_, out + first * columns_, columns_);
+        kern.to_f32(rows, n, panels_.data(), d_, columns_, out + first * columns_, columns_);
       });
 }
 
 void PackedMatrix::multiply(const double* x, int64_t n, double* out) const {
-  const Kernels& kern = kernels();
+  const ProductKernels& kern = kernels().product;
   by_pieces(
-      n, d_, [&](int64_t i, double* place) { kern.product.place(x + i * d_, d_, place); },
+      kern, n, d_, [&](int64_t i, double* place) { kern.place(x + i * d_, d_, place); },
       [&](const double* rows, int64_t count, int64_t first) {
-        kern.product.to_f64(rows, count, panels_.data(), d_, columns_, out + first * columns_, columns_);
+        kern.to_f64(rows, count, panels_.data(), d_, columns_, out + first * columns_, columns_);
       });
 }
 

@@ -1,5 +1,5 @@
 // Kernels that rotate, project and scale rows, part of the table `Kernels`. Their orders of sums decide the last bits
-// of what an index stores, so machines that share a build agree (products.h, unit_rows.h).
+// of what an index stores, so machines that share a build agree (packed_matrix.h, unit_rows.h).
 #pragma once
 
 #include <cstdint>
