@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.indexes.health.report import HealthItem, judged, unknown
+from cluscomp.indexes.segments.by_list import leading_parts
 from cluscomp.indexes.segments.segment import list_sizes
 from cluscomp.indexes.segments.stored import StoredSegment
 from cluscomp.indexes.stages.pipeline import Pipeline
@@ -38,17 +39,19 @@ NOT_RECORDED = "not recorded: the index was trained by an older version"
 @dataclass(frozen=True)
 class Figures:
     """What is known of the rows of an index. training: of those that it learned from, or where nothing is
-    learned of those that were added first; empty where that is not known. stored: of each segment. n_added:
-    segments, the last ones, that were added after the first; 0 for one segment.
+    learned of those that were added first; empty where that is not known. stored: of each segment. first: how
+    many segments, from the first on, hold the rows that were there first: several where these were cut by
+    lists.
     """
 
     training: Mapping[str, Any]
     stored: tuple[Mapping[str, Any], ...]
     reference: str
+    first: int = 1
 
     def groups(self) -> list[Mapping[str, Any]]:
-        """Figures of all rows, and of those added after the first segment."""
-        found = [combined(self.stored), combined(self.stored[1:])]
+        """Figures of all rows, and of those added after the first."""
+        found = [combined(self.stored), combined(self.stored[self.first :])]
         return [one for one in found if one.get("sampled", 0) >= FEWEST_SAMPLED]
 
 
@@ -66,7 +69,12 @@ def figures(
         first = next((number for number, one in enumerate(stored) if one), None)
         if first is not None and first + 1 < len(stored):
             return Figures(stored[first], stored[first + 1 :], "that were added first")
-    return Figures(training, stored, "of the training")
+    return Figures(training, stored, "of the training", _n_first(pipeline, segments))
+
+
+def _n_first(pipeline: Pipeline, segments: Sequence[StoredSegment]) -> int:
+    partition = pipeline.partition
+    return 1 if partition is None else leading_parts(segments, partition.nlist)
 
 
 def _measured(pipeline: Pipeline, segment: StoredSegment, sample: int) -> dict[str, Any]:
@@ -143,7 +151,8 @@ def occupancy_item(
     if not lists or len(lists["groups"]) != len(grouped(partition, np.zeros(partition.nlist))):
         return unknown("occupancy", _why(known, "lists"))
     before = np.array(lists["groups"], dtype=np.float64)
-    counts = [grouped(partition, list_sizes(part, partition.nlist)) for part in (segments, segments[1:])]
+    parts = segments, segments[known.first :]
+    counts = [grouped(partition, list_sizes(part, partition.nlist)) for part in parts]
     counts = [count for count in counts if count.sum() >= FEWEST_SAMPLED]
     if not counts or not before.sum():
         return unknown("occupancy", _why(known, "rows"))

@@ -94,6 +94,18 @@ def _only(segment: Segment, mask: np.ndarray) -> Segment:
     return segment.changed(deleted=Tombstones(bits, segment.n_rows, dead) if dead else None)
 
 
+def leading_parts(segments: Sequence[Any], nlist: int) -> int:
+    """How many of the first segments were cut of one: no two of them hold the same list. 1 where none was."""
+    seen, count = np.zeros(nlist, dtype=bool), 0
+    for segment in segments:
+        held = segment.list_sizes(nlist) > 0
+        if (seen & held).any():
+            break
+        seen |= held
+        count += 1
+    return max(1, count)
+
+
 def is_cut(segments: Sequence[Segment], part_of: np.ndarray, parts: int) -> bool:
     """Whether each segment has the rows of one part, in the order of parts, and none is deleted."""
     if any(one.n_deleted for one in segments):

@@ -106,6 +106,21 @@ def test_text_ids_texts_and_attributes_go_with_their_rows(tmp_path, vectors, que
         same_hits(many, one, queries, filter=["row 3", "row 1999", "nobody"])
 
 
+def test_health_does_not_take_parts_for_rows_that_were_added(vectors):
+    x = np.load(vectors)
+    index = cc.index_factory("IVF8,PQ4", DIM).train(x).add(x)
+    before = {item.name: item.value for item in index.health().items}
+    index.compact(by_list=4)
+    after = index.health()
+    assert after.state == "ok"
+    values = {item.name: item.value for item in after.items}
+    for name in ("occupancy", "cost", "code error"):
+        assert values[name] == pytest.approx(before[name], rel=1e-6)
+    index.add(x[:600] + 6, np.arange(5000, 5600))  # rows of another kind
+    changed = {item.name: item for item in index.health().items}
+    assert changed["occupancy"].state == "retrain" and "(23.1% of all)" in changed["occupancy"].sentence
+
+
 def test_only_owners_are_asked(tmp_path, vectors, queries, monkeypatch):
     index = make(vectors, "IVF8,SQ8")
     index.compact(by_list=4)
