@@ -70,7 +70,7 @@ def quality_against_bytes(rows: Sequence[Row]) -> Any:
         text = what.get(vectors, "uncompressed, exact")
         figure.add_hline(y=exact_value(group, column), line={"color": "#999999", "width": 1},
                          annotation_text=text, annotation_font_size=10,
-                         annotation_position="bottom left")  # fmt: skip
+                         annotation_position="top right")  # fmt: skip
     figure.update_xaxes(title="bytes a document, all files of the index", **_log([x for x, _ in points]))
     figure.update_yaxes(title=title)
     return _laid_out(figure, 460)
