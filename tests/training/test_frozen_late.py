@@ -165,6 +165,7 @@ def test_learns_to_rank_as_all_tokens_do(rng, tmp_path, pool: str, share: float)
 @pytest.mark.parametrize(
     ("options", "kind", "fault"),
     [
+        ({"pool": "Pol3"}, errors.UsageError, "'Pol3' is no pool"),
         ({"pool": "IVF4"}, errors.UsageError, "'IVF4' is no pool"),
         ({"pool": "Pool2,OPQ2"}, errors.UsageError, "'Pool2,OPQ2' is no pool"),
         ({"m": 5}, errors.UsageError, "dim 8 does not split into m=5"),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cluscomp.arrays import normalize_rows, to_float32
-from cluscomp.errors import DimensionError, EmptyInputError, InputError, UsageError
+from cluscomp.errors import DimensionError, EmptyInputError, InputError, UnknownKeyError, UsageError
 from cluscomp.multivector import Ragged, as_ragged
 from cluscomp.progress import Progress, as_stage
 from cluscomp.quantization.codebooks import check_enough_rows, check_split
@@ -120,9 +120,13 @@ def _pooled(
     from cluscomp.indexes.multivector.index import MultiVectorIndex
     from cluscomp.indexes.multivector.pooling import learn_pool
 
-    index = index_factory(f"{pool},SQfp16", tokens.dim, metric, seed=seed)
+    fault = f"{pool!r} is no pool; write one such as Pool16, Pool(f=4) or Pool16(ward)"
+    try:
+        index = index_factory(f"{pool},SQfp16", tokens.dim, metric, seed=seed)
+    except UnknownKeyError as exc:
+        raise UsageError(fault) from exc
     if not isinstance(index, MultiVectorIndex) or len(index.spec.stage_dims(tokens.dim)) > 1:
-        raise UsageError(f"{pool!r} is no pool; write one such as Pool16, Pool(f=4) or Pool16(ward)")
+        raise UsageError(fault)
     learn_pool(index.pipeline, tokens)
     kept = index.pool_documents(tokens, as_stage(progress, str(index.pool)))
     return kept, index.pipeline.decodes_to_unit
