@@ -93,11 +93,12 @@ class SearchedVectors(StoredIndex[Segment]):
             nprobe: lists to visit, 1 to nlist; more is slower and finds more. None: `index.nprobe`. No effect
                 on keys without lists.
             refine_factor: the rerank scores k * refine_factor candidates with the finer codes. None:
-                `index.refine_factor`. No effect on keys without rerank. For codes with error bars (RaBitQ)
-                also "bound": finer codes are read from the highest upper bound on, until none that is left
-                reaches the k-th score. A row counts as at most 1.9 error bars above its score, as 97.1 of
-                100 rows are ("bound(3)": 99.87 of 100). "certain": as many as can be, so that the hits are
-                those of all rows of the lists by the finer codes, which are RFlat or Refine(RaBitQ8).
+                `index.refine_factor`. No effect on keys without rerank. For codes with error bars (RaBitQ,
+                SAQ) also "bound": finer codes are read from the highest upper bound on, until none that is
+                left reaches the k-th score. A row counts as at most 1.9 error bars above its score, as 97.1
+                of 100 rows of RaBitQ are ("bound(3)": 99.87 of 100). "certain": as many as can be, so that
+                the hits are those of all rows of the lists by the finer codes, which are RFlat or
+                Refine(RaBitQ8).
             k_beyond: where k is above len(index): "fail", or "clip", which returns len(index) hits. Of no
                 effect with a filter, which may always leave fewer rows than k.
             filter: which rows may be found: a condition on attributes (text, or a dict of JSON values), ids,

@@ -13,32 +13,41 @@ template <class V>
 struct BitPlanes {
   using F = typename V::F;
 
-  template <int B>
-  static float dot(const uint8_t* planes, int64_t plane_bytes, const float* query) {
-    F sums[B];
-    for (int p = 0; p < B; ++p) sums[p] = V::zero();
+  // Adds bytes first to end of the first P planes.
+  template <int P>
+  static void add_part(const uint8_t* const* planes, int64_t first, int64_t end, const float* query, F* sums) {
+    F parts[P];
+    for (int p = 0; p < P; ++p) parts[p] = sums[p];
     const auto add = [&](int64_t j, size_t bytes) {
       const F values = V::load(query + 8 * j);
-      for (int p = 0; p < B; ++p) {
+      for (int p = 0; p < P; ++p) {
         uint16_t bits = 0;
-        std::memcpy(&bits, planes + p * plane_bytes + j, bytes);
-        sums[p] = V::add_where(sums[p], values, bits);
+        std::memcpy(&bits, planes[p] + j, bytes);
+        parts[p] = V::add_where(parts[p], values, bits);
       }
     };
-    int64_t j = 0;
-    for (; j + 2 <= plane_bytes; j += 2) add(j, 2);
-    if (j < plane_bytes) add(j, 1);
+    int64_t j = first;
+    for (; j + 2 <= end; j += 2) add(j, 2);
+    if (j < end) add(j, 1);
+    for (int p = 0; p < P; ++p) sums[p] = parts[p];
+  }
+  static float dot_planes(const uint8_t* planes, int bits, const int64_t* widths, const float* query) {
+    constexpr decltype(&add_part<1>) kParts[] = {add_part<1>, add_part<2>, add_part<3>, add_part<4>,
+                                                 add_part<5>, add_part<6>, add_part<7>, add_part<8>};
+    const uint8_t* starts[8];
+    F sums[8];
+    for (F& sum : sums) sum = V::zero();
+    for (int p = 0; p < bits; planes += widths[p++]) starts[p] = planes;
+    int64_t done = 0;
+    for (int p = bits; p-- > 0; done = widths[p])
+      if (widths[p] > done) kParts[p](starts, done, widths[p], query, sums);
     F total = sums[0];
-    for (int p = 1; p < B; ++p) total = V::fma(total, V::set(2.0f), sums[p]);
+    for (int p = 1; p < bits; ++p) total = V::fma(total, V::set(2.0f), sums[p]);
     return V::reduce(total);
   }
-  static float dot_planes(const uint8_t* planes, int bits, int64_t plane_bytes, const float* query) {
-    constexpr decltype(&dot<1>) kDots[] = {dot<1>, dot<2>, dot<3>, dot<4>, dot<5>, dot<6>, dot<7>, dot<8>};
-    return kDots[bits - 1](planes, plane_bytes, query);
-  }
 
-  static void add_plane(const uint16_t* entries, int shift, int32_t* sums) {
-    for (int i = 0; i < 64; ++i) sums[i] = (sums[i] << shift) + entries[i];
+  static void add_plane(const uint16_t* entries, int doublings, int shift, int32_t* sums) {
+    for (int i = 0; i < 64; ++i) sums[i] = (sums[i] << doublings) + (entries[i] << shift);
   }
 
   // A pair of bytes, of an even row and of the odd one behind it, is one number of 16 bits.

@@ -61,11 +61,10 @@ class RabitqForm {
     std::fill_n(masks, count, uint64_t{0});
     for (int plane = 0; plane < rabitq_.bits() && left; ++plane) {
       add_plane(codes, plane, tables, queries, left, sums);
-      const int rest = rabitq_.bits() - 1 - plane;
-      if (rest && plane + 1 >= kLeastPlanes)
+      if (plane + 1 < rabitq_.bits() && plane + 1 >= kLeastPlanes)
         left = static_cast<int>(
             std::remove_if(queries, queries + left,
-                           [&](int q) { return !may_reach(*tables[q], limits[q], factors, sums[q], rest); }) -
+                           [&](int q) { return !may_reach(*tables[q], limits[q], factors, sums[q], plane); }) -
             queries);
     }
     for (int i = 0; i < left; ++i) {
@@ -110,22 +109,26 @@ class RabitqForm {
   // Adds a plane of 64 rows to the sums of `count` queries.
   void add_plane(const CodePair& codes, int plane, const Tables* const* tables, const int* queries, int count,
                  int32_t (*sums)[64]) const {
-    const int64_t width = rabitq_.plane_bytes();
+    const int64_t width = rabitq_.widths()[static_cast<size_t>(plane)], start = rabitq_.start(plane);
     const uint8_t* bytes[kSharedQueries];
     const uint16_t every[kSharedQueries] = {};  // no limit: all sums are wanted
     uint64_t masks[kSharedQueries];
     alignas(64) uint16_t entries[kSharedQueries * 64] = {};
-    for (int64_t first = 0; first < width; first += kMaxFourBitBytes) {
-      const int64_t at = (plane * width + first) * kGroupRows, some = std::min(kMaxFourBitBytes, width - first);
+    for (int64_t first = 0, some; first < width; first += some) {
+      const int part = rabitq_.part_of(first);
+      const int64_t at = (start + first) * kGroupRows;
+      some = std::min({kMaxFourBitBytes, width - first, rabitq_.part_end(part) - first});
       for (int i = 0; i < count; ++i) bytes[i] = tables[queries[i]]->entries.bytes() + first * 32;
       kern_.reach_u4({codes.first + at, codes.second + at, codes.ahead + 2 * at}, some, bytes, every, count, masks,
                      entries);
-      for (int i = 0; i < count; ++i) kern_.planes.add_plane(entries + i * 64, first == 0, sums[queries[i]]);
+      for (int i = 0; i < count; ++i)
+        kern_.planes.add_plane(entries + i * 64, first == 0, tables[queries[i]]->entries.shift(part), sums[queries[i]]);
     }
   }
-  // Whether any of 64 rows reaches the limit if all bits of the `rest` planes that follow add the most they can.
-  bool may_reach(const Tables& tables, float limit, const float* factors, const int32_t* sums, int rest) const {
-    const int32_t most = ((1 << rest) - 1) * tables.entries.largest_sum();
+  // Whether any of 64 rows reaches the limit if all bits of the planes behind this one add the most they can.
+  bool may_reach(const Tables& tables, float limit, const float* factors, const int32_t* sums, int plane) const {
+    const int rest = rabitq_.bits() - 1 - plane;
+    const int32_t most = tables.entries.most_behind(plane);
     alignas(64) int32_t largest[64];
     alignas(64) float bounds[64];
     for (int i = 0; i < 64; ++i) largest[i] = (sums[i] << rest) + most;

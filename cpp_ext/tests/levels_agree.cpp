@@ -213,21 +213,33 @@ void compare_codes(const std::vector<float>& x, const std::vector<float>& whole,
   }
 }
 
-// Codes of some bits of rows that are residuals of others: bytes, decoded rows, and the best of a scan.
+// Codes of planes of bits of rows that are residuals of others: bytes, decoded rows, and the best of a scan.
+void compare_planes(const Rabitq& form, const std::vector<float>& x, const std::vector<float>& whole, int64_t n,
+                    int64_t d, Results& out) {
+  std::vector<uint8_t> codes(static_cast<size_t>(n * form.row_bytes()));
+  form.encode(x.data(), whole.data(), n, Metric::ip, codes.data());
+  out.labels.insert(out.labels.end(), codes.begin(), codes.end());
+  std::vector<float> decoded(static_cast<size_t>(n * d));
+  form.decode(codes.data(), n, decoded.data());
+  out.sums.insert(out.sums.end(), decoded.begin(), decoded.end());
+  interleave_codes(codes.data(), form.row_bytes(), kTwoLists, 2, false);
+  const RabitqCodes stored(form, codes.data(), n, true);
+  for (const auto& [rough, bars] : {std::pair{false, 0.0f}, {true, 0.0f}, {false, 1.9f}})
+    compare_scan(stored, x.data(), whole.data(), rough, bars, out);
+}
+
 void compare_rabitq(const std::vector<float>& x, const std::vector<float>& whole, int64_t n, int64_t d, Results& out) {
-  for (int bits : {1, 2, 5}) {
-    const Rabitq form(whole.data(), d, bits);
-    std::vector<uint8_t> codes(static_cast<size_t>(n * form.row_bytes()));
-    form.encode(x.data(), whole.data(), n, Metric::ip, codes.data());
-    out.labels.insert(out.labels.end(), codes.begin(), codes.end());
-    std::vector<float> decoded(static_cast<size_t>(n * d));
-    form.decode(codes.data(), n, decoded.data());
-    out.sums.insert(out.sums.end(), decoded.begin(), decoded.end());
-    interleave_codes(codes.data(), form.row_bytes(), kTwoLists, 2, false);
-    const RabitqCodes stored(form, codes.data(), n, true);
-    for (const auto& [rough, bars] : {std::pair{false, 0.0f}, {true, 0.0f}, {false, 1.9f}})
-      compare_scan(stored, x.data(), whole.data(), rough, bars, out);
+  for (int bits : {1, 2, 5}) compare_planes(Rabitq(whole.data(), d, bits), x, whole, n, d, out);
+  RabitqAxes axes{std::vector<float>(static_cast<size_t>(d * d), 0.0f), {}, {}, 0, 0.5f};
+  for (int64_t j = 0; j < d; ++j) {
+    axes.directions[static_cast<size_t>(j * d + d - 1 - j)] = 1;
+    axes.units.push_back(1.0f / static_cast<float>(j + 1));
   }
+  for (int64_t width = (d + 7) / 8; width > 0 && axes.widths.size() < 8; width = (width - 1) / 4 * 2) {
+    axes.widths.push_back(width);
+    axes.code_bytes += width;
+  }
+  compare_planes(Rabitq(whole.data(), d, axes), x, whole, n, d, out);
 }
 
 Results run(int64_t d, int64_t k) {

@@ -8,6 +8,7 @@
 | SQ4     | ceil(d / 2)         | yes     | residuals to the list's centroid          |
 | PQ      | ceil(m * nbits / 8) | yes     | residuals to the list's centroid (IVFADC) |
 | RaBitQ  | ceil(bits d / 8) + 10 | mean | residuals to the list's centroid          |
+| SAQ     | m                   | yes     | residuals to the list's centroid          |
 | RepCONC | ceil(m * nbits / 8) | before  | the rows                                  |
 | Sparse  | 2 to 5 a term       | by key  | none: it stores weighted terms            |
 | Seismic | 3 to 6 a term       | by key  | none: it stores weighted terms            |
@@ -51,6 +52,7 @@ from cluscomp.indexes.stages.row_codecs import (
     ScalarCodec,
     SQfp16,
 )
+from cluscomp.indexes.stages.saq_codec import SAQ, SAQ_FORM, SaqCodec
 from cluscomp.indexes.stages.seismic_codec import SEISMIC_FORM, Seismic, SeismicCodec
 from cluscomp.indexes.stages.term_codec import TermCodec
 from cluscomp.indexes.stages.term_spec import SPARSE_FORM, Sparse
@@ -73,4 +75,5 @@ register(SQ8, ScalarCodec, *SQ8_FORMS)
 register(SQ4, FourBitCodec, SQ4_FORM)
 register(PQ, TrainedProductCodec, *PQ_FORMS)
 register(RaBitQ, RaBitQCodec, RABITQ_FORM)
+register(SAQ, SaqCodec, SAQ_FORM)
 register(RepCONC, LearnedProductCodec, LEARNED_FORM)

@@ -59,6 +59,8 @@ ALL_KEYS = (
     "RR,IVF8,RaBitQ4",
     "RR,IVF8,RaBitQ,Refine(SQ8)",
     "RR,BIVF8(cap=1.2),RaBitQ2,BiDR(RaBitQ8)",
+    "SAQ16",
+    "IVF8,SAQ18,Refine(SAQ24)",
 )
 METRICS = ("ip", "l2", "cosine")
 

@@ -16,11 +16,12 @@ from cluscomp.indexes.stages.ivf import EVERYTHING, Probes
 DIM, N, K = 16, 600, 10
 KEYS = (
     "RR,RaBitQ,RFlat",
+    "IVF8,SAQ16,RFlat",
     "RR,RaBitQ3,Refine(SQ8)",
     "RR,IVF8,RaBitQ2,BiDR(RaBitQ8)",
     "RR,BIVF8,RaBitQ4,Refine(SQfp16)",
 )
-CERTAIN = ("RR,RaBitQ,RFlat", "RR,IVF8,RaBitQ4,Refine(RaBitQ8)", "RR,RaBitQ8,BiDR(Flat)")
+CERTAIN = ("RR,RaBitQ,RFlat", "IVF8,SAQ16,RFlat", "RR,IVF8,RaBitQ4,Refine(RaBitQ8)", "RR,RaBitQ8,BiDR(Flat)")
 
 
 def filled(key: str, metric: str, rows: np.ndarray):

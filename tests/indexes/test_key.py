@@ -52,6 +52,7 @@ from cluscomp.indexes.stages.row_codecs import SQ8, Flat, SQfp16
         ("Sparse(bm25,b=.4,k1=0.9,bits=16)", "Sparse(bm25,k1=0.9,b=0.4,bits=16)"),
         ("RR,RaBitQ1", "RR,RaBitQ"),
         ("RR,IVF64,RaBitQ4,Refine(RaBitQ8)", "RR,IVF64,RaBitQ4,Refine(RaBitQ8)"),
+        ("IVF64,SAQ208", "IVF64,SAQ208"),
         ("Seismic", "Seismic"),
         ("Seismic(n_postings=3500,doc_cut=15,bits=32)", "Seismic"),
         (
