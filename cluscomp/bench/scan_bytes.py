@@ -1,19 +1,23 @@
 """Search in codes alone, at equal bytes a vector: queries a second at equal recall@10, one thread.
 
 No contender keeps rows: it has the bytes of its codes, those of a rerank included. Contenders are made one
-after the other, and on every other query the fastest setting of each that reaches a recall is looked for. The
-fastest of each library are then timed in turns on the queries between, which say, too, what they find there.
+after the other by all cores, and on every other query the least number of lists with which each reaches a
+recall is looked for. The fastest of each library are then timed in turns on the queries between, which say,
+too, what they find there.
 All queries of a half are handed over at once.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
+from cluscomp.baselines import thread_budget
 from cluscomp.bench.checks import SCORE_TIE
 from cluscomp.bench.curves import kth_best_scores, recall_of
 from cluscomp.bench.harness import OURS, Measured, Stopwatch, Verdict, Work
@@ -131,10 +135,12 @@ def _run(case: str, n: int, taking_part: Sequence[Contender], bench: Workbench) 
     probes = QUICK_PROBES if bench.settings.quick else PROBES
     races = [Race(target) for target in TARGETS]
     for contender in taking_part:  # an index that is nowhere the fastest goes before the next one is made
-        points = list(_tuned(contender, contender.made(rows.x), probes, tuning, bench.stopwatch))
+        with thread_budget(os.cpu_count() or 1, bench.settings.baselines):
+            search = contender.made(rows.x)
+        points = list(_tuned(contender, search, probes, tuning, bench.stopwatch))
         for race in races:
             race.enter(points)
-        del points
+        del points, search
     return [race.measured(case, rows.name, reporting, bench.stopwatch) for race in races]
 
 
@@ -146,12 +152,16 @@ def _half(rows: np.ndarray, queries: np.ndarray) -> Half:
 def _tuned(
     contender: Contender, search: Searcher, probes: Sequence[int], half: Half, stopwatch: Stopwatch
 ) -> Iterator[Tuned]:
-    """All settings, but none with more lists than reach the highest of the recalls, or than find more."""
+    """All settings, but none with more lists than reach the highest of the recalls, or than find more. Only
+    those with which a further recall is reached are timed; others have endless seconds.
+    """
     for settings in contender.settings(probes):
         before = 0.0
         for setting in settings:
             recall = half.recall(search(half.queries, **setting))  # also the warm-up
-            seconds = stopwatch.least(partial(search, half.queries, **setting), _TUNING_ROUNDS)
+            seconds = math.inf
+            if any(before < target <= recall for target in TARGETS):
+                seconds = stopwatch.least(partial(search, half.queries, **setting), _TUNING_ROUNDS)
             yield Tuned(contender, search, setting, recall, seconds)
             if recall >= TARGETS[-1] or recall < before + _LEAST_GAIN:
                 break

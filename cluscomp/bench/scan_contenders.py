@@ -17,16 +17,21 @@ from cluscomp.errors import UsageError
 from cluscomp.indexes.factory import index_factory
 
 OUR_KEYS = (
-    *(f"RR,IVF{{}},RaBitQ{bits}" for bits in ("", *range(2, 9))),
-    "IVF{},PQ96x4", "IVF{},PQ192x4", "IVF{},SQ4", "IVF{},SQ8",
-    "IVF{},PQ96x4,Refine(RaBitQ3)", "IVF{},PQ96x4,Refine(RaBitQ7)", "RR,IVF{},RaBitQ,Refine(RaBitQ6)",
+    *(f"RR,IVF{{}},RaBitQ{bits}" for bits in ("", 2, 4, 6, 8)),
+    "IVF{},PQ96x4", "IVF{},PQ192x4", "IVF{},SQ4", "IVF{},SQ8", "IVF{},PQ96x4,Refine(RaBitQ7)",
 )  # fmt: skip
 FAISS_KEYS = (
     *(f"IVF{{}},RaBitQ{fast}{bits}" for bits in ("", 2, 4, 8) for fast in ("fs", "")),
     "IVF{},PQ96x4fs", "IVF{},PQ192x4fs", "IVF{},SQ4", "IVF{},SQ6", "IVF{},SQ8",
     "IVF{},PQ96x4fs,Refine(RaBitQ3)", "IVF{},RaBitQfs,Refine(RaBitQ6)", "IVF{},RaBitQfs,Refine(SQ6)",
 )  # fmt: skip
-"""{} stands for the number of lists."""
+"""{} stands for the number of lists. Ours are those of `_with_saq`, too."""
+
+TRAINING_ROWS = 131_072
+"""Evenly spaced rows that lists and codes are trained on, at most."""
+
+LEAST_SAQ, MOST_SAQ = 12, 394
+"""Bytes of SAQ at 384 dimensions."""
 
 FACTORS: tuple[int | str, ...] = (2, 4, 8, 16)
 """Candidates a hit, where there is a rerank; ours with error bars have "bound", too."""
@@ -68,12 +73,13 @@ def contenders(settings: Settings, code_bytes: int, n_lists: int, k: int) -> lis
 
     Raises UsageError where none of ours has so few bytes, or nearly so many.
     """
-    chosen = [one for one in _ours(settings.seed, n_lists, k) if _fits(one, code_bytes, 1.0)]
+    every = _ours(code_bytes, settings.seed, n_lists, k)
+    chosen = [one for one in every if _fits(one, code_bytes, 1.0)]
     if not chosen:
-        sizes = sorted(one.code_bytes for one in _ours(settings.seed, n_lists, k))
+        sizes = sorted(one.code_bytes for one in every)
         raise UsageError(
             f"--bytes {code_bytes}: no code has between {LEAST_SHARE * code_bytes:g} and {code_bytes} bytes; "
-            f"those of {DIM} dimensions have {sizes[0]} to {sizes[-1]}"
+            f"those of {DIM} dimensions have {min(LEAST_SAQ, sizes[0])} to {sizes[-1]}"
         )
     if "faiss" in settings.baselines:
         chosen += [one for one in _faiss(n_lists, k) if _fits(one, code_bytes, SLACK)]
@@ -84,9 +90,18 @@ def _fits(one: Contender, code_bytes: int, slack: float) -> bool:
     return LEAST_SHARE * code_bytes < one.code_bytes <= slack * code_bytes
 
 
-def _ours(seed: int, n_lists: int, k: int) -> list[Contender]:
+def _with_saq(code_bytes: int) -> list[str]:
+    sizes = {min(code_bytes, MOST_SAQ), code_bytes * 3 // 4}
+    keys = [f"IVF{{}},SAQ{m}" for m in sorted(sizes) if LEAST_SAQ <= m <= MOST_SAQ]
+    for first, of_first in (("PQ96x4", 48), ("PQ192x4", 96)):
+        if of_first < code_bytes - of_first <= MOST_SAQ:
+            keys.append(f"IVF{{}},{first},Refine(SAQ{code_bytes - of_first})")
+    return keys
+
+
+def _ours(code_bytes: int, seed: int, n_lists: int, k: int) -> list[Contender]:
     made = []
-    for form in OUR_KEYS:
+    for form in (*OUR_KEYS, *_with_saq(code_bytes)):
         key = form.format(n_lists)
         index: Any = index_factory(key, DIM, "ip", seed=seed)
         codec, refine = index.pipeline.codec, index.pipeline.refine
@@ -97,8 +112,12 @@ def _ours(seed: int, n_lists: int, k: int) -> list[Contender]:
 
 
 def _our_search(index: Any, k: int, x: np.ndarray) -> Searcher:
-    index.train(x).add(x)
+    index.train(_sample(x)).add(x)
     return lambda queries, **setting: index.search(queries, k, **setting)[1]
+
+
+def _sample(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x[:: -(-len(x) // TRAINING_ROWS)])
 
 
 def _faiss(n_lists: int, k: int) -> list[Contender]:
@@ -141,7 +160,7 @@ def _faiss_search(index: Any, lists: _Lists, k: int, x: np.ndarray) -> Searcher:
     if hasattr(ivf, "pq"):
         ivf.pq.cp.min_points_per_centroid = 1
     lists.give(ivf)
-    index.train(x)
+    index.train(_sample(x))
     lists.take(ivf)
     index.add(x)
 
