@@ -29,6 +29,8 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     Takes what Python takes for an index: int and NumPy's integers, but not bool, float or text.
     Raises UsageError.
     """
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return value
     try:
         found = operator.index(value)
     except TypeError as exc:

@@ -125,16 +125,9 @@ class SearchedVectors(StoredIndex[Segment]):
                 wrong.
         """
         answer = self._found(
-            queries,
-            k,
-            nprobe=nprobe,
-            refine_factor=refine_factor,
-            k_beyond=k_beyond,
-            filter=filter,
-            tenant=tenant,
-            max_nprobe=max_nprobe,
-            wants_info=return_info,
-        )
+            queries, k, nprobe, refine_factor, k_beyond, filter, tenant,
+            max_nprobe=max_nprobe, wants_info=return_info,
+        )  # fmt: skip
         self._warn_if_incomplete(answer, nprobe)
         found = answer.hits.scores, answer.ids(self._id_kind)
         return found if not return_info or answer.info is None else (*found, answer.info)
@@ -192,12 +185,12 @@ class SearchedVectors(StoredIndex[Segment]):
         self,
         queries: Any,
         k: int,
-        *,
         nprobe: int | None = None,
         refine_factor: int | str | None = None,
         k_beyond: KBeyond = "fail",
         filter: Any = None,
         tenant: Any = UNSAID,
+        *,
         max_nprobe: int | None = None,
         wants_info: bool = False,
     ) -> Answer:

@@ -1,7 +1,8 @@
 """One query at a time on a small index, one thread: how much of `Index.search` is not the kernels.
 
 "kernels" is the one native call that the search makes, with its arguments made before (indexes/segments/
-whole_search.py). What is left is Python: checks of the arguments, ids, and the way to the call and back.
+whole_search.py). What is left is Python: checks of the arguments, ids, and the way to the call and back; and
+the rotation of the query where the key has one.
 """
 
 from __future__ import annotations
