@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cluscomp import native
 from cluscomp.bits import pack_mask
 from cluscomp.clustering.balanced.kmeans import BalancedKMeans
 from cluscomp.errors import UsageError
@@ -60,10 +61,9 @@ def list_parts(centroids: np.ndarray, sizes: np.ndarray, parts: int) -> np.ndarr
     whose part has room for its rows, else to the part with most room, those first that would lose most by
     another one. No part has more than SLACK times the mean and one list.
     """
-    found = BalancedKMeans(parts).fit_rows(np.ascontiguousarray(centroids, dtype=np.float32))
-    centres = found.cluster_centers_.astype(np.float64)
-    rows = centroids.astype(np.float64)
-    far = (centres**2).sum(axis=1) - 2 * rows @ centres.T
+    rows = np.ascontiguousarray(centroids, dtype=np.float32)
+    centres = BalancedKMeans(parts).fit_rows(rows).cluster_centers_
+    far = -native.score_pairs(rows, np.ascontiguousarray(centres), "l2")
     order = np.argsort(far, axis=1, kind="stable")
     nearest = np.take_along_axis(far, order[:, :2], axis=1)
     room = np.full(parts, SLACK * sizes.sum() / parts)
