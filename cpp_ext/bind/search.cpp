@@ -145,7 +145,7 @@ void bind_search(nb::module_& m) {
           "where there is one list.");
 
   m.def(
-      "are_ready", &are_ready, "x"_a, "dim"_a, "largest"_a, "plain"_a,
+      "are_ready", &are_ready, "x"_a.none(), "dim"_a, "largest"_a, "plain"_a,
       "Whether x is of the type `plain` (NumPy's array), float32 (n, dim), n at least 1, contiguous, and no value NaN "
       "or beyond `largest`.");
 }
