@@ -73,6 +73,7 @@ Walk walk_lists(const WalkRule& rule, const float* scores, int32_t first) {
   Walk walk;
   walk.direct = all <= budget;
   for (; !walk.direct && count < rule.most && spent < budget; ++count) see(next());
+  for (; walk.direct && all && best < 0; ++count) see(next());  // all are visited, the best that counts first
   walk.rows = walk.direct ? all : spent;
   if (best >= 0) walk.lists.push_back(static_cast<int32_t>(best));
   for (int64_t list = 0; list < rule.nlist; ++list)

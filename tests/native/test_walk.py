@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluscomp import native
@@ -44,6 +44,9 @@ def walks(draw):
 
 
 @given(walks())
+@example(
+    (np.array([[0.0, 0.0, -1.0, 0.0]], "f4"), [2, 0, 1, 1], [0, 0, 1, 1], 1, 1, 0)
+)  # direct, the best not probed
 def test_the_rule(walk):
     scores, live, passing, nprobe, most, first = walk
     nq = len(scores)
