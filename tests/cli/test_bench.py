@@ -59,7 +59,7 @@ def test_a_failed_check_is_exit_code_1(invoke, monkeypatch):
         (("assign", "--only", "k=3"), "no case has 'k=3'"),
         (("assign", "--json", "--markdown"), "exclude each other"),
         (("assign", "--bytes", "210"), "--bytes belongs to `bench scan`"),
-        (("scan", "--bytes", "20"), "no code has between 12 and 20 bytes"),
+        (("scan", "--bytes", "10"), "no code has between 6 and 10 bytes"),
         (("assign", "--quick", "--simd", "mmx"), "SIMD level 'mmx'"),
     ],
 )
