@@ -10,14 +10,6 @@ from cluscomp import native
 from cluscomp.bits import pack_mask
 
 
-@pytest.fixture
-def lists(rng):
-    offsets = np.array([0, 40, 40, 150, 300], "i8")
-    positions = rng.permutation(300).astype("i8")
-    probes = np.array([[0, 2], [3, -1], [1, -1], [2, 3], [0, 3]], "i4")
-    return offsets, positions, probes
-
-
 def rough_scores(query, codes, books, centroid, metric):
     """Values of sums of 7-bit table entries, rounded up; whole numbers make the float32 tables exact."""
     shifted = query if metric == "ip" or centroid is None else query - centroid

@@ -39,3 +39,11 @@ def unpack_codes(packed: np.ndarray, m: int, nbits: int) -> np.ndarray:
     """(n, m) integers from the little-endian bit string of every row."""
     bits = np.unpackbits(packed, axis=1, bitorder="little")[:, : m * nbits].reshape(len(packed), m, nbits)
     return (bits * (1 << np.arange(nbits))).sum(axis=2)
+
+
+def assert_best(found, wanted: np.ndarray, positions: np.ndarray, k: int) -> None:
+    """Scores and positions (nq, k) are those of the best of scores (nq or more, n) at positions (n,)."""
+    for scores, chosen, of_query in zip(*found, wanted, strict=False):
+        best = topk(of_query, positions, k)
+        np.testing.assert_array_equal(scores, best[0])
+        np.testing.assert_array_equal(chosen, best[1])
