@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytest.importorskip("torch")
+
 from cluscomp.training.crisp import train as crisp
 
 
